@@ -1,0 +1,1 @@
+"""Scaling laws: from a table of runs, anybody's, to forecasts with intervals."""

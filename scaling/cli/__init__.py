@@ -1,0 +1,69 @@
+"""The command line: one small file per command, imported only when it is called."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from scaling import __version__
+from scaling.cli.common import faults_of
+
+COMMANDS = {
+    "plan": "List the runs of a sweep with FLOPs, time, memory and cost; spends nothing.",
+    "run": "Train what is not yet trained, then forecast, train the target, score, report.",
+    "status": "Show the state of every run in a sweep's folder.",
+    "fit": "Fit a scaling law to a table of runs.",
+    "predict": "Forecast the loss of a run that has not been made, with an interval.",
+    "score": "Compare a frozen forecast with the runs made after it.",
+    "backtest": "Measure how far forecasts from the cheaper runs miss the dearer ones.",
+    "allocate": "Split a FLOP budget between parameters and tokens.",
+    "cost": "Estimate the FLOPs, device hours, days and price of a training run.",
+    "design": "Choose which runs to buy next.",
+    "feasible": "Check that the full-size run compiles and fits its devices.",
+    "report": "Write the HTML report of a sweep's folder.",
+    "plot": "Draw one figure from a table of runs.",
+    "models": "List the published Llamas: shapes, parameters, tokens, hours.",
+}
+
+
+class _LazyGroup(click.Group):
+    """Lists every command, but imports a command's file only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"scaling.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, message="%(version)s")
+def cli() -> None:
+    """Forecast a large Llama's loss from small ones, before the large run starts.
+
+    A sweep file goes in; out comes a forecast frozen before the target run, with an interval, and its score.
+    """
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Runs one command: exit 0 on success, 2 on bad input with one line per fault on stderr."""
+    try:
+        code = cli.main(args=args, prog_name="scaling", standalone_mode=False)
+    except click.Abort:
+        sys.exit(130)
+    except Exception as error:
+        faults = faults_of(error)
+        if faults is None:
+            raise
+        for fault in faults:
+            print(f"error: {fault}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,62 @@
+"""What the commands share: the ``--json`` option, quantities as arguments, and how a fault is told."""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from scaling.errors import InputError
+from scaling.quantity import parse_quantity
+
+
+class Quantity(click.ParamType):
+    """A positive number as people write it: ``3e18``, ``15T``, ``40%``."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = parse_quantity(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if number <= 0:
+            self.fail(f"{value!r} is not positive", param, ctx)
+        return number
+
+
+QUANTITY = Quantity()
+
+json_option: Callable[..., Any] = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object on stdout; progress goes to stderr."
+)
+
+
+def emit(result: dict[str, Any], as_json: bool, text: str | Callable[[], str]) -> None:
+    """Prints a command's result: the JSON object with ``--json``, the text otherwise; warnings go to stderr."""
+    if as_json:
+        click.echo(json.dumps(result, allow_nan=False))
+        return
+    click.echo(text() if callable(text) else text)
+    for warning in result.get("warnings", ()):
+        click.echo(f"warning: {warning['message']} [{warning['code']}]", err=True)
+
+
+def note(message: str) -> None:
+    """Prints a line of progress on stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def faults_of(error: Exception) -> tuple[str, ...] | None:
+    """The lines that tell a user's fault, or None if the error is ours."""
+    if isinstance(error, click.ClickException):
+        return (error.format_message().replace("\n", " "),)
+    if isinstance(error, InputError):
+        return error.faults
+    # analysis has its own InputError of the same shape, loaded only if the command used it.
+    analysis_errors = sys.modules.get("analysis.errors")
+    if analysis_errors is not None and isinstance(error, analysis_errors.InputError):
+        faults: tuple[str, ...] = error.faults
+        return faults
+    return None

@@ -1,0 +1,1 @@
+"""Many runs: the sweep file, its expansion, its folder and its workers."""
