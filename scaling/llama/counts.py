@@ -1,0 +1,145 @@
+"""Exact parameters, training FLOPs per token and memory of a Llama, in every published convention.
+
+Published exponents move from .37 to .70 with the convention alone (2406.19146), so a figure
+always says which it is.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from scaling.errors import InputError
+from scaling.llama.config import LlamaConfig
+
+_TRAIN = 3  # forward, then two matmuls of the same size in the backward pass (2001.08361, section 2.1)
+_FP32_BYTES = 4
+
+
+@dataclass(frozen=True)
+class ParamCount:
+    """Parameters of a model.
+
+    Attributes:
+        total: every trainable number; the N of Chinchilla's fits (2203.15556) and of this toolkit's tables.
+        nonembedding: ``total`` less the input embedding and less the head if it is untied: the layers and the
+            final norm, the same for tied and untied models; the N of Kaplan's fits (2001.08361, section 1.3).
+        embedding: ``vocab * width`` of the input embedding.
+        head: ``vocab * width`` of an untied output head, 0 if it is tied.
+        per_layer: one layer: attention, SwiGLU and its norms.
+        per_layer_matmul: the part of ``per_layer`` that every token is multiplied with (no norms).
+    """
+
+    total: int
+    nonembedding: int
+    embedding: int
+    head: int
+    per_layer: int
+    per_layer_matmul: int
+
+
+def count_params(config: LlamaConfig) -> ParamCount:
+    """Counts a Llama's parameters exactly, by arithmetic; no array is made."""
+    kv_width = config.kv_heads * config.head_dim
+    attention = 2 * config.width * config.width + 2 * config.width * kv_width  # q and out; k and v
+    swiglu = 3 * config.width * config.ffn  # gate, up, down
+    norms = 2 * config.width + (2 * config.head_dim if config.qk_norm else 0)
+    embedding = config.vocab * config.width
+    head = 0 if config.tie_embeddings else embedding
+    per_layer = attention + swiglu + norms
+    nonembedding = config.depth * per_layer + config.width  # and the final norm
+    return ParamCount(
+        total=nonembedding + embedding + head,
+        nonembedding=nonembedding,
+        embedding=embedding,
+        head=head,
+        per_layer=per_layer,
+        per_layer_matmul=attention + swiglu,
+    )
+
+
+def _exact(config: LlamaConfig, twice_attended: int) -> int:
+    matmul = config.depth * count_params(config).per_layer_matmul + config.vocab * config.width
+    return _TRAIN * 2 * (matmul + config.depth * twice_attended * config.width)
+
+
+def _six_n(config: LlamaConfig, _twice_attended: int) -> int:
+    return 6 * count_params(config).total
+
+
+def _six_n_nonembedding(config: LlamaConfig, _twice_attended: int) -> int:
+    return 6 * count_params(config).nonembedding
+
+
+def _kaplan(config: LlamaConfig, twice_attended: int) -> int:
+    layers = config.depth * count_params(config).per_layer_matmul
+    return _TRAIN * (2 * layers + config.depth * twice_attended * config.width)
+
+
+def _chinchilla(config: LlamaConfig, twice_attended: int) -> int:
+    embed_and_head = 2 * 2 * config.vocab * config.width
+    softmax = 3 * config.heads * twice_attended // 2
+    per_layer = 2 * count_params(config).per_layer_matmul + 2 * twice_attended * config.width + softmax
+    return _TRAIN * (embed_and_head + config.depth * per_layer)
+
+
+_CONVENTIONS: dict[str, Callable[[LlamaConfig, int], int]] = {
+    "exact": _exact,
+    "6n": _six_n,
+    "6n-nonembedding": _six_n_nonembedding,
+    "kaplan": _kaplan,
+    "chinchilla": _chinchilla,
+}
+CONVENTIONS = tuple(_CONVENTIONS)
+
+
+def flops_per_token(
+    config: LlamaConfig, seq_len: int, convention: str = "exact", causal: bool = False
+) -> int:
+    """Training FLOPs per token: the forward pass and twice that for the backward pass.
+
+    With W the matmul weights of the layers, V vocab, d width, L depth and s the positions a token attends to:
+
+    - ``exact``: 6 (W + V d) + 12 L s d. Every matmul of the step: projections, SwiGLU, attention's scores and
+      values, the output head; the embedding look-up, norms, RoPE and softmax are not counted. A table's
+      ``flops`` is this one.
+    - ``6n``: 6 N, N all parameters (2203.15556, section 3).
+    - ``6n-nonembedding``: 6 N, N without embedding and head (2001.08361, C = 6 N B S).
+    - ``kaplan``: 6 W + 6 L s d (2001.08361, table 1): no head, and one of attention's two matmuls.
+    - ``chinchilla``: 6 W + 12 V d + 12 L s d + 9 L s heads (2203.15556, appendix F): the embedding as a
+      matmul too, and 3 FLOPs per entry of the softmax.
+
+    Args:
+        config: the architecture; grouped-query attention and SwiGLU are counted as they are.
+        seq_len: tokens in a training sequence.
+        convention: one of ``CONVENTIONS``.
+        causal: count only what a causal mask lets through, s = (seq_len + 1) / 2 on average, instead of
+            s = ``seq_len``, as published figures do.
+
+    Raises:
+        InputError: if the convention is unknown or ``seq_len`` is not positive.
+    """
+    if convention not in _CONVENTIONS:
+        raise InputError(f"FLOP convention {convention!r} is not one of {', '.join(CONVENTIONS)}")
+    if seq_len < 1:
+        raise InputError(f"seq_len is {seq_len}; it must be a positive whole number")
+    # Scores and values are two matmuls over s positions, so 2s is whole even where s is not.
+    twice_attended = seq_len + 1 if causal else 2 * seq_len
+    return _CONVENTIONS[convention](config, twice_attended)
+
+
+@dataclass(frozen=True)
+class TrainingBytes:
+    """Bytes that one training state holds, before activations."""
+
+    params: int
+    gradients: int
+    optimizer: int
+
+    @property
+    def total(self) -> int:
+        return self.params + self.gradients + self.optimizer
+
+
+def training_bytes(config: LlamaConfig) -> TrainingBytes:
+    """Memory of parameters, gradients and AdamW's two moments, all in float32."""
+    params = _FP32_BYTES * count_params(config).total
+    return TrainingBytes(params=params, gradients=params, optimizer=2 * params)
