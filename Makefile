@@ -1,0 +1,52 @@
+# make demo: a forecast from small Llamas, then the larger one that confirms it (or not).
+# make test: the tests. Both make .venv and install pinned versions first; only Python >= 3.11 is needed.
+# Another Python: make demo PYTHON=/usr/bin/python3.12
+
+VENV := .venv
+BIN := $(VENV)/bin
+CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test slow lint notebooks clean
+
+demo: $(VENV)/installed
+	$(BIN)/scaling run sweeps/quickstart.yaml
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+# The long tests, and the comparison with transformers.
+slow: $(VENV)/installed-parity
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/created:
+	@for python in $(CANDIDATES); do \
+	  if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "Making $(VENV) with $$("$$python" -V)"; "$$python" -m venv $(VENV) && touch $@; exit; \
+	  fi; \
+	done; \
+	echo "error: none of '$(CANDIDATES)' is a Python >= 3.11 with venv (on Debian: python3-venv);" \
+	  "name one: make PYTHON=/path/to/python3.12" >&2; exit 2
+
+$(VENV)/installed: $(VENV)/created pyproject.toml constraints.txt
+	@echo "Installing pinned packages into $(VENV); a minute or two, once"
+	@$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/created pyproject.toml constraints.txt
+	@echo "Installing pinned packages into $(VENV); a minute or two, once"
+	@$(INSTALL) -e ".[notebooks,test]"
+	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-%: $(VENV)/installed-test
+	@echo "Installing the packages of '$*' into $(VENV)"
+	@$(INSTALL) -e ".[$*]"
+	@touch $@

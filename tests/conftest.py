@@ -1,0 +1,26 @@
+"""What every test shares: annotations that are checked, compiled functions that are kept, published tables."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).parents[1]
+
+# Through the environment, so that commands started by a test share the cache too; read when jax is imported.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+# Before either package is imported: every annotation, array shapes included, is checked at each call.
+install_import_hook(["scaling", "analysis"], "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def published() -> Path:
+    """The folder of published tables of runs, named by SCALING_PUBLISHED; skips where it is not set."""
+    folder = os.environ.get("SCALING_PUBLISHED")
+    if not folder:
+        pytest.skip("SCALING_PUBLISHED is not set: no folder of published tables")
+    return Path(folder)
