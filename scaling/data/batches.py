@@ -1,0 +1,131 @@
+"""Documents to batches: stateless, so a run resumes at any step, on any number of devices, without a saved iterator."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int32, Int64, Integer
+
+from scaling.data.corpus import Document
+from scaling.data.tokenizer import Tokenizer
+from scaling.errors import InputError
+
+
+@dataclass(frozen=True)
+class TokenSet:
+    """Documents end to end, each closed by the tokenizer's ``end``.
+
+    Attributes:
+        tokens: ids; may be memory-mapped.
+        ends: position after each document's closing token; the last is the number of tokens.
+    """
+
+    tokens: Integer[np.ndarray, " tokens"]
+    ends: Int64[np.ndarray, " documents"]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+def tokenize(documents: Iterable[Document], tokenizer: Tokenizer) -> TokenSet:
+    """Encodes documents in their order."""
+    end = np.array([tokenizer.end], dtype=np.uint8)
+    encoded = [tokenizer.encode(document.text) for document in documents]
+    tokens = np.concatenate([part for ids in encoded for part in (ids, end)])
+    return TokenSet(tokens, np.cumsum([len(ids) + 1 for ids in encoded], dtype=np.int64))
+
+
+class Batches:
+    """Batches of training windows as a pure function of (seed, step).
+
+    A window is ``seq_len + 1`` tokens: inputs ``[:-1]`` and targets ``[1:]``. Within an epoch the targets of no
+    two windows overlap; every epoch shuffles the windows anew and shifts where they begin by a random phase.
+
+    Args:
+        tokens: the training tokens; documents follow one another inside a window.
+        seq_len: context, in tokens.
+        batch_size: windows per step.
+        seed: of the order.
+
+    Raises:
+        InputError: too few tokens for one window at every phase.
+    """
+
+    def __init__(self, tokens: TokenSet, seq_len: int, batch_size: int, seed: int) -> None:
+        self.seq_len, self.batch_size, self.seed = seq_len, batch_size, seed
+        self.windows_per_epoch = len(tokens) // seq_len - 1
+        if self.windows_per_epoch < 1:
+            raise InputError(
+                f"the corpus has {len(tokens)} training tokens; a context of {seq_len} needs {2 * seq_len} at least"
+            )
+        # Row i is the window that begins at token i: a view, no copy, whether in memory or memory-mapped.
+        self._windows = np.lib.stride_tricks.sliding_window_view(tokens.tokens, seq_len + 1)
+        self._epoch = (-1, np.empty(0, dtype=np.int64))
+
+    @property
+    def tokens_per_epoch(self) -> int:
+        """Target tokens in one pass over the corpus."""
+        return self.windows_per_epoch * self.seq_len
+
+    def epochs_needed(self, tokens: int) -> float:
+        """Passes over the corpus that training on ``tokens`` target tokens takes; above 1, text repeats."""
+        return tokens / self.tokens_per_epoch
+
+    def take(self, step: int, count: int) -> Int32[np.ndarray, "count batch window"]:
+        """The batches of ``count`` steps from ``step`` on; the same whatever was taken before."""
+        first, size = step * self.batch_size, count * self.batch_size
+        rows = np.empty((size, self.seq_len + 1), dtype=np.int32)
+        done = 0
+        while done < size:
+            epoch, begin = divmod(first + done, self.windows_per_epoch)
+            starts = self._starts(epoch)[begin : begin + size - done]
+            rows[done : done + len(starts)] = self._windows[starts]
+            done += len(starts)
+        return rows.reshape(count, self.batch_size, self.seq_len + 1)
+
+    def _starts(self, epoch: int) -> Int64[np.ndarray, " windows"]:
+        """First token of every window of an epoch, in the epoch's order; the last epoch asked for is kept."""
+        if self._epoch[0] != epoch:
+            random = np.random.Generator(np.random.Philox(key=np.array([self.seed, epoch], dtype=np.uint64)))
+            phase = random.integers(self.seq_len)
+            self._epoch = (epoch, phase + self.seq_len * random.permutation(self.windows_per_epoch))
+        return self._epoch[1]
+
+
+def held_out_windows(
+    held_out: TokenSet, seq_len: int, max_tokens: int
+) -> tuple[Int32[np.ndarray, "windows window"], Int64[np.ndarray, " windows"]]:
+    """The windows that every run of a sweep is evaluated on.
+
+    Each document is cut into windows from its beginning, and of all windows an evenly spaced selection is taken, so
+    documents count in proportion to their length and targets never overlap. Windows stay inside a document, unless
+    more than half of the text lies in documents too short for that: then all text is cut as one.
+
+    Args:
+        held_out: the held-out documents.
+        seq_len: context, in tokens; a window has ``seq_len + 1``.
+        max_tokens: target tokens to evaluate at most (but one window at least).
+
+    Returns:
+        The windows, in order of their text, and for each the index of the document it begins in, by which an error
+        can be clustered.
+
+    Raises:
+        InputError: the held-out text is shorter than one window.
+    """
+    begins = np.concatenate([np.zeros(1, dtype=np.int64), held_out.ends[:-1]])
+    inside = (held_out.ends - begins - 1) // seq_len
+    if 2 * seq_len * inside.sum() >= len(held_out):
+        starts = np.concatenate(
+            [begin + seq_len * np.arange(n) for begin, n in zip(begins, inside, strict=True)]
+        )
+    else:
+        starts = seq_len * np.arange((len(held_out) - 1) // seq_len)
+    if not len(starts):
+        raise InputError(
+            f"the held-out text has {len(held_out)} tokens; a context of {seq_len} needs {seq_len + 1} at least"
+        )
+    count = min(max(1, max_tokens // seq_len), len(starts))
+    chosen = starts[(2 * np.arange(count) + 1) * len(starts) // (2 * count)]
+    windows = held_out.tokens[chosen[:, None] + np.arange(seq_len + 1)].astype(np.int32)
+    return windows, np.searchsorted(held_out.ends, chosen, side="right")
