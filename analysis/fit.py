@@ -1,0 +1,157 @@
+"""Fitting a law to a table of runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+import numpy as np
+from jaxtyping import Float
+
+from analysis import checks
+from analysis.errors import InputError
+from analysis.laws import LAWS, Inputs, Law
+from analysis.points import Points
+from analysis.solve import best_of_starts, minimise
+from analysis.table import RunTable
+from analysis.warning import Warning
+from analysis.where import closest
+
+
+class FitStatus(Enum):
+    """How the search ended; the value is the message."""
+
+    CONVERGED = "converged"
+    ITERATIONS = "stopped at the iteration limit before the objective settled"
+    NO_FLOOR = "converged with the irreducible loss E at zero"
+    PUBLISHED = "constants as published, not fitted here"
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A fitted law.
+
+    Attributes:
+        law: its name in ``LAWS``.
+        params: parameters by name, as reported (coefficients, not logarithms).
+        stderr: standard errors by name, from the resamples; None without any.
+        objective: sum of Huber terms of the log loss (delta 1e-3); None for published constants.
+        status: how the search ended.
+        n_runs: rows fitted.
+        warnings: about the table and the fit.
+        table_hash: of the table it was fitted on, or its published source.
+        convention: how parameters and FLOPs were counted.
+        samples: parameters of the resamples, coefficients as logarithms; empty without any.
+    """
+
+    law: str
+    params: Mapping[str, float]
+    stderr: Mapping[str, float | None]
+    objective: float | None
+    status: FitStatus
+    n_runs: int
+    warnings: tuple[Warning, ...]
+    table_hash: str
+    convention: str
+    samples: Float[np.ndarray, "resamples params"] = field(repr=False)
+
+    def predict(self, inputs: Inputs) -> Float[np.ndarray, " rows"]:
+        """The loss, in nats per token."""
+        return LAWS[self.law].predict(dict(self.params), inputs)
+
+    def predict_samples(self, inputs: Inputs) -> Float[np.ndarray, "resamples rows"]:
+        """The loss by each resample's parameters."""
+        return LAWS[self.law].evaluate(self.samples, inputs)[0]
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON object of ``scaling fit``."""
+        return {
+            "law": self.law,
+            "params": dict(self.params),
+            "stderr": dict(self.stderr),
+            "objective": self.objective,
+            "status": self.status.value,
+            "n_runs": self.n_runs,
+            "warnings": [warning.to_dict() for warning in self.warnings],
+            "convention": self.convention,
+            "table_hash": self.table_hash,
+        }
+
+
+def law_named(name: str) -> Law:
+    """A law by name.
+
+    Raises:
+        InputError: with the closest name, if there is none.
+    """
+    if name not in LAWS:
+        raise InputError(f"no law {name!r}{closest(name, list(LAWS))}; there are {', '.join(LAWS)}")
+    return LAWS[name]
+
+
+def fit(table: RunTable, law: str = "chinchilla", bootstrap: int = 1000, seed: int = 0) -> FitResult:
+    """Fits a law to the table's rows to fit: log-Huber, delta 1e-3, summed (2203.15556), the best of many starts.
+
+    Args:
+        table: the runs.
+        law: a name in ``LAWS``.
+        bootstrap: resamples of whole trunks, for the standard errors.
+        seed: of the resampling.
+
+    Raises:
+        InputError: for an unknown law, or fewer runs than parameters + 2.
+    """
+    points = Points.of(table.fit)
+    result = fit_points(points, law_named(law), bootstrap, seed)
+    warnings = (
+        *checks.of_table(table),
+        *checks.of_points(points, len(law_named(law).names)),
+        *result.warnings,
+    )
+    return replace(result, warnings=warnings, table_hash=table.hash(), convention=table.convention)
+
+
+def fit_points(points: Points, law: Law, bootstrap: int = 0, seed: int = 0) -> FitResult:
+    """Fits a law to arrays; as :func:`fit`, but for what only a table knows."""
+    needed = len(law.names) + 2
+    if len(points) < needed:
+        raise InputError(
+            f"{len(points)} runs are too few to fit {law.name}: its {len(law.names)} parameters need {needed} or more"
+        )
+    best = best_of_starts(law, points.inputs, points.log_loss, np.ones(len(points)))
+    theta = best.theta[0]
+    samples = np.zeros((0, len(theta)))
+    if bootstrap:
+        weights = resample_weights(points, bootstrap, seed)
+        starts = np.repeat(theta[None], bootstrap, axis=0)
+        samples = minimise(law, points.inputs, points.log_loss, weights, starts).theta
+    reported = law.reported(samples)
+    status = FitStatus.CONVERGED if best.converged[0] else FitStatus.ITERATIONS
+    params = dict(zip(law.names, law.reported(theta).tolist(), strict=True))
+    lowest = float(np.exp(points.log_loss.min()))
+    if "E" in params and params["E"] < 1e-3 * lowest:
+        status = FitStatus.NO_FLOOR
+    return FitResult(
+        law=law.name,
+        params=params,
+        stderr={
+            name: float(np.std(reported[:, i])) if bootstrap else None for i, name in enumerate(law.names)
+        },
+        objective=float(best.objective[0]),
+        status=status,
+        n_runs=len(points),
+        warnings=tuple(checks.of_floor(params, law, samples, lowest)),
+        table_hash="",
+        convention="",
+        samples=samples,
+    )
+
+
+def resample_weights(points: Points, count: int, seed: int) -> Float[np.ndarray, "count rows"]:
+    """Weights of the Bayesian bootstrap (Rubin 1981), one exponential draw per trunk.
+
+    Its spread is that of drawing trunks with replacement, but no resample ever lacks a whole budget, which with few
+    runs leaves a law undetermined.
+    """
+    draws = np.random.default_rng(seed).exponential(size=(count, int(points.cluster.max()) + 1))
+    weights: Float[np.ndarray, "count rows"] = draws[:, points.cluster]
+    return weights * (len(points) / weights.sum(axis=1, keepdims=True))

@@ -1,0 +1,125 @@
+"""Functional forms, pure: each returns the loss and its derivative by every parameter, in a few lines.
+
+To add a law, write its function and one entry of ``LAWS``. Positive coefficients are fitted as logarithms: a function
+gets log E, log A, ... and returns derivatives by these, so every parameter ranges over the whole line.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+Array = Float[np.ndarray, "*batch rows"]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a law sees of the runs, as logarithms.
+
+    Attributes:
+        n: log parameters.
+        d: log training tokens.
+        c: log training FLOPs.
+    """
+
+    n: Float[np.ndarray, " rows"]
+    d: Float[np.ndarray, " rows"]
+    c: Float[np.ndarray, " rows"]
+
+
+@dataclass(frozen=True)
+class Law:
+    """A scaling law, loss = f(params, tokens, flops).
+
+    Attributes:
+        name: as the command line knows it.
+        formula: for people.
+        source: the paper.
+        names: the parameters, as reported.
+        logs: which of them are positive coefficients, fitted as logarithms; the loss is linear in these.
+        starts: values for each of the others (the exponents); the search starts from their grid.
+        function: (parameters [*batch, 1] each, inputs) -> (loss [*batch, rows], derivative by each parameter).
+    """
+
+    name: str
+    formula: str
+    source: str
+    names: tuple[str, ...]
+    logs: frozenset[str]
+    starts: dict[str, tuple[float, ...]]
+    function: Callable[[tuple[Array, ...], Inputs], tuple[Array, tuple[Array, ...]]]
+
+    def predict(self, params: dict[str, float], inputs: Inputs) -> Float[np.ndarray, " rows"]:
+        """The loss, in nats per token, from the parameters as reported."""
+        return self.evaluate(self.internal(params)[None], inputs)[0][0]
+
+    def evaluate(
+        self, theta: Float[np.ndarray, "batch params"], inputs: Inputs
+    ) -> tuple[Float[np.ndarray, "batch rows"], Float[np.ndarray, "batch rows params"]]:
+        """The loss and its derivatives for many parameter vectors at once (coefficients as logarithms)."""
+        loss, partials = self.function(tuple(theta.T[:, :, None]), inputs)
+        return loss, np.stack([np.broadcast_to(p, loss.shape) for p in partials], axis=-1)
+
+    def internal(self, params: dict[str, float]) -> Float[np.ndarray, " params"]:
+        """Reported parameters -> what the function takes; a coefficient of 0 becomes a tiny one."""
+        return np.array([np.log(max(params[n], 1e-300)) if n in self.logs else params[n] for n in self.names])
+
+    def reported(self, theta: Float[np.ndarray, "*batch params"]) -> Float[np.ndarray, "*batch params"]:
+        """The inverse of :meth:`internal`, for many parameter vectors at once."""
+        is_log = np.array([n in self.logs for n in self.names])
+        return np.where(is_log, np.exp(np.where(is_log, theta, 0.0)), theta)
+
+
+def _chinchilla(p: tuple[Array, ...], x: Inputs) -> tuple[Array, tuple[Array, ...]]:
+    e, a, b, alpha, beta = p
+    floor, size, data = np.exp(e), np.exp(a - alpha * x.n), np.exp(b - beta * x.d)
+    return floor + size + data, (floor, size, data, -x.n * size, -x.d * data)
+
+
+def _chinchilla_tied(p: tuple[Array, ...], x: Inputs) -> tuple[Array, tuple[Array, ...]]:
+    e, a, b, alpha = p
+    floor, size, data = np.exp(e), np.exp(a - alpha * x.n), np.exp(b - alpha * x.d)
+    return floor + size + data, (floor, size, data, -x.n * size - x.d * data)
+
+
+def _compute(p: tuple[Array, ...], x: Inputs) -> tuple[Array, tuple[Array, ...]]:
+    e, a, gamma = p
+    floor, work = np.exp(e), np.exp(a - gamma * x.c)
+    return floor + work, (floor, work, -x.c * work)
+
+
+_GRID = (0.05, 0.15, 0.3, 0.5, 0.8, 1.2)
+
+LAWS: dict[str, Law] = {
+    law.name: law
+    for law in (
+        Law(
+            name="chinchilla",
+            formula="E + A / N^alpha + B / D^beta",
+            source="2203.15556, approach 3",
+            names=("E", "A", "B", "alpha", "beta"),
+            logs=frozenset("EAB"),
+            starts={"alpha": _GRID, "beta": _GRID},
+            function=_chinchilla,
+        ),
+        Law(
+            name="chinchilla-tied",
+            formula="E + A / N^alpha + B / D^alpha",
+            source="2403.08540, which ties the exponents for over-trained runs",
+            names=("E", "A", "B", "alpha"),
+            logs=frozenset("EAB"),
+            starts={"alpha": _GRID},
+            function=_chinchilla_tied,
+        ),
+        Law(
+            name="compute",
+            formula="E + A / C^gamma",
+            source="2001.08361, with a floor as in 2010.14701",
+            names=("E", "A", "gamma"),
+            logs=frozenset("EA"),
+            starts={"gamma": tuple(g / 2 for g in _GRID)},
+            function=_compute,
+        ),
+    )
+}

@@ -1,0 +1,188 @@
+"""The optimiser: log-Huber regression of many starts or resamples at once, in float64.
+
+For residuals r_i = log f(theta; x_i) - log L_i and weights w_i it minimises
+
+    F(theta) = sum_i w_i huber(r_i),    huber(r) = r^2 / 2 if |r| <= delta, else delta (|r| - delta / 2)
+
+by damped Newton steps. With J = dr/dtheta, Huber's second derivative is J'ZJ, where Z = diag(w_i [|r_i| <= delta])
+drops the rows beyond delta; J'MJ with M = diag(w_i min(1, delta / |r_i|)) majorises it (iteratively reweighted least
+squares) and is the metric of the damping:
+
+    (J'ZJ + mu J'MJ) step = -J' (w psi(r)),    psi(r) = clip(r, -delta, delta)
+
+A large mu is a cautious IRLS step, mu -> 0 is Newton's, which is exact once the rows beyond delta are known
+(Madsen & Nielsen 1990). Both matrices transform alike, so units of N and D do not matter.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from analysis.laws import Inputs, Law
+
+DELTA = 1e-3  # 2203.15556, appendix D.2
+_ITERATIONS = 300
+_ROWS_AT_ONCE = 2_000_000  # batch x rows held in memory
+
+
+@dataclass(frozen=True)
+class Solution:
+    """One minimum for each member of the batch.
+
+    Attributes:
+        theta: parameters, coefficients as logarithms.
+        objective: the sum of Huber terms.
+        converged: whether no step of any damping improves it further.
+    """
+
+    theta: Float[np.ndarray, "batch params"]
+    objective: Float[np.ndarray, " batch"]
+    converged: Bool[np.ndarray, " batch"]
+
+
+def best_of_starts(
+    law: Law, inputs: Inputs, log_loss: Float[np.ndarray, " rows"], weights: Float[np.ndarray, " rows"]
+) -> Solution:
+    """The best minimum over the grid of the law's starts (a batch of one)."""
+    starts = _starts(law, inputs, log_loss, weights)
+    # A few steps tell which starts share a basin; only the best are worth finishing.
+    rough = minimise(
+        law, inputs, log_loss, np.broadcast_to(weights, (len(starts), len(log_loss))), starts, 12
+    )
+    best = np.argsort(rough.objective)[:6]
+    fine = minimise(
+        law, inputs, log_loss, np.broadcast_to(weights, (len(best), len(log_loss))), rough.theta[best]
+    )
+    winner = [int(np.argmin(fine.objective))]
+    return Solution(fine.theta[winner], fine.objective[winner], fine.converged[winner])
+
+
+def minimise(
+    law: Law,
+    inputs: Inputs,
+    log_loss: Float[np.ndarray, " rows"],
+    weights: Float[np.ndarray, "batch rows"],
+    start: Float[np.ndarray, "batch params"],
+    iterations: int = _ITERATIONS,
+) -> Solution:
+    """Minimises from each start under each row of weights (resamples are weights: how often a row was drawn)."""
+    size = max(1, _ROWS_AT_ONCE // len(log_loss))
+    parts = [
+        _minimise(law, inputs, log_loss, weights[i : i + size], start[i : i + size], iterations)
+        for i in range(0, len(start), size)
+    ]
+    return Solution(
+        *(np.concatenate([getattr(p, f) for p in parts]) for f in ("theta", "objective", "converged"))
+    )
+
+
+def _minimise(
+    law: Law,
+    inputs: Inputs,
+    log_loss: Float[np.ndarray, " rows"],
+    weights: Float[np.ndarray, "batch rows"],
+    start: Float[np.ndarray, "batch params"],
+    iterations: int,
+) -> Solution:
+    theta, mu = start.copy(), np.full(len(start), 1.0)
+    objective = np.full(len(start), np.inf)
+    converged = np.zeros(len(start), bool)
+    gradient, newton, metric = _derivatives(law, inputs, log_loss, weights, theta, objective)
+    quiet = np.zeros(len(start), int)
+    for _ in range(iterations):
+        live = np.flatnonzero(~converged)
+        if live.size == 0:
+            break
+        step = _step(gradient[live], newton[live], metric[live], mu[live])
+        trial = theta[live] + step
+        value = np.empty(live.size)
+        derivatives = _derivatives(law, inputs, log_loss, weights[live], trial, value)
+        better = value < objective[live]
+        gain = np.where(better, objective[live] - value, 0.0) / np.maximum(objective[live], 1e-300)
+        win = live[better]
+        theta[win], objective[win] = trial[better], value[better]
+        gradient[win], newton[win], metric[win] = (part[better] for part in derivatives)
+        mu[live] = np.clip(mu[live] * np.where(better, 0.2, 6.0), 1e-9, 1e9)
+        # Done: gains that no longer matter three times running, or no descent even by cautious steps.
+        quiet[live] = np.where(gain > 1e-11, np.where(better, 0, quiet[live]), quiet[live] + better)
+        converged[live] = (quiet[live] >= 3) | (mu[live] > 1e7)
+    return Solution(theta, objective, converged)
+
+
+def _derivatives(
+    law: Law,
+    inputs: Inputs,
+    log_loss: Float[np.ndarray, " rows"],
+    weights: Float[np.ndarray, "batch rows"],
+    theta: Float[np.ndarray, "batch params"],
+    objective: Float[np.ndarray, " batch"],
+) -> tuple[
+    Float[np.ndarray, "batch params"],
+    Float[np.ndarray, "batch params params"],
+    Float[np.ndarray, "batch params params"],
+]:
+    """Gradient, Newton's matrix and the metric; writes the objective (infinite where the law overflows)."""
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        loss, jacobian = law.evaluate(theta, inputs)
+        fine = np.isfinite(loss).all(axis=1) & (loss > 0).all(axis=1)
+        if not fine.all():
+            loss = np.where(fine[:, None], loss, 1.0)
+            jacobian = np.where(fine[:, None, None], jacobian, 0.0)
+        jacobian = jacobian / loss[:, :, None]
+    residual = np.log(loss) - log_loss
+    size = np.abs(residual)
+    huber = np.where(size <= DELTA, 0.5 * residual**2, DELTA * (size - 0.5 * DELTA))
+    objective[:] = np.where(fine, (weights * huber).sum(axis=1), np.inf)
+    transposed = jacobian.transpose(0, 2, 1)
+    psi = weights * np.clip(residual, -DELTA, DELTA)
+    majorant = weights * (DELTA / np.maximum(size, DELTA))
+    gradient = (transposed @ psi[:, :, None])[:, :, 0]
+    newton = transposed @ (jacobian * (weights * (size <= DELTA))[:, :, None])
+    metric = transposed @ (jacobian * majorant[:, :, None])
+    return gradient, newton, metric
+
+
+def _step(
+    gradient: Float[np.ndarray, "batch params"],
+    newton: Float[np.ndarray, "batch params params"],
+    metric: Float[np.ndarray, "batch params params"],
+    mu: Float[np.ndarray, " batch"],
+) -> Float[np.ndarray, "batch params"]:
+    """Solves the damped system, scaled to a unit diagonal; a ridge of rounding size keeps it regular."""
+    scale = np.sqrt(np.maximum(np.diagonal(metric, axis1=1, axis2=2), 1e-200))
+    outer = scale[:, :, None] * scale[:, None, :]
+    matrix = (newton + mu[:, None, None] * metric) / outer
+    matrix += (1e-13 + 1e-10 * mu[:, None, None]) * np.eye(gradient.shape[1])
+    step: Float[np.ndarray, "batch params"] = (
+        -np.linalg.solve(matrix, (gradient / scale)[:, :, None])[:, :, 0] / scale
+    )
+    return np.clip(step, -3.0, 3.0)
+
+
+def _starts(
+    law: Law, inputs: Inputs, log_loss: Float[np.ndarray, " rows"], weights: Float[np.ndarray, " rows"]
+) -> Float[np.ndarray, "starts params"]:
+    """The grid over the exponents, each with its own best coefficients (variable projection).
+
+    The loss is linear in the coefficients, so at log coefficient 0 the derivatives are the features of a linear
+    least-squares problem in relative error; coefficients that come out negative start small instead.
+    """
+    grid = np.array(list(product(*law.starts.values())))
+    theta = np.zeros((len(grid), len(law.names)))
+    theta[:, [law.names.index(name) for name in law.starts]] = grid
+    linear = [i for i, name in enumerate(law.names) if name in law.logs]
+    features = law.evaluate(theta, inputs)[1][:, :, linear] * np.exp(-log_loss)[:, None]
+    scale = features.max(axis=1, keepdims=True)
+    features = features / scale
+    root = np.sqrt(weights)[:, None]
+    # A small ridge settles the coefficients where N and D move together.
+    gram = (features * root).transpose(0, 2, 1) @ (features * root)
+    right = (features * root**2).sum(axis=1)
+    ridge = 1e-9 * np.trace(gram, axis1=1, axis2=2)[:, None, None] * np.eye(len(linear))
+    coefficients = np.linalg.solve(gram + ridge, right[:, :, None])[:, :, 0]
+    share = 1 / features.mean(axis=1)
+    coefficients = np.maximum(coefficients, 0.02 * share) / scale[:, 0]
+    theta[:, linear] = np.log(coefficients)
+    return theta

@@ -1,0 +1,31 @@
+"""What a careful expert would say about a table or a fit, each with a stable code."""
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+Code = Literal[
+    "collinear",
+    "floor-unidentified",
+    "not-bracketed",
+    "far-extrapolation",
+    "mixed-conventions",
+    "pooled-corpora",
+    "repeated-data",
+    "untuned-grid",
+    "diverged-rows",
+    "not-decayed",
+    "correlated-rows",
+    "tokenizer-mismatch",
+    "few-runs",
+]
+
+
+@dataclass(frozen=True)
+class Warning:
+    """A warning: a code for programs and a message for people."""
+
+    code: Code
+    message: str
+
+    def to_dict(self) -> dict[str, str]:
+        return asdict(self)
