@@ -1,0 +1,106 @@
+"""The published Llamas: shapes and training facts, each with its source; the parameter count is the check."""
+
+import difflib
+from dataclasses import dataclass
+
+from scaling.errors import InputError
+from scaling.llama.config import LlamaConfig, RopeScaling
+from scaling.llama.counts import count_params, flops_per_token
+
+
+@dataclass(frozen=True)
+class ZooEntry:
+    """A published model and how it was trained.
+
+    Attributes:
+        name: as the command line knows it, for example ``llama3-8b``.
+        config: its shape; ``seq_len`` is the context of pre-training, before any extension.
+        tokens: of pre-training.
+        gpu_hours: published device hours of pre-training, or None.
+        device: that the hours are of; a key of ``scaling.hardware.DEVICES``.
+        learning_rate: peak.
+        batch_tokens: tokens per step, or None; where it grew during training, the last.
+        source: where the figures are published.
+    """
+
+    name: str
+    config: LlamaConfig
+    tokens: float
+    gpu_hours: float | None
+    device: str
+    learning_rate: float | None
+    batch_tokens: float | None
+    source: str
+
+    @property
+    def params(self) -> int:
+        """All parameters, embeddings included."""
+        return count_params(self.config).total
+
+    @property
+    def flops(self) -> float:
+        """Training FLOPs, every matmul counted with full attention."""
+        return flops_per_token(self.config, self.config.seq_len) * self.tokens
+
+
+def _llama1(width: int, heads: int, depth: int, ffn: int) -> LlamaConfig:
+    return LlamaConfig(32000, width, depth, heads, heads, ffn, seq_len=2048, norm_eps=1e-6)
+
+
+def _llama2(width: int, heads: int, kv_heads: int, depth: int, ffn: int) -> LlamaConfig:
+    return LlamaConfig(32000, width, depth, heads, kv_heads, ffn, seq_len=4096)
+
+
+def _llama3(width: int, heads: int, kv_heads: int, depth: int, ffn: int, small: bool = False) -> LlamaConfig:
+    # The small ones of 3.2 are tied, and their RoPE was stretched further than 3.1's.
+    scaling = RopeScaling(factor=32.0) if small else None
+    return LlamaConfig(
+        128256,
+        width,
+        depth,
+        heads,
+        kv_heads,
+        ffn,
+        seq_len=8192,
+        rope_theta=500000.0,
+        rope_scaling=scaling,
+        tie_embeddings=small,
+    )
+
+
+_L1 = "2302.13971, tables 2 and 15"
+_L2 = "2307.09288, tables 1, 2 and section 2.2"
+_L3 = "2407.21783, table 3; tokens and hours: Llama 3 model card"
+_L31 = "2407.21783, table 3 and section 3.4; hours: Llama 3.1 model card"
+_L32 = "Llama 3.2 model card; pruned from 8B and distilled, so its hours are not those of a plain run"
+
+_ENTRIES = (
+    ZooEntry("llama1-7b", _llama1(4096, 32, 32, 11008), 1.0e12, 82_432, "a100", 3e-4, 4e6, _L1),
+    ZooEntry("llama1-13b", _llama1(5120, 40, 40, 13824), 1.0e12, 135_168, "a100", 3e-4, 4e6, _L1),
+    ZooEntry("llama1-33b", _llama1(6656, 52, 60, 17920), 1.4e12, 530_432, "a100", 1.5e-4, 4e6, _L1),
+    ZooEntry("llama1-65b", _llama1(8192, 64, 80, 22016), 1.4e12, 1_022_362, "a100", 1.5e-4, 4e6, _L1),
+    ZooEntry("llama2-7b", _llama2(4096, 32, 32, 32, 11008), 2.0e12, 184_320, "a100", 3e-4, 4e6, _L2),
+    ZooEntry("llama2-13b", _llama2(5120, 40, 40, 40, 13824), 2.0e12, 368_640, "a100", 3e-4, 4e6, _L2),
+    ZooEntry("llama2-34b", _llama2(8192, 64, 8, 48, 22016), 2.0e12, 1_038_336, "a100", 1.5e-4, 4e6, _L2),
+    ZooEntry("llama2-70b", _llama2(8192, 64, 8, 80, 28672), 2.0e12, 1_720_320, "a100", 1.5e-4, 4e6, _L2),
+    ZooEntry("llama3-8b", _llama3(4096, 32, 8, 32, 14336), 15e12, 1.3e6, "h100", 3e-4, None, _L3),
+    ZooEntry("llama3-70b", _llama3(8192, 64, 8, 80, 28672), 15e12, 6.4e6, "h100", 1.5e-4, None, _L3),
+    ZooEntry("llama3-405b", _llama3(16384, 128, 8, 126, 53248), 15.6e12, 30.84e6, "h100", 8e-5, 16e6, _L31),
+    ZooEntry("llama3.2-1b", _llama3(2048, 32, 8, 16, 8192, small=True), 9e12, None, "h100", None, None, _L32),
+    ZooEntry("llama3.2-3b", _llama3(3072, 24, 8, 28, 8192, small=True), 9e12, None, "h100", None, None, _L32),
+)
+ZOO: dict[str, ZooEntry] = {entry.name: entry for entry in _ENTRIES}
+
+
+def find(name: str) -> ZooEntry:
+    """The published model of that name, in any case.
+
+    Raises:
+        InputError: with the closest names, if there is none.
+    """
+    entry = ZOO.get(name.lower())
+    if entry is None:
+        close = difflib.get_close_matches(name.lower(), ZOO, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(ZOO)}"
+        raise InputError(f"no published model is named {name!r}; {hint}")
+    return entry

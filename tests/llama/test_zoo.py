@@ -1,0 +1,61 @@
+"""Published shapes, checked by the parameter count that each implies."""
+
+import statistics
+
+import pytest
+
+from scaling.cost import published_mfu
+from scaling.errors import InputError
+from scaling.hardware import DEVICES
+from scaling.llama.zoo import ZOO, find
+
+# Exact sizes of the released weights.
+TOTALS = {
+    "llama1-7b": 6_738_415_616,
+    "llama1-13b": 13_015_864_320,
+    "llama1-33b": 32_528_943_616,
+    "llama1-65b": 65_285_660_672,
+    "llama2-7b": 6_738_415_616,
+    "llama2-13b": 13_015_864_320,
+    "llama2-34b": 33_743_970_304,
+    "llama2-70b": 68_976_648_192,
+    "llama3-8b": 8_030_261_248,
+    "llama3-70b": 70_553_706_496,
+    "llama3-405b": 405_853_388_800,
+    "llama3.2-1b": 1_235_814_400,
+    "llama3.2-3b": 3_212_749_824,
+}
+
+
+def test_every_model_has_its_published_number_of_parameters() -> None:
+    assert {entry.name: entry.params for entry in ZOO.values()} == TOTALS
+    assert list(ZOO) == [entry.name for entry in ZOO.values()]
+
+
+def test_405b_training_flops_as_published() -> None:
+    # 2407.21783, section 3.2: 3.8e25, which is 6ND; attention and the head add 4 %.
+    entry = ZOO["llama3-405b"]
+    assert 6 * entry.params * entry.tokens == pytest.approx(3.8e25, rel=0.005)
+    assert entry.flops == pytest.approx(1.075 * 3.8e25, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("device", "generations"), [("a100", ("llama1-", "llama2-")), ("h100", ("llama3-",))]
+)
+def test_default_utilisation_is_that_of_the_published_runs(device: str, generations: tuple[str, ...]) -> None:
+    attained = [published_mfu(entry) for name, entry in ZOO.items() if name.startswith(generations)]
+    assert DEVICES[device].mfu == pytest.approx(
+        statistics.median([mfu for mfu in attained if mfu]), abs=0.015
+    )
+
+
+def test_distilled_models_have_no_hours_to_compare() -> None:
+    assert published_mfu(find("llama3.2-1b")) is None
+
+
+def test_names_are_found_in_any_case_and_near_misses_named() -> None:
+    assert find("Llama3-8B") is ZOO["llama3-8b"]
+    with pytest.raises(InputError, match="did you mean llama3-8b"):
+        find("llama-3-8b")
+    with pytest.raises(InputError, match="known: llama1-7b"):
+        find("gpt2")
