@@ -7,7 +7,7 @@ from scaling.errors import InputError
 from scaling.hardware import DEVICES, Device
 from scaling.llama.zoo import ZooEntry
 
-# Power of the data centre over that of its devices, as Llama 1's table of energy has it (2302.13971, table 15).
+# Power of the data centre over that of its devices, as in Llama 1's table of energy (2302.13971, table 15).
 PUE = 1.1
 # Numbers of devices for which the days are given.
 FLEETS = (1, 8, 64, 512, 4096, 16384)

@@ -14,7 +14,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 # Before either package is imported: every annotation, array shapes included, is checked at each call.
-install_import_hook(["scaling", "analysis"], "beartype.beartype")
+install_import_hook(["scaling", "analysis"], "typecheck.check")
 
 
 @pytest.fixture(scope="session")

@@ -121,7 +121,7 @@ def _text(cost: Cost, entry: ZooEntry | None, default_mfu: bool, price: float | 
         rate = "(no list price; give --price)"
     lines = [
         f"FLOPs         {cost.flops:.3g} ({convention})",
-        f"device hours  {cost.device_hours:,.0f} on {device.name}, peak {device.peak_flops / 1e12:,.0f} TFLOP/s",
+        f"device hours  {cost.device_hours:,.0f} on {device.name} of {device.peak_flops / 1e12:,.0f} TFLOP/s",
         f"              MFU {cost.mfu:.1%}" + (f" ({device.mfu_source})" if default_mfu else ""),
         f"              goodput {cost.goodput:.1%}",
         f"days          {fleets}",
@@ -129,10 +129,8 @@ def _text(cost: Cost, entry: ZooEntry | None, default_mfu: bool, price: float | 
         f"energy        {energy}",
     ]
     if entry is not None and entry.gpu_hours is not None:
-        lines.append(
-            f"published     {entry.gpu_hours:,.0f} on {entry.device} for {format_quantity(entry.tokens)} tokens: "
-            f"MFU {published_mfu(entry):.1%} ({entry.source})"
-        )
+        run = f"{entry.gpu_hours:,.0f} on {entry.device} for {format_quantity(entry.tokens)} tokens"
+        lines.append(f"published     {run}: MFU {published_mfu(entry):.1%} ({entry.source})")
     return "\n".join(lines)
 
 
