@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test slow lint notebooks clean
+.PHONY: demo test slow lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/scaling run sweeps/quickstart.yaml

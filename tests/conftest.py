@@ -1,4 +1,4 @@
-"""What every test shares: annotations that are checked, compiled functions that are kept, published tables."""
+"""What every test shares: checked annotations, a cache of compiled functions, the published tables."""
 
 import os
 from pathlib import Path
