@@ -1,4 +1,4 @@
-"""Documents to batches: stateless, so a run resumes at any step, on any number of devices, without a saved iterator."""
+"""Documents to batches, statelessly: a run resumes at any step, on any number of devices."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -38,8 +38,8 @@ def tokenize(documents: Iterable[Document], tokenizer: Tokenizer) -> TokenSet:
 class Batches:
     """Batches of training windows as a pure function of (seed, step).
 
-    A window is ``seq_len + 1`` tokens: inputs ``[:-1]`` and targets ``[1:]``. Within an epoch the targets of no
-    two windows overlap; every epoch shuffles the windows anew and shifts where they begin by a random phase.
+    A window is ``seq_len + 1`` tokens: inputs ``[:-1]`` and targets ``[1:]``. Within an epoch no two windows
+    share a target; every epoch shuffles the windows anew and shifts where they begin by a random phase.
 
     Args:
         tokens: the training tokens; documents follow one another inside a window.
@@ -56,7 +56,8 @@ class Batches:
         self.windows_per_epoch = len(tokens) // seq_len - 1
         if self.windows_per_epoch < 1:
             raise InputError(
-                f"the corpus has {len(tokens)} training tokens; a context of {seq_len} needs {2 * seq_len} at least"
+                f"the corpus has {len(tokens)} training tokens; "
+                f"a context of {seq_len} needs {2 * seq_len} at least"
             )
         # Row i is the window that begins at token i: a view, no copy, whether in memory or memory-mapped.
         self._windows = np.lib.stride_tricks.sliding_window_view(tokens.tokens, seq_len + 1)
@@ -97,9 +98,10 @@ def held_out_windows(
 ) -> tuple[Int32[np.ndarray, "windows window"], Int64[np.ndarray, " windows"]]:
     """The windows that every run of a sweep is evaluated on.
 
-    Each document is cut into windows from its beginning, and of all windows an evenly spaced selection is taken, so
-    documents count in proportion to their length and targets never overlap. Windows stay inside a document, unless
-    more than half of the text lies in documents too short for that: then all text is cut as one.
+    Each document is cut into windows from its beginning, and of all windows an evenly spaced selection is
+    taken, so documents count in proportion to their length and no two windows share a target. Windows stay
+    inside a document, unless that would leave out more than half of the text, as where documents are shorter
+    than the context: then all text is cut as one.
 
     Args:
         held_out: the held-out documents.
@@ -107,8 +109,8 @@ def held_out_windows(
         max_tokens: target tokens to evaluate at most (but one window at least).
 
     Returns:
-        The windows, in order of their text, and for each the index of the document it begins in, by which an error
-        can be clustered.
+        The windows, in order of their text, and for each the index of the document it begins in, by which an
+        error can be clustered.
 
     Raises:
         InputError: the held-out text is shorter than one window.
@@ -123,7 +125,8 @@ def held_out_windows(
         starts = seq_len * np.arange((len(held_out) - 1) // seq_len)
     if not len(starts):
         raise InputError(
-            f"the held-out text has {len(held_out)} tokens; a context of {seq_len} needs {seq_len + 1} at least"
+            f"the held-out text has {len(held_out)} tokens; "
+            f"a context of {seq_len} needs {seq_len + 1} at least"
         )
     count = min(max(1, max_tokens // seq_len), len(starts))
     chosen = starts[(2 * np.arange(count) + 1) * len(starts) // (2 * count)]

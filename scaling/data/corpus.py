@@ -224,7 +224,7 @@ def _glob(pattern: str) -> list[Path]:
 
 
 def _files_below(root: Path, prefix: str, without: Iterable[str]) -> Iterator[tuple[str, Path]]:
-    """Every file below ``root`` with its path from there, but for hidden ones and folders named in ``without``."""
+    """Files below ``root`` with their paths from there; not hidden ones, nor folders named in ``without``."""
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if name not in without and not name.startswith(".")]
         for name in names:

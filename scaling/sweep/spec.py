@@ -1,0 +1,336 @@
+"""A sweep file: YAML to SweepSpec, with every fault told at once and where it is."""
+
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar, get_args
+
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from scaling.data.corpus import CorpusSpec
+from scaling.errors import InputError
+from scaling.llama.config import LlamaConfig
+from scaling.sweep.fields import (
+    Budgets,
+    Count,
+    Fraction,
+    Name,
+    NotNegative,
+    OneOrMore,
+    Positive,
+    Seeds,
+    Strict,
+    show,
+)
+from scaling.sweep.locate import Faults, Located, Place, expand, override, read_yaml
+from scaling.sweep.shapes import ShapeRule, Size
+
+Horizon = Literal["flops", "tokens", "tokens_per_param"]
+_HORIZONS: tuple[Horizon, ...] = get_args(Horizon)
+_SHORTHANDS = {"corpus": "name", "recipe": "name", "schedule": "kind"}
+_LARGEST_FILE = 2**20
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class CorpusChoice(CorpusSpec):
+    """A corpus, and how often its text may be repeated: ``epochs`` passes at most in the longest run."""
+
+    epochs: Positive = 1.0
+
+
+def _only_horizon(block: "FitBlock | Target") -> Horizon:
+    given = [name for name in _HORIZONS if getattr(block, name) is not None]
+    if len(given) != 1:
+        found = f"{' and '.join(given)} are given" if given else "none is given"
+        raise ValueError(f"needs exactly one of flops, tokens and tokens_per_param; {found}")
+    return given[0]
+
+
+class FitBlock(Strict):
+    """Small runs: every size, to every horizon, with every seed.
+
+    Attributes:
+        sizes: each one a number of parameters, or an exact shape.
+        flops: training budgets in FLOPs; or
+        tokens: training tokens; or
+        tokens_per_param: training tokens over total parameters: exactly one of the three.
+        seeds: the seeds themselves; in the file, a number n stands for 0 to n - 1.
+    """
+
+    sizes: OneOrMore[Size]
+    flops: Budgets | None = None
+    tokens: Budgets | None = None
+    tokens_per_param: Budgets | None = None
+    seeds: Seeds = (0,)
+
+    @model_validator(mode="after")
+    def _one_horizon(self) -> Self:
+        _only_horizon(self)
+        return self
+
+    @property
+    def horizon(self) -> tuple[Horizon, tuple[float, ...]]:
+        """Which of the three is given, and its values."""
+        name = _only_horizon(self)
+        values: tuple[float, ...] = getattr(self, name)
+        return name, values
+
+
+class Target(Strict):
+    """The large run that is forecast, trained once for each seed, and scored; keys as in FitBlock."""
+
+    size: Size
+    flops: Positive | None = None
+    tokens: Positive | None = None
+    tokens_per_param: Positive | None = None
+    seeds: Seeds = (0,)
+
+    @model_validator(mode="after")
+    def _one_horizon(self) -> Self:
+        _only_horizon(self)
+        return self
+
+    @property
+    def horizon(self) -> tuple[Horizon, float]:
+        """Which of the three is given, and its value."""
+        name = _only_horizon(self)
+        value: float = getattr(self, name)
+        return name, value
+
+
+class RecipeChoice(Strict):
+    """A recipe by name, and what is set by hand instead of by it.
+
+    Attributes:
+        name: ``transfer``.
+        learning_rate: peak, as the recipe means it.
+        batch_tokens: tokens per step.
+        weight_decay: decoupled, as in AdamW.
+        warmup: fraction of the steps.
+    """
+
+    name: Literal["transfer"] = "transfer"
+    learning_rate: Positive | None = None
+    batch_tokens: Count | None = None
+    weight_decay: NotNegative | None = None
+    warmup: Fraction | None = None
+
+
+class ScheduleChoice(Strict):
+    """Of the learning rate: ``wsd`` with its final ``decay`` as a fraction of the steps, or ``cosine``."""
+
+    kind: Literal["wsd", "cosine"] = "wsd"
+    decay: Fraction | None = Field(default_factory=lambda given: 0.2 if given.get("kind") == "wsd" else None)
+
+    @model_validator(mode="after")
+    def _decay_is_for_wsd(self) -> Self:
+        if (self.decay is None) != (self.kind == "cosine"):
+            raise ValueError("wsd needs a decay" if self.decay is None else "cosine takes no decay")
+        return self
+
+
+class SweepSpec(Strict):
+    """A validated sweep file.
+
+    Attributes:
+        name: of the sweep and of its output folder.
+        model: how a size becomes a Llama.
+        corpus: the text.
+        fit: blocks of runs that the forecast is made from.
+        target: the run that is forecast.
+        recipe: learning rate, batch, warm-up and weight decay as functions of the run's size and tokens.
+        schedule: of the learning rate.
+        dtype: of activations and matrix products.
+        eval_tokens: held-out tokens that every run is evaluated on, at most.
+    """
+
+    name: Name
+    model: ShapeRule
+    corpus: CorpusChoice
+    fit: OneOrMore[FitBlock]
+    target: Target
+    recipe: RecipeChoice = RecipeChoice()
+    schedule: ScheduleChoice = ScheduleChoice()
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    eval_tokens: Count = 64_000
+    _source: Located = PrivateAttr()
+
+    def shape(self, size: Size) -> LlamaConfig:
+        """The Llama of one of the sweep's sizes."""
+        return self.model.resolve(size)
+
+    def where(self, *path: str | int) -> str:
+        """Where a value was written, for a fault: ``where("fit", 0, "flops", 1)`` is ``sweeps/x.yaml:7:12``.
+
+        For what was not written, the nearest value around it.
+        """
+        return str(self._source.find(path).place)
+
+    def canonical(self) -> dict[str, Any]:
+        """The values as JSON has them: equal for files that mean the same, however they write it."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
+    """Reads a sweep file.
+
+    Args:
+        path: of the YAML file.
+        overrides: assignments such as ``target.seeds=4``, ``fit.0.flops=[1e10,3e10]`` or ``corpus=python``.
+
+    Raises:
+        InputError: every fault of the file and the overrides, as ``file:line:column: message``.
+    """
+    file = Path(path)
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(_LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{path}: cannot read the sweep file: {reason}") from None
+    if len(content) > _LARGEST_FILE:
+        raise InputError(f"{path}: larger than 1 MiB; this is no sweep file")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file: byte {content[error.start]:#04x} is not UTF-8") from None
+    return parse_sweep(text, str(path), overrides)
+
+
+def parse_sweep(text: str, name: str, overrides: Sequence[str] = ()) -> SweepSpec:
+    """As ``load_sweep``, from a file's text; ``name`` is the file's in the places of faults."""
+    root, faults = read_yaml(text, name)
+    if root is None or not isinstance(root.value, dict):
+        found = "the file is empty" if root is None else f"not {show(root.plain())}"
+        raise InputError(
+            _lines(faults or [(Place(name, 1, 1), f"a sweep file maps keys to values; {found}")])
+        )
+    for assignment in overrides:
+        faults += override(root, assignment, _SHORTHANDS)
+    for key in root.value.keys() & _SHORTHANDS.keys():
+        root.value[key] = expand(root.value[key], _SHORTHANDS[key])
+    data: Any = root.plain()
+    try:
+        spec = SweepSpec.model_validate(data)
+    except ValidationError as errors:
+        faults += [_fault(error, root) for error in errors.errors(include_url=False)]
+    faults += [
+        (root.find(path).place, f"{_dotted(path)}: {message}") for path, message in _shape_faults(data)
+    ]
+    if faults:
+        raise InputError(_lines(faults))
+    spec._source = root
+    return spec
+
+
+def _lines(faults: Faults) -> list[str]:
+    ordered = sorted(faults, key=lambda fault: (fault[0].line, fault[0].column))
+    return list(dict.fromkeys(f"{place}: {' '.join(message.split())}" for place, message in ordered))
+
+
+def _dotted(path: Sequence[str | int]) -> str:
+    return ".".join(map(str, path))
+
+
+def _fault(error: ErrorDetails, root: Located) -> tuple[Place, str]:
+    """Pydantic's error in our words, at its place."""
+    path = error["loc"]
+    found = root.find(path)
+    if error["type"] == "missing":
+        path, message = path[:-1], f"missing key '{path[-1]}'"
+    elif error["type"] == "extra_forbidden":
+        path, message = path[:-1], _unknown(str(path[-1]), path[:-1])
+        return found.key or found.place, f"{_dotted(path)}: {message}" if path else message
+    else:
+        message = _explain(error)
+    return found.place, f"{_dotted(path)}: {message}" if path else message
+
+
+def _explain(error: ErrorDetails) -> str:
+    value, context = error["input"], error.get("ctx", {})
+    match error["type"]:
+        case "value_error":
+            return str(context["error"])
+        case "literal_error":
+            choices = context["expected"]
+            return f"must be {choices}, not {show(value)}{_suggest(str(value), choices.split(chr(39))[1::2])}"
+        case "bool_type":
+            return f"must be true or false, not {show(value)}"
+        case "string_type":
+            return f"must be text, not {show(value)}"
+        case "model_type" | "model_attributes_type":
+            return f"must be a mapping, not {show(value)}"
+        case "tuple_type":
+            return f"must be a list, not {show(value)}"
+    return error["msg"]
+
+
+def _suggest(word: str, known: Sequence[str]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _unknown(key: str, path: Sequence[str | int]) -> str:
+    known = list(_model_at(path).model_fields)
+    hint = _suggest(key, known)
+    if not hint:
+        others = [name for name in SweepSpec.model_fields if key in _model_at([name]).model_fields]
+        hint = f"; it belongs under '{others[0]}'" if others else f"; the keys here are {', '.join(known)}"
+    return f"unknown key '{key}'{hint}"
+
+
+def _model_at(path: Sequence[str | int]) -> type[BaseModel]:
+    """The model whose keys may stand at a path."""
+    model: type[BaseModel] = SweepSpec
+    for step in path:
+        if isinstance(step, str):
+            model = next(_models_in(model.model_fields[step].annotation), model)
+    return model
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
+
+
+def _shape_faults(data: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Sizes that no Llama has, and two of a block that are one shape; told even where other keys are bad."""
+    rule = _valid(ShapeRule, data.get("model"))
+    if rule is None:
+        return
+    blocks = data.get("fit")
+    for number, block in enumerate(blocks if isinstance(blocks, list) else [blocks]):
+        sizes = block.get("sizes") if isinstance(block, dict) else None
+        seen: dict[LlamaConfig, Size] = {}
+        for index, item in enumerate(sizes if isinstance(sizes, list) else [sizes]):
+            path = ("fit", number, "sizes", index)
+            config, faults = _shape(rule, item)
+            yield from ((path, fault) for fault in faults)
+            if config in seen:
+                yield (
+                    path,
+                    f"is the same shape, {config.width} wide and {config.depth} deep, as {seen[config]}",
+                )
+            elif config is not None:
+                seen[config] = Size.model_validate(item)
+    target = data.get("target")
+    if isinstance(target, dict):
+        yield from ((("target", "size"), fault) for fault in _shape(rule, target.get("size"))[1])
+
+
+def _shape(rule: ShapeRule, item: object) -> tuple[LlamaConfig | None, tuple[str, ...]]:
+    size = _valid(Size, item)
+    try:
+        return (rule.resolve(size) if size else None), ()
+    except InputError as error:
+        return None, error.faults
+
+
+def _valid(model: type[_Model], item: object) -> _Model | None:
+    try:
+        return model.model_validate(item)
+    except ValidationError:
+        return None
