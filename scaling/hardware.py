@@ -168,3 +168,25 @@ def find_device(name: str) -> Device:
         hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(DEVICES)}"
         raise InputError(f"no device is named {name!r}; {hint}")
     return device
+
+
+# What JAX calls these devices, in lower case; "tpu v5" alone is the v5p.
+_KINDS = {
+    "a100": "a100",
+    "h100": "h100",
+    "h200": "h200",
+    "b200": "b200",
+    "tpu v4": "v4",
+    "tpu v5 lite": "v5e",
+    "tpu v5": "v5p",
+    "tpu v6": "v6e",
+    "tpu7": "v7",
+}
+
+
+def mfu(flops_per_s: float, kind: str) -> float:
+    """Model FLOP/s as a share of the peak of the device that JAX calls ``kind``; NaN where the peak is not known."""
+    for part, name in _KINDS.items():
+        if part in kind.lower():
+            return flops_per_s / find_device(name).peak_flops
+    return float("nan")

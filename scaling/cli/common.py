@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -60,3 +61,15 @@ def faults_of(error: Exception) -> tuple[str, ...] | None:
         faults: tuple[str, ...] = error.faults
         return faults
     return None
+
+
+workers_option: Callable[..., Any] = click.option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Processes that train at once.  [default: one per core, or one if there is an accelerator]",
+)
+
+out_option: Callable[..., Any] = click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="The sweep's folder.  [default: runs/<sweep name>]"
+)

@@ -8,7 +8,7 @@ import sysconfig
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, StrictBool, model_validator
 
@@ -37,9 +37,11 @@ class CorpusSpec(BaseModel):
     site_packages: StrictBool = False
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if (self.name is None) == (self.path is None):
-            raise ValueError("a corpus needs either a name (sotu or python) or a path")
+    def _consistent(self) -> "CorpusSpec":
+        if self.name is None and self.path is None:
+            raise ValueError("needs a name (sotu or python) or a path")
+        if self.name is not None and self.path is not None:
+            raise ValueError("has a name and a path; choose one of the two")
         if self.name != "python" and (self.tests or self.site_packages):
             raise ValueError("tests and site_packages belong to the corpus python only")
         return self

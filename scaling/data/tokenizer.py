@@ -1,12 +1,13 @@
 """Text to token ids."""
 
 import hashlib
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
 
 
+@runtime_checkable
 class Tokenizer(Protocol):
     """What the rest of the toolkit asks of a tokenizer.
 

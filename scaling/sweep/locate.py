@@ -48,11 +48,17 @@ class Located:
         return self.value
 
     def find(self, path: tuple[str | int, ...]) -> "Located":
-        """The value at a path of keys and indices, or the last one on the way there that exists."""
+        """The value at a path of keys and indices, or the last one on the way there that exists.
+
+        A single value may stand for a list of one: with no list, an index leads to the value itself.
+        """
         if path and isinstance(self.value, dict) and path[0] in self.value:
             return self.value[str(path[0])].find(path[1:])
-        if path and isinstance(self.value, list) and isinstance(path[0], int) and path[0] < len(self.value):
-            return self.value[path[0]].find(path[1:])
+        if path and isinstance(path[0], int):
+            if not isinstance(self.value, list):
+                return self.find(path[1:])
+            if path[0] < len(self.value):
+                return self.value[path[0]].find(path[1:])
         return self
 
 
@@ -67,8 +73,8 @@ def read_yaml(text: str, source: str) -> tuple[Located | None, Faults]:
         source: its name, for places.
 
     Returns:
-        The file's value, None if it is empty or cannot be read; and its faults: the first error of syntax, or all
-        duplicate keys and keys that are no plain text.
+        The file's value, None if it is empty or cannot be read; and its faults: the first error of syntax, or
+        all duplicate keys and keys that are no text.
     """
     yaml = YAML(typ="safe", pure=True)
     yaml.composer.warn_double_anchors = False
@@ -77,11 +83,11 @@ def read_yaml(text: str, source: str) -> tuple[Located | None, Faults]:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(source, mark.line + 1, mark.column + 1) if mark else Place(source)
-        return None, [(place, _syntax(str(error.problem or error.context)))]
+        return None, [(place, _syntax(": ".join(filter(None, (error.context, error.problem)))))]
     except ReaderError as error:
         before = text[: error.position]
         place = Place(source, before.count("\n") + 1, len(before) - before.rfind("\n"))
-        return None, [(place, f"character {error.character!r} is not allowed")]
+        return None, [(place, f"character {_code(error.character)} is not allowed")]
     except YAMLError as error:
         return None, [(Place(source), " ".join(str(error).split()))]
     except RecursionError:
@@ -96,7 +102,13 @@ def _syntax(problem: str) -> str:
         return "a tab cannot indent; use spaces"
     if "alias" in problem:
         return f"{problem}; a value that begins with * needs quotes"
-    return problem
+    if "another document" in problem:
+        return "a sweep file is one document, and this begins another"
+    return problem.replace("'<stream end>'", "the end").replace("end of stream", "end")
+
+
+def _code(character: int | str) -> str:
+    return f"U+{character if isinstance(character, int) else ord(character):04X}"
 
 
 class _Reader:
@@ -159,7 +171,7 @@ def override(root: Located, assignment: str, shorthands: dict[str, str]) -> Faul
     place = Place(f"override '{assignment}'")
     path, equals, text = assignment.partition("=")
     steps = path.strip().split(".")
-    if not equals or not all(steps):
+    if not equals or not all(steps) or len(steps) > _DEEPEST:
         return [(place, "write key=value, for example target.seeds=4")]
     read, faults = read_yaml(text, place.source)
     if faults:

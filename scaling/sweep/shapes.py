@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from typing import Self
 
 from pydantic import StrictBool, field_validator, model_validator
 
@@ -54,7 +53,7 @@ class Size(Strict):
         return {"params": value}
 
     @model_validator(mode="after")
-    def _one_kind(self) -> Self:
+    def _one_kind(self) -> "Size":
         exact = {"width", "depth", "heads", "kv_heads", "ffn"} & self.model_fields_set
         kinds = (self.params is not None) + (self.model is not None) + bool(exact)
         if kinds != 1 or (exact and (self.width is None or self.depth is None)):
@@ -70,9 +69,9 @@ class Size(Strict):
 class ShapeRule(Strict):
     """A family of Llamas in which one number, the size, decides the shape.
 
-    ``width = head_dim * heads``; ``depth = width / width_per_layer`` to the nearest layer, or one more or less
-    where that comes nearer to the size; ``kv_heads = heads / kv_ratio``; ``ffn = ffn_ratio * width``, rounded up
-    to a multiple of ``ffn_multiple``.
+    ``width = head_dim * heads``; ``depth = width / width_per_layer`` to the nearest layer, or one more or
+    less where that comes nearer to the size; ``kv_heads = heads / kv_ratio``; ``ffn = ffn_ratio * width``,
+    rounded up to a multiple of ``ffn_multiple``.
 
     Attributes:
         vocab: entries of the vocabulary, at least the tokenizer's.

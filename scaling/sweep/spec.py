@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -65,7 +65,7 @@ class FitBlock(Strict):
     seeds: Seeds = (0,)
 
     @model_validator(mode="after")
-    def _one_horizon(self) -> Self:
+    def _one_horizon(self) -> "FitBlock":
         _only_horizon(self)
         return self
 
@@ -87,7 +87,7 @@ class Target(Strict):
     seeds: Seeds = (0,)
 
     @model_validator(mode="after")
-    def _one_horizon(self) -> Self:
+    def _one_horizon(self) -> "Target":
         _only_horizon(self)
         return self
 
@@ -124,7 +124,7 @@ class ScheduleChoice(Strict):
     decay: Fraction | None = Field(default_factory=lambda given: 0.2 if given.get("kind") == "wsd" else None)
 
     @model_validator(mode="after")
-    def _decay_is_for_wsd(self) -> Self:
+    def _decay_is_for_wsd(self) -> "ScheduleChoice":
         if (self.decay is None) != (self.kind == "cosine"):
             raise ValueError("wsd needs a decay" if self.decay is None else "cosine takes no decay")
         return self

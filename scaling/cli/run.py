@@ -1,0 +1,68 @@
+"""``scaling run``: a sweep from its file to its report."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from scaling.cli.common import emit, json_option, out_option, workers_option
+from scaling.errors import InputError
+
+if TYPE_CHECKING:
+    from scaling.pipeline import SweepResult
+
+
+@click.command()
+@click.argument("sweep", metavar="SWEEP.yaml")
+@click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
+@out_option
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "ray", "slurm"]),
+    default="local",
+    show_default=True,
+    help="Where the workers run; ray and slurm are not built yet.",
+)
+@workers_option
+@json_option
+def command(
+    sweep: str, overrides: tuple[str, ...], out: Path | None, executor: str, workers: int | None, as_json: bool
+) -> None:
+    """Train what is not yet trained, then forecast, train the target, score, report.
+
+    The forecast is frozen before the target's first step. Call it again to go on after an interruption: finished
+    runs are kept, the others resume from their last checkpoint.
+
+    \b
+    Examples:
+      scaling run sweeps/quickstart.yaml
+      scaling run sweeps/quickstart.yaml corpus=python --out runs/quickstart-python
+    """
+    from scaling.cli.progress import ProgressLine
+    from scaling.pipeline import run_sweep
+    from scaling.sweep.spec import load_sweep
+
+    if executor != "local":
+        raise InputError(f"--executor {executor} is not built yet; use local")
+    spec = load_sweep(sweep, overrides)
+    folder = out or Path("runs", spec.name)
+    result = run_sweep(spec, Path(sweep).read_text(), folder, workers, ProgressLine().show)
+    emit(result.to_dict(), as_json, lambda: _story(result))
+
+
+def _story(result: "SweepResult") -> str:
+    forecast, score = result.forecast, result.score
+    low, high = forecast.interval
+    seeds = ", ".join(f"seed {run.seed}: {run.loss:.4f}" for run in score.actuals)
+    noise = ", ".join(f"{b['flops']:.1e} FLOPs: {b['std']:.2%}" for b in forecast.noise["by_budget"])
+    lines = [
+        f"{forecast.n_runs} runs fitted; the target is {forecast.extrapolation:.1f}x the FLOPs of the largest",
+        f"forecast   {forecast.loss:.4f} nats per token, {forecast.level:.0%} interval [{low:.4f}, {high:.4f}] "
+        f"(+-{(high - low) / 2 / forecast.loss:.1%}), frozen {forecast.created}",
+        f"actual     {score.actual:.4f} (mean of {seeds})",
+        f"error      {score.error:+.2%}, {'inside' if score.covered else 'OUTSIDE'} the interval",
+        *(f"naive      {b.predicted:.4f}, error {b.error:+.2%} ({name})" for name, b in score.baselines.items()),
+        f"seed noise {noise or 'unknown: no run has a replicate'}",
+        f"report     {result.folder / 'report.html'}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,119 @@
+"""Trains a sweep's runs on this machine: a worker process per core, or one for an accelerator."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scaling.errors import InputError
+from scaling.sweep.machine import cores, has_accelerator, worker_environment
+from scaling.sweep.store import SweepFolder
+
+_POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class SweepProgress:
+    """How far a sweep's runs of one role are.
+
+    Attributes:
+        runs, runs_done: how many there are, and how many have ended.
+        flops, flops_done: training FLOPs in all and so far, half-trained runs included.
+        running: (run id, share done, latest training loss) of those that train now.
+    """
+
+    runs: int
+    runs_done: int
+    flops: float
+    flops_done: float
+    running: tuple[tuple[str, float, float | None], ...]
+
+
+def progress_of(sweep: SweepFolder, flops: dict[str, int]) -> SweepProgress:
+    """Reads the runs' status files; ``flops`` names the runs and their training FLOPs."""
+    done, spent, running = 0, 0.0, []
+    for run_id, cost in flops.items():
+        status = sweep.run(run_id).status()
+        if status["state"] in ("done", "diverged"):
+            done, spent = done + 1, spent + cost
+        elif status["state"] == "running":
+            share = status["step"] / status["steps"]
+            spent += share * cost
+            running.append((run_id, share, status["loss"]))
+    return SweepProgress(len(flops), done, float(sum(flops.values())), spent, tuple(running))
+
+
+def states(sweep: SweepFolder) -> list[dict[str, Any]]:
+    """Every run's id, role, state, progress (0 to 1) and loss (held-out once done; None before the first step)."""
+    rows = []
+    for role in ("fit", "target"):
+        for run_id in sweep.runs(role):
+            status = sweep.run(run_id).status()
+            planned = status["state"] == "planned"
+            rows.append(
+                {
+                    "id": run_id,
+                    "role": role,
+                    "state": status["state"],
+                    "progress": 0.0 if planned else status["step"] / status["steps"],
+                    "loss": None if planned or status["state"] == "diverged" else status["loss"],
+                }
+            )
+    return rows
+
+
+def execute(sweep: SweepFolder, role: str, workers: int | None, report: Callable[[SweepProgress], None]) -> None:
+    """Trains every unfinished run of a role; returns when all have ended.
+
+    Args:
+        sweep: the prepared folder.
+        role: ``fit`` or ``target``.
+        workers: processes; None for one per core, or one if there is an accelerator.
+        report: called about twice a second.
+
+    Raises:
+        InputError: a worker failed; its last lines are named.
+    """
+    flops = {run_id: sweep.run(run_id).config().flops for run_id in sweep.runs(role)}
+    before = progress_of(sweep, flops)
+    left = before.runs - before.runs_done
+    if not left:
+        return
+    accelerator = has_accelerator()
+    available = cores()
+    count = min(left, workers or (1 if accelerator else len(available)))
+    logs = sweep.path / "logs"
+    logs.mkdir(exist_ok=True)
+    started: list[tuple[subprocess.Popen[bytes], Path]] = []
+    try:
+        for index in range(count):
+            log = logs / f"{role}-{index}.log"
+            command = [sys.executable, "-m", "scaling.sweep.worker", str(sweep.path), role]
+            if not accelerator:
+                command.append(str(available[index % len(available)]))
+            with log.open("ab") as output:
+                worker = subprocess.Popen(
+                    command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=worker_environment(not accelerator)
+                )
+            started.append((worker, log))
+        while any(worker.poll() is None for worker, _ in started):
+            time.sleep(_POLL_S)
+            report(progress_of(sweep, flops))
+    finally:
+        for worker, _ in started:
+            worker.terminate()
+            worker.wait()
+    failed = [(worker, log) for worker, log in started if worker.returncode != 0]
+    after = progress_of(sweep, flops)
+    report(after)
+    if after.runs_done < after.runs:
+        tails = [f"worker exit {worker.returncode}: {_tail(log)} (see {log})" for worker, log in failed]
+        raise InputError(tails or [f"{sweep.path}: {after.runs - after.runs_done} runs are held by another process"])
+
+
+def _tail(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "no output"

@@ -1,0 +1,95 @@
+"""One run, fully decided: what is trained, on what, how and for how long. Its hash is the run's id."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from scaling.errors import InputError
+from scaling.llama.config import LlamaConfig
+from scaling.llama.counts import count_params, flops_per_token
+from scaling.train.recipe import Recipe
+
+# Raised when the same config would train to another result, so that old runs are not taken for new ones.
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The text of a run.
+
+    Attributes:
+        corpus: the corpus as the sweep file names it, with every option.
+        fingerprint: documents, bytes and hash of the text found on this machine.
+        tokenizer: its name and hash.
+        eval_tokens: held-out tokens that the loss is measured on, the same for every run of a sweep.
+    """
+
+    corpus: dict[str, Any]
+    fingerprint: dict[str, Any]
+    tokenizer: dict[str, Any]
+    eval_tokens: int
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A training run.
+
+    Attributes:
+        model: its shape; a step's sequences have ``model.seq_len`` tokens.
+        data: its text.
+        recipe: its hyperparameters, as numbers.
+        steps: how many.
+        seed: of the initial weights and of the order of the data.
+        dtype: of the activations and matrix products; parameters and moments are float32.
+    """
+
+    model: LlamaConfig
+    data: DataConfig
+    recipe: Recipe
+    steps: int
+    seed: int
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    format: int = FORMAT
+
+    @cached_property
+    def id(self) -> str:
+        """The first 12 hex digits of the SHA-256 of the config as canonical JSON."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def batch(self) -> int:
+        """Sequences per step."""
+        return self.recipe.batch_tokens // self.model.seq_len
+
+    @property
+    def tokens(self) -> int:
+        return self.steps * self.recipe.batch_tokens
+
+    @property
+    def flops(self) -> int:
+        """Training FLOPs: every matrix product, attention over the full context, and the output head."""
+        return self.tokens * flops_per_token(self.model, self.model.seq_len)
+
+    @property
+    def params(self) -> int:
+        return count_params(self.model).total
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1, sort_keys=True)
+
+
+_ADAPTER = TypeAdapter(RunConfig)
+
+
+def read_config(text: str, where: str) -> RunConfig:
+    """A RunConfig from its JSON; InputError, naming ``where``, if it is not one."""
+    try:
+        return _ADAPTER.validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError(f"{where}: not a run's config: {place}: {first['msg']}") from None

@@ -1,0 +1,143 @@
+"""The pure functions of training: initial state, a dispatch of several steps, evaluation."""
+
+import functools
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from scaling.llama.config import LlamaConfig
+from scaling.llama.loss import cross_entropy
+from scaling.llama.model import Llama
+from scaling.train.config import RunConfig
+from scaling.train.recipe import Rates
+from scaling.train.schedule import factor
+
+Parameters: TypeAlias = Any  # a pytree of arrays, as nnx.split makes it
+
+
+class TrainState(NamedTuple):
+    """What a run carries from step to step, all float32 but the counters."""
+
+    parameters: Parameters
+    optimizer: optax.OptState
+    step: Int[Array, ""]
+
+
+class Program(NamedTuple):
+    """The compiled functions that all runs of one shape, batch and dtype share.
+
+    Attributes:
+        train: (state, hyper, batches (K, batch, seq + 1), count) -> (state, losses (K,)); takes ``count`` <= K steps;
+            the state's buffers are donated.
+        evaluate: (parameters, windows (n, seq + 1)) -> each token's loss, (n, seq) float32, nats.
+    """
+
+    train: Any
+    evaluate: Any
+
+
+class Hyper(NamedTuple):
+    """A run's numbers as arrays, so that changing one compiles nothing anew."""
+
+    rates: Rates
+    weight_decay: Float[Array, ""]
+    clip: Float[Array, ""]
+    warmup: Float[Array, ""]
+    decay: Float[Array, ""]
+    final: Float[Array, ""]
+    steps: Int[Array, ""]
+
+
+jax.tree_util.register_dataclass(Rates)
+
+
+def group_of(path: tuple[Any, ...]) -> str:
+    """The group of ``Rates`` that a parameter belongs to, from its path in the model."""
+    names = [str(entry.key) for entry in path if isinstance(entry, jax.tree_util.DictKey)]
+    if names[0] == "layers":
+        return "norm" if names[1].endswith("norm") else "matrix"
+    return {"embedding": "embedding", "norm": "final_norm", "output": "head"}[names[0]]
+
+
+def init_state(config: RunConfig) -> TrainState:
+    """Fresh parameters from the run's seed and recipe, zero moments, step 0."""
+
+    @jax.jit
+    def parameters(key: Array) -> Parameters:
+        return nnx.split(Llama(config.model, config.recipe.init, rngs=nnx.Rngs(key)))[1]
+
+    values = parameters(jax.random.key(config.seed))
+    optimizer = optax.scale_by_adam(config.recipe.beta1, config.recipe.beta2).init(values)
+    return TrainState(values, optimizer, jnp.zeros((), jnp.int32))
+
+
+def hyper_of(config: RunConfig) -> Hyper:
+    """The run's numbers as arrays."""
+    recipe, schedule = config.recipe, config.recipe.schedule
+
+    def scalar(value: float) -> Array:
+        return jnp.asarray(value, jnp.float32)
+
+    return Hyper(
+        rates=jax.tree.map(scalar, recipe.rates),
+        weight_decay=scalar(recipe.weight_decay),
+        clip=scalar(recipe.clip),
+        warmup=scalar(schedule.warmup),
+        decay=scalar(schedule.decay),
+        final=scalar(schedule.final),
+        steps=jnp.asarray(config.steps, jnp.int32),
+    )
+
+
+def program_for(config: RunConfig) -> Program:
+    """The compiled functions for a run; runs that differ in numbers only get the same ones."""
+    recipe = config.recipe
+    return _program(config.model, config.dtype, recipe.schedule.kind, recipe.beta1, recipe.beta2)
+
+
+@functools.lru_cache(maxsize=None)
+def _program(model: LlamaConfig, dtype: str, kind: str, beta1: float, beta2: float) -> Program:
+    graph = nnx.split(nnx.eval_shape(lambda: Llama(model, rngs=nnx.Rngs(0))))[0]
+    adam = optax.scale_by_adam(beta1, beta2)
+
+    def losses(parameters: Parameters, windows: Int[Array, "batch window"]) -> Float[Array, "batch seq"]:
+        llama = nnx.merge(graph, parameters)
+        return cross_entropy(llama(windows[:, :-1], jnp.dtype(dtype)), llama.head, windows[:, 1:])
+
+    def step(state: TrainState, hyper: Hyper, windows: Int[Array, "batch window"]) -> tuple[TrainState, Array]:
+        loss, gradients = jax.value_and_grad(lambda p: losses(p, windows).mean())(state.parameters)
+        norm = optax.global_norm(gradients)
+        gradients = jax.tree.map(lambda g: g * jnp.minimum(1.0, hyper.clip / (norm + 1e-6)), gradients)
+        updates, optimizer = adam.update(gradients, state.optimizer)
+        now = factor(kind, state.step, hyper.steps, hyper.warmup, hyper.decay, hyper.final)
+
+        def apply(path: tuple[Any, ...], parameter: Array, update: Array) -> Array:
+            group = group_of(path)
+            if group in ("matrix", "head"):
+                update = update + hyper.weight_decay * parameter
+            return parameter - now * getattr(hyper.rates, group) * update
+
+        parameters = jax.tree_util.tree_map_with_path(apply, state.parameters, updates)
+        return TrainState(parameters, optimizer, state.step + 1), loss
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def train(
+        state: TrainState, hyper: Hyper, batches: Int[Array, "count batch window"], count: Int[Array, ""]
+    ) -> tuple[TrainState, Float[Array, "count"]]:
+        def body(i: Array, carry: tuple[TrainState, Array]) -> tuple[TrainState, Array]:
+            state, history = carry
+            state, loss = step(state, hyper, jax.lax.dynamic_index_in_dim(batches, i, keepdims=False))
+            return state, history.at[i].set(loss)
+
+        return jax.lax.fori_loop(0, count, body, (state, jnp.zeros(batches.shape[0])))
+
+    @jax.jit
+    def evaluate(parameters: Parameters, windows: Int[Array, "batch window"]) -> Float[Array, "batch seq"]:
+        return losses(parameters, windows)
+
+    return Program(train, evaluate)
+
