@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from analysis.laws import Law
+from analysis.laws import Inputs, Law
 from analysis.points import Points
 from analysis.table import RunTable
 from analysis.warning import Warning
@@ -76,12 +76,23 @@ def of_floor(
             )
 
 
+def of_target(points: Points, target: Inputs) -> Iterator[Warning]:
+    """Whether the fitted runs reach far enough for a target."""
+    edge, span = float(points.inputs.c.max()), float(np.ptp(points.inputs.c))
+    if target.c[0] - edge > max(span, np.log(3.0)):
+        yield Warning(
+            "far-extrapolation",
+            f"the target needs {np.exp(target.c[0] - edge):.3g} times the FLOPs of the largest fitted run, further "
+            f"than the fitted runs themselves span ({np.exp(span):.3g} times)",
+        )
+
+
 def _repeated(rows: pd.DataFrame) -> Iterator[Warning]:
-    epochs = pd.Series(0.0, rows.index)
+    epochs = np.ones(len(rows))
     if "epochs" in rows:
-        epochs = np.maximum(epochs, rows["epochs"].fillna(0))
+        epochs = np.fmax(epochs, rows["epochs"].to_numpy())
     if "unique_tokens" in rows:
-        epochs = np.maximum(epochs, (rows["tokens"] / rows["unique_tokens"]).fillna(0))
+        epochs = np.fmax(epochs, (rows["tokens"] / rows["unique_tokens"]).to_numpy())
     repeated = int((epochs > 1.05).sum())
     if repeated:
         yield Warning(

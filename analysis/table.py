@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,12 +13,12 @@ from jaxtyping import Bool
 from analysis.errors import InputError
 from analysis.where import closest, columns_of, select
 
-NUMBERS = (
+NUMBERS = tuple(
     "params params_nonembedding params_active tokens unique_tokens epochs flops flops_6nd loss loss_stderr "
     "bits_per_byte lr batch_tokens warmup_tokens decay_fraction seed width depth heads kv_heads ffn vocab seq_len "
-    "wall_s mfu"
-).split()
-TEXTS = "run_id trunk_id sweep role status schedule corpus tokenizer dtype device".split()
+    "wall_s mfu".split()
+)
+TEXTS = tuple("run_id trunk_id sweep role status schedule corpus tokenizer dtype device".split())
 REQUIRED = ("params", "tokens", "loss")
 ALIASES = {
     "params": ("n", "n_params", "model_size"),
@@ -72,13 +72,24 @@ class RunTable:
 
     @cached_property
     def targets(self) -> pd.DataFrame:
-        """The finished rows with role ``target``; for a table without roles, every row that is not fitted."""
+        """The finished rows with role ``target``, completed like the rows to fit; none in a table without roles."""
         done = _has(self.frame, "status", "done")
+        role = self.frame["role"] == "target" if "role" in self.frame else np.zeros(len(self.frame), bool)
+        return _completed(self.frame[done & np.asarray(role)])
+
+    def with_target(self, params: float, tokens: float) -> "RunTable":
+        """Gives a table without roles some: ``target`` to the rows at these parameters and tokens, else ``fit``."""
         if "role" in self.frame:
-            done &= (self.frame["role"] == "target").to_numpy()
-        else:
-            done &= ~_selected(self.frame, self.where)
-        return _completed(self.frame[done])
+            return self
+        near = self.near(self.frame, params, tokens)
+        return replace(self, frame=self.frame.assign(role=np.where(near, "target", "fit")))
+
+    @staticmethod
+    def near(rows: pd.DataFrame, params: float, tokens: float) -> Bool[np.ndarray, " rows"]:
+        """Which rows lie within 1 % of given parameters and tokens."""
+        return (
+            ((rows["params"] / params - 1).abs() < 0.01) & ((rows["tokens"] / tokens - 1).abs() < 0.01)
+        ).to_numpy()
 
     @property
     def diverged(self) -> int:
@@ -176,7 +187,7 @@ def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None
     for name, own in (columns or {}).items():
         if name not in NUMBERS and name not in TEXTS:
             faults.append(
-                f"--columns {name}={own}: no such name in a table of runs{closest(name, NUMBERS + TEXTS)}"
+                f"--columns {name}={own}: no such name in a table of runs{closest(name, [*NUMBERS, *TEXTS])}"
             )
         elif own not in known:
             faults.append(f"--columns {name}={own}: {source} has no column {own!r}{closest(own, known)}")

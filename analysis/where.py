@@ -66,11 +66,11 @@ def _parse(expression: str) -> ast.expr:
 
 def _evaluate(node: ast.expr, frame: pd.DataFrame) -> Any:
     match node:
-        case ast.BoolOp(op=op, values=values):
+        case ast.BoolOp(op=joint, values=values):
             parts = [_evaluate(value, frame) for value in values]
             result = parts[0]
             for part in parts[1:]:
-                result = result & part if isinstance(op, ast.And) else result | part
+                result = result & part if isinstance(joint, ast.And) else result | part
             return result
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             return ~_evaluate(operand, frame)

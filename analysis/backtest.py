@@ -1,0 +1,154 @@
+"""Backtests: forecasts from a table's cheaper runs, held to its dearer ones."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from analysis import checks
+from analysis.ensemble import AUTO, Ensemble, ensemble_of_points
+from analysis.errors import InputError
+from analysis.laws import LAWS, Inputs
+from analysis.points import Points
+from analysis.table import RunTable
+from analysis.warning import Warning
+
+LEVEL = 0.9
+_FACTORS = (3.0, 10.0, 30.0, 100.0)
+_FEWEST_TRAIN, _FEWEST_TEST = 12, 3
+
+
+@dataclass(frozen=True)
+class LawScore:
+    """How a law did on one split, as fractions.
+
+    Attributes:
+        are: mean of |predicted / actual - 1| over the held-out runs.
+        signed: mean of predicted / actual - 1.
+        covered: fraction of the held-out runs inside the 90 % interval.
+        half_width: mean of (high - low) / (2 predicted).
+    """
+
+    are: float
+    signed: float
+    covered: float
+    half_width: float
+
+
+@dataclass(frozen=True)
+class SplitScore:
+    """One threshold: trained on flops <= ``train_below``, tested on the rest; ``extrapolation`` is the largest."""
+
+    train_below: float
+    extrapolation: float
+    n_train: int
+    n_test: int
+    laws: Mapping[str, LawScore]
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """Every split, and each law's summary over them."""
+
+    splits: tuple[SplitScore, ...]
+    warnings: tuple[Warning, ...]
+
+    @property
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Mean and worst error, coverage over splits, and median half-width, of each law that every split allows."""
+        names = [n for n in self.splits[0].laws if all(n in split.laws for split in self.splits)]
+        return {name: _summary([split.laws[name] for split in self.splits]) for name in names}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of ``scaling backtest``."""
+        return {
+            "splits": [asdict(split) for split in self.splits],
+            "summary": self.summary,
+            "warnings": [warning.to_dict() for warning in self.warnings],
+        }
+
+
+def backtest(
+    table: RunTable,
+    laws: Sequence[str] = (*LAWS, AUTO),
+    train_below: float | None = None,
+    bootstrap: int = 300,
+) -> Backtest:
+    """Forecasts the dearer runs of a table from its cheaper ones.
+
+    Args:
+        table: the runs.
+        laws: names in ``LAWS``, or ``auto``.
+        train_below: train on flops <= this, test on the rest; by default thresholds 3, 10, 30 and 100 times below the
+            largest run, wherever 12 runs to train on and 3 to test remain.
+        bootstrap: resamples of each fit.
+
+    Raises:
+        InputError: for an unknown law, or a table too small to split.
+    """
+    points = Points.of(table.fit)
+    flops = np.exp(points.inputs.c)
+    if train_below is None:
+        limits = [float(flops.max()) / factor * (1 + 1e-9) for factor in _FACTORS]
+        limits = [
+            f for f in limits if (flops <= f).sum() >= _FEWEST_TRAIN and (flops > f).sum() >= _FEWEST_TEST
+        ]
+        if not limits:
+            raise InputError(
+                f"{table.source}: no threshold 3 to 100 times below the largest run leaves {_FEWEST_TRAIN} runs to "
+                f"train on and {_FEWEST_TEST} to test; choose one with --train-below"
+            )
+    else:
+        limits = [train_below]
+        if not (flops <= train_below).any() or not (flops > train_below).any():
+            raise InputError(
+                f"--train-below {train_below:.4g}: the runs span {flops.min():.4g} to {flops.max():.4g} FLOPs"
+            )
+    splits = tuple(_split(points, laws, limit, bootstrap) for limit in limits)
+    return Backtest(splits, tuple(checks.of_table(table)))
+
+
+def _split(points: Points, laws: Sequence[str], limit: float, bootstrap: int) -> SplitScore:
+    cheap = np.exp(points.inputs.c) <= limit
+    train, test = points.subset(cheap), points.subset(~cheap)
+    scores: dict[str, LawScore] = {}
+    refusals: list[str] = []
+    for law in laws:
+        try:
+            scores[law] = _score(ensemble_of_points(train, law, bootstrap), test)
+        except InputError as error:
+            refusals += error.faults
+    if not scores:
+        raise InputError(refusals)
+    reach = float(np.exp(test.inputs.c.max() - train.inputs.c.max()))
+    return SplitScore(limit, reach, len(train), len(test), scores)
+
+
+def _score(fitted: Ensemble, test: Points) -> LawScore:
+    forecasts = np.array(
+        [
+            fitted.predict(
+                Inputs(*(v[i : i + 1] for v in (test.inputs.n, test.inputs.d, test.inputs.c))), LEVEL
+            )
+            for i in range(len(test))
+        ]
+    )
+    loss, low, high = forecasts.T
+    actual = np.exp(test.log_loss)
+    error = loss / actual - 1
+    return LawScore(
+        are=float(np.abs(error).mean()),
+        signed=float(error.mean()),
+        covered=float(((low <= actual) & (actual <= high)).mean()),
+        half_width=float(((high - low) / (2 * loss)).mean()),
+    )
+
+
+def _summary(scores: Sequence[LawScore]) -> dict[str, float]:
+    return {
+        "mean_are": float(np.mean([s.are for s in scores])),
+        "worst_are": float(max(s.are for s in scores)),
+        "coverage": float(np.mean([s.covered for s in scores])),
+        "median_half_width": float(np.median([s.half_width for s in scores])),
+    }
