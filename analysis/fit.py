@@ -100,14 +100,18 @@ def fit(table: RunTable, law: str = "chinchilla", bootstrap: int = 1000, seed: i
     Raises:
         InputError: for an unknown law, or fewer runs than parameters + 2.
     """
-    points = Points.of(table.fit)
-    result = fit_points(points, law_named(law), bootstrap, seed)
-    warnings = (
-        *checks.of_table(table),
-        *checks.of_points(points, len(law_named(law).names)),
-        *result.warnings,
+    return on_table(fit_points(Points.of(table.fit), law_named(law), bootstrap, seed), table)
+
+
+def on_table(result: FitResult, table: RunTable) -> FitResult:
+    """A fit of a table's rows, with what only the table knows: warnings, hash and convention."""
+    design = checks.of_points(Points.of(table.fit), len(result.params))
+    return replace(
+        result,
+        warnings=(*checks.of_table(table), *design, *result.warnings),
+        table_hash=table.hash(),
+        convention=table.convention,
     )
-    return replace(result, warnings=warnings, table_hash=table.hash(), convention=table.convention)
 
 
 def fit_points(points: Points, law: Law, bootstrap: int = 0, seed: int = 0) -> FitResult:

@@ -1,12 +1,14 @@
 """Constants from papers, each with its source; usable wherever a fit is, as ``published:NAME``."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from analysis.errors import InputError
 from analysis.fit import FitResult, FitStatus
 from analysis.laws import LAWS
+from analysis.points import inputs_at
 from analysis.where import closest
 
 PREFIX = "published:"
@@ -63,3 +65,21 @@ def published(name: str) -> FitResult:
         convention=entry.convention,
         samples=np.zeros((0, len(LAWS[entry.law].names))),
     )
+
+
+def predict_published(name: str, params: float, tokens: float) -> dict[str, Any]:
+    """The JSON object of ``scaling predict`` from published constants, which allow no interval."""
+    fit = published(name)
+    loss = float(fit.predict(inputs_at(params, tokens, 6.0 * params * tokens))[0])
+    return {
+        "law": fit.law,
+        "loss": loss,
+        "interval": None,
+        "level": None,
+        "extrapolation": None,
+        "weights": {fit.law: 1.0},
+        "warnings": [],
+        "params": params,
+        "tokens": tokens,
+        "source": fit.table_hash,
+    }

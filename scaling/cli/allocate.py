@@ -1,0 +1,81 @@
+"""``scaling allocate``: split a FLOP budget between parameters and tokens."""
+
+import click
+
+from scaling.cli.common import QUANTITY, emit, json_option
+from scaling.cli.tables import parse_columns, table_options
+from scaling.quantity import format_quantity
+
+
+@click.command()
+@click.argument("table", metavar="TABLE|published:NAME")
+@click.option("--flops", type=QUANTITY, required=True, metavar="C", help="The budget, in FLOPs.")
+@click.option(
+    "--inference-tokens",
+    type=QUANTITY,
+    metavar="T",
+    help="Tokens to serve over the model's life, at 2 FLOPs per parameter, from the same budget.  [default: none]",
+)
+@click.option(
+    "--unique-tokens",
+    type=QUANTITY,
+    metavar="U",
+    help="Training tokens before they repeat; repeats count for less and less.  [default: no limit]",
+)
+@click.option(
+    "--law",
+    default="chinchilla",
+    show_default=True,
+    metavar="NAME",
+    help="chinchilla or chinchilla-tied, to fit to TABLE.",
+)
+@table_options
+@json_option
+def command(
+    table: str,
+    flops: float,
+    inference_tokens: float | None,
+    unique_tokens: float | None,
+    law: str,
+    where: str | None,
+    columns: str | None,
+    as_json: bool,
+) -> None:
+    """Split a FLOP budget between parameters and tokens for the least loss, with the range that does as well.
+
+    Training costs 6 FLOPs per parameter and token. TABLE is a sweep's folder, or any CSV, Parquet or JSONL file
+    with parameters, tokens and loss; published:NAME takes a paper's constants instead: chinchilla-epoch,
+    chinchilla-hoffmann, muennighoff.
+
+    \b
+    Examples:
+      scaling allocate published:chinchilla-epoch --flops 5.76e23
+      scaling allocate runs/quickstart --flops 1e15 --json
+      scaling allocate published:muennighoff --flops 1e24 --inference-tokens 2T --unique-tokens 500B
+    """
+    from analysis.allocate import allocate
+    from analysis.fit import fit
+    from analysis.points import Points
+    from analysis.published import PREFIX, published
+    from analysis.table import read_table
+
+    if table.startswith(PREFIX):
+        fitted, inputs = published(table), None
+    else:
+        runs = read_table(table, parse_columns(columns), where)
+        fitted, inputs = fit(runs, law), Points.of(runs.fit).inputs
+    best = allocate(fitted, flops, inference_tokens or 0.0, unique_tokens, inputs)
+    low, high = best.near_optimal["params"]
+    emit(
+        best.to_dict(),
+        as_json,
+        lambda: "\n".join(
+            [
+                f"parameters     {format_quantity(best.params)}",
+                f"tokens         {format_quantity(best.tokens)}: {best.tokens_per_param:.3g} per parameter",
+                f"loss           {best.loss:.4f} nats per token",
+                f"near-optimal   {format_quantity(low)} to {format_quantity(high)} parameters (loss within 0.25 %)",
+                f"law            {best.law}, {fitted.convention}",
+            ]
+        ),
+    )

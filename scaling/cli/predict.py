@@ -1,0 +1,143 @@
+"""``scaling predict``: forecast the loss of a run that has not been made."""
+
+import click
+
+from scaling.cli.common import QUANTITY, emit, json_option
+from scaling.cli.tables import parse_columns, table_options
+from scaling.errors import InputError
+from scaling.quantity import format_quantity
+
+
+@click.command()
+@click.argument("table", metavar="TABLE|forecast.json")
+@click.option("--model", metavar="NAME", help="The target: a published Llama; `scaling models` lists them.")
+@click.option("--params", type=QUANTITY, metavar="N", help="Or its parameters, counted as in the table.")
+@click.option("--tokens", type=QUANTITY, metavar="D", help="Its training tokens.")
+@click.option(
+    "--flops",
+    type=QUANTITY,
+    metavar="C",
+    help="Its training FLOPs.  [default: per parameter and token, what the table's largest model needs]",
+)
+@click.option(
+    "--law",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="chinchilla, chinchilla-tied or compute; auto weighs them by nested extrapolation.",
+)
+@click.option(
+    "--interval",
+    type=QUANTITY,
+    default="90%",
+    show_default=True,
+    metavar="SHARE",
+    help="Level of the interval.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="COUNT",
+    help="Runs at the target, whose mean loss is forecast.",
+)
+@click.option(
+    "--bootstrap",
+    type=click.IntRange(min=20),
+    default=1000,
+    show_default=True,
+    metavar="COUNT",
+    help="Resamples of whole trunks.",
+)
+@click.option(
+    "--freeze",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write the forecast, with the table's hash, for `scaling score`; never overwrites another.",
+)
+@table_options
+@json_option
+def command(
+    table: str,
+    model: str | None,
+    params: float | None,
+    tokens: float | None,
+    flops: float | None,
+    law: str,
+    interval: float,
+    seeds: int,
+    bootstrap: int,
+    freeze: str | None,
+    where: str | None,
+    columns: str | None,
+    as_json: bool,
+) -> None:
+    """Forecast the loss of a run that has not been made, with an interval that counts what the law may get wrong.
+
+    TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss. The interval
+    combines resampled fits, the extrapolation error seen inside the table, and the noise of the target's own
+    seeds. A frozen forecast.json is printed back; published:NAME (such as published:chinchilla-epoch) takes
+    constants from a paper, without an interval.
+
+    \b
+    Examples:
+      scaling predict runs/quickstart --params 150k --tokens 4M
+      scaling predict chinchilla.csv --where "excluded_by_epoch == 0" --model llama3-8b --tokens 1T --freeze f.json
+      scaling predict f.json --json
+    """
+    from analysis.forecast import forecast, read_forecast
+    from analysis.published import PREFIX, predict_published
+    from analysis.table import read_table
+
+    if table.startswith(PREFIX):
+        plain = predict_published(table, *_target(model, params, tokens))
+        emit(
+            plain, as_json, f"loss           {plain['loss']:.4f} nats per token, from constants: no interval"
+        )
+        return
+    if table.endswith(".json"):
+        made = read_forecast(table)
+        if (model or params or tokens) and _target(model, params, tokens) != (made.params, made.tokens):
+            raise InputError(
+                f"{table}: is frozen for {made.params:.6g} parameters and {made.tokens:.6g} tokens; "
+                "forecast another target from its table"
+            )
+    else:
+        runs = read_table(table, parse_columns(columns), where)
+        size, length = _target(model, params, tokens)
+        made = forecast(runs, size, length, flops, law, interval, bootstrap, seeds)
+    if freeze:
+        made = made.freeze(freeze)
+    low, high = made.interval
+    emit(
+        made.to_dict(),
+        as_json,
+        lambda: "\n".join(
+            [
+                f"loss           {made.loss:.4f} nats per token, {made.level:.0%} interval {low:.4f} to {high:.4f} "
+                f"({low / made.loss - 1:+.1%} {high / made.loss - 1:+.1%})",
+                f"target         {format_quantity(made.params)} parameters, {format_quantity(made.tokens)} tokens, "
+                f"{made.flops:.3g} FLOPs: {made.extrapolation:.3g} times the largest fitted run",
+                "laws           "
+                + ", ".join(f"{name} {weight:.0%}" for name, weight in made.weights.items()),
+                *(f"naive          {loss:.4f} by {name}" for name, loss in made.baselines.items()),
+                f"seed noise     {made.noise['run']:.2%} of one run's loss",
+                f"fitted         {made.n_runs} runs of {made.source}, table {made.table_hash[:12]}",
+                *([f"frozen in      {freeze}, sha256 {made.sha256}"] if freeze else []),
+            ]
+        ),
+    )
+
+
+def _target(model: str | None, params: float | None, tokens: float | None) -> tuple[float, float]:
+    if (model is None) == (params is None):
+        raise InputError("give exactly one of --model and --params")
+    if tokens is None:
+        raise InputError("give --tokens, the length of the target's training")
+    if model is not None:
+        from scaling.llama.zoo import find
+
+        return float(find(model).params), tokens
+    assert params is not None
+    return params, tokens
