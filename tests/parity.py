@@ -87,9 +87,7 @@ def random_weights(config: LlamaConfig, seed: int) -> dict[str, np.ndarray]:
         if len(shape) == 1:
             weight = rng.normal(1.0, 0.3, shape)
         else:
-            # Queries and keys are larger, so that attention is far from uniform and RoPE matters.
-            gain = 2.0 if "q_proj" in name or "k_proj" in name else 1.0
-            weight = rng.normal(0.0, gain / math.sqrt(shape[1]), shape)
+            weight = rng.normal(0.0, 1 / math.sqrt(shape[1]), shape)
         weights[name] = weight.astype(np.float16)
     return weights
 
