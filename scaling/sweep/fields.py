@@ -9,6 +9,7 @@ from scaling.quantity import parse_quantity
 
 _LARGEST = 10**15
 _Item = TypeVar("_Item")
+_Number = TypeVar("_Number", int, float)
 
 
 class Strict(BaseModel):
@@ -98,10 +99,10 @@ def _filled(values: tuple[_Item, ...]) -> tuple[_Item, ...]:
     return values
 
 
-def _distinct(values: tuple[_Item, ...]) -> tuple[_Item, ...]:
+def _distinct(values: tuple[_Number, ...]) -> tuple[_Number, ...]:
     for value in values:
         if values.count(value) > 1:
-            raise ValueError(f"{value} is given twice")
+            raise ValueError(f"{value:g} is given twice")
     return _filled(values)
 
 

@@ -1,6 +1,7 @@
 """YAML in which every value knows its place, so that a fault can be told as file:line:column."""
 
 import math
+import textwrap
 from dataclasses import dataclass, replace
 
 from ruamel.yaml import YAML
@@ -93,12 +94,15 @@ def read_yaml(text: str, source: str) -> tuple[Located | None, Faults]:
     except RecursionError:
         return None, [(Place(source, 1, 1), "values are nested too deeply")]
     reader = _Reader(source)
-    located = None if node is None else reader.read(node, 0)
+    try:
+        located = None if node is None else reader.read(node, 0)
+    except _Excess as excess:
+        return None, [(excess.place, "values are too many, or nested too deeply")]
     return located, reader.faults
 
 
 def _syntax(problem: str) -> str:
-    if "'\\t'" in problem:
+    if r"'\t'" in problem:
         return "a tab cannot indent; use spaces"
     if "alias" in problem:
         return f"{problem}; a value that begins with * needs quotes"
@@ -109,6 +113,11 @@ def _syntax(problem: str) -> str:
 
 def _code(character: int | str) -> str:
     return f"U+{character if isinstance(character, int) else ord(character):04X}"
+
+
+class _Excess(Exception):
+    def __init__(self, place: Place) -> None:
+        self.place = place
 
 
 class _Reader:
@@ -126,10 +135,7 @@ class _Reader:
         # Aliases can make a small file endless: a mapping inside itself, or a list of lists of lists.
         self.left -= 1
         if depth > _DEEPEST or self.left < 0:
-            if self.left >= 0 or self.left == -1:
-                self.faults.append((self.place(node), "values are too many, or nested too deeply"))
-            self.left = -2
-            return Located(None, self.place(node))
+            raise _Excess(self.place(node))
         if isinstance(node, MappingNode):
             return Located(self.mapping(node, depth), self.place(node))
         if isinstance(node, SequenceNode):
@@ -168,7 +174,7 @@ def override(root: Located, assignment: str, shorthands: dict[str, str]) -> Faul
     Returns:
         Faults, with the override as their place.
     """
-    place = Place(f"override '{assignment}'")
+    place = Place(f"override '{textwrap.shorten(assignment, 100, placeholder='...')}'")
     path, equals, text = assignment.partition("=")
     steps = path.strip().split(".")
     if not equals or not all(steps) or len(steps) > _DEEPEST:
