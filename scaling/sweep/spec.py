@@ -142,7 +142,8 @@ class SweepSpec(Strict):
         recipe: learning rate, batch, warm-up and weight decay as functions of the run's size and tokens.
         schedule: of the learning rate.
         dtype: of activations and matrix products.
-        eval_tokens: held-out tokens that every run is evaluated on, at most.
+        eval_tokens: held-out tokens that every run is evaluated on, at most; where not given, the sweep's design
+            takes what its smallest run can pay for.
     """
 
     name: Name
@@ -153,7 +154,7 @@ class SweepSpec(Strict):
     recipe: RecipeChoice = RecipeChoice()
     schedule: ScheduleChoice = ScheduleChoice()
     dtype: Literal["float32", "bfloat16"] = "float32"
-    eval_tokens: Count = 64_000
+    eval_tokens: Count | None = None
     _source: Located = PrivateAttr()
 
     def shape(self, size: Size) -> LlamaConfig:
