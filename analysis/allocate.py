@@ -13,7 +13,7 @@ from analysis.fit import FitResult
 from analysis.laws import Inputs
 from analysis.warning import Warning
 
-# 2305.16264, table 1: how many repeats of the data, and multiples of the parameters it suffices for, still pay.
+# 2305.16264: how many repeats of the data, and of the parameters that it suffices for, still pay.
 REPEATS, EXCESS = 15.387756, 5.309743
 TOLERANCE = 0.0025
 _GRID = 2001
@@ -60,8 +60,10 @@ def allocate(
     Args:
         fit: of a law in parameters and tokens.
         flops: the budget; 6 params tokens, as in 2203.15556.
-        inference_tokens: to be served over the model's life at 2 params each, from the same budget (2401.00448).
-        unique_tokens: training tokens to be had before they repeat; repeats count for less and less (2305.16264).
+        inference_tokens: to be served over the model's life at 2 params each, from the same budget
+            (2401.00448).
+        unique_tokens: training tokens to be had before they repeat; repeats count for less and less
+            (2305.16264).
         fitted: of the runs fitted, for the warnings; None for published constants.
 
     Raises:
@@ -151,8 +153,8 @@ def _warnings(
         warnings.append(
             Warning(
                 "repeated-data",
-                f"the best split repeats the data {tokens / unique_tokens:.3g} times; how much repeats are worth is "
-                "weakly known (2305.16264)",
+                f"the best split repeats the data {tokens / unique_tokens:.3g} times; what repeats "
+                "are worth is weakly known (2305.16264)",
             )
         )
     if fitted is None:
@@ -171,8 +173,8 @@ def _warnings(
         warnings.append(
             Warning(
                 "not-bracketed",
-                f"{ratio:.3g} tokens per parameter lies outside the {ratios.min():.3g} to {ratios.max():.3g} of the "
-                "fitted runs: the optimum is not bracketed",
+                f"{ratio:.3g} tokens per parameter lies outside the fitted runs' {ratios.min():.3g} to "
+                f"{ratios.max():.3g}: the optimum is not bracketed",
             )
         )
     return warnings

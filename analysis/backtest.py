@@ -38,7 +38,7 @@ class LawScore:
 
 @dataclass(frozen=True)
 class SplitScore:
-    """One threshold: trained on flops <= ``train_below``, tested on the rest; ``extrapolation`` is the largest."""
+    """One threshold: trained on flops <= ``train_below``, tested on the rest, at most ``extrapolation`` beyond."""
 
     train_below: float
     extrapolation: float
@@ -56,7 +56,7 @@ class Backtest:
 
     @property
     def summary(self) -> dict[str, dict[str, float]]:
-        """Mean and worst error, coverage over splits, and median half-width, of each law that every split allows."""
+        """Mean and worst error, coverage and median half-width, of each law that every split allows."""
         names = [n for n in self.splits[0].laws if all(n in split.laws for split in self.splits)]
         return {name: _summary([split.laws[name] for split in self.splits]) for name in names}
 
@@ -80,8 +80,8 @@ def backtest(
     Args:
         table: the runs.
         laws: names in ``LAWS``, or ``auto``.
-        train_below: train on flops <= this, test on the rest; by default thresholds 3, 10, 30 and 100 times below the
-            largest run, wherever 12 runs to train on and 3 to test remain.
+        train_below: train on flops <= this, test on the rest; by default thresholds 3, 10, 30 and 100 times
+            below the largest run, wherever 12 runs to train on and 3 to test remain.
         bootstrap: resamples of each fit.
 
     Raises:
@@ -96,8 +96,8 @@ def backtest(
         ]
         if not limits:
             raise InputError(
-                f"{table.source}: no threshold 3 to 100 times below the largest run leaves {_FEWEST_TRAIN} runs to "
-                f"train on and {_FEWEST_TEST} to test; choose one with --train-below"
+                f"{table.source}: no threshold 3 to 100 times below the largest run leaves {_FEWEST_TRAIN} "
+                f"runs to train on and {_FEWEST_TEST} to test; choose one with --train-below"
             )
     else:
         limits = [train_below]

@@ -11,8 +11,9 @@ LINE = "log-log line"
 def baselines(points: Points, flops: float) -> dict[str, float]:
     """The loss at a budget, by the two naive forecasts, in nats per token.
 
-    ``largest fitted run`` repeats the loss of the dearest configuration (the mean over its seeds); ``log-log line``
-    extends a straight line of log loss over log FLOPs through the frontier: the best configuration of each budget.
+    ``largest fitted run`` repeats the loss of the dearest configuration (the mean over its seeds); ``log-log
+    line`` extends a straight line of log loss over log FLOPs through the frontier: the best configuration of
+    each budget.
     """
     mean, compute, budget = _cells(points)
     dearest = int(np.lexsort((-mean, compute))[-1])

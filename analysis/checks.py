@@ -46,7 +46,7 @@ def of_points(points: Points, parameters: int) -> Iterator[Warning]:
     if points.cells < 2 * parameters:
         yield Warning(
             "few-runs",
-            f"{points.cells} different (params, tokens) for {parameters} parameters: expect little from this fit",
+            f"{points.cells} different (params, tokens) for {parameters} parameters: expect little",
         )
     x = points.inputs
     centred = np.stack([x.n - x.n.mean(), x.d - x.d.mean()])
@@ -72,7 +72,8 @@ def of_floor(
         if high - low > 0.25 * lowest:
             yield Warning(
                 "floor-unidentified",
-                f"the irreducible loss is hardly known: E = {params['E']:.3g}, 90 % of resamples {low:.3g} to {high:.3g}",
+                f"the irreducible loss is hardly known: E = {params['E']:.3g}, "
+                f"90 % of resamples {low:.3g} to {high:.3g}",
             )
 
 
@@ -82,8 +83,8 @@ def of_target(points: Points, target: Inputs) -> Iterator[Warning]:
     if target.c[0] - edge > max(span, np.log(3.0)):
         yield Warning(
             "far-extrapolation",
-            f"the target needs {np.exp(target.c[0] - edge):.3g} times the FLOPs of the largest fitted run, further "
-            f"than the fitted runs themselves span ({np.exp(span):.3g} times)",
+            f"the target needs {np.exp(target.c[0] - edge):.3g} times the FLOPs of the largest fitted run, "
+            f"further than the fitted runs themselves span ({np.exp(span):.3g} times)",
         )
 
 
@@ -112,7 +113,8 @@ def _untuned(rows: pd.DataFrame) -> Iterator[Warning]:
     if grids:
         yield Warning(
             "untuned-grid",
-            f"{grids} (params, tokens) have runs at several {' or '.join(knobs)}: keep the best of each before fitting",
+            f"{grids} (params, tokens) have runs at several {' or '.join(knobs)}: "
+            "keep the best of each before fitting",
         )
 
 
@@ -122,5 +124,6 @@ def _conventions(rows: pd.DataFrame) -> Iterator[Warning]:
     if (by_size["max"] > 1.1 * by_size["min"]).any():
         yield Warning(
             "mixed-conventions",
-            "runs of one size count FLOPs per parameter and token differently: exponents move with the convention",
+            "runs of one size count FLOPs per parameter and token differently: "
+            "exponents move with the convention",
         )

@@ -115,7 +115,8 @@ def _thresholds(points: Points, laws: Sequence[Law]) -> list[int]:
 def _weights(splits: Mapping[str, Sequence[NestedSplit]]) -> dict[str, float]:
     """Shares as the inverse of the mean square miss; equal where nothing can be nested.
 
-    Sharper weights, or the winner alone, forecast published tables worse: few splits tell laws apart only roughly.
+    Sharper weights, or the winner alone, forecast published tables worse: few splits tell laws apart only
+    roughly.
     """
     scores = np.array(
         [np.mean([s.miss / s.reach for s in each]) if each else 1.0 for each in splits.values()]

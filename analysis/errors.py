@@ -6,7 +6,8 @@ from collections.abc import Iterable
 class InputError(ValueError):
     """Bad input: one line per fault, each naming row and column where there is one.
 
-    ``analysis`` stands alone, so it has its own class beside the one of ``scaling``; the command line knows both.
+    ``analysis`` stands alone, so it has its own class beside the one of ``scaling``; the command line knows
+    both.
     """
 
     def __init__(self, faults: str | Iterable[str]) -> None:

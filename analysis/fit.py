@@ -89,7 +89,7 @@ def law_named(name: str) -> Law:
 
 
 def fit(table: RunTable, law: str = "chinchilla", bootstrap: int = 1000, seed: int = 0) -> FitResult:
-    """Fits a law to the table's rows to fit: log-Huber, delta 1e-3, summed (2203.15556), the best of many starts.
+    """Fits a law to the table's rows to fit: log-Huber (2203.15556), the best of many starts.
 
     Args:
         table: the runs.
@@ -119,7 +119,7 @@ def fit_points(points: Points, law: Law, bootstrap: int = 0, seed: int = 0) -> F
     needed = len(law.names) + 2
     if len(points) < needed:
         raise InputError(
-            f"{len(points)} runs are too few to fit {law.name}: its {len(law.names)} parameters need {needed} or more"
+            f"{len(points)} runs are too few to fit {law.name}: its {len(law.names)} parameters need {needed}"
         )
     best = best_of_starts(law, points.inputs, points.log_loss, np.ones(len(points)))
     theta = best.theta[0]
@@ -157,8 +157,8 @@ def _spread(samples: Float[np.ndarray, " resamples"]) -> float:
 def resample_weights(points: Points, count: int, seed: int) -> Float[np.ndarray, "count rows"]:
     """Weights of the Bayesian bootstrap (Rubin 1981), one exponential draw per trunk.
 
-    Its spread is that of drawing trunks with replacement, but no resample ever lacks a whole budget, which with few
-    runs leaves a law undetermined.
+    Its spread is that of drawing trunks with replacement, but no resample ever lacks a whole budget, which
+    with few runs leaves a law undetermined.
     """
     draws = np.random.default_rng(seed).exponential(size=(count, int(points.cluster.max()) + 1))
     weights: Float[np.ndarray, "count rows"] = draws[:, points.cluster]

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from analysis import __version__, checks
 from analysis.baselines import baselines
 from analysis.ensemble import AUTO, ensemble
 from analysis.errors import InputError
+from analysis.laws import LAWS, Inputs
 from analysis.noise import SeedNoise, seed_noise
 from analysis.points import Points, inputs_at
 from analysis.table import RunTable
@@ -72,6 +74,13 @@ class Forecast:
     table_hash: str
     version: str
     created: str
+
+    def curve(self, inputs: Inputs) -> Float[np.ndarray, " rows"]:
+        """What its laws expect anywhere: the weighted mean of their log losses, nats per token."""
+        log_loss = np.zeros(len(inputs.n))
+        for name, weight in self.weights.items():
+            log_loss += weight * np.log(LAWS[name].predict(self.fits[name]["params"], inputs))
+        return np.exp(log_loss)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of ``scaling predict``."""
@@ -147,7 +156,8 @@ def forecast(
         table: the runs to learn from.
         params: of the target, counted as in the table.
         tokens: of the target.
-        flops: of the target, counted as in the table; by default 6ND times what the table's largest model needs
+        flops: of the target, counted as in the table; by default 6ND times what the table's largest model
+            needs
             beyond that.
         law: a name in ``LAWS``, or ``auto`` to weigh them all by nested extrapolation.
         level: of the interval.

@@ -1,8 +1,8 @@
 """Approach 2 (2203.15556, section 3.2): a parabola of loss over log parameters at each FLOP budget.
 
-A parabola is believed only if it is convex, its minimum lies between two sizes that were trained, and neither end is
-the best; a budget that fails is left out and named. Minima are biased where alpha and beta differ or the sizes lie
-to one side of the optimum (2603.22339).
+A parabola is believed only if it is convex, its minimum lies between two sizes that were trained, and
+neither end is the best; a budget that fails is left out and named. Minima are biased where alpha and beta
+differ or the sizes lie to one side of the optimum (2603.22339).
 """
 
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ class Parabola:
         flops: the budget.
         n: log parameters of its runs.
         loss: nats per token of its runs.
+        near: log parameters of the sizes that the parabola is fitted to.
         coefficients: highest power first.
         fault: why it is not believed, or None.
     """
@@ -31,6 +32,7 @@ class Parabola:
     flops: float
     n: Float[np.ndarray, " runs"]
     loss: Float[np.ndarray, " runs"]
+    near: Float[np.ndarray, " sizes"]
     coefficients: Float[np.ndarray, " 3"]
     fault: str | None
 
@@ -47,7 +49,7 @@ class Parabola:
 
 @dataclass(frozen=True)
 class IsoFlop:
-    """Approach 2 on a table: params* = coefficient * flops ** exponent, None with fewer than two good budgets."""
+    """Approach 2 on a table: params* = coefficient * flops ** exponent; None below two good budgets."""
 
     parabolas: tuple[Parabola, ...]
     exponent: float | None
@@ -56,7 +58,7 @@ class IsoFlop:
 
 
 def isoflop(points: Points) -> IsoFlop:
-    """Fits the parabolas of every budget with at least three sizes, and the power law through their minima."""
+    """Fits a parabola to each budget with at least three sizes, and the power law through their minima."""
     parabolas = []
     for number in range(int(points.budget.max()) + 1):
         here = points.budget == number
@@ -99,4 +101,4 @@ def _parabola(points: Points) -> Parabola:
     elif not sizes[near][0] < centre - b / (2 * a) < sizes[near][-1]:
         fault = "the minimum of its parabola lies outside the sizes trained"
     budget = float(np.exp(points.inputs.c).mean())
-    return Parabola(budget, n, loss, coefficients, fault)
+    return Parabola(budget, n, loss, sizes[near], coefficients, fault)

@@ -1,7 +1,8 @@
 """Functional forms, pure: each returns the loss and its derivative by every parameter, in a few lines.
 
-To add a law, write its function and one entry of ``LAWS``. Positive coefficients are fitted as logarithms: a function
-gets log E, log A, ... and returns derivatives by these, so every parameter ranges over the whole line.
+To add a law, write its function and one entry of ``LAWS``. Positive coefficients are fitted as logarithms: a
+function gets log E, log A, ... and returns derivatives by these, so every parameter ranges over the whole
+line.
 """
 
 from collections.abc import Callable
@@ -39,7 +40,8 @@ class Law:
         names: the parameters, as reported.
         logs: which of them are positive coefficients, fitted as logarithms; the loss is linear in these.
         starts: values for each of the others (the exponents); the search starts from their grid.
-        function: (parameters [*batch, 1] each, inputs) -> (loss [*batch, rows], derivative by each parameter).
+        function: (parameters [*batch, 1] each, inputs) -> (loss [*batch, rows], derivative by each
+            parameter).
     """
 
     name: str

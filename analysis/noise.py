@@ -15,7 +15,8 @@ class BudgetNoise:
     Attributes:
         flops: the mean of the budget's replicated runs.
         runs: how many runs have a replicate.
-        std: standard deviation of the log loss about the cell's mean, pooled over cells; 0.01 is 1 % of the loss.
+        std: standard deviation of the log loss about the cell's mean, pooled over cells; 0.01 is 1 % of the
+            loss.
     """
 
     flops: float

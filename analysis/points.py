@@ -31,7 +31,7 @@ class Points:
 
     @classmethod
     def of(cls, rows: pd.DataFrame) -> "Points":
-        """From rows with ``run_id params tokens flops loss``, and ``trunk_id``, ``lr`` ... where there are any."""
+        """From rows with ``run_id params tokens flops loss``, and ``trunk_id`` and recipe where told."""
         trunk = rows["run_id"].astype(str)
         if "trunk_id" in rows:
             trunk = rows["trunk_id"].astype(str).where(rows["trunk_id"].notna(), trunk)

@@ -76,8 +76,8 @@ class Score:
 def score(forecast: Forecast, table: RunTable) -> Score:
     """Compares a forecast with the finished runs at its target.
 
-    In a table with roles the actual runs are those with role ``target``; in one without, those at the target's
-    parameters and tokens (within 1 %), and the forecast must have been made from the other rows.
+    In a table with roles the actual runs are those with role ``target``; in one without, those at the
+    target's parameters and tokens (within 1 %), and the forecast must have been made from the other rows.
 
     Raises:
         InputError: if the forecast was made from another table, or its target has not been run.
@@ -92,7 +92,8 @@ def score(forecast: Forecast, table: RunTable) -> Score:
     near = table.near(rows, forecast.params, forecast.tokens)
     if not near.any():
         raise InputError(
-            f"{table.source}: no finished run at {forecast.params:.4g} parameters and {forecast.tokens:.4g} tokens"
+            f"{table.source}: no finished run at the forecast's {forecast.params:.4g} parameters and "
+            f"{forecast.tokens:.4g} tokens"
         )
     rows = rows[near]
     losses = rows["loss"].to_numpy()
@@ -115,6 +116,23 @@ def score(forecast: Forecast, table: RunTable) -> Score:
         baselines={name: Baseline(loss, loss / actual - 1) for name, loss in forecast.baselines.items()},
         warnings=tuple(_warnings(table)),
     )
+
+
+def read_score(path: str | Path) -> Score:
+    """Reads a score.json.
+
+    Raises:
+        InputError: if it is none.
+    """
+    try:
+        content = json.loads(Path(path).read_text())
+        content["interval"] = tuple(content["interval"])
+        content["actuals"] = tuple(Actual(**run) for run in content["actuals"])
+        content["baselines"] = {name: Baseline(**each) for name, each in content["baselines"].items()}
+        content["warnings"] = tuple(Warning(**warning) for warning in content["warnings"])
+        return Score(**content)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: not a readable score ({str(error).splitlines()[0]})") from None
 
 
 def _seed(value: object) -> int | None:

@@ -4,9 +4,9 @@ For residuals r_i = log f(theta; x_i) - log L_i and weights w_i it minimises
 
     F(theta) = sum_i w_i huber(r_i),    huber(r) = r^2 / 2 if |r| <= delta, else delta (|r| - delta / 2)
 
-by damped Newton steps. With J = dr/dtheta, Huber's second derivative is J'ZJ, where Z = diag(w_i [|r_i| <= delta])
-drops the rows beyond delta; J'MJ with M = diag(w_i min(1, delta / |r_i|)) majorises it (iteratively reweighted least
-squares) and is the metric of the damping:
+by damped Newton steps. With J = dr/dtheta, Huber's second derivative is J'ZJ, where Z = diag(w_i [|r_i| <=
+delta]) drops the rows beyond delta; J'MJ with M = diag(w_i min(1, delta / |r_i|)) majorises it (iteratively
+reweighted least squares) and is the metric of the damping:
 
     (J'ZJ + mu J'MJ) step = -J' (w psi(r)),    psi(r) = clip(r, -delta, delta)
 
@@ -67,7 +67,7 @@ def minimise(
     start: Float[np.ndarray, "batch params"],
     iterations: int = _ITERATIONS,
 ) -> Solution:
-    """Minimises from each start under each row of weights (resamples are weights: how often a row was drawn)."""
+    """Minimises from each start under each row of weights: how much each row counts in a resample."""
     size = max(1, _ROWS_AT_ONCE // len(log_loss))
     parts = [
         _minimise(law, inputs, log_loss, weights[i : i + size], start[i : i + size], iterations)
@@ -166,8 +166,8 @@ def _starts(
 ) -> Float[np.ndarray, "starts params"]:
     """The grid over the exponents, each with its own best coefficients (variable projection).
 
-    The loss is linear in the coefficients, so at log coefficient 0 the derivatives are the features of a linear
-    least-squares problem in relative error; coefficients that come out negative start small instead.
+    The loss is linear in the coefficients, so at log coefficient 0 the derivatives are the features of a
+    linear least-squares problem in relative error; coefficients that come out negative start small instead.
     """
     grid = np.array(list(product(*law.starts.values())))
     theta = np.zeros((len(grid), len(law.names)))

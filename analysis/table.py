@@ -13,12 +13,45 @@ from jaxtyping import Bool
 from analysis.errors import InputError
 from analysis.where import closest, columns_of, select
 
-NUMBERS = tuple(
-    "params params_nonembedding params_active tokens unique_tokens epochs flops flops_6nd loss loss_stderr "
-    "bits_per_byte lr batch_tokens warmup_tokens decay_fraction seed width depth heads kv_heads ffn vocab seq_len "
-    "wall_s mfu".split()
+NUMBERS = (
+    "params",
+    "params_nonembedding",
+    "params_active",
+    "tokens",
+    "unique_tokens",
+    "epochs",
+    "flops",
+    "flops_6nd",
+    "loss",
+    "loss_stderr",
+    "bits_per_byte",
+    "lr",
+    "batch_tokens",
+    "warmup_tokens",
+    "decay_fraction",
+    "seed",
+    "width",
+    "depth",
+    "heads",
+    "kv_heads",
+    "ffn",
+    "vocab",
+    "seq_len",
+    "wall_s",
+    "mfu",
 )
-TEXTS = tuple("run_id trunk_id sweep role status schedule corpus tokenizer dtype device".split())
+TEXTS = (
+    "run_id",
+    "trunk_id",
+    "sweep",
+    "role",
+    "status",
+    "schedule",
+    "corpus",
+    "tokenizer",
+    "dtype",
+    "device",
+)
 REQUIRED = ("params", "tokens", "loss")
 ALIASES = {
     "params": ("n", "n_params", "model_size"),
@@ -38,7 +71,8 @@ class RunTable:
     """Rows of runs, checked: one row per evaluated endpoint.
 
     Attributes:
-        frame: the rows, with the schema's column names; columns that a foreign table lacks stay absent. The index
+        frame: the rows, with the schema's column names; columns that a foreign table lacks stay absent. The
+            index
             is the row's place in its source: the line of a CSV or JSONL file, otherwise counted from 1.
         source: where it came from, for messages.
         where: the filter that chose the rows to fit, or None.
@@ -72,13 +106,13 @@ class RunTable:
 
     @cached_property
     def targets(self) -> pd.DataFrame:
-        """The finished rows with role ``target``, completed like the rows to fit; none in a table without roles."""
+        """The finished rows with role ``target``, completed like the rows to fit; none without roles."""
         done = _has(self.frame, "status", "done")
         role = self.frame["role"] == "target" if "role" in self.frame else np.zeros(len(self.frame), bool)
         return _completed(self.frame[done & np.asarray(role)])
 
     def with_target(self, params: float, tokens: float) -> "RunTable":
-        """Gives a table without roles some: ``target`` to the rows at these parameters and tokens, else ``fit``."""
+        """Gives a table without roles some: ``target`` at these parameters and tokens, else ``fit``."""
         if "role" in self.frame:
             return self
         near = self.near(self.frame, params, tokens)
@@ -107,8 +141,8 @@ class RunTable:
     def hash(self) -> str:
         """SHA-256 over the canonical values of the fitted rows, sorted by run id.
 
-        Targets, row order, absent columns, the format of the file and what a rerun may change (``wall_s``, ``mfu``,
-        ``device``) do not move it.
+        Targets, row order, absent columns, the format of the file and what a rerun may change (``wall_s``,
+        ``mfu``, ``device``) do not move it.
         """
         rows = self.fit
         names = [c for c in sorted([*NUMBERS, *TEXTS]) if c in rows and c not in _NOT_HASHED]

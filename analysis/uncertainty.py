@@ -1,15 +1,15 @@
-"""How far a forecast may miss: the resampled parameters, the form of the law, and the noise of the target itself.
+"""How far a forecast may miss: by its parameters, by the form of the law, and by the target's own noise.
 
 The three parts of a predictive interval of the log loss:
 
     parameters      what the noise and the choice of the small runs do to the fit: clustered resamples
-    form            the law is not the truth, and its miss grows with extrapolation: spread * log(C / largest C fitted).
-                    The spread is measured inside the fitted runs (nested extrapolation): fit the cheaper, forecast the
-                    dearer, and ask how much of the miss parameters and noise do not explain
+    form            the law is not the truth, and its miss grows as spread * log(C / largest C fitted). The
+                    spread is measured inside the fitted runs (nested extrapolation): fit the cheaper,
+                    forecast the dearer, and ask how much of the miss parameters and noise do not explain
     target noise    seed noise of the runs that the forecast will be compared with, over sqrt(number of seeds)
 
-Residuals inside a fit say nothing about the second part; without it, 90 % intervals covered the truth in 27 % of 22 splits
-of six published tables.
+Residuals inside a fit say nothing about the second part; without it, 90 % intervals covered the truth
+in 27 % of 22 splits of six published tables.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ from analysis.laws import Inputs, Law
 from analysis.noise import seed_noise
 from analysis.points import Points
 
-# What is believed of a form's spread, per factor e of compute, before a table speaks: log-normal about 0.3 %, a factor
-# of 2 either way. A Chinchilla fit misses published tables by 1-2 % at 10x to 100x.
+# What is believed of a form's spread, per factor e of compute, before a table speaks: log-normal about
+# 0.3 %, a factor of 2 either way. A Chinchilla fit misses published tables by 1-2 % at 10x to 100x.
 _PRIOR_SPREAD, _PRIOR_LOG_SD = 0.003, 0.7
 _SPREADS = np.geomspace(2e-4, 0.2, 70)
 _SPLITS = 6
@@ -76,7 +76,8 @@ def _split(points: Points, law: Law, number: int) -> NestedSplit:
 
 
 def spread_posterior(splits: Sequence[NestedSplit], noise: float) -> Float[np.ndarray, " spreads"]:
-    """Probabilities of ``_SPREADS``: the prior times a Gaussian likelihood of each split's root-mean-square miss.
+    """Probabilities of ``_SPREADS``: the prior times a Gaussian likelihood of each split's root-mean-square
+    miss.
 
     Args:
         splits: of the law, on the fitted runs.

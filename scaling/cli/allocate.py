@@ -14,7 +14,7 @@ from scaling.quantity import format_quantity
     "--inference-tokens",
     type=QUANTITY,
     metavar="T",
-    help="Tokens to serve over the model's life, at 2 FLOPs per parameter, from the same budget.  [default: none]",
+    help="Tokens to serve later, at 2 FLOPs per parameter, from the same budget.  [default: none]",
 )
 @click.option(
     "--unique-tokens",
@@ -43,8 +43,8 @@ def command(
 ) -> None:
     """Split a FLOP budget between parameters and tokens for the least loss, with the range that does as well.
 
-    Training costs 6 FLOPs per parameter and token. TABLE is a sweep's folder, or any CSV, Parquet or JSONL file
-    with parameters, tokens and loss; published:NAME takes a paper's constants instead: chinchilla-epoch,
+    Training costs 6 FLOPs per parameter and token. TABLE is a sweep's folder, or any CSV, Parquet or JSONL
+    file with parameters, tokens and loss; published:NAME takes a paper's constants instead: chinchilla-epoch,
     chinchilla-hoffmann, muennighoff.
 
     \b
@@ -74,7 +74,7 @@ def command(
                 f"parameters     {format_quantity(best.params)}",
                 f"tokens         {format_quantity(best.tokens)}: {best.tokens_per_param:.3g} per parameter",
                 f"loss           {best.loss:.4f} nats per token",
-                f"near-optimal   {format_quantity(low)} to {format_quantity(high)} parameters (loss within 0.25 %)",
+                f"near-optimal   {format_quantity(low)} to {format_quantity(high)} parameters: within 0.25 %",
                 f"law            {best.law}, {fitted.convention}",
             ]
         ),

@@ -19,7 +19,7 @@ from scaling.cli.tables import parse_columns, table_options
     type=click.Choice(["rolling"]),
     default="rolling",
     show_default=True,
-    help="Thresholds 3, 10, 30 and 100 times below the largest run, where 12 runs to train on and 3 to test remain.",
+    help="Thresholds 3, 10, 30, 100 times below the largest run that leave 12 runs to train on and 3 to test.",
 )
 @click.option("--law", metavar="NAME", help="One law, or auto.  [default: every law and auto]")
 @table_options
@@ -33,7 +33,8 @@ def command(
     columns: str | None,
     as_json: bool,
 ) -> None:
-    """Measure how far forecasts from a table's cheaper runs miss its dearer ones, and how often the interval holds.
+    """Measure how far forecasts from a table's cheaper runs miss its dearer ones, and how often the interval
+    holds.
 
     TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss. Errors are
     fractions of the actual loss; coverage is of the 90 % interval.
@@ -63,7 +64,8 @@ def command(
                 )
         lines.append("mean error, worst, coverage, median half-width:")
         lines += [
-            f"  {name:15} {s['mean_are']:.2%}  {s['worst_are']:.2%}  {s['coverage']:.0%}  {s['median_half_width']:.2%}"
+            f"  {name:15} {s['mean_are']:.2%}  {s['worst_are']:.2%}  {s['coverage']:.0%}  "
+            f"{s['median_half_width']:.2%}"
             for name, s in result.summary.items()
         ]
         return "\n".join(lines)

@@ -35,8 +35,8 @@ def command(
 ) -> None:
     """Fit scaling laws to a table of runs and print their parameters with standard errors.
 
-    TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss (nats per token).
-    The fit minimises the summed Huber loss (delta 1e-3) of the log loss over many starts, in float64.
+    TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss (nats per
+    token). The fit minimises the summed Huber loss (delta 1e-3) of the log loss over many starts, in float64.
 
     \b
     Examples:

@@ -73,18 +73,19 @@ def command(
     columns: str | None,
     as_json: bool,
 ) -> None:
-    """Forecast the loss of a run that has not been made, with an interval that counts what the law may get wrong.
+    """Forecast the loss of a run that has not been made, with an interval that counts what the law may get
+    wrong.
 
-    TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss. The interval
-    combines resampled fits, the extrapolation error seen inside the table, and the noise of the target's own
-    seeds. A frozen forecast.json is printed back; published:NAME (such as published:chinchilla-epoch) takes
-    constants from a paper, without an interval.
+    TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss. The
+    interval combines resampled fits, the extrapolation error seen inside the table, and the noise of the
+    target's own seeds. A frozen forecast.json is printed back; published:NAME (such as
+    published:chinchilla-epoch) takes constants from a paper, without an interval.
 
     \b
     Examples:
       scaling predict runs/quickstart --params 150k --tokens 4M
-      scaling predict chinchilla.csv --where "excluded_by_epoch == 0" --model llama3-8b --tokens 1T --freeze f.json
-      scaling predict f.json --json
+      scaling predict chinchilla.csv --where "excluded_by_epoch == 0" --model llama3-8b --tokens 1T --freeze
+      f.json scaling predict f.json --json
     """
     from analysis.forecast import forecast, read_forecast
     from analysis.published import PREFIX, predict_published
@@ -115,10 +116,10 @@ def command(
         as_json,
         lambda: "\n".join(
             [
-                f"loss           {made.loss:.4f} nats per token, {made.level:.0%} interval {low:.4f} to {high:.4f} "
-                f"({low / made.loss - 1:+.1%} {high / made.loss - 1:+.1%})",
-                f"target         {format_quantity(made.params)} parameters, {format_quantity(made.tokens)} tokens, "
-                f"{made.flops:.3g} FLOPs: {made.extrapolation:.3g} times the largest fitted run",
+                f"loss           {made.loss:.4f} nats per token, {made.level:.0%} interval {low:.4f} to "
+                f"{high:.4f} ({low / made.loss - 1:+.1%} {high / made.loss - 1:+.1%})",
+                f"target         {format_quantity(made.params)} parameters, {format_quantity(made.tokens)} "
+                f"tokens, {made.flops:.3g} FLOPs: {made.extrapolation:.3g} times the largest fitted run",
                 "laws           "
                 + ", ".join(f"{name} {weight:.0%}" for name, weight in made.weights.items()),
                 *(f"naive          {loss:.4f} by {name}" for name, loss in made.baselines.items()),

@@ -16,8 +16,8 @@ def command(forecast: str, table: str, write: str | None, as_json: bool) -> None
     """Compare a frozen forecast with the runs made after it, and say whether the actual loss fell inside.
 
     The actual loss is the mean over the finished target runs of TABLE: rows with role target or, in a table
-    without roles, rows at the target's parameters and tokens. Refuses a forecast that was made from other runs
-    than TABLE's, or that was changed after it was frozen.
+    without roles, rows at the target's parameters and tokens. Refuses a forecast that was made from other
+    runs than TABLE's, or that was changed after it was frozen.
 
     \b
     Examples:
@@ -43,7 +43,7 @@ def command(forecast: str, table: str, write: str | None, as_json: bool) -> None
                 f"actual         {result.actual:.4f}: "
                 + ", ".join(f"{run.loss:.4f}" for run in result.actuals)
                 + ("" if result.seed_std is None else f" (seed standard deviation {result.seed_std:.2%})"),
-                f"error          {result.error:+.2%} at {result.extrapolation:.3g} times the largest fitted run",
+                f"error          {result.error:+.2%}, {result.extrapolation:.3g} times the largest fitted run",
                 f"interval       {low:.4f} to {high:.4f} ({result.level:.0%}): the actual lies {verdict}",
                 *(
                     f"naive          {baseline.predicted:.4f} by {name}: {baseline.error:+.2%}"

@@ -1,0 +1,64 @@
+"""What a figure needs beside its table: found in the sweep's folder, where there is one."""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis import plots
+from analysis.errors import InputError
+from analysis.forecast import Forecast, read_forecast
+from analysis.isoflop import isoflop
+from analysis.points import Points
+from analysis.score import Score, read_score
+from analysis.table import RunTable
+from analysis.warning import Warning
+
+
+def draw(kind: str, table: RunTable, place: Path, output: Path) -> tuple[Warning, ...]:
+    """Draws a figure into a file.
+
+    Args:
+        kind: flops, tokens, isoflop or residuals.
+        table: the runs.
+        place: the table's file, or the sweep's folder, whose forecast, score and curves are shown too.
+        output: .png, .svg or .pdf.
+
+    Raises:
+        InputError: for residuals without a frozen forecast, or a place that cannot be written.
+    """
+    forecast, score, curves = companions(place)
+    result = isoflop(Points.of(table.fit))
+
+    def drawn(axes: Axes) -> Axes:
+        match kind:
+            case "flops":
+                return plots.loss_vs_flops(table, forecast, score, axes)
+            case "tokens":
+                return plots.loss_vs_tokens(table, forecast, curves, axes)
+            case "isoflop":
+                return plots.isoflop_parabolas(result, axes)
+        if forecast is None:
+            raise InputError(
+                f"{place}: no forecast.json beside the table, so there is nothing to be off from"
+            )
+        return plots.residuals(table, forecast, axes)
+
+    made = plots.figure(drawn)
+    try:
+        plots.save(made, str(output))
+    except OSError as error:
+        raise InputError(f"{output}: cannot be written ({error.strerror})") from None
+    return result.warnings if kind == "isoflop" else ()
+
+
+def companions(place: Path) -> tuple[Forecast | None, Score | None, pd.DataFrame | None]:
+    """The forecast, the score and the curves in a sweep's folder, as far as there are any."""
+    if not place.is_dir():
+        return None, None, None
+    forecast, score, curves = (place / name for name in ("forecast.json", "score.json", "curves.parquet"))
+    return (
+        read_forecast(forecast) if forecast.exists() else None,
+        read_score(score) if score.exists() else None,
+        pd.read_parquet(curves) if curves.exists() else None,
+    )

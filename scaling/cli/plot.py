@@ -1,0 +1,54 @@
+"""``scaling plot``: draw one figure from a table of runs."""
+
+from pathlib import Path
+
+import click
+
+from scaling.cli.common import emit, json_option
+from scaling.cli.tables import parse_columns, table_options
+
+SUFFIXES = (".png", ".svg", ".pdf")
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["flops", "tokens", "isoflop", "residuals"]))
+@click.argument("table", metavar="TABLE")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Where to: .png, .svg or .pdf.",
+)
+@table_options
+@json_option
+def command(
+    kind: str, table: str, output: str, where: str | None, columns: str | None, as_json: bool
+) -> None:
+    """Draw one figure from a table of runs.
+
+    \b
+    Kinds:
+      flops      loss over training FLOPs; from a sweep's folder, with its forecast and the target's runs
+      tokens     loss over training tokens, by size; from a sweep's folder, with the fitted and measured
+      curves isoflop    loss over parameters at each budget, with parabolas and their minima
+      residuals  how far each run lies from the laws of a sweep's frozen forecast
+
+    TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss.
+
+    \b
+    Examples:
+      scaling plot flops runs/quickstart -o flops.png
+      scaling plot isoflop llama3_isoflop.csv -o isoflop.svg
+    """
+    from analysis.drawing import draw
+    from analysis.table import read_table
+    from scaling.errors import InputError
+
+    if Path(output).suffix.lower() not in SUFFIXES:
+        raise InputError(f"-o {output}: write .png, .svg or .pdf")
+    runs = read_table(table, parse_columns(columns), where)
+    warnings = draw(kind, runs, Path(table), Path(output))
+    result = {"figure": output, "warnings": [warning.to_dict() for warning in warnings]}
+    emit(result, as_json, f"figure         {output}")
