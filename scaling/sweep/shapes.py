@@ -166,7 +166,7 @@ class ShapeRule(Strict):
         """The family's members in order of size: heads 1, 2, ... below kv_ratio, then its multiples."""
         heads = index if index < self.kv_ratio else (index - self.kv_ratio + 1) * self.kv_ratio
         width = self.head_dim * heads
-        depth = max(1, math.floor(width / self.width_per_layer + 0.5) + more_layers)
+        depth = max(1, max(1, math.floor(width / self.width_per_layer + 0.5)) + more_layers)
         return self._config(width, depth, heads, None, None)
 
     def _nearest(self, params: int) -> LlamaConfig:

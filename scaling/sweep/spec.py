@@ -1,16 +1,15 @@
 """A sweep file: YAML to SweepSpec, with every fault told at once and where it is."""
 
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from scaling.data.corpus import CorpusSpec
 from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
+from scaling.sweep.faults import dotted, told
 from scaling.sweep.fields import (
     Budgets,
     Count,
@@ -142,8 +141,8 @@ class SweepSpec(Strict):
         recipe: learning rate, batch, warm-up and weight decay as functions of the run's size and tokens.
         schedule: of the learning rate.
         dtype: of activations and matrix products.
-        eval_tokens: held-out tokens that every run is evaluated on, at most; where not given, the sweep's design
-            takes what its smallest run can pay for.
+        eval_tokens: held-out tokens that every run is evaluated on, at most; where not given, as many as the
+            smallest run can pay for.
     """
 
     name: Name
@@ -215,10 +214,8 @@ def parse_sweep(text: str, name: str, overrides: Sequence[str] = ()) -> SweepSpe
     try:
         spec = SweepSpec.model_validate(data)
     except ValidationError as errors:
-        faults += [_fault(error, root) for error in errors.errors(include_url=False)]
-    faults += [
-        (root.find(path).place, f"{_dotted(path)}: {message}") for path, message in _shape_faults(data)
-    ]
+        faults += [told(error, SweepSpec, root) for error in errors.errors(include_url=False)]
+    faults += [(root.find(path).place, f"{dotted(path)}: {message}") for path, message in _shape_faults(data)]
     if faults:
         raise InputError(_lines(faults))
     spec._source = root
@@ -228,73 +225,6 @@ def parse_sweep(text: str, name: str, overrides: Sequence[str] = ()) -> SweepSpe
 def _lines(faults: Faults) -> list[str]:
     ordered = sorted(faults, key=lambda fault: (fault[0].line, fault[0].column))
     return list(dict.fromkeys(f"{place}: {' '.join(message.split())}" for place, message in ordered))
-
-
-def _dotted(path: Sequence[str | int]) -> str:
-    return ".".join(map(str, path))
-
-
-def _fault(error: ErrorDetails, root: Located) -> tuple[Place, str]:
-    """Pydantic's error in our words, at its place."""
-    path = error["loc"]
-    found = root.find(path)
-    if error["type"] == "missing":
-        path, message = path[:-1], f"missing key '{path[-1]}'"
-    elif error["type"] == "extra_forbidden":
-        path, message = path[:-1], _unknown(str(path[-1]), path[:-1])
-        return found.key or found.place, f"{_dotted(path)}: {message}" if path else message
-    else:
-        message = _explain(error)
-    return found.place, f"{_dotted(path)}: {message}" if path else message
-
-
-def _explain(error: ErrorDetails) -> str:
-    value, context = error["input"], error.get("ctx", {})
-    match error["type"]:
-        case "value_error":
-            return str(context["error"])
-        case "literal_error":
-            choices = context["expected"]
-            return f"must be {choices}, not {show(value)}{_suggest(str(value), choices.split(chr(39))[1::2])}"
-        case "bool_type":
-            return f"must be true or false, not {show(value)}"
-        case "string_type":
-            return f"must be text, not {show(value)}"
-        case "model_type" | "model_attributes_type":
-            return f"must be a mapping, not {show(value)}"
-        case "tuple_type":
-            return f"must be a list, not {show(value)}"
-    return error["msg"]
-
-
-def _suggest(word: str, known: Sequence[str]) -> str:
-    close = get_close_matches(word, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
-
-
-def _unknown(key: str, path: Sequence[str | int]) -> str:
-    known = list(_model_at(path).model_fields)
-    hint = _suggest(key, known)
-    if not hint:
-        others = [name for name in SweepSpec.model_fields if key in _model_at([name]).model_fields]
-        hint = f"; it belongs under '{others[0]}'" if others else f"; the keys here are {', '.join(known)}"
-    return f"unknown key '{key}'{hint}"
-
-
-def _model_at(path: Sequence[str | int]) -> type[BaseModel]:
-    """The model whose keys may stand at a path."""
-    model: type[BaseModel] = SweepSpec
-    for step in path:
-        if isinstance(step, str):
-            model = next(_models_in(model.model_fields[step].annotation), model)
-    return model
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in get_args(annotation):
-        yield from _models_in(part)
 
 
 def _shape_faults(data: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
