@@ -1,0 +1,62 @@
+"""What a bare clone relies on: exact pins for every dependency, and a README that is true."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from scaling.cli import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+PIN = re.compile(r'([a-z0-9.-]+)==([\w.+!]+)(; python_version (<|>=) "3\.12")?')
+
+
+def pins() -> dict[str, set[str]]:
+    """Package -> the markers under which it is pinned; the empty marker is every Python."""
+    found: dict[str, set[str]] = {}
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        if line.startswith("#"):
+            continue
+        match = PIN.fullmatch(line)
+        assert match is not None, f"{line!r} is no exact pin"
+        markers = found.setdefault(match[1], set())
+        assert (match[4] or "") not in markers, f"{match[1]} is pinned twice"
+        markers.add(match[4] or "")
+    return found
+
+
+def test_every_pin_holds_for_every_python() -> None:
+    odd = {name: markers for name, markers in pins().items() if markers not in ({""}, {"<", ">="})}
+    assert odd == {}
+
+
+def test_every_dependency_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + [
+        name for extra in project["optional-dependencies"].values() for name in extra
+    ]
+    names = {re.split(r"[<>=!~;\[ ]", requirement)[0] for requirement in wanted}
+    assert names - set(pins()) == set()
+
+
+def test_the_readme_names_only_commands_that_exist() -> None:
+    # A command stands at the start of a line, after a backquote, or after the path of the environment.
+    named = set(
+        re.findall(r"(?:^|`|bin/)scaling ([a-z]+)", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+    )
+    assert named - set(COMMANDS) == set()
+    assert {"plan", "run", "fit", "predict", "score"} <= named
+
+
+@pytest.mark.parametrize(
+    "code", re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+)
+def test_the_readme_runs(code: str) -> None:
+    scope: dict[str, object] = {}
+    for line in code.splitlines():
+        expression, _, expected = line.partition("  # ")
+        if expected.replace("_", "").isdigit():
+            assert eval(expression, scope) == int(expected)
+        else:
+            exec(line, scope)
