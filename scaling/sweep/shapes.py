@@ -190,6 +190,7 @@ class ShapeRule(Strict):
         if abs(math.log(total(config) / params)) > math.log(_FARTHEST):
             raise InputError(
                 f"no shape of this family is near {format_quantity(params)} parameters: the nearest, "
-                f"{config.width} wide and {config.depth} deep, has {format_quantity(total(config))}"
+                f"{config.width} wide and {config.depth} deep, has {format_quantity(total(config))}; "
+                "take another size, or give {width: ..., depth: ...}"
             )
         return config
