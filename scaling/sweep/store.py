@@ -159,7 +159,7 @@ class SweepFolder:
     def _plan(self) -> dict[str, Any] | None:
         try:
             plan: dict[str, Any] = json.loads((self.path / PLAN).read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
             raise InputError(f"{self.path / PLAN}: unreadable: {error}") from None

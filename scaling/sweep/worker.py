@@ -21,7 +21,7 @@ from scaling.sweep.text import SweepText, load_text
 from scaling.train.config import RunConfig
 from scaling.train.loop import Progress, train_run
 
-CHECKPOINT_S = 15.0
+CHECKPOINT_S = (5.0, 30.0)
 STATUS_S = 0.5
 WAIT_S = 1.0
 FINISHED = ("done", "diverged")

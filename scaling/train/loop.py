@@ -82,7 +82,7 @@ def train_run(
     config: RunConfig,
     text: RunText,
     checkpoints: Path,
-    checkpoint_s: float,
+    checkpoint_s: tuple[float, float],
     report: Callable[[Progress], None],
 ) -> Outcome:
     """Trains a run to its last step, from its newest checkpoint if there is one, and evaluates it.
@@ -91,12 +91,14 @@ def train_run(
         config: the run.
         text: its tokens.
         checkpoints: folder of its checkpoints; left behind for the caller to remove.
-        checkpoint_s: seconds between checkpoints.
+        checkpoint_s: seconds to the first checkpoint, and between later ones.
         report: called after every dispatch, before its checkpoint is written.
     """
     program, hyper, size = program_for(config), hyper_of(config), steps_per_dispatch(config)
     state = _restored(config, checkpoints)
-    started = saved = time.monotonic()
+    first_s, every_s = checkpoint_s
+    started = time.monotonic()
+    due = started + first_s
     step = int(state.step)
     timed: tuple[int, float] | None = None
     while step < config.steps:
@@ -110,9 +112,9 @@ def train_run(
         timed = timed or (step, now)
         if not math.isfinite(loss):
             return Outcome("diverged", math.nan, math.nan, math.nan, 0.0, math.nan)
-        if now - saved >= checkpoint_s and step < config.steps:
+        if now >= due and step < config.steps:
             _save(state, checkpoints)
-            saved = time.monotonic()
+            due = time.monotonic() + every_s
     speed = math.nan
     if timed is not None and step > timed[0]:
         speed = (step - timed[0]) * config.flops / config.steps / (time.monotonic() - timed[1])

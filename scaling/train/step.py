@@ -1,6 +1,7 @@
 """The pure functions of training: initial state, a dispatch of several steps, evaluation."""
 
 import functools
+from dataclasses import asdict
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -13,7 +14,6 @@ from scaling.llama.config import LlamaConfig
 from scaling.llama.loss import cross_entropy
 from scaling.llama.model import Llama
 from scaling.train.config import RunConfig
-from scaling.train.recipe import Rates
 from scaling.train.schedule import factor
 
 Parameters: TypeAlias = Any  # a pytree of arrays, as nnx.split makes it
@@ -43,16 +43,13 @@ class Program(NamedTuple):
 class Hyper(NamedTuple):
     """A run's numbers as arrays, so that changing one compiles nothing anew."""
 
-    rates: Rates
+    rates: dict[str, Float[Array, ""]]
     weight_decay: Float[Array, ""]
     clip: Float[Array, ""]
     warmup: Float[Array, ""]
     decay: Float[Array, ""]
     final: Float[Array, ""]
     steps: Int[Array, ""]
-
-
-jax.tree_util.register_dataclass(Rates)
 
 
 def group_of(path: tuple[Any, ...]) -> str:
@@ -83,7 +80,7 @@ def hyper_of(config: RunConfig) -> Hyper:
         return jnp.asarray(value, jnp.float32)
 
     return Hyper(
-        rates=jax.tree.map(scalar, recipe.rates),
+        rates={group: scalar(rate) for group, rate in asdict(recipe.rates).items()},
         weight_decay=scalar(recipe.weight_decay),
         clip=scalar(recipe.clip),
         warmup=scalar(schedule.warmup),
@@ -110,7 +107,7 @@ def _program(model: LlamaConfig, dtype: str, kind: str, beta1: float, beta2: flo
 
     def step(state: TrainState, hyper: Hyper, windows: Int[Array, "batch window"]) -> tuple[TrainState, Array]:
         loss, gradients = jax.value_and_grad(lambda p: losses(p, windows).mean())(state.parameters)
-        norm = optax.global_norm(gradients)
+        norm = optax.tree.norm(gradients)
         gradients = jax.tree.map(lambda g: g * jnp.minimum(1.0, hyper.clip / (norm + 1e-6)), gradients)
         updates, optimizer = adam.update(gradients, state.optimizer)
         now = factor(kind, state.step, hyper.steps, hyper.warmup, hyper.decay, hyper.final)
@@ -119,7 +116,7 @@ def _program(model: LlamaConfig, dtype: str, kind: str, beta1: float, beta2: flo
             group = group_of(path)
             if group in ("matrix", "head"):
                 update = update + hyper.weight_decay * parameter
-            return parameter - now * getattr(hyper.rates, group) * update
+            return parameter - now * hyper.rates[group] * update
 
         parameters = jax.tree_util.tree_map_with_path(apply, state.parameters, updates)
         return TrainState(parameters, optimizer, state.step + 1), loss

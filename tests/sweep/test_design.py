@@ -1,0 +1,91 @@
+"""From sweep file to runs: budgets exact to a step, every impossible one named with its place."""
+
+import pytest
+
+from scaling.errors import InputError
+from scaling.llama.counts import flops_per_token
+from scaling.sweep.design import PlannedRun, expand
+from scaling.sweep.spec import SweepSpec, parse_sweep
+from scaling.sweep.text import SweepText, load_text
+
+SWEEP = """\
+name: tiny
+model: {seq_len: 32, head_dim: 8, width_per_layer: 8}
+corpus: sotu
+fit:
+  - {sizes: [{width: 8, depth: 1}, {width: 16, depth: 1}], flops: [1e8, 3e8], seeds: 2}
+target: {size: {width: 16, depth: 2}, flops: 1e9, seeds: 2}
+"""
+
+
+@pytest.fixture(scope="module")
+def text() -> SweepText:
+    return load_text(parse_sweep(SWEEP, "tiny.yaml").corpus)
+
+
+def plan(text: SweepText, *overrides: str, source: str = SWEEP) -> list[PlannedRun]:
+    spec: SweepSpec = parse_sweep(source, "tiny.yaml", overrides)
+    return expand(spec, text.tokenizer, text.fingerprint, text.train)
+
+
+def test_every_size_horizon_and_seed_once(text: SweepText) -> None:
+    runs = plan(text)
+    assert [run.role for run in runs] == ["fit"] * 8 + ["target"] * 2
+    assert len({run.id for run in runs}) == 10
+
+
+def test_budgets_are_met_within_half_a_step(text: SweepText) -> None:
+    for run, wanted in zip(plan(text), [1e8] * 2 + [3e8] * 2 + [1e8] * 2 + [3e8] * 2 + [1e9] * 2, strict=True):
+        step = run.config.recipe.batch_tokens * flops_per_token(run.config.model, 32)
+        assert abs(run.config.flops - wanted) <= step / 2
+
+
+@pytest.mark.parametrize("same", ["fit.0.flops=[100000000, 3e8]", "fit.0.seeds=[0, 1]", "fit.0.flops=[1e8, 300M]"])
+def test_a_number_is_the_same_however_it_is_written(text: SweepText, same: str) -> None:
+    assert [run.id for run in plan(text, same)] == [run.id for run in plan(text)]
+
+
+@pytest.mark.parametrize(
+    "other", ["corpus=python", "schedule.decay=0.5", "recipe.learning_rate=0.01", "model.rope_theta=5e5", "dtype=bfloat16"]
+)
+def test_what_changes_the_result_changes_every_id(text: SweepText, other: str) -> None:
+    spec = parse_sweep(SWEEP, "tiny.yaml", [other])
+    changed = load_text(spec.corpus)
+    ids = {run.id for run in expand(spec, changed.tokenizer, changed.fingerprint, changed.train)}
+    assert not ids & {run.id for run in plan(text)}
+
+
+def test_evaluation_stays_cheap_by_default(text: SweepText) -> None:
+    runs = plan(text)
+    smallest = min(run.config.tokens for run in runs)
+    assert {run.config.data.eval_tokens for run in runs} == {runs[0].config.data.eval_tokens}
+    # a held-out token costs a third of a training token
+    assert runs[0].config.data.eval_tokens / 3 < 0.1 * smallest
+
+
+@pytest.mark.parametrize(
+    ("overrides", "fault"),
+    [
+        (["fit.0.flops=[1e8, 1e5]"], "tokens is shorter than the context, 32"),
+        (["fit.0.flops=[1e8, 1e13]"], "epochs of the corpus"),
+        (["target.flops=1e14"], "allow it with corpus: {..., epochs:"),
+        (["target={size: {width: 8, depth: 1}, flops: 1e8}"], "the target is also one of the fitted runs"),
+    ],
+)
+def test_impossible_budgets(text: SweepText, overrides: list[str], fault: str) -> None:
+    with pytest.raises(InputError) as error:
+        plan(text, *overrides)
+    assert any(fault in line for line in error.value.faults)
+    assert all("\n" not in line for line in error.value.faults)
+
+
+def test_a_fault_names_its_place(text: SweepText) -> None:
+    column = SWEEP.splitlines()[4].index("3e8") + 1
+    with pytest.raises(InputError) as error:
+        plan(text, source=SWEEP.replace("[1e8, 3e8]", "[1e8, 1e5]"))
+    assert {line.split(": ")[0] for line in error.value.faults} == {f"tiny.yaml:5:{column}"}
+
+
+def test_epochs_allow_repetition(text: SweepText) -> None:
+    runs = plan(text, "target.flops=1e12", "corpus={name: sotu, epochs: 20}")
+    assert runs[-1].config.tokens > len(text.train)

@@ -1,0 +1,96 @@
+"""The sweep's folder: whole files, torn tails, locks, and other sweeps' folders."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scaling.errors import InputError
+from scaling.sweep.design import PlannedRun
+from scaling.sweep.store import RunFolder, SweepFolder, write_text
+from tiny import make_run
+
+PLAN = [PlannedRun(make_run(seed=0), "fit"), PlannedRun(make_run(seed=1), "target")]
+CANONICAL = {"name": "tiny", "seeds": [0, 1]}
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> SweepFolder:
+    folder = SweepFolder(tmp_path / "out")
+    folder.prepare(CANONICAL, "name: tiny\n", PLAN)
+    return folder
+
+
+def test_a_config_comes_back_as_it_was(sweep: SweepFolder) -> None:
+    assert sweep.runs() == [run.id for run in PLAN]
+    assert sweep.runs("target") == [PLAN[1].id]
+    assert sweep.run(PLAN[0].id).config() == PLAN[0].config
+
+
+def test_the_same_sweep_is_taken_up_again(sweep: SweepFolder) -> None:
+    sweep.run(PLAN[0].id).write_status({"state": "done"})
+    sweep.prepare(CANONICAL, "name: tiny\n", PLAN)
+    assert sweep.run(PLAN[0].id).status() == {"state": "done"}
+
+
+def test_another_sweep_is_refused_and_nothing_touched(sweep: SweepFolder) -> None:
+    before = {path: path.read_bytes() for path in sweep.path.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match="holds another sweep .different: seeds"):
+        sweep.prepare({"name": "tiny", "seeds": [0, 2]}, "other", PLAN[:1])
+    with pytest.raises(InputError, match="gives other runs than before"):
+        sweep.prepare(CANONICAL, "other", PLAN[:1])
+    assert {path: path.read_bytes() for path in sweep.path.rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(InputError, match="cannot write the sweep's folder"):
+        SweepFolder(tmp_path / "file" / "out").prepare(CANONICAL, "", PLAN)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_torn_row_is_passed_over_and_the_last_row_of_a_step_counts(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    for step, loss in ((1, 3.0), (2, 2.0), (3, 1.5), (2, 2.1)):
+        run.log({"step": step, "loss": loss})
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"step": 4, "lo')
+    assert [(row["step"], row["loss"]) for row in run.metrics()] == [(1, 3.0), (2, 2.1), (3, 1.5)]
+
+
+def test_a_lock_keeps_other_processes_out_and_dies_with_its_holder(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom scaling.sweep.store import RunFolder\n"
+        "with RunFolder(Path(sys.argv[1])).locked() as mine:\n    print(mine, flush=True)\n    sys.stdin.read()\n"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "True\n"
+    with RunFolder(tmp_path).locked() as mine:
+        assert not mine
+    holder.kill()
+    holder.communicate()
+    with RunFolder(tmp_path).locked() as mine:
+        assert mine
+
+
+def test_a_write_is_whole_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "status.json"
+    write_text(path, "old")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+
+
+def test_no_sweeps_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no sweep's folder"):
+        SweepFolder(tmp_path).runs()

@@ -1,0 +1,39 @@
+"""A run small enough to train in a second, on text made here."""
+
+
+import numpy as np
+
+from scaling.data.batches import Batches, TokenSet, held_out_windows
+from scaling.llama.config import LlamaConfig
+from scaling.train.config import DataConfig, RunConfig
+from scaling.train.loop import RunText
+from scaling.train.recipe import RECIPES, Overrides
+
+MODEL = LlamaConfig(vocab=256, width=16, depth=2, heads=2, kv_heads=1, ffn=48, seq_len=32, tie_embeddings=True)
+DATA = DataConfig(
+    corpus={"name": "sotu"},
+    fingerprint={"name": "made-here", "documents": 2, "bytes": 1, "sha256": "0"},
+    tokenizer={"name": "bytes", "hash": "0"},
+    eval_tokens=2048,
+)
+
+
+def make_run(steps: int = 150, seed: int = 0, model: LlamaConfig = MODEL, **chosen: float) -> RunConfig:
+    batch = 2 * model.seq_len
+    recipe = RECIPES["transfer"](model, steps * batch, Overrides(batch_tokens=batch, schedule="wsd", decay=0.3, **chosen))
+    return RunConfig(model, DATA, recipe, steps, seed)
+
+
+def make_text(config: RunConfig, tokens: int = 60_000) -> RunText:
+    """Words that follow one another by a rule, so that there is something to learn."""
+    random = np.random.default_rng(0)
+    words = [random.integers(97, 123, 5, dtype=np.uint8).tobytes() + b" " for _ in range(8)]
+    state, text = 0, []
+    for _ in range(tokens // 6):
+        state = (3 * state + random.integers(0, 2)) % len(words)
+        text.append(words[state])
+    ids = np.frombuffer(b"".join(text), np.uint8)
+    cut = len(ids) * 9 // 10
+    train, held = (TokenSet(part, np.array([len(part)], np.int64)) for part in (ids[:cut], ids[cut:]))
+    windows, documents = held_out_windows(held, config.model.seq_len, config.data.eval_tokens)
+    return RunText(Batches(train, config.model.seq_len, config.batch, config.seed), windows, documents)
