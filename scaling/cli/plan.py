@@ -33,7 +33,7 @@ def command(sweep: str, overrides: tuple[str, ...], workers: int | None, as_json
         rows += [
             f"{run['id']:12}  {run['role']:6}  {format_quantity(run['params']):>8}  "
             f"{format_quantity(run['tokens']):>8}  {run['flops']:8.2g}  {run['steps']:7d}  {run['seed']:4d}  "
-            f"{run['est_seconds']:6.0f} s"
+            f"{run['est_seconds']:6.1f} s"
             for run in plan["runs"]
         ]
         fitted = plan["total_flops"] - plan["target_flops"]

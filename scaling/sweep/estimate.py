@@ -10,8 +10,8 @@ from scaling.llama.counts import count_params, training_bytes
 from scaling.sweep.design import PlannedRun
 from scaling.sweep.machine import cores
 
-# Small models reach about this share of the speed of a large matrix product on one core.
-_SHARE = 0.35
+# Small models reach about this share of the speed of a large matrix product.
+_SHARE = 0.3
 _COMPILE_S = 4.0
 _START_S = 8.0
 
@@ -19,7 +19,7 @@ _START_S = 8.0
 def describe(plan: Sequence[PlannedRun], workers: int | None) -> dict[str, Any]:
     """The JSON object of ``scaling plan``: every run, totals, and seconds with ``workers`` processes."""
     count = workers or len(cores())
-    speed = _SHARE * _matmul_flops_per_s()
+    speed = _SHARE * _matmul_flops_per_s() / len(cores())
     runs = [_run(run, speed) for run in plan]
     shapes = {(run.config.model, run.config.batch) for run in plan}
     phases = [[r["est_seconds"] for r in runs if r["role"] == role] for role in ("fit", "target")]
@@ -58,6 +58,7 @@ def _run(run: PlannedRun, flops_per_s: float) -> dict[str, Any]:
 
 
 def _matmul_flops_per_s() -> float:
+    """Of all cores together, float32."""
     size = 384
     matrix = np.ones((size, size), np.float32)
     best = float("inf")

@@ -69,15 +69,17 @@ class Size(Strict):
 class ShapeRule(Strict):
     """A family of Llamas in which one number, the size, decides the shape.
 
-    ``width = head_dim * heads``; ``depth = width / width_per_layer`` to the nearest layer, or one more or
-    less where that comes nearer to the size; ``kv_heads = heads / kv_ratio``; ``ffn = ffn_ratio * width``,
-    rounded up to a multiple of ``ffn_multiple``.
+    ``width = head_dim * heads``, of which one of the two is fixed and the other grows; ``depth`` is fixed, or
+    ``width / width_per_layer`` to the nearest layer, or one more or less where that comes nearer to the size;
+    ``kv_heads = heads / kv_ratio``; ``ffn = ffn_ratio * width``, rounded up to a multiple of ``ffn_multiple``.
 
     Attributes:
         vocab: entries of the vocabulary, at least the tokenizer's.
         seq_len: context in training, in tokens.
-        head_dim: of every head; even, as RoPE rotates pairs.
-        width_per_layer: aspect ratio, width / depth.
+        head_dim: of every head; even, as RoPE rotates pairs. Or:
+        heads: how many, if wider models are to have wider heads rather than more.
+        width_per_layer: aspect ratio, width / depth. Or:
+        depth: the same for every size.
         kv_ratio: query heads for each key and value head.
         ffn_ratio: inner width of SwiGLU over width.
         ffn_multiple: what the inner width is rounded up to a multiple of.
@@ -88,8 +90,10 @@ class ShapeRule(Strict):
 
     vocab: Count = BYTES.vocab
     seq_len: Count
-    head_dim: Count
-    width_per_layer: Positive
+    head_dim: Count | None = None
+    heads: Count | None = None
+    width_per_layer: Positive | None = None
+    depth: Count | None = None
     kv_ratio: Count = 1
     ffn_ratio: Positive = 8 / 3
     ffn_multiple: Count = 8
@@ -108,10 +112,17 @@ class ShapeRule(Strict):
 
     @field_validator("head_dim")
     @classmethod
-    def _even(cls, value: int) -> int:
-        if value % 2:
+    def _even(cls, value: int | None) -> int | None:
+        if value is not None and value % 2:
             raise ValueError(f"{value} is odd; RoPE rotates pairs")
         return value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "ShapeRule":
+        for one, other in (("head_dim", "heads"), ("width_per_layer", "depth")):
+            if (getattr(self, one) is None) == (getattr(self, other) is None):
+                raise ValueError(f"needs exactly one of {one} and {other}")
+        return self
 
     def resolve(self, size: Size) -> LlamaConfig:
         """The Llama of a size.
@@ -126,8 +137,9 @@ class ShapeRule(Strict):
             return self._nearest(size.params)
         assert size.width is not None
         assert size.depth is not None
-        heads = size.heads
+        heads = size.heads or self.heads
         if heads is None:
+            assert self.head_dim is not None
             if size.width % self.head_dim:
                 raise InputError(
                     f"width {size.width} is not a multiple of head_dim {self.head_dim}; give heads too"
@@ -163,9 +175,17 @@ class ShapeRule(Strict):
         )
 
     def _member(self, index: int, more_layers: int = 0) -> LlamaConfig:
-        """The family's members in order of size: heads 1, 2, ... below kv_ratio, then its multiples."""
-        heads = index if index < self.kv_ratio else (index - self.kv_ratio + 1) * self.kv_ratio
-        width = self.head_dim * heads
+        """The family's members in order of width; growing heads are 1, 2, ... below kv_ratio, then its multiples."""
+        if self.heads is not None:
+            heads = self.heads
+            width = 2 * heads * index
+        else:
+            assert self.head_dim is not None
+            heads = index if index < self.kv_ratio else (index - self.kv_ratio + 1) * self.kv_ratio
+            width = self.head_dim * heads
+        if self.depth is not None:
+            return self._config(width, self.depth, heads, None, None)
+        assert self.width_per_layer is not None
         depth = max(1, max(1, math.floor(width / self.width_per_layer + 0.5)) + more_layers)
         return self._config(width, depth, heads, None, None)
 

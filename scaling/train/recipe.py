@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Literal
 
-from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.model import Init
 from scaling.train.schedule import Schedule
@@ -20,9 +20,6 @@ class Rates:
     final_norm: float
     head: float
 
-    def scaled(self, by: float) -> "Rates":
-        return Rates(*(by * rate for rate in (self.embedding, self.matrix, self.norm, self.final_norm, self.head)))
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -37,7 +34,6 @@ class Recipe:
         clip: largest global norm of the gradient.
         schedule: of the learning rates.
         init: standard deviations of the initial weights.
-        qk_norm: whether the model normalises queries and keys.
     """
 
     name: str
@@ -55,39 +51,50 @@ class Recipe:
 class Overrides:
     """What a sweep file may set by hand; None leaves it to the recipe.
 
-    ``learning_rate`` is the matrices' peak rate; the other groups keep their ratio to it.
+    ``learning_rate`` is the matrices' peak rate; the other groups keep their ratio to it. The schedule's kind and
+    decay are always the sweep's.
     """
 
+    schedule: Literal["wsd", "cosine"]
+    decay: float | None
     learning_rate: float | None = None
-    batch_tokens: float | None = None
+    batch_tokens: int | None = None
     weight_decay: float | None = None
     warmup: float | None = None
-    schedule: str | None = None
-    decay: float | None = None
 
 
-# The reference point of ``transfer``: a byte-level Llama, 32 wide, 336k tokens in batches of 256 (1e11 FLOPs).
-_WIDTH, _TOKENS, _BATCH = 32, 336e3, 256
+# The reference point of ``transfer``: batches of 128 tokens for a run of 300k, a rate of 0.155 / width.
+_TOKENS, _BATCH, _RATE = 300e3, 128, 0.155
 
 
 def _transfer(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
-    """Width-transferred AdamW with WSD: the default.
+    """AdamW that transfers across width and horizon: the default.
 
-    Matrices start at 1/sqrt(fan_in) and their rate falls as 1/width (muP under Adam, 2203.03466); the embedding's
-    rate and scale do not depend on width, and the last norm's gain starts at 4 / (width * embedding std), so that
-    a tied head's logits start, and move, alike at every width.
+    - batch = 128 tokens (tokens / 300k)^(1/2), to the nearest sequence;
+    - matrices: rate 0.155 / width (batch / 128)^(1/2), initial std 1 / sqrt(fan_in) (muP under Adam, 2203.03466;
+      the square root of the batch as in 2405.14578);
+    - embedding: rate 0.011 (batch / 128)^(1/2) and std 1/2 at every width;
+    - the last norm's gain starts at 8 / width, and its rate is scaled by that, so that a tied head's logits start,
+      and move, alike at every width; an untied head starts at 0;
+    - weight decay 0.1, clip 1, warm-up over 20 % of the run.
+
+    Found on byte-level models 16 to 64 wide at 2e10 to 1e12 FLOPs.
     """
-    batch = chosen.batch_tokens or _BATCH * (tokens / _TOKENS) ** 0.5
+    batch = chosen.batch_tokens or _BATCH * math.sqrt(tokens / _TOKENS)
     batch_tokens = max(1, round(batch / model.seq_len)) * model.seq_len
-    embedding_std = 0.5
-    gain = 4.0 / (model.width * embedding_std)
-    matrix = chosen.learning_rate or 0.22 / model.width
-    ratio = matrix / (0.22 / model.width)
+    growth = math.sqrt(batch_tokens / _BATCH)
+    usual = _RATE / model.width * growth
+    matrix = chosen.learning_rate or usual
+    gain = 8.0 / model.width
     return Recipe(
         name="transfer",
         batch_tokens=batch_tokens,
         rates=Rates(
-            embedding=0.015 * ratio, matrix=matrix, norm=matrix, final_norm=matrix * gain, head=matrix
+            embedding=0.011 * growth * matrix / usual,
+            matrix=matrix,
+            norm=matrix,
+            final_norm=matrix * gain,
+            head=matrix,
         ),
         weight_decay=0.1 if chosen.weight_decay is None else chosen.weight_decay,
         beta1=0.9,
@@ -96,10 +103,10 @@ def _transfer(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
         schedule=Schedule(
             kind=chosen.schedule,
             warmup=0.2 if chosen.warmup is None else chosen.warmup,
-            decay=chosen.decay,
+            decay=1.0 if chosen.decay is None else chosen.decay,
             final=0.0,
         ),
-        init=Init(embedding=embedding_std, matrix=1.0, final_norm=gain if model.tie_embeddings else 1.0, head=0.0),
+        init=Init(embedding=0.5, matrix=1.0, final_norm=gain if model.tie_embeddings else 1.0, head=0.0),
     )
 
 

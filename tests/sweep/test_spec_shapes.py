@@ -45,6 +45,22 @@ def test_exact_shapes() -> None:
     assert (config.width, config.depth, config.heads, config.kv_heads, config.ffn) == (64, 3, 2, 1, 100)
 
 
+def test_heads_and_depth_may_be_fixed() -> None:
+    rule = ShapeRule(seq_len=128, heads=2, depth=2)
+    widths = [rule.resolve(Size(params=params)).width for params in (11_000, 14_400, 20_000, 33_400, 67_800)]
+    assert widths == [16, 20, 24, 32, 48]
+    assert rule.resolve(Size(width=40, depth=3)).heads == 2
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"heads": 2, "head_dim": 16, "depth": 2}, {"depth": 2}, {"heads": 2, "depth": 2, "width_per_layer": 16.0}, {"heads": 2}],
+)
+def test_a_family_grows_in_one_way(given: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="needs exactly one of"):
+        ShapeRule.model_validate({"seq_len": 128, **given})
+
+
 @settings(deadline=None)
 @given(
     st.floats(math.log(8e3), math.log(1e15)),

@@ -1,0 +1,134 @@
+"""The engine: known optima, derivatives, starts, resamples and refusals."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic import CHINCHILLA, sweep
+
+from analysis.errors import InputError
+from analysis.fit import FitStatus, fit
+from analysis.laws import LAWS, Law
+from analysis.points import Points, inputs_at
+from analysis.solve import best_of_starts, minimise
+from analysis.table import RunTable, read_table
+
+INPUTS = inputs_at([1e7, 1e9, 3e8], [2e8, 2e10, 1e11], [1e16, 1e20, 1e20])
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=list(LAWS))
+def test_derivatives_match_finite_differences(law: Law) -> None:
+    theta = np.array([[0.5 if name in law.logs else 0.3 for name in law.names]])
+    _, jacobian = law.evaluate(theta, INPUTS)
+    for i in range(theta.shape[1]):
+        step = np.zeros_like(theta)
+        step[0, i] = 1e-6
+        up, down = law.evaluate(theta + step, INPUTS)[0], law.evaluate(theta - step, INPUTS)[0]
+        np.testing.assert_allclose((up - down) / 2e-6, jacobian[:, :, i], rtol=1e-6)
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=list(LAWS))
+def test_a_noiseless_law_is_recovered_by_its_own_form(law: Law) -> None:
+    frame = sweep(noise=0.0)
+    truth = {name: CHINCHILLA.get(name, 0.2) for name in law.names}
+    points = Points.of(RunTable.from_frame(frame).fit)
+    frame = frame[frame.role == "fit"].assign(loss=law.predict(truth, points.inputs))
+    result = fit(RunTable.from_frame(frame), law.name, bootstrap=0)
+    assert result.objective is not None
+    assert result.objective < 1e-10
+    assert dict(result.params) == pytest.approx(truth, rel=1e-2)
+
+
+def test_epochs_240_points(published: Path) -> None:
+    table = read_table(published / "epoch_chinchilla.csv", where="excluded_by_epoch == 0")
+    result = fit(table, "chinchilla", bootstrap=1000)
+    assert result.n_runs == 240
+    assert result.objective is not None
+    assert result.objective <= 0.00101827402
+    p, e = result.params, result.stderr
+    assert p["E"] == pytest.approx(1.8172, abs=5e-5)
+    assert p["A"] == pytest.approx(477.8, abs=0.1)
+    assert p["B"] == pytest.approx(2142.9, rel=1e-3)
+    assert p["alpha"] == pytest.approx(0.34731, abs=1e-5)
+    assert p["beta"] == pytest.approx(0.36716, abs=2e-5)
+    assert {name: e[name] for name in ("E", "alpha", "beta")} == pytest.approx(
+        {"E": 0.026, "alpha": 0.015, "beta": 0.021}, rel=0.25
+    )
+    assert result.status is FitStatus.CONVERGED
+    assert result.warnings == ()
+
+
+def test_no_other_start_does_better(published: Path) -> None:
+    points = Points.of(read_table(published / "steplaw_dense_best.csv").fit)
+    law = LAWS["chinchilla"]
+    best = best_of_starts(law, points.inputs, points.log_loss, np.ones(len(points)))
+    rng = np.random.default_rng(0)
+    low, high = np.array([-2, 0, 0, 0.02, 0.02]), np.array([1, 15, 15, 1.5, 1.5])
+    starts = rng.uniform(low, high, size=(200, 5))
+    others = minimise(law, points.inputs, points.log_loss, np.ones((200, len(points))), starts)
+    assert best.objective[0] <= others.objective.min() * (1 + 1e-7)
+
+
+def test_units_do_not_matter() -> None:
+    frame = sweep()
+    one = fit(RunTable.from_frame(frame), bootstrap=0)
+    scaled = frame.assign(params=frame.params * 1e6, tokens=frame.tokens * 1e6)
+    two = fit(RunTable.from_frame(scaled), bootstrap=0)
+    assert two.objective == pytest.approx(one.objective, rel=1e-6)
+    assert two.params["alpha"] == pytest.approx(one.params["alpha"], rel=1e-4)
+
+
+def test_resampling_is_deterministic_and_by_trunk() -> None:
+    frame = sweep(seeds=1)
+    again = pd.concat([frame.assign(run_id=frame.run_id + "b"), frame], ignore_index=True)
+    assert fit(RunTable.from_frame(frame)).stderr == fit(RunTable.from_frame(frame)).stderr
+    # A trunk's rows count once however many there are: repeating them must not look like new knowledge.
+    shared, own = (
+        fit(RunTable.from_frame(f), "chinchilla-tied").stderr["alpha"]
+        for f in (again, again.assign(trunk_id=again.run_id))
+    )
+    assert shared is not None
+    assert own is not None
+    assert shared > 1.2 * own
+
+
+def test_too_few_runs_are_refused() -> None:
+    frame = sweep()
+    with pytest.raises(InputError, match="6 runs are too few to fit chinchilla"):
+        fit(RunTable.from_frame(frame[:6]))
+
+
+def test_unknown_law_names_the_closest() -> None:
+    with pytest.raises(InputError, match="did you mean 'chinchilla'"):
+        fit(RunTable.from_frame(sweep()), "chinchila")
+
+
+def test_collinear_params_and_tokens_warn_and_fit() -> None:
+    frame = sweep()
+    frame = frame.assign(tokens=20 * frame.params, flops=120.0 * frame.params**2)
+    result = fit(RunTable.from_frame(frame), bootstrap=50)
+    assert "collinear" in [warning.code for warning in result.warnings]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"corpus": lambda f: np.where(np.arange(len(f)) % 2, "a", "b")}, "pooled-corpora"),
+        ({"tokenizer": lambda f: np.where(np.arange(len(f)) % 2, "a", "b")}, "tokenizer-mismatch"),
+        ({"unique_tokens": lambda f: f.tokens / 4}, "repeated-data"),
+        ({"epochs": lambda f: np.full(len(f), 3.0)}, "repeated-data"),
+        ({"lr": lambda f: f.seed * 0.01 + 0.01}, "untuned-grid"),
+        ({"decay_fraction": lambda f: 0.0 * f.seed}, "not-decayed"),
+        ({"flops": lambda f: f.flops * (1 + f.seed)}, "mixed-conventions"),
+        ({"trunk_id": lambda f: f.params.astype(str)}, "correlated-rows"),
+        ({"status": lambda f: np.where(f.seed == 1, "diverged", "done")}, "diverged-rows"),
+    ],
+)
+def test_traps_are_named(change: dict, code: str) -> None:
+    frame = sweep()
+    clean = [w.code for w in fit(RunTable.from_frame(frame), bootstrap=50).warnings]
+    changed = frame.assign(**{name: make(frame) for name, make in change.items()})
+    warned = [w.code for w in fit(RunTable.from_frame(changed), bootstrap=50).warnings]
+    assert code in warned
+    assert code not in clean

@@ -1,0 +1,191 @@
+"""The whole story on a sweep of seconds: through the command line, twice, killed, and with what users get wrong."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+SWEEP = """\
+name: tiny
+model: {seq_len: 32, heads: 2, depth: 1}
+corpus: sotu
+fit:
+  - {sizes: [{width: 8, depth: 1}, {width: 12, depth: 1}, {width: 20, depth: 1}], flops: [1e8, 3e8, 1e9]}
+target: {size: {width: 20, depth: 1}, flops: 1e10, seeds: 2}
+"""
+# What may differ between two runs of one sweep on one machine.
+CLOCKS = ["wall_s", "mfu"]
+
+
+def scaling(*args: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "scaling", *map(str, args)], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("sweep") / "tiny.yaml"
+    file.write_text(SWEEP)
+    return file
+
+
+@pytest.fixture(scope="module")
+def finished(sweep: Path) -> Path:
+    out = sweep.parent / "finished"
+    done = scaling("run", sweep, "--out", out, "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["score"]["actual"] > 0
+    return out
+
+
+def table(out: Path) -> pd.DataFrame:
+    return pd.read_parquet(out / "runs.parquet").drop(columns=CLOCKS)
+
+
+def test_the_folder_holds_the_whole_story(finished: Path) -> None:
+    forecast = json.loads((finished / "forecast.json").read_text())
+    score = json.loads((finished / "score.json").read_text())
+    runs = pd.read_parquet(finished / "runs.parquet")
+    target = runs[runs.role == "target"]
+    assert list(runs.role.value_counts()[["fit", "target"]]) == [9, 2]
+    assert score["predicted"] == forecast["loss"]
+    assert score["actual"] == pytest.approx(target.loss.mean())
+    assert score["error"] == pytest.approx(score["predicted"] / score["actual"] - 1)
+    low, high = score["interval"]
+    assert score["covered"] == (low <= score["actual"] <= high)
+    assert score["extrapolation"] == pytest.approx(10, rel=0.02)
+    html = (finished / "report.html").read_text()
+    assert "<svg" in html
+    assert "http://" not in html.replace("http://www.w3.org", "")
+
+
+def test_the_table_has_the_schema(finished: Path) -> None:
+    runs = pd.read_parquet(finished / "runs.parquet")
+    schema = (
+        "run_id trunk_id sweep role status params params_nonembedding params_active tokens unique_tokens epochs flops "
+        "flops_6nd loss loss_stderr bits_per_byte lr batch_tokens warmup_tokens schedule decay_fraction seed width "
+        "depth heads kv_heads ffn vocab seq_len corpus tokenizer dtype device wall_s mfu"
+    )
+    assert list(runs.columns) == schema.split()
+    assert (runs.status == "done").all()
+    assert runs.loss.between(1, 6).all()
+
+
+def test_the_forecast_was_frozen_before_the_target_began(finished: Path) -> None:
+    forecast = json.loads((finished / "forecast.json").read_text())
+    runs = pd.read_parquet(finished / "runs.parquet")
+    for run_id in runs[runs.role == "target"].run_id:
+        first_row = finished / "runs" / run_id / "metrics.jsonl"
+        assert (finished / "forecast.json").stat().st_mtime < first_row.stat().st_mtime
+    # it knows nothing of the target: scored against the table less the target it is refused for lack of one
+    assert forecast["n_runs"] == 9
+
+
+def test_a_second_call_trains_nothing_and_says_the_same(finished: Path, sweep: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.glob("runs/*/status.json")}
+    score = (finished / "score.json").read_bytes()
+    again = scaling("run", sweep, "--out", finished)
+    assert again.returncode == 0, again.stderr
+    assert {path: path.stat().st_mtime_ns for path in finished.glob("runs/*/status.json")} == before
+    assert (finished / "score.json").read_bytes() == score
+    assert "forecast" in again.stdout
+    assert "naive" in again.stdout
+
+
+@pytest.mark.slow
+def test_the_same_sweep_gives_the_same_table(finished: Path, sweep: Path) -> None:
+    out = sweep.parent / "again"
+    assert scaling("run", sweep, "--out", out).returncode == 0
+    pd.testing.assert_frame_equal(table(finished), table(out), check_exact=True)
+
+
+@pytest.mark.slow
+def test_killed_five_times_it_gives_the_same_table(finished: Path, sweep: Path) -> None:
+    out = sweep.parent / "killed"
+    chance = random.Random(0)
+    for _ in range(5):
+        victim = subprocess.Popen(
+            [sys.executable, "-m", "scaling", "run", str(sweep), "--out", str(out)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(chance.uniform(3, 14))
+        os.killpg(victim.pid, signal.SIGKILL)
+        victim.wait()
+    done = scaling("run", sweep, "--out", out)
+    assert done.returncode == 0, done.stderr
+    pd.testing.assert_frame_equal(table(finished), table(out), check_exact=True)
+
+
+def test_status_and_plan_agree_with_the_table(finished: Path, sweep: Path) -> None:
+    planned = json.loads(scaling("plan", sweep, "--json").stdout)
+    runs = pd.read_parquet(finished / "runs.parquet").set_index("run_id")
+    assert [run["id"] for run in planned["runs"]] == list(runs.index)
+    for run in planned["runs"]:
+        row = runs.loc[run["id"]]
+        assert (run["params"], run["tokens"], run["flops"], run["role"]) == (row.params, row.tokens, row.flops, row.role)
+    assert planned["total_flops"] == runs.flops.sum()
+    assert planned["target_flops"] == runs[runs.role == "target"].flops.sum()
+    status = json.loads(scaling("status", finished, "--json").stdout)
+    assert {run["id"]: run["loss"] for run in status["runs"]} == runs.loss.to_dict()
+    assert {(run["state"], run["progress"]) for run in status["runs"]} == {("done", 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["seeds=3"], "unknown key 'seeds'"),
+        (["fit.0.flops=many"], "many"),
+        (["target.flops=1e3"], "shorter than the context"),
+        (["target.flops=1e15"], "epochs"),
+        (["target.size={width: 20, depth: 1, heads: 3}"], "not a multiple of heads"),
+        (["target.size={width: 20, depth: 1, heads: 4}"], "odd"),
+        (["target.size={width: 24, depth: 1, heads: 4, kv_heads: 3}"], "not a multiple of kv_heads"),
+        (["corpus={path: /nowhere/at/all}"], "no such file"),
+        (["--out", "/dev/null/x"], "cannot write"),
+        (["--executor", "ray"], "not built yet"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    sweep: Path, tmp_path: Path, arguments: list[str], fault: str
+) -> None:
+    out = [] if "--out" in arguments else ["--out", tmp_path / "out"]
+    done = scaling("run", sweep, *arguments, *out)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert all(line.startswith("error: ") for line in done.stderr.splitlines())
+    assert fault in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_sweep_in_the_folder_is_refused(finished: Path, sweep: Path) -> None:
+    done = scaling("run", sweep, "target.seeds=1", "--out", finished)
+    assert done.returncode == 2
+    assert "holds another sweep" in done.stderr
+
+
+def test_a_worker_that_cannot_work_is_named(finished: Path, sweep: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.mkdir()
+    for number in range(3):
+        (text / f"{number}.txt").write_text(f"{number} words and words " * 4000)
+    out = tmp_path / "out"
+    command = ["run", sweep, f"corpus={{path: {text}, epochs: 1000}}", "--out", out]
+    first = subprocess.Popen([sys.executable, "-m", "scaling", *map(str, command)], stderr=subprocess.DEVNULL)
+    while not (out / "plan.json").exists():
+        time.sleep(0.05)
+    (text / "0.txt").write_text("changed since it was planned " * 4000)
+    assert first.wait() == 2
+    again = scaling(*command)
+    assert again.returncode == 2
+    assert "gives other runs than before" in again.stderr
