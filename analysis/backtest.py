@@ -38,7 +38,7 @@ class LawScore:
 
 @dataclass(frozen=True)
 class SplitScore:
-    """One threshold: trained on flops <= ``train_below``, tested on the rest, at most ``extrapolation`` beyond."""
+    """One threshold: trained on flops <= ``train_below``, tested on the rest, at most ``extrapolation`` off."""
 
     train_below: float
     extrapolation: float
@@ -91,9 +91,7 @@ def backtest(
     flops = np.exp(points.inputs.c)
     if train_below is None:
         limits = [float(flops.max()) / factor * (1 + 1e-9) for factor in _FACTORS]
-        limits = [
-            f for f in limits if (flops <= f).sum() >= _FEWEST_TRAIN and (flops > f).sum() >= _FEWEST_TEST
-        ]
+        limits = [f for f in limits if (flops <= f).sum() >= _FEWEST_TRAIN and (flops > f).sum() >= _FEWEST_TEST]
         if not limits:
             raise InputError(
                 f"{table.source}: no threshold 3 to 100 times below the largest run leaves {_FEWEST_TRAIN} "
@@ -128,9 +126,7 @@ def _split(points: Points, laws: Sequence[str], limit: float, bootstrap: int) ->
 def _score(fitted: Ensemble, test: Points) -> LawScore:
     forecasts = np.array(
         [
-            fitted.predict(
-                Inputs(*(v[i : i + 1] for v in (test.inputs.n, test.inputs.d, test.inputs.c))), LEVEL
-            )
+            fitted.predict(Inputs(*(v[i : i + 1] for v in (test.inputs.n, test.inputs.d, test.inputs.c))), LEVEL)
             for i in range(len(test))
         ]
     )

@@ -17,9 +17,7 @@ def baselines(points: Points, flops: float) -> dict[str, float]:
     """
     mean, compute, budget = _cells(points)
     dearest = int(np.lexsort((-mean, compute))[-1])
-    frontier = [
-        min(np.flatnonzero(budget == number), key=lambda cell: mean[cell]) for number in np.unique(budget)
-    ]
+    frontier = [min(np.flatnonzero(budget == number), key=lambda cell: mean[cell]) for number in np.unique(budget)]
     forecasts = {LARGEST: float(np.exp(mean[dearest]))}
     best = np.minimum.accumulate(mean[frontier])
     kept = [cell for cell, low in zip(frontier, best, strict=True) if mean[cell] <= low]
@@ -31,8 +29,6 @@ def baselines(points: Points, flops: float) -> dict[str, float]:
 
 def _cells(points: Points) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean log loss, log FLOPs and budget number of each cell."""
-    _, first, index, count = np.unique(
-        points.cell, return_index=True, return_inverse=True, return_counts=True
-    )
+    _, first, index, count = np.unique(points.cell, return_index=True, return_inverse=True, return_counts=True)
     mean = np.log(np.bincount(index, np.exp(points.log_loss)) / count)
     return mean, points.inputs.c[first], points.budget[first]

@@ -113,8 +113,7 @@ def _untuned(rows: pd.DataFrame) -> Iterator[Warning]:
     if grids:
         yield Warning(
             "untuned-grid",
-            f"{grids} (params, tokens) have runs at several {' or '.join(knobs)}: "
-            "keep the best of each before fitting",
+            f"{grids} (params, tokens) have runs at several {' or '.join(knobs)}: keep the best of each before fitting",
         )
 
 
@@ -124,6 +123,5 @@ def _conventions(rows: pd.DataFrame) -> Iterator[Warning]:
     if (by_size["max"] > 1.1 * by_size["min"]).any():
         yield Warning(
             "mixed-conventions",
-            "runs of one size count FLOPs per parameter and token differently: "
-            "exponents move with the convention",
+            "runs of one size count FLOPs per parameter and token differently: exponents move with the convention",
         )

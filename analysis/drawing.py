@@ -39,9 +39,7 @@ def draw(kind: str, table: RunTable, place: Path, output: Path) -> tuple[Warning
             case "isoflop":
                 return plots.isoflop_parabolas(result, axes)
         if forecast is None:
-            raise InputError(
-                f"{place}: no forecast.json beside the table, so there is nothing to be off from"
-            )
+            raise InputError(f"{place}: no forecast.json beside the table, so there is nothing to be off from")
         return plots.residuals(table, forecast, axes)
 
     made = plots.figure(drawn)

@@ -14,6 +14,9 @@ from analysis.table import RunTable
 from analysis.uncertainty import NestedSplit, forecast_samples, nested_splits, run_noise, spread_posterior
 
 AUTO = "auto"
+# Sharpness of the weights, as a power of the inverse mean square miss.
+_SHARPNESS = 2.0
+_LEAST_SHARE = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -103,23 +106,22 @@ def ensemble_of_points(points: Points, law: str, bootstrap: int) -> Ensemble:
 
 
 def _thresholds(points: Points, laws: Sequence[Law]) -> list[int]:
-    """Budgets whose cheaper side suffices for every law, so that all are judged on the same runs."""
+    """Budgets whose cheaper side suffices for every law, so that all are judged on the same runs.
+
+    It must also hold a good part of the runs: what a law misses from a few tiny runs tells little about what it
+    misses from all of them.
+    """
     most = max(len(law.names) for law in laws)
-    return [
-        number
-        for number in range(int(points.budget.max()))
-        if (points.budget <= number).sum() >= most + 2 and points.subset(points.budget <= number).cells > most
-    ]
+    found = []
+    for number in range(int(points.budget.max())):
+        cheap = points.budget <= number
+        if cheap.sum() >= max(most + 2, _LEAST_SHARE * len(points)) and points.subset(cheap).cells > most:
+            found.append(number)
+    return found
 
 
 def _weights(splits: Mapping[str, Sequence[NestedSplit]]) -> dict[str, float]:
-    """Shares as the inverse of the mean square miss; equal where nothing can be nested.
-
-    Sharper weights, or the winner alone, forecast published tables worse: few splits tell laws apart only
-    roughly.
-    """
-    scores = np.array(
-        [np.mean([s.miss / s.reach for s in each]) if each else 1.0 for each in splits.values()]
-    )
-    shares = scores.min() / scores
+    """Shares that fall with the mean square miss per reach; equal where nothing can be nested."""
+    scores = np.array([np.mean([s.miss / s.reach for s in each]) if each else 1.0 for each in splits.values()])
+    shares = (scores.min() / scores) ** _SHARPNESS
     return dict(zip(splits, (shares / shares.sum()).tolist(), strict=True))

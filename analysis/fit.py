@@ -16,6 +16,9 @@ from analysis.table import RunTable
 from analysis.warning import Warning
 from analysis.where import closest
 
+# A resample need only be known to a fraction of the resamples' own spread.
+_RESAMPLE_TOLERANCE = 1e-5
+
 
 class FitStatus(Enum):
     """How the search ended; the value is the message."""
@@ -127,7 +130,7 @@ def fit_points(points: Points, law: Law, bootstrap: int = 0, seed: int = 0) -> F
     if bootstrap:
         weights = resample_weights(points, bootstrap, seed)
         starts = np.repeat(theta[None], bootstrap, axis=0)
-        samples = minimise(law, points.inputs, points.log_loss, weights, starts).theta
+        samples = minimise(law, points.inputs, points.log_loss, weights, starts, tolerance=_RESAMPLE_TOLERANCE).theta
     reported = law.reported(samples)
     status = FitStatus.CONVERGED if best.converged[0] else FitStatus.ITERATIONS
     params = dict(zip(law.names, law.reported(theta).tolist(), strict=True))

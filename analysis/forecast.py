@@ -110,9 +110,7 @@ class Forecast:
         if path.exists():
             frozen = read_forecast(path)
             if {**frozen.to_dict(), "created": ""} != {**self.to_dict(), "created": ""}:
-                raise InputError(
-                    f"{path}: holds another frozen forecast; choose another file, or remove it first"
-                )
+                raise InputError(f"{path}: holds another frozen forecast; choose another file, or remove it first")
             return frozen
         write_atomically(path, self.to_json())
         return self

@@ -93,9 +93,7 @@ def _parabola(points: Points) -> Parabola:
     if near.sum() < 3:
         fault = "fewer than three sizes near its best one"
     elif best in (0, len(sizes) - 1):
-        fault = (
-            f"its {'smallest' if best == 0 else 'largest'} size is its best, so the optimum is not bracketed"
-        )
+        fault = f"its {'smallest' if best == 0 else 'largest'} size is its best, so the optimum is not bracketed"
     elif a <= 0:
         fault = "its parabola opens downward"
     elif not sizes[near][0] < centre - b / (2 * a) < sizes[near][-1]:

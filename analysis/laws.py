@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-Array = Float[np.ndarray, "*batch rows"]
+Parameters = tuple[Float[np.ndarray, "batch 1"], ...]
+Losses = Float[np.ndarray, "batch rows"]
+Partials = tuple[Float[np.ndarray, "batch #rows"], ...]
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Law:
         names: the parameters, as reported.
         logs: which of them are positive coefficients, fitted as logarithms; the loss is linear in these.
         starts: values for each of the others (the exponents); the search starts from their grid.
-        function: (parameters [*batch, 1] each, inputs) -> (loss [*batch, rows], derivative by each
+        function: (parameters [batch, 1] each, inputs) -> (loss [*batch, rows], derivative by each
             parameter).
     """
 
@@ -50,7 +52,7 @@ class Law:
     names: tuple[str, ...]
     logs: frozenset[str]
     starts: dict[str, tuple[float, ...]]
-    function: Callable[[tuple[Array, ...], Inputs], tuple[Array, tuple[Array, ...]]]
+    function: Callable[[Parameters, Inputs], tuple[Losses, Partials]]
 
     def predict(self, params: dict[str, float], inputs: Inputs) -> Float[np.ndarray, " rows"]:
         """The loss, in nats per token, from the parameters as reported."""
@@ -73,19 +75,19 @@ class Law:
         return np.where(is_log, np.exp(np.where(is_log, theta, 0.0)), theta)
 
 
-def _chinchilla(p: tuple[Array, ...], x: Inputs) -> tuple[Array, tuple[Array, ...]]:
+def _chinchilla(p: Parameters, x: Inputs) -> tuple[Losses, Partials]:
     e, a, b, alpha, beta = p
     floor, size, data = np.exp(e), np.exp(a - alpha * x.n), np.exp(b - beta * x.d)
     return floor + size + data, (floor, size, data, -x.n * size, -x.d * data)
 
 
-def _chinchilla_tied(p: tuple[Array, ...], x: Inputs) -> tuple[Array, tuple[Array, ...]]:
+def _chinchilla_tied(p: Parameters, x: Inputs) -> tuple[Losses, Partials]:
     e, a, b, alpha = p
     floor, size, data = np.exp(e), np.exp(a - alpha * x.n), np.exp(b - alpha * x.d)
     return floor + size + data, (floor, size, data, -x.n * size - x.d * data)
 
 
-def _compute(p: tuple[Array, ...], x: Inputs) -> tuple[Array, tuple[Array, ...]]:
+def _compute(p: Parameters, x: Inputs) -> tuple[Losses, Partials]:
     e, a, gamma = p
     floor, work = np.exp(e), np.exp(a - gamma * x.c)
     return floor + work, (floor, work, -x.c * work)

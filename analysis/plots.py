@@ -73,9 +73,7 @@ def save(made: Figure, path: str) -> None:
         made.savefig(path, dpi=150, facecolor="white")
 
 
-def loss_vs_tokens(
-    table: RunTable, forecast: Forecast | None, curves: pd.DataFrame | None, axes: Axes
-) -> Axes:
+def loss_vs_tokens(table: RunTable, forecast: Forecast | None, curves: pd.DataFrame | None, axes: Axes) -> Axes:
     """Endpoints (dots), measured curves (thin) and fitted curves (dashed) of loss over training tokens, by
     size.
 
@@ -118,9 +116,7 @@ def loss_vs_flops(table: RunTable, forecast: Forecast | None, score: Score | Non
     axes.scatter(rows["flops"], rows["loss"], s=14, c=rows["params"], cmap=SIZES, norm=norm, lw=0, zorder=3)
     shown = [rows["loss"]]
     if forecast is not None:
-        axes.plot(
-            *_frontier(rows, forecast), color=_INK, lw=1.0, ls="--", zorder=2, label="fitted laws, best split"
-        )
+        axes.plot(*_frontier(rows, forecast), color=_INK, lw=1.0, ls="--", zorder=2, label="fitted laws, best split")
         low, high = forecast.interval
         axes.errorbar(
             [forecast.flops],
@@ -135,9 +131,7 @@ def loss_vs_flops(table: RunTable, forecast: Forecast | None, score: Score | Non
         )
         shown.append(pd.Series(forecast.interval))
         for (name, loss), marker in zip(forecast.baselines.items(), "v^", strict=False):
-            axes.plot(
-                forecast.flops, loss, marker, ms=5, mfc="none", color=_INK, zorder=4, label=f"naive: {name}"
-            )
+            axes.plot(forecast.flops, loss, marker, ms=5, mfc="none", color=_INK, zorder=4, label=f"naive: {name}")
             shown.append(pd.Series([loss]))
     if score is not None and forecast is not None:
         losses = [run.loss for run in score.actuals]

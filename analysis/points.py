@@ -35,9 +35,7 @@ class Points:
         trunk = rows["run_id"].astype(str)
         if "trunk_id" in rows:
             trunk = rows["trunk_id"].astype(str).where(rows["trunk_id"].notna(), trunk)
-        recipe = [
-            c for c in ("params", "tokens", "lr", "batch_tokens", "corpus", "unique_tokens") if c in rows
-        ]
+        recipe = [c for c in ("params", "tokens", "lr", "batch_tokens", "corpus", "unique_tokens") if c in rows]
         cells = rows.groupby(recipe, dropna=False, sort=False).ngroup()
         return cls(
             inputs_at(rows["params"].to_numpy(), rows["tokens"].to_numpy(), rows["flops"].to_numpy()),
@@ -52,9 +50,7 @@ class Points:
     def subset(self, keep: Bool[np.ndarray, " rows"]) -> "Points":
         """The rows to keep."""
         x = self.inputs
-        return Points(
-            Inputs(x.n[keep], x.d[keep], x.c[keep]), self.log_loss[keep], self.cluster[keep], self.cell[keep]
-        )
+        return Points(Inputs(x.n[keep], x.d[keep], x.c[keep]), self.log_loss[keep], self.cluster[keep], self.cell[keep])
 
     @property
     def cells(self) -> int:

@@ -141,9 +141,7 @@ def _baselines(forecast: Forecast | None, score: Score | None) -> str:
     if score is None:
         rows = ([escape(name), f"{loss:.4f}"] for name, loss in forecasts.items())
         return "<h2>Beside naive forecasts</h2>" + _table(["forecast", "loss"], rows)
-    rows = (
-        [escape(name), f"{loss:.4f}", f"{loss / score.actual - 1:+.2%}"] for name, loss in forecasts.items()
-    )
+    rows = ([escape(name), f"{loss:.4f}", f"{loss / score.actual - 1:+.2%}"] for name, loss in forecasts.items())
     actual = [[f"actual, {escape(run.run_id)}", f"{run.loss:.4f}", ""] for run in score.actuals]
     return "<h2>Beside naive forecasts</h2>" + _table(["forecast", "loss", "error"], [*rows, *actual])
 
@@ -156,9 +154,7 @@ def _warnings(forecast: Forecast | None, score: Score | None) -> str:
     return f"<h2>Warnings</h2><ul>{items}</ul>"
 
 
-def _figures(
-    table: RunTable, forecast: Forecast | None, score: Score | None, curves: pd.DataFrame | None
-) -> str:
+def _figures(table: RunTable, forecast: Forecast | None, score: Score | None, curves: pd.DataFrame | None) -> str:
     parabolas = isoflop(Points.of(table.fit))
     drawings: list[tuple[str, Callable[[Axes], Axes], str]] = [
         (
@@ -211,8 +207,7 @@ def _laws(forecast: Forecast | None) -> str:
     rows = []
     for name, fit in forecast.fits.items():
         values = ", ".join(
-            f"{escape(key)} = {value:.4g}"
-            + (f" ± {error:.2g}" if (error := fit["stderr"][key]) is not None else "")
+            f"{escape(key)} = {value:.4g}" + (f" ± {error:.2g}" if (error := fit["stderr"][key]) is not None else "")
             for key, value in fit["params"].items()
         )
         rows.append([escape(name), f"{forecast.weights[name]:.0%}", values, f"{fit['objective']:.6g}"])
@@ -232,9 +227,7 @@ def _noise(forecast: Forecast | None, score: Score | None) -> str:
 def _runs(frame: pd.DataFrame) -> str:
     names = [name for name in _COLUMNS if name in frame]
     ordered = frame.sort_values(["flops", "params"] if "flops" in frame else ["params"])
-    rows = [
-        [escape(_cell(value)) for value in row] for row in ordered[names].itertuples(index=False, name=None)
-    ]
+    rows = [[escape(_cell(value)) for value in row] for row in ordered[names].itertuples(index=False, name=None)]
     return f"<h2>Runs</h2>{_table(names, rows)}"
 
 

@@ -109,8 +109,7 @@ def score(forecast: Forecast, table: RunTable) -> Score:
         extrapolation=forecast.extrapolation,
         forecast_sha256=forecast.sha256,
         actuals=tuple(
-            Actual(str(row["run_id"]), _seed(row.get("seed")), float(row["loss"]))
-            for _, row in rows.iterrows()
+            Actual(str(row["run_id"]), _seed(row.get("seed")), float(row["loss"])) for _, row in rows.iterrows()
         ),
         seed_std=float(np.std(np.log(losses), ddof=1)) if len(losses) > 1 else None,
         baselines={name: Baseline(loss, loss / actual - 1) for name, loss in forecast.baselines.items()},

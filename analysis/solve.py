@@ -48,13 +48,9 @@ def best_of_starts(
     """The best minimum over the grid of the law's starts (a batch of one)."""
     starts = _starts(law, inputs, log_loss, weights)
     # A few steps tell which starts share a basin; only the best are worth finishing.
-    rough = minimise(
-        law, inputs, log_loss, np.broadcast_to(weights, (len(starts), len(log_loss))), starts, 12
-    )
+    rough = minimise(law, inputs, log_loss, np.broadcast_to(weights, (len(starts), len(log_loss))), starts, 12)
     best = np.argsort(rough.objective)[:6]
-    fine = minimise(
-        law, inputs, log_loss, np.broadcast_to(weights, (len(best), len(log_loss))), rough.theta[best]
-    )
+    fine = minimise(law, inputs, log_loss, np.broadcast_to(weights, (len(best), len(log_loss))), rough.theta[best])
     winner = [int(np.argmin(fine.objective))]
     return Solution(fine.theta[winner], fine.objective[winner], fine.converged[winner])
 
@@ -66,16 +62,18 @@ def minimise(
     weights: Float[np.ndarray, "batch rows"],
     start: Float[np.ndarray, "batch params"],
     iterations: int = _ITERATIONS,
+    tolerance: float = 1e-11,
 ) -> Solution:
-    """Minimises from each start under each row of weights: how much each row counts in a resample."""
+    """Minimises from each start under each row of weights: how much each row counts in a resample.
+
+    A member is done when three steps running gain less than ``tolerance`` of its objective.
+    """
     size = max(1, _ROWS_AT_ONCE // len(log_loss))
     parts = [
-        _minimise(law, inputs, log_loss, weights[i : i + size], start[i : i + size], iterations)
+        _minimise(law, inputs, log_loss, weights[i : i + size], start[i : i + size], iterations, tolerance)
         for i in range(0, len(start), size)
     ]
-    return Solution(
-        *(np.concatenate([getattr(p, f) for p in parts]) for f in ("theta", "objective", "converged"))
-    )
+    return Solution(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("theta", "objective", "converged")))
 
 
 def _minimise(
@@ -85,6 +83,7 @@ def _minimise(
     weights: Float[np.ndarray, "batch rows"],
     start: Float[np.ndarray, "batch params"],
     iterations: int,
+    tolerance: float,
 ) -> Solution:
     theta, mu = start.copy(), np.full(len(start), 1.0)
     objective = np.full(len(start), np.inf)
@@ -106,7 +105,7 @@ def _minimise(
         gradient[win], newton[win], metric[win] = (part[better] for part in derivatives)
         mu[live] = np.clip(mu[live] * np.where(better, 0.2, 6.0), 1e-9, 1e9)
         # Done: gains that no longer matter three times running, or no descent even by cautious steps.
-        quiet[live] = np.where(gain > 1e-11, np.where(better, 0, quiet[live]), quiet[live] + better)
+        quiet[live] = np.where(gain > tolerance, np.where(better, 0, quiet[live]), quiet[live] + better)
         converged[live] = (quiet[live] >= 3) | (mu[live] > 1e7)
     return Solution(theta, objective, converged)
 
@@ -155,9 +154,7 @@ def _step(
     outer = scale[:, :, None] * scale[:, None, :]
     matrix = (newton + mu[:, None, None] * metric) / outer
     matrix += (1e-13 + 1e-10 * mu[:, None, None]) * np.eye(gradient.shape[1])
-    step: Float[np.ndarray, "batch params"] = (
-        -np.linalg.solve(matrix, (gradient / scale)[:, :, None])[:, :, 0] / scale
-    )
+    step: Float[np.ndarray, "batch params"] = -np.linalg.solve(matrix, (gradient / scale)[:, :, None])[:, :, 0] / scale
     return np.clip(step, -3.0, 3.0)
 
 

@@ -121,9 +121,7 @@ class RunTable:
     @staticmethod
     def near(rows: pd.DataFrame, params: float, tokens: float) -> Bool[np.ndarray, " rows"]:
         """Which rows lie within 1 % of given parameters and tokens."""
-        return (
-            ((rows["params"] / params - 1).abs() < 0.01) & ((rows["tokens"] / tokens - 1).abs() < 0.01)
-        ).to_numpy()
+        return (((rows["params"] / params - 1).abs() < 0.01) & ((rows["tokens"] / tokens - 1).abs() < 0.01)).to_numpy()
 
     @property
     def diverged(self) -> int:
@@ -153,9 +151,7 @@ class RunTable:
         return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
-def read_table(
-    path: str | Path, columns: Mapping[str, str] | None = None, where: str | None = None
-) -> RunTable:
+def read_table(path: str | Path, columns: Mapping[str, str] | None = None, where: str | None = None) -> RunTable:
     """Reads a sweep's folder, or a CSV, Parquet or JSONL file.
 
     Args:
@@ -184,6 +180,8 @@ def _read(path: Path, wanted: set[str]) -> pd.DataFrame:
         return str(name).lower() in lowered
 
     kind = path.suffix.lower()
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty")
     try:
         if kind == ".parquet":
             import pyarrow.parquet
@@ -194,23 +192,23 @@ def _read(path: Path, wanted: set[str]) -> pd.DataFrame:
         elif kind in (".jsonl", ".ndjson"):
             frame = pd.read_json(path, lines=True, precise_float=True)
             known = list(frame.columns)
-        elif kind in (".csv", ".tsv", ".txt"):
-            separator = "," if kind == ".csv" else "\t"
-            frame = pd.read_csv(
-                path, sep=separator, usecols=useful, low_memory=False, float_precision="round_trip"
-            )
-            known = list(pd.read_csv(path, sep=separator, nrows=0).columns)
+        elif kind in (".csv", ".tsv"):
+            from pyarrow import csv
+
+            separator = csv.ParseOptions(delimiter="," if kind == ".csv" else "\t")
+            with csv.open_csv(path, parse_options=separator) as reader:
+                known = reader.schema.names
+            convert = csv.ConvertOptions(include_columns=[n for n in known if useful(n)], strings_can_be_null=True)
+            frame = csv.read_csv(path, parse_options=separator, convert_options=convert).to_pandas()
         else:
             raise InputError(f"{path}: {kind or 'no suffix'!r} is not .csv, .tsv, .jsonl or .parquet")
-    except pd.errors.EmptyDataError:
-        raise InputError(f"{path}: the file is empty") from None
-    except (ValueError, OSError, pd.errors.ParserError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except (ValueError, OSError) as error:  # pyarrow's and pandas' errors of parsing are ValueErrors
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"{path}: not a readable {kind} file ({reason})") from None
     frame.attrs["known"] = [str(name) for name in known]
-    frame.index += {".csv": 2, ".tsv": 2, ".txt": 2}.get(kind, 1)
+    frame.index += 2 if kind in (".csv", ".tsv") else 1  # a CSV's first line is its header
     return frame
 
 
@@ -220,9 +218,7 @@ def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None
     faults = []
     for name, own in (columns or {}).items():
         if name not in NUMBERS and name not in TEXTS:
-            faults.append(
-                f"--columns {name}={own}: no such name in a table of runs{closest(name, [*NUMBERS, *TEXTS])}"
-            )
+            faults.append(f"--columns {name}={own}: no such name in a table of runs{closest(name, [*NUMBERS, *TEXTS])}")
         elif own not in known:
             faults.append(f"--columns {name}={own}: {source} has no column {own!r}{closest(own, known)}")
         else:
@@ -235,24 +231,18 @@ def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None
             continue
         found = [own for alias in (name, *ALIASES.get(name, ())) for own in lowered.get(alias, [])]
         if len(found) > 1:
-            faults.append(
-                f"{source}: columns {found} could all be {name!r}; choose with --columns {name}=..."
-            )
+            faults.append(f"{source}: columns {found} could all be {name!r}; choose with --columns {name}=...")
         elif found:
             frame[name] = frame[found[0]]
     for name in REQUIRED:
         if name not in frame.columns and not any(f"--columns {name}" in fault for fault in faults):
-            faults.append(
-                f"{source}: no column {name!r}{closest(name, known)}; choose with --columns {name}=..."
-            )
+            faults.append(f"{source}: no column {name!r}{closest(name, known)}; choose with --columns {name}=...")
     if faults:
         raise InputError(faults)
     return frame
 
 
-def _checked(
-    frame: pd.DataFrame, source: str, where: str | None, columns: Mapping[str, str] | None
-) -> RunTable:
+def _checked(frame: pd.DataFrame, source: str, where: str | None, columns: Mapping[str, str] | None) -> RunTable:
     """Checks every row that a fit or a score will use, and turns numbers into float64."""
     faults = [f"{source}: no column {name!r}" for name in REQUIRED if name not in frame]
     if faults:
@@ -260,16 +250,13 @@ def _checked(
     if frame.empty:
         raise InputError(f"{source}: no rows")
     used = _has(frame, "status", "done") & (
-        _selected(frame, where)
-        | ~_has(frame, "role", "fit")  # a filter chooses what is fitted, not the target
+        _selected(frame, where) | ~_has(frame, "role", "fit")  # a filter chooses what is fitted, not the target
     )
     frame = frame.copy()
     for name in [c for c in NUMBERS if c in frame]:
         values = pd.to_numeric(frame[name], errors="coerce")
         texts = frame[name][used & (values.isna() & frame[name].notna()).to_numpy()]
-        faults += [
-            f"{source}:{row}: column {name!r}: {text!r} is not a number" for row, text in texts.items()
-        ]
+        faults += [f"{source}:{row}: column {name!r}: {text!r} is not a number" for row, text in texts.items()]
         frame[name] = values.astype("float64")
         if name in ("params", "tokens", "loss", "flops"):
             with np.errstate(invalid="ignore"):

@@ -59,9 +59,7 @@ def _parse(expression: str) -> ast.expr:
     try:
         return ast.parse(expression.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise InputError(
-            f"--where {expression!r} is no expression such as: flops <= 1e20 and corpus == 'c4'"
-        ) from None
+        raise InputError(f"--where {expression!r} is no expression such as: flops <= 1e20 and corpus == 'c4'") from None
 
 
 def _evaluate(node: ast.expr, frame: pd.DataFrame) -> Any:
@@ -85,9 +83,7 @@ def _evaluate(node: ast.expr, frame: pd.DataFrame) -> Any:
             return result
         case ast.Name(id=name):
             if name not in frame.columns:
-                raise InputError(
-                    f"--where: no column {name!r}{closest(name, [str(c) for c in frame.columns])}"
-                )
+                raise InputError(f"--where: no column {name!r}{closest(name, [str(c) for c in frame.columns])}")
             return frame[name]
         case ast.Constant(value=bool() | int() | float() | str() as value):
             return value
@@ -102,9 +98,7 @@ def _evaluate(node: ast.expr, frame: pd.DataFrame) -> Any:
 def _compare(op: ast.cmpop, value: Any, other: Any) -> Any:
     if isinstance(op, ast.In | ast.NotIn):
         if not isinstance(value, pd.Series) or not isinstance(other, list):
-            raise InputError(
-                "--where: 'in' asks whether a column is in a list, as in corpus in ['c4', 'sotu']"
-            )
+            raise InputError("--where: 'in' asks whether a column is in a list, as in corpus in ['c4', 'sotu']")
         found = value.isin(other)
         return ~found if isinstance(op, ast.NotIn) else found
     if type(op) not in _COMPARISONS:

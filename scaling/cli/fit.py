@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 )
 @table_options
 @json_option
-def command(
-    table: str, law: str, bootstrap: int, where: str | None, columns: str | None, as_json: bool
-) -> None:
+def command(table: str, law: str, bootstrap: int, where: str | None, columns: str | None, as_json: bool) -> None:
     """Fit scaling laws to a table of runs and print their parameters with standard errors.
 
     TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss (nats per

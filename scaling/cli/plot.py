@@ -23,9 +23,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 )
 @table_options
 @json_option
-def command(
-    kind: str, table: str, output: str, where: str | None, columns: str | None, as_json: bool
-) -> None:
+def command(kind: str, table: str, output: str, where: str | None, columns: str | None, as_json: bool) -> None:
     """Draw one figure from a table of runs.
 
     \b

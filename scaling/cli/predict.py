@@ -93,9 +93,7 @@ def command(
 
     if table.startswith(PREFIX):
         plain = predict_published(table, *_target(model, params, tokens))
-        emit(
-            plain, as_json, f"loss           {plain['loss']:.4f} nats per token, from constants: no interval"
-        )
+        emit(plain, as_json, f"loss           {plain['loss']:.4f} nats per token, from constants: no interval")
         return
     if table.endswith(".json"):
         made = read_forecast(table)
@@ -120,8 +118,7 @@ def command(
                 f"{high:.4f} ({low / made.loss - 1:+.1%} {high / made.loss - 1:+.1%})",
                 f"target         {format_quantity(made.params)} parameters, {format_quantity(made.tokens)} "
                 f"tokens, {made.flops:.3g} FLOPs: {made.extrapolation:.3g} times the largest fitted run",
-                "laws           "
-                + ", ".join(f"{name} {weight:.0%}" for name, weight in made.weights.items()),
+                "laws           " + ", ".join(f"{name} {weight:.0%}" for name, weight in made.weights.items()),
                 *(f"naive          {loss:.4f} by {name}" for name, loss in made.baselines.items()),
                 f"seed noise     {made.noise['run']:.2%} of one run's loss",
                 f"fitted         {made.n_runs} runs of {made.source}, table {made.table_hash[:12]}",

@@ -8,9 +8,7 @@ from scaling.cli.common import emit, json_option
 @click.command()
 @click.argument("forecast", metavar="forecast.json")
 @click.argument("table", metavar="TABLE")
-@click.option(
-    "--write", type=click.Path(dir_okay=False), metavar="FILE", help="Also write the score, as score.json."
-)
+@click.option("--write", type=click.Path(dir_okay=False), metavar="FILE", help="Also write the score, as score.json.")
 @json_option
 def command(forecast: str, table: str, write: str | None, as_json: bool) -> None:
     """Compare a frozen forecast with the runs made after it, and say whether the actual loss fell inside.
@@ -43,7 +41,7 @@ def command(forecast: str, table: str, write: str | None, as_json: bool) -> None
                 f"actual         {result.actual:.4f}: "
                 + ", ".join(f"{run.loss:.4f}" for run in result.actuals)
                 + ("" if result.seed_std is None else f" (seed standard deviation {result.seed_std:.2%})"),
-                f"error          {result.error:+.2%}, {result.extrapolation:.3g} times the largest fitted run",
+                f"error          {result.error:+.2%}, {result.extrapolation:.3g} times the largest fit",
                 f"interval       {low:.4f} to {high:.4f} ({result.level:.0%}): the actual lies {verdict}",
                 *(
                     f"naive          {baseline.predicted:.4f} by {name}: {baseline.error:+.2%}"

@@ -35,9 +35,7 @@ def parse_columns(text: str | None) -> dict[str, str] | None:
     if text is None:
         return None
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
-    faults = [
-        f"--columns: {name!r} is not NAME=COLUMN" for name, sign, own in pairs if not (sign and own.strip())
-    ]
+    faults = [f"--columns: {name!r} is not NAME=COLUMN" for name, sign, own in pairs if not (sign and own.strip())]
     if faults:
         raise InputError(faults)
     return {name.strip(): own.strip() for name, _, own in pairs}

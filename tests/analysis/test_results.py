@@ -34,7 +34,12 @@ def test_seed_noise_by_budget() -> None:
 
 def test_baselines_by_hand() -> None:
     frame = pd.DataFrame(
-        {"params": [1.0, 2, 3, 3], "tokens": [1.0, 1, 1, 1], "flops": [1e3, 1e4, 1e5, 1e5], "loss": [4.0, 2, 0.9, 1.1]}
+        {
+            "params": [1.0, 2, 3, 3],
+            "tokens": [1.0, 1, 1, 1],
+            "flops": [1e3, 1e4, 1e5, 1e5],
+            "loss": [4.0, 2, 0.9, 1.1],
+        }
     )
     naive = baselines(points_of(frame), 1e6)
     assert naive[LARGEST] == pytest.approx(1.0)  # the mean over the two seeds

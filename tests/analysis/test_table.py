@@ -140,6 +140,12 @@ def test_where_chooses_the_rows_that_are_checked(tmp_path: Path) -> None:
 
 
 def test_reads_the_published_tables(published: Path) -> None:
-    for file in ("epoch_chinchilla", "gadre2024", "llama3_isoflop", "misfitting2025_final", "steplaw_dense_best"):
+    for file in (
+        "epoch_chinchilla",
+        "gadre2024",
+        "llama3_isoflop",
+        "misfitting2025_final",
+        "steplaw_dense_best",
+    ):
         rows = read_table(published / f"{file}.csv").fit
         assert np.isfinite(rows[["params", "tokens", "flops", "loss"]].to_numpy()).all()

@@ -1,0 +1,104 @@
+"""Figures and the report: they are drawn, say what happened, and escape what they are given."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from synthetic import sweep
+
+from analysis import plots
+from analysis.errors import InputError
+from analysis.forecast import Forecast, forecast
+from analysis.isoflop import isoflop
+from analysis.points import Points
+from analysis.report import write_report
+from analysis.score import score
+from analysis.table import RunTable
+
+FRAME = sweep()
+TABLE = RunTable.from_frame(FRAME)
+
+
+@pytest.fixture(scope="module")
+def made() -> Forecast:
+    target = TABLE.targets.iloc[0]
+    return forecast(TABLE, float(target.params), float(target.tokens), law="chinchilla", bootstrap=50, target_seeds=3)
+
+
+def curves() -> pd.DataFrame:
+    parts = []
+    for _, run in FRAME.iterrows():
+        tokens = np.linspace(0.1, 1, 20) * run.tokens
+        loss = run.loss * (tokens / run.tokens) ** -0.1
+        parts.append(pd.DataFrame({"run_id": run.run_id, "tokens": tokens, "loss": loss, "kind": "train"}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_loss_vs_flops_holds_everything_in_view(made: Forecast) -> None:
+    result = score(made, TABLE)
+    seen: list[Axes] = []
+    plots.figure(lambda axes: seen.append(plots.loss_vs_flops(TABLE, made, result, axes)) or axes)
+    (axes,) = seen
+    low, high = axes.get_ylim()
+    assert low < min(made.interval[0], *(run.loss for run in result.actuals))
+    assert high > max(TABLE.fit["loss"].max(), *made.baselines.values())
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert "forecast, 90% interval" in labels
+    assert "actual, each seed" in labels
+    assert axes.get_xlabel() == "training FLOPs"
+    assert axes.get_ylabel() == "loss (nats per token)"
+
+
+def test_parabolas_are_drawn_once_per_budget() -> None:
+    result = isoflop(Points.of(TABLE.fit))
+    seen: list[Axes] = []
+    plots.figure(lambda axes: seen.append(plots.isoflop_parabolas(result, axes)) or axes)
+    good = sum(p.fault is None for p in result.parabolas)
+    assert len(seen[0].lines) == len(result.parabolas) + 2 * good
+
+
+def test_svg_is_the_same_every_time(made: Forecast) -> None:
+    first, second = (
+        plots.svg(plots.figure(lambda axes: plots.residuals(TABLE, made, axes)), "residuals") for _ in range(2)
+    )
+    assert first == second
+    assert first.startswith("<svg")
+    assert "currentColor" in first
+
+
+def test_report(made: Forecast, tmp_path: Path) -> None:
+    FRAME.assign(sweep="<b>&sweep").to_parquet(tmp_path / "runs.parquet")
+    curves().to_parquet(tmp_path / "curves.parquet")
+    (tmp_path / "sweep.yaml").write_text("name: <script>alert(1)</script>\n")
+    (tmp_path / "summary.json").write_text('{"corpus": {"name": "<i>"}, "train_s": 12.5}')
+    made.freeze(tmp_path / "forecast.json")
+    result = score(made, TABLE)
+    result.write(tmp_path / "score.json")
+    page = write_report(tmp_path).read_text()
+    assert f"{made.loss:.4f}" in page
+    assert f"{result.actual:.4f}" in page
+    assert f"{result.error:+.2%}" in page
+    assert made.sha256 in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "<script" not in page
+    assert "Sweep &lt;b&gt;&amp;sweep" in page
+    assert page.count("<svg") == 4
+    for run_id in FRAME.run_id:
+        assert run_id in page
+    links = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert [link for link in links if not link.startswith(("#", "data:"))] == []
+    HTMLParser().feed(page)
+
+
+def test_report_without_a_forecast(tmp_path: Path) -> None:
+    FRAME[FRAME.role == "fit"].to_parquet(tmp_path / "runs.parquet")
+    assert "No forecast has been frozen yet" in write_report(tmp_path).read_text()
+
+
+def test_report_needs_a_table(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no runs\.parquet"):
+        write_report(tmp_path)
