@@ -11,6 +11,8 @@ from analysis.points import Points
 from analysis.table import RunTable
 from analysis.warning import Warning
 
+_FAILED = 0.25  # log loss above the fit
+
 
 def of_table(table: RunTable) -> Iterator[Warning]:
     """What the columns of the rows to fit tell."""
@@ -75,6 +77,15 @@ def of_floor(
                 f"the irreducible loss is hardly known: E = {params['E']:.3g}, "
                 f"90 % of resamples {low:.3g} to {high:.3g}",
             )
+
+
+def of_residuals(excess: Float[np.ndarray, " rows"]) -> Iterator[Warning]:
+    """Whether some rows lie so far above their own fit (log loss) that training must have failed."""
+    if failed := int((excess > max(_FAILED, 10 * float(np.median(np.abs(excess))))).sum()):
+        yield Warning(
+            "diverged-rows",
+            f"{failed} runs lost far more than the fit expects (up to {np.exp(excess.max()) - 1:.0%} more): diverged?",
+        )
 
 
 def of_target(points: Points, target: Inputs) -> Iterator[Warning]:

@@ -144,7 +144,10 @@ def fit_points(points: Points, law: Law, bootstrap: int = 0, seed: int = 0) -> F
         objective=float(best.objective[0]),
         status=status,
         n_runs=len(points),
-        warnings=tuple(checks.of_floor(params, law, samples, lowest)),
+        warnings=(
+            *checks.of_floor(params, law, samples, lowest),
+            *checks.of_residuals(points.log_loss - np.log(law.predict(params, points.inputs))),
+        ),
         table_hash="",
         convention="",
         samples=samples,

@@ -123,6 +123,7 @@ def test_collinear_params_and_tokens_warn_and_fit() -> None:
         ({"flops": lambda f: f.flops * (1 + f.seed)}, "mixed-conventions"),
         ({"trunk_id": lambda f: f.params.astype(str)}, "correlated-rows"),
         ({"status": lambda f: np.where(f.seed == 1, "diverged", "done")}, "diverged-rows"),
+        ({"loss": lambda f: f.loss.where(f.index != 5, 6.5)}, "diverged-rows"),
     ],
 )
 def test_traps_are_named(change: dict, code: str) -> None:
