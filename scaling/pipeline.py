@@ -107,7 +107,9 @@ def _freeze(folder: SweepFolder, table: RunTable, plan: Sequence[PlannedRun]) ->
     targets = [run for run in plan if run.role == "target"]
     begun = [run.id for run in targets if folder.run(run.id).status()["state"] != "planned"]
     if begun:
-        raise InputError(f"{folder.path}: the target has begun but there is no {FORECAST}; it cannot be made afterwards")
+        raise InputError(
+            f"{folder.path}: the target has begun but there is no {FORECAST}; it cannot be made afterwards"
+        )
     config = targets[0].config
     made = forecast(table, config.params, config.tokens, flops=float(config.flops), target_seeds=len(targets))
     made.freeze(path)

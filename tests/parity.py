@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 CASES = {
     "mha": LlamaConfig(vocab=40, width=32, depth=2, heads=4, kv_heads=4, ffn=48, seq_len=24, norm_eps=1e-6),
     "gqa": LlamaConfig(vocab=40, width=32, depth=3, heads=4, kv_heads=2, ffn=40, seq_len=24),
-    "tied": LlamaConfig(
-        vocab=40, width=48, depth=1, heads=6, kv_heads=2, ffn=64, seq_len=24, tie_embeddings=True
-    ),
+    "tied": LlamaConfig(vocab=40, width=48, depth=1, heads=6, kv_heads=2, ffn=64, seq_len=24, tie_embeddings=True),
     # The four pairs' wavelengths are 6, 17, 44 and 118 tokens: one kept, two interpolated, one slowed.
     "rope-scaling": LlamaConfig(
         vocab=40,
@@ -111,10 +109,7 @@ def load(config: LlamaConfig, weights: dict[str, np.ndarray]) -> "Llama":
         return jnp.stack(
             [
                 jnp.concatenate(
-                    [
-                        jnp.asarray(weights[f"model.layers.{layer}.{name}.weight"], jnp.float32).T
-                        for name in names
-                    ],
+                    [jnp.asarray(weights[f"model.layers.{layer}.{name}.weight"], jnp.float32).T for name in names],
                     axis=-1,
                 )
                 for layer in range(config.depth)
@@ -140,9 +135,7 @@ def reference_logits(config: LlamaConfig, weights: dict[str, np.ndarray], tokens
     import torch
     import transformers
 
-    model = transformers.LlamaForCausalLM(
-        transformers.LlamaConfig(**hf_config(config), attn_implementation="eager")
-    )
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**hf_config(config), attn_implementation="eager"))
     state = {name: torch.from_numpy(weight.astype(np.float32)) for name, weight in weights.items()}
     if config.tie_embeddings:
         state["lm_head.weight"] = state["model.embed_tokens.weight"]

@@ -49,9 +49,7 @@ def test_unknown_power_and_price_stay_unknown() -> None:
     cost = estimate_cost(1e24, DEVICES["v7"])
     assert cost.price_usd is None
     assert cost.energy_mwh is None
-    assert estimate_cost(1e24, DEVICES["v7"], usd_per_hour=10.0).price_usd == pytest.approx(
-        10 * cost.device_hours
-    )
+    assert estimate_cost(1e24, DEVICES["v7"], usd_per_hour=10.0).price_usd == pytest.approx(10 * cost.device_hours)
 
 
 def test_every_fault_is_told_at_once() -> None:

@@ -52,9 +52,7 @@ def imported(file: Path) -> Iterator[str]:
             base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
             stem = ".".join(part for part in (base, node.module) if part)
             # `from scaling import cli` imports scaling.cli; `from scaling import __version__` only scaling.
-            names = [
-                f"{stem}.{alias.name}" if is_module(f"{stem}.{alias.name}") else stem for alias in node.names
-            ]
+            names = [f"{stem}.{alias.name}" if is_module(f"{stem}.{alias.name}") else stem for alias in node.names]
         yield from (name for name in names if name.split(".")[0] in ("scaling", "analysis"))
 
 
@@ -95,9 +93,7 @@ def test_no_import_against_the_direction(file: Path) -> None:
         ("scaling/pipeline.py", "from scaling.cli.common import note"),
     ],
 )
-def test_a_new_direction_is_seen(
-    home: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_new_direction_is_seen(home: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
     file = tmp_path / home
     for folder in ("scaling/cli", "scaling/sweep", "scaling/train", "analysis"):

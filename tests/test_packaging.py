@@ -33,25 +33,19 @@ def test_every_pin_holds_for_every_python() -> None:
 
 def test_every_dependency_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = project["dependencies"] + [
-        name for extra in project["optional-dependencies"].values() for name in extra
-    ]
+    wanted = project["dependencies"] + [name for extra in project["optional-dependencies"].values() for name in extra]
     names = {re.split(r"[<>=!~;\[ ]", requirement)[0] for requirement in wanted}
     assert names - set(pins()) == set()
 
 
 def test_the_readme_names_only_commands_that_exist() -> None:
     # A command stands at the start of a line, after a backquote, or after the path of the environment.
-    named = set(
-        re.findall(r"(?:^|`|bin/)scaling ([a-z]+)", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
-    )
+    named = set(re.findall(r"(?:^|`|bin/)scaling ([a-z]+)", (ROOT / "README.md").read_text(), flags=re.MULTILINE))
     assert named - set(COMMANDS) == set()
     assert {"plan", "run", "fit", "predict", "score"} <= named
 
 
-@pytest.mark.parametrize(
-    "code", re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-)
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL))
 def test_the_readme_runs(code: str) -> None:
     scope: dict[str, object] = {}
     for line in code.splitlines():

@@ -133,7 +133,12 @@ def test_status_and_plan_agree_with_the_table(finished: Path, sweep: Path) -> No
     assert [run["id"] for run in planned["runs"]] == list(runs.index)
     for run in planned["runs"]:
         row = runs.loc[run["id"]]
-        assert (run["params"], run["tokens"], run["flops"], run["role"]) == (row.params, row.tokens, row.flops, row.role)
+        assert (run["params"], run["tokens"], run["flops"], run["role"]) == (
+            row.params,
+            row.tokens,
+            row.flops,
+            row.role,
+        )
     assert planned["total_flops"] == runs.flops.sum()
     assert planned["target_flops"] == runs[runs.role == "target"].flops.sum()
     status = json.loads(scaling("status", finished, "--json").stdout)
@@ -174,7 +179,7 @@ def test_another_sweep_in_the_folder_is_refused(finished: Path, sweep: Path) -> 
     assert "holds another sweep" in done.stderr
 
 
-def test_a_worker_that_cannot_work_is_named(finished: Path, sweep: Path, tmp_path: Path) -> None:
+def test_a_worker_that_cannot_work_is_named(sweep: Path, tmp_path: Path) -> None:
     text = tmp_path / "text"
     text.mkdir()
     for number in range(3):

@@ -1,6 +1,5 @@
 """A run small enough to train in a second, on text made here."""
 
-
 import numpy as np
 
 from scaling.data.batches import Batches, TokenSet, held_out_windows
@@ -20,7 +19,9 @@ DATA = DataConfig(
 
 def make_run(steps: int = 150, seed: int = 0, model: LlamaConfig = MODEL, **chosen: float) -> RunConfig:
     batch = 2 * model.seq_len
-    recipe = RECIPES["transfer"](model, steps * batch, Overrides(batch_tokens=batch, schedule="wsd", decay=0.3, **chosen))
+    recipe = RECIPES["transfer"](
+        model, steps * batch, Overrides(batch_tokens=batch, schedule="wsd", decay=0.3, **chosen)
+    )
     return RunConfig(model, DATA, recipe, steps, seed)
 
 

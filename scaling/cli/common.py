@@ -71,5 +71,8 @@ workers_option: Callable[..., Any] = click.option(
 )
 
 out_option: Callable[..., Any] = click.option(
-    "--out", type=click.Path(path_type=Path), metavar="DIR", help="The sweep's folder.  [default: runs/<sweep name>]"
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The sweep's folder.  [default: runs/<sweep name>]",
 )

@@ -14,12 +14,8 @@ from scaling.quantity import format_quantity
 
 @click.command()
 @click.option("--model", metavar="NAME", help="A published Llama; `scaling models` lists them.")
-@click.option(
-    "--params", type=QUANTITY, metavar="N", help="Or parameters, embeddings included; FLOPs are then 6ND."
-)
-@click.option(
-    "--tokens", type=QUANTITY, metavar="D", help="Training tokens.  [default: the model's published tokens]"
-)
+@click.option("--params", type=QUANTITY, metavar="N", help="Or parameters, embeddings included; FLOPs are then 6ND.")
+@click.option("--tokens", type=QUANTITY, metavar="D", help="Training tokens.  [default: the model's published tokens]")
 @click.option("--device", required=True, metavar="NAME", help="a100 h100 h200 b200 v4 v5e v5p v6e v7.")
 @click.option(
     "--mfu",
@@ -108,9 +104,7 @@ def _text(cost: Cost, entry: ZooEntry | None, default_mfu: bool, price: float | 
     convention = "6ND" if entry is None else "every matmul, full attention"
     fleets = ", ".join(f"{_short(days)} on {fleet:,}" for fleet, days in cost.days_on.items())
     energy = (
-        "unknown"
-        if cost.energy_mwh is None
-        else f"{cost.energy_mwh:,.3g} MWh, at the power limit and a PUE of 1.1"
+        "unknown" if cost.energy_mwh is None else f"{cost.energy_mwh:,.3g} MWh, at the power limit and a PUE of 1.1"
     )
     usd = "unknown" if cost.price_usd is None else f"${cost.price_usd:,.0f}"
     if price is not None:

@@ -29,7 +29,9 @@ def command(sweep: str, overrides: tuple[str, ...], workers: int | None, as_json
     plan = describe(plan_sweep(load_sweep(sweep, overrides)), workers)
 
     def text() -> str:
-        rows = [f"{'run':12}  {'role':6}  {'params':>8}  {'tokens':>8}  {'FLOPs':>8}  {'steps':>7}  {'seed':>4}  {'time':>8}"]
+        rows = [
+            f"{'run':12}  {'role':6}  {'params':>8}  {'tokens':>8}  {'FLOPs':>8}  {'steps':>7}  {'seed':>4}      time"
+        ]
         rows += [
             f"{run['id']:12}  {run['role']:6}  {format_quantity(run['params']):>8}  "
             f"{format_quantity(run['tokens']):>8}  {run['flops']:8.2g}  {run['steps']:7d}  {run['seed']:4d}  "

@@ -15,6 +15,7 @@ class ProgressLine:
         self._role = ""
         self._begun = (0.0, 0.0)
         self._shown = -PLAIN_EVERY_S
+        self._ended = False
         self._live = sys.stderr.isatty()
 
     def show(self, role: str, progress: SweepProgress) -> None:
@@ -22,7 +23,10 @@ class ProgressLine:
         now = time.monotonic()
         if role != self._role:
             self._role, self._begun, self._shown = role, (now, progress.flops_done), -PLAIN_EVERY_S
-        ended = progress.runs_done == progress.runs
+            self._ended = False
+        if self._ended:  # its workers are only closing
+            return
+        self._ended = ended = progress.runs_done == progress.runs
         if not (self._live or ended or now - self._shown >= PLAIN_EVERY_S):
             return
         self._shown = now

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 @workers_option
 @json_option
 def command(
-    sweep: str, overrides: tuple[str, ...], out: Path | None, executor: str, workers: int | None, as_json: bool
+    sweep: str,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    executor: str,
+    workers: int | None,
+    as_json: bool,
 ) -> None:
     """Train what is not yet trained, then forecast, train the target, score, report.
 

@@ -28,7 +28,7 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
 
     while True:
         runs = states(SweepFolder(folder))
-        emit({"runs": runs}, as_json, lambda runs=runs: _text(runs))
+        emit({"runs": runs}, as_json, _text(runs))
         if not watch or all(run["state"] in ("done", "diverged") for run in runs):
             return
         time.sleep(_WATCH_S)

@@ -56,8 +56,7 @@ class Batches:
         self.windows_per_epoch = len(tokens) // seq_len - 1
         if self.windows_per_epoch < 1:
             raise InputError(
-                f"the corpus has {len(tokens)} training tokens; "
-                f"a context of {seq_len} needs {2 * seq_len} at least"
+                f"the corpus has {len(tokens)} training tokens; a context of {seq_len} needs {2 * seq_len} at least"
             )
         # Row i is the window that begins at token i: a view, no copy, whether in memory or memory-mapped.
         self._windows = np.lib.stride_tricks.sliding_window_view(tokens.tokens, seq_len + 1)
@@ -118,15 +117,12 @@ def held_out_windows(
     begins = np.concatenate([np.zeros(1, dtype=np.int64), held_out.ends[:-1]])
     inside = (held_out.ends - begins - 1) // seq_len
     if 2 * seq_len * inside.sum() >= len(held_out):
-        starts = np.concatenate(
-            [begin + seq_len * np.arange(n) for begin, n in zip(begins, inside, strict=True)]
-        )
+        starts = np.concatenate([begin + seq_len * np.arange(n) for begin, n in zip(begins, inside, strict=True)])
     else:
         starts = seq_len * np.arange((len(held_out) - 1) // seq_len)
     if not len(starts):
         raise InputError(
-            f"the held-out text has {len(held_out)} tokens; "
-            f"a context of {seq_len} needs {seq_len + 1} at least"
+            f"the held-out text has {len(held_out)} tokens; a context of {seq_len} needs {seq_len + 1} at least"
         )
     count = min(max(1, max_tokens // seq_len), len(starts))
     chosen = starts[(2 * np.arange(count) + 1) * len(starts) // (2 * count)]

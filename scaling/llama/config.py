@@ -68,7 +68,9 @@ class LlamaConfig:
             if self.width % self.heads:
                 faults.append(f"width {self.width} is not a multiple of heads {self.heads}")
             elif self.head_dim % 2:
-                faults.append(f"head_dim {self.head_dim} (width {self.width} / heads {self.heads}) is odd; RoPE needs pairs")
+                faults.append(
+                    f"head_dim {self.head_dim} (width {self.width} / heads {self.heads}) is odd; RoPE needs pairs"
+                )
             if self.heads % self.kv_heads:
                 faults.append(f"heads {self.heads} is not a multiple of kv_heads {self.kv_heads}")
         if faults:

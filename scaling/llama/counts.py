@@ -91,9 +91,7 @@ _CONVENTIONS: dict[str, Callable[[LlamaConfig, int], int]] = {
 CONVENTIONS = tuple(_CONVENTIONS)
 
 
-def flops_per_token(
-    config: LlamaConfig, seq_len: int, convention: str = "exact", causal: bool = False
-) -> int:
+def flops_per_token(config: LlamaConfig, seq_len: int, convention: str = "exact", causal: bool = False) -> int:
     """Training FLOPs per token: the forward pass and twice that for the backward pass.
 
     With W the matmul weights of the layers, V vocab, d width, L depth and s the positions a token attends to:

@@ -9,7 +9,9 @@ CHUNK_LOGITS = 2**25
 
 
 def cross_entropy(
-    hidden: Float[Array, "batch seq width"], head: Float[Array, "vocab width"], targets: Int[Array, "batch seq"]
+    hidden: Float[Array, "batch seq width"],
+    head: Float[Array, "vocab width"],
+    targets: Int[Array, "batch seq"],
 ) -> Float[Array, "batch seq"]:
     """Negative log-likelihood of each target, nats, float32.
 

@@ -142,7 +142,7 @@ class Llama(nnx.Module):
             return Block(config, init, rngs=rngs)
 
         self.layers = stack(rngs)
-        self.norm = nnx.Param(jnp.full(config.width, init.final_norm))
+        self.norm = nnx.Param(jnp.full(config.width, init.final_norm, jnp.float32))
         if not config.tie_embeddings:
             self.output = nnx.Param(init.head * jax.random.normal(rngs.params(), shape))
 
@@ -175,4 +175,6 @@ class Llama(nnx.Module):
         self, tokens: Int[Array, "batch seq"], dtype: jnp.dtype | type = jnp.float32
     ) -> Float[Array, "batch seq vocab"]:
         """Logits in float32, all at once: for small inputs; training uses ``loss.cross_entropy``."""
-        return jnp.einsum("bsw,vw->bsv", self(tokens, dtype), self.head.astype(dtype), preferred_element_type=jnp.float32)
+        return jnp.einsum(
+            "bsw,vw->bsv", self(tokens, dtype), self.head.astype(dtype), preferred_element_type=jnp.float32
+        )

@@ -1,5 +1,6 @@
 """A sweep file to its runs: every size, horizon and seed, with the recipe's numbers filled in."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -11,7 +12,6 @@ from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.quantity import format_quantity
-from scaling.sweep.shapes import Size
 from scaling.sweep.spec import SweepSpec
 from scaling.train.config import DataConfig, RunConfig
 from scaling.train.recipe import RECIPES, Overrides
@@ -131,7 +131,8 @@ def _faults(spec: SweepSpec, cell: _Cell, train: TokenSet) -> Iterator[str]:
         yield from (f"{spec.where('model', 'seq_len')}: {fault}" for fault in error.faults)
         return
     if epochs > spec.corpus.epochs:
+        enough = math.ceil(10 * epochs) / 10
         yield (
             f"{cell.place}: {format_quantity(cell.tokens)} tokens at {shape} are {epochs:.3g} epochs of the corpus "
-            f"({format_quantity(len(train))} training tokens); allow it with corpus: {{..., epochs: {-(-epochs // 0.1) / 10:.3g}}}"
+            f"({format_quantity(len(train))} training tokens); allow it with corpus: {{..., epochs: {enough:g}}}"
         )

@@ -96,7 +96,11 @@ def execute(sweep: SweepFolder, role: str, workers: int | None, report: Callable
                 command.append(str(available[index % len(available)]))
             with log.open("ab") as output:
                 worker = subprocess.Popen(
-                    command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=worker_environment(not accelerator)
+                    command,
+                    stdout=output,
+                    stderr=output,
+                    stdin=subprocess.DEVNULL,
+                    env=worker_environment(not accelerator),
                 )
             started.append((worker, log))
         while any(worker.poll() is None for worker, _ in started):

@@ -83,9 +83,7 @@ def _seeds(value: object) -> object:
         return value
     number = _count(value)
     if number > 1000:
-        raise ValueError(
-            f"{show(value)} seeds are more than the 1000 that are allowed; for one seed write [{number}]"
-        )
+        raise ValueError(f"{show(value)} seeds are more than the 1000 that are allowed; for one seed write [{number}]")
     return range(number)
 
 

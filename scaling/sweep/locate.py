@@ -190,9 +190,7 @@ def _moved(located: Located, place: Place) -> Located:
     value = located.value
     if isinstance(value, dict):
         return Located({key: _moved(item, place) for key, item in value.items()}, place, place)
-    return Located(
-        [_moved(item, place) for item in value] if isinstance(value, list) else value, place, place
-    )
+    return Located([_moved(item, place) for item in value] if isinstance(value, list) else value, place, place)
 
 
 def _graft(at: Located, steps: list[str], new: Located, shorthands: dict[str, str]) -> Faults:

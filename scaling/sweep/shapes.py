@@ -105,9 +105,7 @@ class ShapeRule(Strict):
     @classmethod
     def _holds_tokenizer(cls, value: int) -> int:
         if value < BYTES.vocab:
-            raise ValueError(
-                f"{value} is smaller than the vocabulary of the {BYTES.name} tokenizer, {BYTES.vocab}"
-            )
+            raise ValueError(f"{value} is smaller than the vocabulary of the {BYTES.name} tokenizer, {BYTES.vocab}")
         return value
 
     @field_validator("head_dim")
@@ -141,26 +139,18 @@ class ShapeRule(Strict):
         if heads is None:
             assert self.head_dim is not None
             if size.width % self.head_dim:
-                raise InputError(
-                    f"width {size.width} is not a multiple of head_dim {self.head_dim}; give heads too"
-                )
+                raise InputError(f"width {size.width} is not a multiple of head_dim {self.head_dim}; give heads too")
             heads = size.width // self.head_dim
         return self._config(size.width, size.depth, heads, size.kv_heads, size.ffn)
 
-    def _config(
-        self, width: int, depth: int, heads: int, kv_heads: int | None, ffn: int | None
-    ) -> LlamaConfig:
+    def _config(self, width: int, depth: int, heads: int, kv_heads: int | None, ffn: int | None) -> LlamaConfig:
         if kv_heads is None:
             if heads > self.kv_ratio and heads % self.kv_ratio:
-                raise InputError(
-                    f"heads {heads} is not a multiple of kv_ratio {self.kv_ratio}; give kv_heads too"
-                )
+                raise InputError(f"heads {heads} is not a multiple of kv_ratio {self.kv_ratio}; give kv_heads too")
             kv_heads = max(1, heads // self.kv_ratio)
         if ffn is None:
             # A ratio written to a few digits, 2.6667 for 8/3, must not tip over into the next multiple.
-            ffn = (
-                max(1, math.ceil(self.ffn_ratio * width / self.ffn_multiple * (1 - 1e-4))) * self.ffn_multiple
-            )
+            ffn = max(1, math.ceil(self.ffn_ratio * width / self.ffn_multiple * (1 - 1e-4))) * self.ffn_multiple
         return LlamaConfig(
             vocab=self.vocab,
             width=width,

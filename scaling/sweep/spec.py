@@ -203,9 +203,7 @@ def parse_sweep(text: str, name: str, overrides: Sequence[str] = ()) -> SweepSpe
     root, faults = read_yaml(text, name)
     if root is None or not isinstance(root.value, dict):
         found = "the file is empty" if root is None else f"not {show(root.plain())}"
-        raise InputError(
-            _lines(faults or [(Place(name, 1, 1), f"a sweep file maps keys to values; {found}")])
-        )
+        raise InputError(_lines(faults or [(Place(name, 1, 1), f"a sweep file maps keys to values; {found}")]))
     for assignment in overrides:
         faults += override(root, assignment, _SHORTHANDS)
     for key in root.value.keys() & _SHORTHANDS.keys():

@@ -58,7 +58,13 @@ def _train(folder: RunFolder, config: RunConfig, text: SweepText) -> None:
 
     def report(progress: Progress) -> None:
         nonlocal written
-        folder.log({"step": progress.step, "loss": _finite(progress.loss), "seconds": round(before + progress.seconds, 3)})
+        folder.log(
+            {
+                "step": progress.step,
+                "loss": _finite(progress.loss),
+                "seconds": round(before + progress.seconds, 3),
+            }
+        )
         if os.getppid() != parent:
             sys.exit("the process that started this worker has gone")
         now = time.monotonic()

@@ -35,8 +35,7 @@ class Checkpoints:
             return None
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, _flatten(like))
         leaves = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
-        paths, structure = jax.tree_util.tree_flatten_with_path(like)
-        state: TrainState = structure.unflatten([leaves[jax.tree_util.keystr(path)] for path, _ in paths])
+        state: TrainState = jax.tree_util.tree_map_with_path(lambda path, _: leaves[jax.tree_util.keystr(path)], like)
         return state
 
     def close(self) -> None:

@@ -18,7 +18,8 @@ from scaling.train.step import Program, TrainState, hyper_of, init_state, progra
 # A dispatch is about this much work: long enough to hide its overhead, short enough to report and stop between.
 DISPATCH_FLOPS = 1e10
 MAX_STEPS_PER_DISPATCH = 64
-EVAL_TOKENS_PER_CALL = 8192
+# Small calls stay in the cache: on a CPU they run twice as fast as calls of 8192 tokens.
+EVAL_TOKENS_PER_CALL = 2048
 
 
 @dataclass(frozen=True)
@@ -118,14 +119,16 @@ def train_run(
     speed = math.nan
     if timed is not None and step > timed[0]:
         speed = (step - timed[0]) * config.flops / config.steps / (time.monotonic() - timed[1])
-    return _evaluated(program, state, text, speed)
+    return _evaluated(program, state, text, max(EVAL_TOKENS_PER_CALL, config.recipe.batch_tokens), speed)
 
 
 def _restored(config: RunConfig, folder: Path) -> TrainState:
     fresh = init_state(config)
     if not folder.exists():
         return fresh
-    from scaling.train.checkpoint import Checkpoints  # Orbax takes a second to import, and most runs never need it
+    from scaling.train.checkpoint import (
+        Checkpoints,
+    )  # Orbax takes a second to import, and most runs never need it
 
     checkpoints = Checkpoints(folder)
     state = checkpoints.restore(fresh)
@@ -141,10 +144,10 @@ def _save(state: TrainState, folder: Path) -> None:
     checkpoints.close()
 
 
-def _evaluated(program: Program, state: TrainState, text: RunText, flops_per_s: float) -> Outcome:
+def _evaluated(program: Program, state: TrainState, text: RunText, tokens_per_call: int, flops_per_s: float) -> Outcome:
     started = time.monotonic()
     count, seq_len = len(text.windows), text.windows.shape[1] - 1
-    rows = min(max(1, EVAL_TOKENS_PER_CALL // seq_len), count)
+    rows = min(max(1, tokens_per_call // seq_len), count)
     # The last call is filled up with the first window, so that one compilation serves all calls.
     padded = np.concatenate([text.windows, np.repeat(text.windows[:1], -count % rows, axis=0)])
     parts = [program.evaluate(state.parameters, padded[i : i + rows]) for i in range(0, len(padded), rows)]

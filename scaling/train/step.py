@@ -1,6 +1,7 @@
 """The pure functions of training: initial state, a dispatch of several steps, evaluation."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, NamedTuple, TypeAlias
 
@@ -12,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from scaling.llama.config import LlamaConfig
 from scaling.llama.loss import cross_entropy
-from scaling.llama.model import Llama
+from scaling.llama.model import Init, Llama
 from scaling.train.config import RunConfig
 from scaling.train.schedule import factor
 
@@ -62,14 +63,18 @@ def group_of(path: tuple[Any, ...]) -> str:
 
 def init_state(config: RunConfig) -> TrainState:
     """Fresh parameters from the run's seed and recipe, zero moments, step 0."""
+    recipe = config.recipe
+    return _initializer(config.model, recipe.init, recipe.beta1, recipe.beta2)(jax.random.key(config.seed))
 
+
+@functools.cache
+def _initializer(model: LlamaConfig, init: Init, beta1: float, beta2: float) -> Callable[[Array], TrainState]:
     @jax.jit
-    def parameters(key: Array) -> Parameters:
-        return nnx.split(Llama(config.model, config.recipe.init, rngs=nnx.Rngs(key)))[1]
+    def initialize(key: Array) -> TrainState:
+        parameters = nnx.split(Llama(model, init, rngs=nnx.Rngs(key)))[1]
+        return TrainState(parameters, optax.scale_by_adam(beta1, beta2).init(parameters), jnp.zeros((), jnp.int32))
 
-    values = parameters(jax.random.key(config.seed))
-    optimizer = optax.scale_by_adam(config.recipe.beta1, config.recipe.beta2).init(values)
-    return TrainState(values, optimizer, jnp.zeros((), jnp.int32))
+    return initialize
 
 
 def hyper_of(config: RunConfig) -> Hyper:
@@ -96,7 +101,7 @@ def program_for(config: RunConfig) -> Program:
     return _program(config.model, config.dtype, recipe.schedule.kind, recipe.beta1, recipe.beta2)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _program(model: LlamaConfig, dtype: str, kind: str, beta1: float, beta2: float) -> Program:
     graph = nnx.split(nnx.eval_shape(lambda: Llama(model, rngs=nnx.Rngs(0))))[0]
     adam = optax.scale_by_adam(beta1, beta2)
@@ -137,4 +142,3 @@ def _program(model: LlamaConfig, dtype: str, kind: str, beta1: float, beta2: flo
         return losses(parameters, windows)
 
     return Program(train, evaluate)
-

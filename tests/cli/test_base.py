@@ -70,9 +70,7 @@ def test_the_list_of_commands_is_in_the_help(capsys: pytest.CaptureFixture[str])
         ),
     ],
 )
-def test_bad_usage_is_one_line_and_exit_2(
-    args: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_usage_is_one_line_and_exit_2(args: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*args) == 2
     out, err = capsys.readouterr()
     assert out == ""

@@ -36,9 +36,7 @@ def test_documents_are_closed_by_nul() -> None:
     step=st.integers(0, 500),
     count=st.integers(1, 20),
 )
-def test_random_access_is_sequential(
-    length: int, seq_len: int, batch_size: int, step: int, count: int
-) -> None:
+def test_random_access_is_sequential(length: int, seq_len: int, batch_size: int, step: int, count: int) -> None:
     batches = Batches(counting(length), seq_len, batch_size, seed=3)
     taken = Batches(counting(length), seq_len, batch_size, seed=3).take(step, count)
     assert taken.shape == (count, batch_size, seq_len + 1)
@@ -70,9 +68,7 @@ def test_memory_mapped_tokens_are_the_same(tmp_path: Path) -> None:
     tokens = documents(400, 300)
     np.save(tmp_path / "tokens.npy", tokens.tokens)
     mapped = TokenSet(np.load(tmp_path / "tokens.npy", mmap_mode="r"), tokens.ends)
-    np.testing.assert_array_equal(
-        Batches(mapped, 16, 3, 0).take(5, 40), Batches(tokens, 16, 3, 0).take(5, 40)
-    )
+    np.testing.assert_array_equal(Batches(mapped, 16, 3, 0).take(5, 40), Batches(tokens, 16, 3, 0).take(5, 40))
 
 
 def test_too_few_tokens() -> None:

@@ -88,7 +88,9 @@ def test_loss_never_holds_all_logits(monkeypatch: pytest.MonkeyPatch) -> None:
     def step(hidden: jax.Array, head: jax.Array, targets: jax.Array) -> jax.Array:
         return jax.grad(lambda h, w: cross_entropy(h, w, targets).mean(), argnums=(0, 1))(hidden, head)
 
-    shapes = (jax.ShapeDtypeStruct(s, t) for s, t in (((8, 512, 8), "float32"), ((1000, 8), "float32"), ((8, 512), "int32")))
+    shapes = (
+        jax.ShapeDtypeStruct(s, t) for s, t in (((8, 512, 8), "float32"), ((1000, 8), "float32"), ((8, 512), "int32"))
+    )
     compiled = jax.jit(step).lower(*shapes).compile()
     all_logits = 8 * 512 * 1000 * 4
     assert compiled.memory_analysis().temp_size_in_bytes < all_logits / 4

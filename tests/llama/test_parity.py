@@ -46,9 +46,7 @@ def test_logits_equal_the_stored_ones(case: str, stored: dict[str, np.ndarray]) 
         ("mha", {"norm_eps": 1e-3}),
     ],
 )
-def test_the_stored_logits_would_notice(
-    case: str, change: dict[str, object], stored: dict[str, np.ndarray]
-) -> None:
+def test_the_stored_logits_would_notice(case: str, change: dict[str, object], stored: dict[str, np.ndarray]) -> None:
     config = dataclasses.replace(parity.CASES[case], **change)
     logits = logits_of(config, stored_weights(stored, case), stored[f"{case}/tokens"])
     assert np.abs(logits - stored[f"{case}/logits"]).max() > 10 * TOLERANCE

@@ -39,14 +39,10 @@ def test_405b_training_flops_as_published() -> None:
     assert entry.flops == pytest.approx(1.075 * 3.8e25, rel=0.01)
 
 
-@pytest.mark.parametrize(
-    ("device", "generations"), [("a100", ("llama1-", "llama2-")), ("h100", ("llama3-",))]
-)
+@pytest.mark.parametrize(("device", "generations"), [("a100", ("llama1-", "llama2-")), ("h100", ("llama3-",))])
 def test_default_utilisation_is_that_of_the_published_runs(device: str, generations: tuple[str, ...]) -> None:
     attained = [published_mfu(entry) for name, entry in ZOO.items() if name.startswith(generations)]
-    assert DEVICES[device].mfu == pytest.approx(
-        statistics.median([mfu for mfu in attained if mfu]), abs=0.015
-    )
+    assert DEVICES[device].mfu == pytest.approx(statistics.median([mfu for mfu in attained if mfu]), abs=0.015)
 
 
 def test_distilled_models_have_no_hours_to_compare() -> None:

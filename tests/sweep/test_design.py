@@ -46,7 +46,14 @@ def test_a_number_is_the_same_however_it_is_written(text: SweepText, same: str) 
 
 
 @pytest.mark.parametrize(
-    "other", ["corpus=python", "schedule.decay=0.5", "recipe.learning_rate=0.01", "model.rope_theta=5e5", "dtype=bfloat16"]
+    "other",
+    [
+        "corpus=python",
+        "schedule.decay=0.5",
+        "recipe.learning_rate=0.01",
+        "model.rope_theta=5e5",
+        "dtype=bfloat16",
+    ],
 )
 def test_what_changes_the_result_changes_every_id(text: SweepText, other: str) -> None:
     spec = parse_sweep(SWEEP, "tiny.yaml", [other])

@@ -47,9 +47,7 @@ def test_mutated_files(text: str) -> None:
 
 
 TINY = "{name: a, model: {seq_len: 8, head_dim: 16, width_per_layer: 16}, corpus: sotu, fit: [], target: 0}"
-KEYS = st.sampled_from(
-    ["name", "model", "corpus", "fit", "0", "1", "sizes", "flops", "target", "size", "seeds", "x"]
-)
+KEYS = st.sampled_from(["name", "model", "corpus", "fit", "0", "1", "sizes", "flops", "target", "size", "seeds", "x"])
 
 
 @settings(max_examples=100, deadline=None)

@@ -54,7 +54,12 @@ def test_heads_and_depth_may_be_fixed() -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [{"heads": 2, "head_dim": 16, "depth": 2}, {"depth": 2}, {"heads": 2, "depth": 2, "width_per_layer": 16.0}, {"heads": 2}],
+    [
+        {"heads": 2, "head_dim": 16, "depth": 2},
+        {"depth": 2},
+        {"heads": 2, "depth": 2, "width_per_layer": 16.0},
+        {"heads": 2},
+    ],
 )
 def test_a_family_grows_in_one_way(given: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="needs exactly one of"):

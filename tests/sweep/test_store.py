@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny import make_run
 
 from scaling.errors import InputError
 from scaling.sweep.design import PlannedRun
 from scaling.sweep.store import RunFolder, SweepFolder, write_text
-from tiny import make_run
 
 PLAN = [PlannedRun(make_run(seed=0), "fit"), PlannedRun(make_run(seed=1), "target")]
 CANONICAL = {"name": "tiny", "seeds": [0, 1]}
@@ -37,7 +37,7 @@ def test_the_same_sweep_is_taken_up_again(sweep: SweepFolder) -> None:
 
 def test_another_sweep_is_refused_and_nothing_touched(sweep: SweepFolder) -> None:
     before = {path: path.read_bytes() for path in sweep.path.rglob("*") if path.is_file()}
-    with pytest.raises(InputError, match="holds another sweep .different: seeds"):
+    with pytest.raises(InputError, match=r"holds another sweep \(different: seeds\)"):
         sweep.prepare({"name": "tiny", "seeds": [0, 2]}, "other", PLAN[:1])
     with pytest.raises(InputError, match="gives other runs than before"):
         sweep.prepare(CANONICAL, "other", PLAN[:1])

@@ -5,13 +5,15 @@ import math
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny import make_run, make_text
 
 from scaling.train.config import RunConfig
 from scaling.train.loop import Outcome, Progress, RunText, steps_per_dispatch, train_run
 from scaling.train.step import group_of, hyper_of, init_state, program_for
-from tiny import make_run, make_text
+
 
 @pytest.fixture(scope="module")
 def run() -> RunConfig:
@@ -26,7 +28,9 @@ def text(run: RunConfig) -> RunText:
 NEVER = (math.inf, math.inf)
 
 
-def train(config: RunConfig, text: RunText, folder: Path, checkpoint_s: tuple[float, float] = NEVER) -> tuple[Outcome, list[Progress]]:
+def train(
+    config: RunConfig, text: RunText, folder: Path, checkpoint_s: tuple[float, float] = NEVER
+) -> tuple[Outcome, list[Progress]]:
     seen: list[Progress] = []
     return train_run(config, text, folder / "checkpoints", checkpoint_s, seen.append), seen
 
@@ -95,8 +99,10 @@ def test_runs_that_differ_in_numbers_share_a_compilation(text: RunText) -> None:
     program, size = program_for(a), steps_per_dispatch(a)
     before = program.train._cache_size()
     for config in (a, b):
-        program.train(init_state(config), hyper_of(config), text.batches.take(0, size), np.int32(3))
-    assert program.train._cache_size() <= before + 1
+        state, hyper, batches = init_state(config), hyper_of(config), text.batches.take(0, size)
+        for _ in range(2):  # what a dispatch returns must fit the next one as it is
+            state, _ = program.train(state, hyper, batches, jnp.int32(3))
+    assert program.train._cache_size() <= max(before, 1)
 
 
 def test_evaluation_is_the_mean_over_held_out_tokens(run: RunConfig, text: RunText, tmp_path: Path) -> None:

@@ -1,0 +1,114 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # From a sweep to a forecast
+#
+# `make demo` trains some dozens of small Llamas on English text, forecasts a larger one, freezes that forecast, and
+# only then trains the larger one. This notebook walks through the same table of runs by hand. It reads the sweep's
+# own result, `runs/quickstart`, if you have made one, and otherwise the one kept in `benchmarks/quickstart`.
+
+# %%
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from analysis.fit import fit
+from analysis.forecast import forecast, read_forecast
+from analysis.isoflop import isoflop
+from analysis.plots import isoflop_parabolas, loss_vs_flops, loss_vs_tokens, residuals
+from analysis.points import Points
+from analysis.score import score
+from analysis.table import read_table
+
+root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "pyproject.toml").exists())
+places = [root / "runs" / "quickstart", root / "benchmarks" / "quickstart" / "sotu"]
+sweep = next(place for place in places if (place / "score.json").exists())
+table = read_table(sweep)
+print(f"{len(table.fit)} fitted runs and {len(table.targets)} of the target, from {sweep.relative_to(root)}")
+
+# %% [markdown]
+# ## The runs
+#
+# One row per run. Every size was trained to several horizons, and every cell with several seeds. `loss` is nats per
+# byte on held-out speeches, the same for every run.
+
+# %%
+cells = table.fit.assign(budget=table.fit.flops.map("{:.0e}".format))
+cells.pivot_table(index="budget", columns="params", values="loss").round(3)
+
+# %%
+curves = pd.read_parquet(sweep / "curves.parquet")
+figure, axes = plt.subplots(figsize=(7, 4))
+loss_vs_tokens(table, None, curves, axes)
+plt.show()
+
+# %% [markdown]
+# ## Which size is best for a budget?
+#
+# At each budget the loss has a minimum over size: too small a model cannot use the tokens, too large a one sees too
+# few of them.
+
+# %%
+figure, axes = plt.subplots(figsize=(7, 4))
+isoflop_parabolas(isoflop(Points.of(table.fit)), axes)
+plt.show()
+
+# %% [markdown]
+# ## One law
+#
+# Chinchilla's form, $L = E + A/N^\alpha + B/D^\beta$, by its own objective: the Huber loss of the log residuals, from
+# many starts. The standard errors come from resampling whole runs. `E`, the loss of an infinite model on infinite
+# text, is hardly pinned down by runs this small.
+
+# %%
+law = fit(table, "chinchilla")
+pd.DataFrame({"value": law.params, "standard error": law.stderr}).round(3)
+
+# %% [markdown]
+# ## The forecast, made again
+#
+# The frozen forecast used the runs above and nothing else, so making it again gives the same numbers. Its interval
+# says what the seeds, the choice of law and the distance to the target leave open.
+
+# %%
+frozen = read_forecast(sweep / "forecast.json")
+again = forecast(table, frozen.params, frozen.tokens, frozen.flops, target_seeds=frozen.target_seeds)
+assert abs(again.loss / frozen.loss - 1) < 1e-9
+low, high = frozen.interval
+print(f"{frozen.extrapolation:.1f} times the FLOPs of the largest fitted run")
+print(f"forecast {frozen.loss:.4f}, {frozen.level:.0%} interval {low:.4f} to {high:.4f}, weights {frozen.weights}")
+
+# %%
+figure, axes = plt.subplots(figsize=(7, 4))
+residuals(table, frozen, axes)
+plt.show()
+
+# %% [markdown]
+# ## What happened
+#
+# The target was trained after the forecast was frozen. Two naive forecasts stand beside it: that nothing improves
+# over the largest fitted run, and a straight line through the frontier on logarithmic axes.
+
+# %%
+result = score(frozen, table)
+print(
+    f"actual {result.actual:.4f}, error {result.error:+.2%}, {'inside' if result.covered else 'outside'} the interval"
+)
+for name, naive in result.baselines.items():
+    print(f"{name}: {naive.predicted:.4f}, error {naive.error:+.2%}")
+
+# %%
+figure, axes = plt.subplots(figsize=(7, 4))
+loss_vs_flops(table, frozen, result, axes)
+plt.show()
