@@ -40,7 +40,7 @@ class Law:
         formula: for people.
         source: the paper.
         names: the parameters, as reported.
-        logs: which of them are positive coefficients, fitted as logarithms; the loss is linear in these.
+        logs: which of them are positive coefficients, fitted as logarithms; at the starts the loss is linear in these.
         starts: values for each of the others (the exponents); the search starts from their grid.
         function: (parameters [batch, 1] each, inputs) -> (loss [*batch, rows], derivative by each
             parameter).
@@ -87,6 +87,16 @@ def _chinchilla_tied(p: Parameters, x: Inputs) -> tuple[Losses, Partials]:
     return floor + size + data, (floor, size, data, -x.n * size - x.d * data)
 
 
+def _skaling(p: Parameters, x: Inputs) -> tuple[Losses, Partials]:
+    e, a, b, alpha, beta, k = p
+    floor, size, data = np.exp(e), np.exp(a - alpha * x.n), np.exp(b - beta * x.d)
+    both = size + data
+    power = both**k
+    slope = k * power / both
+    by_size, by_data = slope * size, slope * data
+    return floor + power, (floor, by_size, by_data, -x.n * by_size, -x.d * by_data, power * np.log(both))
+
+
 def _compute(p: Parameters, x: Inputs) -> tuple[Losses, Partials]:
     e, a, gamma = p
     floor, work = np.exp(e), np.exp(a - gamma * x.c)
@@ -115,6 +125,16 @@ LAWS: dict[str, Law] = {
             logs=frozenset("EAB"),
             starts={"alpha": _GRID},
             function=_chinchilla_tied,
+        ),
+        Law(
+            name="skaling",
+            formula="E + (A / N^alpha + B / D^beta)^k",
+            source="2608.07222",
+            names=("E", "A", "B", "alpha", "beta", "k"),
+            logs=frozenset("EAB"),
+            # At k = 1 it is Chinchilla's, and linear in the coefficients.
+            starts={"alpha": _GRID, "beta": _GRID, "k": (1.0,)},
+            function=_skaling,
         ),
         Law(
             name="compute",
