@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     default="auto",
     show_default=True,
     metavar="NAME",
-    help="chinchilla, chinchilla-tied or compute; auto fits all and weighs them by nested extrapolation.",
+    help="chinchilla, chinchilla-tied, skaling or compute; auto fits all and weighs them by nested extrapolation.",
 )
 @click.option(
     "--bootstrap",

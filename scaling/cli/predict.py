@@ -24,7 +24,7 @@ from scaling.quantity import format_quantity
     default="auto",
     show_default=True,
     metavar="NAME",
-    help="chinchilla, chinchilla-tied or compute; auto weighs them by nested extrapolation.",
+    help="chinchilla, chinchilla-tied, skaling or compute; auto weighs them by nested extrapolation.",
 )
 @click.option(
     "--interval",
@@ -84,8 +84,8 @@ def command(
     \b
     Examples:
       scaling predict runs/quickstart --params 150k --tokens 4M
-      scaling predict chinchilla.csv --where "excluded_by_epoch == 0" --model llama3-8b --tokens 1T --freeze
-      f.json scaling predict f.json --json
+      scaling predict runs.csv --where "corpus == 'c4'" --model llama3-8b --tokens 1T --freeze f.json
+      scaling predict f.json --json
     """
     from analysis.forecast import forecast, read_forecast
     from analysis.published import PREFIX, predict_published

@@ -120,7 +120,7 @@ class ScheduleChoice(Strict):
     """Of the learning rate: ``wsd`` with its final ``decay`` as a fraction of the steps, or ``cosine``."""
 
     kind: Literal["wsd", "cosine"] = "wsd"
-    decay: Fraction | None = Field(default_factory=lambda given: 0.2 if given.get("kind") == "wsd" else None)
+    decay: Fraction | None = Field(default_factory=lambda given: 0.3 if given.get("kind") == "wsd" else None)
 
     @model_validator(mode="after")
     def _decay_is_for_wsd(self) -> "ScheduleChoice":

@@ -63,17 +63,18 @@ class Overrides:
     warmup: float | None = None
 
 
-# The reference point of ``transfer``: batches of 128 tokens for a run of 300k, a rate of 0.155 / width.
-_TOKENS, _BATCH, _RATE = 300e3, 128, 0.155
+# The reference point of ``transfer``: 2400 steps of 128 tokens at a rate of 0.17 / width.
+_TOKENS, _BATCH, _STEPS, _RATE = 300e3, 128, 2400, 0.17
 
 
 def _transfer(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
     """AdamW that transfers across width and horizon: the default.
 
     - batch = 128 tokens (tokens / 300k)^(1/2), to the nearest sequence;
-    - matrices: rate 0.155 / width (batch / 128)^(1/2), initial std 1 / sqrt(fan_in) (muP under Adam, 2203.03466;
-      the square root of the batch as in 2405.14578);
-    - embedding: rate 0.011 (batch / 128)^(1/2) and std 1/2 at every width;
+    - g = (batch / 128)^(1/2) (steps / 2400)^-0.32: rates grow with the square root of the batch (2405.14578) and
+      fall with the horizon (2409.19913);
+    - matrices: rate 0.17 g / width, initial std 1 / sqrt(fan_in) (muP under Adam, 2203.03466);
+    - embedding: rate 0.015 g, std 1/2, at every width;
     - the last norm's gain starts at 8 / width, and its rate is scaled by that, so that a tied head's logits start,
       and move, alike at every width; an untied head starts at 0;
     - weight decay 0.1, clip 1, warm-up over 20 % of the run.
@@ -82,7 +83,7 @@ def _transfer(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
     """
     batch = chosen.batch_tokens or _BATCH * math.sqrt(tokens / _TOKENS)
     batch_tokens = max(1, round(batch / model.seq_len)) * model.seq_len
-    growth = math.sqrt(batch_tokens / _BATCH)
+    growth = math.sqrt(batch_tokens / _BATCH) * (tokens / batch_tokens / _STEPS) ** -0.32
     usual = _RATE / model.width * growth
     matrix = chosen.learning_rate or usual
     gain = 8.0 / model.width
@@ -90,7 +91,7 @@ def _transfer(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
         name="transfer",
         batch_tokens=batch_tokens,
         rates=Rates(
-            embedding=0.011 * growth * matrix / usual,
+            embedding=0.015 * growth * matrix / usual,
             matrix=matrix,
             norm=matrix,
             final_norm=matrix * gain,

@@ -1,6 +1,7 @@
 """The model: attention against its definition, causality, chunked loss, and any size by config alone."""
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +28,21 @@ def llama(config: LlamaConfig = TINY, **init: float) -> Llama:
 
 def ids(config: LlamaConfig = TINY, batch: int = 2) -> jax.Array:
     return jax.random.randint(KEY, (batch, config.seq_len), 0, config.vocab)
+
+
+@pytest.mark.parametrize("seq", [64, 65, 150, 700])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_attention_in_chunks_is_that_of_xla(seq: int, dtype: str) -> None:
+    shapes = [(2, seq, heads, 8) for heads in (4, 2, 2, 4)]
+    q, k, v, weight = (jax.random.normal(jax.random.key(i), shape, dtype) for i, shape in enumerate(shapes))
+
+    def mixed(attend: Callable[..., jax.Array]) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        return jax.value_and_grad(lambda *x: (attend(*x) * weight).astype("float32").sum(), argnums=(0, 1, 2))(q, k, v)
+
+    ours, theirs = mixed(attention), mixed(lambda *x: jax.nn.dot_product_attention(*x, is_causal=True))
+    exact = dtype == "float32"
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(a.astype("float32"), b.astype("float32"), rtol=1e-3, atol=1e-4 if exact else 0.15)
 
 
 def test_attention_is_its_definition() -> None:

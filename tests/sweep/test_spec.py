@@ -48,7 +48,7 @@ def test_values_are_read() -> None:
     assert spec.target.horizon == ("flops", 3e12)
     assert spec.corpus.name == "sotu"
     assert spec.corpus.epochs == 1
-    assert (spec.recipe.name, spec.schedule.kind, spec.schedule.decay) == ("transfer", "wsd", 0.2)
+    assert (spec.recipe.name, spec.schedule.kind, spec.schedule.decay) == ("transfer", "wsd", 0.3)
     assert spec.shape(spec.fit[1].sizes[0]).depth == 3
 
 
