@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+os.environ.setdefault("SCALING_CACHE", str(ROOT / ".cache"))
 
 # Before either package is imported: every annotation, array shapes included, is checked at each call.
 install_import_hook(["scaling", "analysis"], "typecheck.check")

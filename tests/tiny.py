@@ -37,4 +37,4 @@ def make_text(config: RunConfig, tokens: int = 60_000) -> RunText:
     cut = len(ids) * 9 // 10
     train, held = (TokenSet(part, np.array([len(part)], np.int64)) for part in (ids[:cut], ids[cut:]))
     windows, documents = held_out_windows(held, config.model.seq_len, config.data.eval_tokens)
-    return RunText(Batches(train, config.model.seq_len, config.batch, config.seed), windows, documents)
+    return RunText(Batches(train, config.model.seq_len, config.batch, config.stream), windows, documents)

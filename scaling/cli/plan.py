@@ -41,7 +41,8 @@ def command(sweep: str, overrides: tuple[str, ...], workers: int | None, as_json
         fitted = plan["total_flops"] - plan["target_flops"]
         rows.append(
             f"{len(plan['runs'])} runs, {plan['total_flops']:.3g} FLOPs (fitted {fitted:.2g}, target "
-            f"{plan['target_flops']:.2g}), about {plan['est_seconds'] / 60:.0f} min with {plan['workers']} workers"
+            f"{plan['target_flops']:.2g}), about {plan['est_seconds'] / 60:.0f} min with {plan['workers']} workers, "
+            f"at most {format_quantity(max(run['state_bytes'] for run in plan['runs']))}B of state a worker"
         )
         return "\n".join(rows)
 

@@ -32,7 +32,7 @@ class SweepText:
         """A run's batches, and the held-out windows that all runs share."""
         seq_len = config.model.seq_len
         windows, documents = held_out_windows(self.held_out, seq_len, config.data.eval_tokens)
-        return RunText(Batches(self.train, seq_len, config.batch, config.seed), windows, documents)
+        return RunText(Batches(self.train, seq_len, config.batch, config.stream), windows, documents)
 
     def bits_per_byte(self, loss: float) -> float:
         """A loss in nats per token as bits per byte of text, which compares across tokenizers."""

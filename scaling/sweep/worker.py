@@ -25,6 +25,7 @@ CHECKPOINT_S = (5.0, 30.0)
 STATUS_S = 0.5
 WAIT_S = 1.0
 FINISHED = ("done", "diverged")
+_PARENT = os.getppid()
 
 
 def work(sweep: SweepFolder, role: str, text: SweepText) -> None:
@@ -53,7 +54,6 @@ def work(sweep: SweepFolder, role: str, text: SweepText) -> None:
 
 def _train(folder: RunFolder, config: RunConfig, text: SweepText) -> None:
     before = folder.status().get("wall_s", 0.0)
-    parent = os.getppid()
     started, written = time.monotonic(), 0.0
 
     def report(progress: Progress) -> None:
@@ -65,7 +65,7 @@ def _train(folder: RunFolder, config: RunConfig, text: SweepText) -> None:
                 "seconds": round(before + progress.seconds, 3),
             }
         )
-        if os.getppid() != parent:
+        if os.getppid() != _PARENT:
             sys.exit("the process that started this worker has gone")
         now = time.monotonic()
         if now - written >= STATUS_S:

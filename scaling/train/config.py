@@ -14,7 +14,7 @@ from scaling.llama.counts import count_params, flops_per_token
 from scaling.train.recipe import Recipe
 
 # Raised when the same config would train to another result, so that old runs are not taken for new ones.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class RunConfig:
         data: its text.
         recipe: its hyperparameters, as numbers.
         steps: how many.
-        seed: of the initial weights and of the order of the data.
+        seed: tells replicates apart; see ``stream``.
         dtype: of the activations and matrix products; parameters and moments are float32.
     """
 
@@ -59,6 +59,16 @@ class RunConfig:
     def id(self) -> str:
         """The first 12 hex digits of the SHA-256 of the config as canonical JSON."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+
+    @cached_property
+    def stream(self) -> int:
+        """The seed of this run's initial weights and order of data, 32 bits, from its shape, tokens and seed.
+
+        Runs of one seed but another size or horizon are thus unrelated, so that their noise averages out in a fit,
+        while runs that differ in hyperparameters alone are paired.
+        """
+        key = json.dumps([asdict(self.model), self.tokens, self.seed], sort_keys=True)
+        return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big")
 
     @property
     def batch(self) -> int:

@@ -64,7 +64,7 @@ def group_of(path: tuple[Any, ...]) -> str:
 def init_state(config: RunConfig) -> TrainState:
     """Fresh parameters from the run's seed and recipe, zero moments, step 0."""
     recipe = config.recipe
-    return _initializer(config.model, recipe.init, recipe.beta1, recipe.beta2)(jax.random.key(config.seed))
+    return _initializer(config.model, recipe.init, recipe.beta1, recipe.beta2)(jax.random.key(config.stream))
 
 
 @functools.cache

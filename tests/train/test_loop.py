@@ -86,6 +86,12 @@ def test_interrupted_and_resumed_is_the_same_to_the_bit(run: RunConfig, text: Ru
     assert same(whole, resumed)
 
 
+def test_streams_pair_hyperparameters_and_nothing_else(run: RunConfig) -> None:
+    assert make_run(learning_rate=1e-3, weight_decay=0.0).stream == run.stream
+    others = [make_run(seed=1), make_run(steps=151), make_run(model=dataclasses.replace(run.model, width=24, ffn=64))]
+    assert len({run.stream, *(other.stream for other in others)}) == 4
+
+
 def test_divergence_is_told(text: RunText, tmp_path: Path) -> None:
     outcome, seen = train(make_run(learning_rate=1e30), text, tmp_path)
     assert outcome.status == "diverged"
