@@ -57,8 +57,7 @@ class SweepResult:
 
 def plan_sweep(spec: SweepSpec) -> list[PlannedRun]:
     """The runs of a sweep on this machine's copy of its corpus."""
-    text = load_text(spec.corpus)
-    return expand(spec, text.tokenizer, text.fingerprint, text.train)
+    return expand(spec, load_text(spec.corpus))
 
 
 def run_sweep(spec: SweepSpec, source: str, out: Path, workers: int | None, report: Report) -> SweepResult:

@@ -1,20 +1,19 @@
 """A sweep file to its runs: every size, horizon and seed, with the recipe's numbers filled in."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from scaling.data.batches import Batches, TokenSet
-from scaling.data.corpus import Fingerprint
-from scaling.data.tokenizer import Tokenizer
+from scaling.data.batches import Batches, held_out_windows
 from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.quantity import format_quantity
 from scaling.sweep.spec import SweepSpec
+from scaling.sweep.text import SweepText
 from scaling.train.config import DataConfig, RunConfig
-from scaling.train.recipe import RECIPES, Overrides
+from scaling.train.recipe import RECIPES, Overrides, Recipe
 
 # Evaluating costs a third of training per token: this share of the smallest run's tokens stays below 10 % of its time.
 EVAL_SHARE = 0.2
@@ -35,48 +34,46 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class _Cell:
-    """A size to a horizon, before the recipe: where it stands in the file, and what it asks for."""
+    """A size to a horizon, with its recipe: where it stands in the file, and what it asks for."""
 
     model: LlamaConfig
     tokens: float
+    recipe: Recipe
     seeds: tuple[int, ...]
     role: Literal["fit", "target"]
     place: str
 
+    @property
+    def steps(self) -> int:
+        return round(self.tokens / self.recipe.batch_tokens)
 
-def expand(spec: SweepSpec, tokenizer: Tokenizer, fingerprint: Fingerprint, train: TokenSet) -> list[PlannedRun]:
+
+def expand(spec: SweepSpec, text: SweepText) -> list[PlannedRun]:
     """Every run of a sweep, the fitted ones first, each once.
 
     Args:
         spec: the sweep.
-        tokenizer: of its text.
-        fingerprint: of its corpus on this machine.
-        train: the training tokens, by which repeated text is noticed.
+        text: its corpus on this machine.
 
     Raises:
         InputError: one line for every budget that cannot be met: less than one step, fewer tokens than the context,
-            more text than the corpus has and ``epochs`` allows.
+            more text than the corpus has and ``epochs`` allows; held-out text shorter than the context; a target
+            that is also fitted.
     """
     cells = list(_cells(spec))
-    faults = [fault for cell in cells for fault in _faults(spec, cell, train)]
+    faults = [fault for cell in cells for fault in _faults(spec, cell, text)]
     if faults:
         raise InputError(dict.fromkeys(faults))
-    eval_tokens = spec.eval_tokens
-    if eval_tokens is None:
-        smallest = min(cell.tokens for cell in cells)
-        eval_tokens = int(min(max(spec.model.seq_len, EVAL_SHARE * smallest), MOST_EVAL_TOKENS))
     data = DataConfig(
         corpus=spec.corpus.model_dump(mode="json", exclude={"epochs"}),
-        fingerprint=asdict(fingerprint),
-        tokenizer={"name": tokenizer.name, "hash": tokenizer.hash},
-        eval_tokens=eval_tokens,
+        fingerprint=asdict(text.fingerprint),
+        tokenizer={"name": text.tokenizer.name, "hash": text.tokenizer.hash},
+        eval_tokens=_eval_tokens(spec, cells, text),
     )
     runs: dict[str, PlannedRun] = {}
     for cell in cells:
         for seed in cell.seeds:
-            run = PlannedRun(_config(spec, cell, data, seed), cell.role)
-            if cell.role == "target" and run.id in runs:
-                raise InputError(f"{cell.place}: the target is also one of the fitted runs; a forecast of it is none")
+            run = PlannedRun(RunConfig(cell.model, data, cell.recipe, cell.steps, seed, spec.dtype), cell.role)
             runs.setdefault(run.id, run)
     return list(runs.values())
 
@@ -85,48 +82,50 @@ def _cells(spec: SweepSpec) -> Iterator[_Cell]:
     for number, block in enumerate(spec.fit):
         horizon, values = block.horizon
         for size in block.sizes:
-            model = spec.shape(size)
             for index, value in enumerate(values):
                 place = spec.where("fit", number, horizon, index)
-                yield _Cell(model, _tokens(model, horizon, value), block.seeds, "fit", place)
+                yield _cell(spec, spec.shape(size), horizon, value, block.seeds, "fit", place)
     horizon, value = spec.target.horizon
-    model = spec.shape(spec.target.size)
-    place = spec.where("target", horizon)
-    yield _Cell(model, _tokens(model, horizon, value), spec.target.seeds, "target", place)
+    model, place = spec.shape(spec.target.size), spec.where("target", horizon)
+    yield _cell(spec, model, horizon, value, spec.target.seeds, "target", place)
 
 
-def _tokens(model: LlamaConfig, horizon: str, value: float) -> float:
+def _cell(
+    spec: SweepSpec,
+    model: LlamaConfig,
+    horizon: str,
+    value: float,
+    seeds: tuple[int, ...],
+    role: Literal["fit", "target"],
+    place: str,
+) -> _Cell:
+    tokens = value
     if horizon == "flops":
-        return value / flops_per_token(model, model.seq_len)
-    return value * count_params(model).total if horizon == "tokens_per_param" else value
-
-
-def _config(spec: SweepSpec, cell: _Cell, data: DataConfig, seed: int) -> RunConfig:
-    choice = spec.recipe
+        tokens = value / flops_per_token(model, model.seq_len)
+    elif horizon == "tokens_per_param":
+        tokens = value * count_params(model).total
     overrides = Overrides(
-        learning_rate=choice.learning_rate,
-        batch_tokens=choice.batch_tokens,
-        weight_decay=choice.weight_decay,
-        warmup=choice.warmup,
+        learning_rate=spec.recipe.learning_rate,
+        batch_tokens=spec.recipe.batch_tokens,
+        weight_decay=spec.recipe.weight_decay,
+        warmup=spec.recipe.warmup,
         schedule=spec.schedule.kind,
         decay=spec.schedule.decay,
     )
-    recipe = RECIPES[choice.name](cell.model, cell.tokens, overrides)
-    steps = max(1, round(cell.tokens / recipe.batch_tokens))
-    return RunConfig(cell.model, data, recipe, steps, seed, spec.dtype)
+    return _Cell(model, tokens, RECIPES[spec.recipe.name](model, tokens, overrides), seeds, role, place)
 
 
-def _faults(spec: SweepSpec, cell: _Cell, train: TokenSet) -> Iterator[str]:
+def _faults(spec: SweepSpec, cell: _Cell, text: SweepText) -> Iterator[str]:
+    seq_len, batch = cell.model.seq_len, cell.recipe.batch_tokens
     shape = f"{format_quantity(count_params(cell.model).total)} parameters"
-    if cell.tokens < cell.model.seq_len:
-        flops = format_quantity(cell.model.seq_len * flops_per_token(cell.model, cell.model.seq_len))
-        yield (
-            f"{cell.place}: a budget of {cell.tokens:.3g} tokens is shorter than the context, {cell.model.seq_len}: "
-            f"at {shape} one sequence takes {flops} FLOPs"
-        )
+    needed = max(seq_len, batch)
+    if cell.tokens < seq_len or cell.steps < 1:
+        why = f"shorter than the context, {seq_len}" if cell.tokens < seq_len else f"less than one step of {batch}"
+        flops = format_quantity(needed * flops_per_token(cell.model, seq_len))
+        yield f"{cell.place}: a budget of {cell.tokens:.3g} tokens is {why}: at {shape} that takes {flops} FLOPs"
         return
     try:
-        epochs = Batches(train, cell.model.seq_len, 1, 0).epochs_needed(int(cell.tokens))
+        epochs = Batches(text.train, seq_len, 1, 0).epochs_needed(cell.steps * batch)
     except InputError as error:
         yield from (f"{spec.where('model', 'seq_len')}: {fault}" for fault in error.faults)
         return
@@ -134,5 +133,21 @@ def _faults(spec: SweepSpec, cell: _Cell, train: TokenSet) -> Iterator[str]:
         enough = math.ceil(10 * epochs) / 10
         yield (
             f"{cell.place}: {format_quantity(cell.tokens)} tokens at {shape} are {epochs:.3g} epochs of the corpus "
-            f"({format_quantity(len(train))} training tokens); allow it with corpus: {{..., epochs: {enough:g}}}"
+            f"({format_quantity(len(text.train))} training tokens); allow it with corpus: {{..., epochs: {enough:g}}}"
         )
+    fitted = (other for other in _cells(spec) if other.role == "fit")
+    if cell.role == "target" and any((other.model, other.steps) == (cell.model, cell.steps) for other in fitted):
+        yield f"{cell.place}: the target is also one of the fitted runs; a forecast of it is none"
+
+
+def _eval_tokens(spec: SweepSpec, cells: Sequence[_Cell], text: SweepText) -> int:
+    """Held-out tokens that there are for every run: as many as asked for, or as cost little."""
+    wanted = spec.eval_tokens
+    if wanted is None:
+        wanted = int(min(EVAL_SHARE * min(cell.tokens for cell in cells), MOST_EVAL_TOKENS))
+    seq_len = spec.model.seq_len
+    try:
+        windows, _ = held_out_windows(text.held_out, seq_len, wanted)
+    except InputError as error:
+        raise InputError(f"{spec.where('model', 'seq_len')}: {fault}" for fault in error.faults) from None
+    return len(windows) * seq_len

@@ -108,7 +108,7 @@ def _finite(value: float) -> float | None:
 
 def main(folder: str, role: str, core: str | None = None) -> None:
     """Pins itself to a core, if one is named, and works."""
-    if core is not None:
+    if core is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(core)})
     use_compile_cache()
     sweep = SweepFolder(Path(folder))

@@ -1,5 +1,7 @@
 """From sweep file to runs: budgets exact to a step, every impossible one named with its place."""
 
+from pathlib import Path
+
 import pytest
 
 from scaling.errors import InputError
@@ -25,7 +27,7 @@ def text() -> SweepText:
 
 def plan(text: SweepText, *overrides: str, source: str = SWEEP) -> list[PlannedRun]:
     spec: SweepSpec = parse_sweep(source, "tiny.yaml", overrides)
-    return expand(spec, text.tokenizer, text.fingerprint, text.train)
+    return expand(spec, text)
 
 
 def test_every_size_horizon_and_seed_once(text: SweepText) -> None:
@@ -57,8 +59,7 @@ def test_a_number_is_the_same_however_it_is_written(text: SweepText, same: str) 
 )
 def test_what_changes_the_result_changes_every_id(text: SweepText, other: str) -> None:
     spec = parse_sweep(SWEEP, "tiny.yaml", [other])
-    changed = load_text(spec.corpus)
-    ids = {run.id for run in expand(spec, changed.tokenizer, changed.fingerprint, changed.train)}
+    ids = {run.id for run in expand(spec, load_text(spec.corpus))}
     assert not ids & {run.id for run in plan(text)}
 
 
@@ -76,6 +77,7 @@ def test_evaluation_stays_cheap_by_default(text: SweepText) -> None:
         (["fit.0.flops=[1e8, 1e5]"], "tokens is shorter than the context, 32"),
         (["fit.0.flops=[1e8, 1e13]"], "epochs of the corpus"),
         (["target.flops=1e14"], "allow it with corpus: {..., epochs:"),
+        (["recipe.batch_tokens=1M"], "less than one step of"),
         (["target={size: {width: 8, depth: 1}, flops: 1e8}"], "the target is also one of the fitted runs"),
     ],
 )
@@ -84,6 +86,19 @@ def test_impossible_budgets(text: SweepText, overrides: list[str], fault: str) -
         plan(text, *overrides)
     assert any(fault in line for line in error.value.faults)
     assert all("\n" not in line for line in error.value.faults)
+
+
+def test_held_out_text_must_hold_a_window(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("long enough to train on " * 4000)
+    (tmp_path / "b.txt").write_text("short")
+    spec = parse_sweep(SWEEP, "tiny.yaml", [f"corpus={{path: {tmp_path}, epochs: 100}}"])
+    with pytest.raises(InputError, match=r"tiny.yaml:2:18: the held-out text has 6 tokens"):
+        expand(spec, load_text(spec.corpus))
+
+
+def test_eval_tokens_are_those_there_are(text: SweepText) -> None:
+    many = plan(text, "eval_tokens=100M")[0].config.data.eval_tokens
+    assert 0.03 * len(text.train) < many < 0.1 * len(text.train)
 
 
 def test_a_fault_names_its_place(text: SweepText) -> None:
