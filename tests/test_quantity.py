@@ -23,6 +23,8 @@ from scaling.quantity import format_quantity, parse_quantity
         ("40%", 0.4),
         ("1_000", 1000.0),
         ("1,000,000", 1e6),
+        ("1,000.5", 1000.5),
+        ("12,000k", 12e6),
         (".5", 0.5),
         ("1.5e3k", 1.5e6),
         (" 7 B ", 7e9),
@@ -38,6 +40,12 @@ def test_reads(text: str | int | float, value: float) -> None:
 @pytest.mark.parametrize("text", ["", "B", "8X", "8BB", "1e", "twelve", "0x10", "nan", "inf", "1e999", "8 B B", "1..2"])
 def test_refuses(text: str) -> None:
     with pytest.raises(ValueError, match="number"):
+        parse_quantity(text)
+
+
+@pytest.mark.parametrize("text", ["1,5B", "1,5", "1,50", "1,2345", "1234,567", "1,", ",5", "1,000,00", "1_0,000"])
+def test_a_decimal_comma_is_refused_rather_than_read_as_a_larger_number(text: str) -> None:
+    with pytest.raises(ValueError, match=r"1\.5B"):
         parse_quantity(text)
 
 
@@ -57,6 +65,9 @@ def test_refuses_what_is_no_finite_number(value: float) -> None:
         (999, "999"),
         (1234, "1.23k"),
         (-2e6, "-2M"),
+        (999.99e12, "1e+15"),
+        (999_999, "1M"),
+        (999.99, "1k"),
     ],
 )
 def test_writes(value: float, text: str) -> None:

@@ -9,8 +9,6 @@ from scaling.errors import InputError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-TABLE_HELP = "TABLE is a sweep's folder, or a CSV, Parquet or JSONL file with params, tokens and loss."
-
 
 def table_options(function: F) -> F:
     """Adds ``--where`` and ``--columns``."""
