@@ -57,6 +57,9 @@ def main(args: Sequence[str] | None = None) -> None:
     """Runs one command: exit 0 on success, 2 on bad input with one line per fault on stderr."""
     try:
         code = cli.main(args=args, prog_name="scaling", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help())
+        sys.exit(0)
     except click.Abort:
         sys.exit(130)
     except Exception as error:

@@ -44,11 +44,6 @@ def emit(result: dict[str, Any], as_json: bool, text: str | Callable[[], str]) -
         click.echo(f"warning: {warning['message']} [{warning['code']}]", err=True)
 
 
-def note(message: str) -> None:
-    """Prints a line of progress on stderr."""
-    print(message, file=sys.stderr, flush=True)
-
-
 def faults_of(error: Exception) -> tuple[str, ...] | None:
     """The lines that tell a user's fault, or None if the error is ours."""
     if isinstance(error, click.ClickException):

@@ -12,10 +12,12 @@ from scaling.quantity import format_quantity
 @workers_option
 @json_option
 def command(sweep: str, overrides: tuple[str, ...], workers: int | None, as_json: bool) -> None:
-    """List the runs of a sweep with their tokens, FLOPs, memory and estimated time; spends nothing.
+    """List the runs of a sweep with their FLOPs, memory, estimated time and cost; spends nothing.
 
-    FLOPs count every matrix product, attention over the full context and the output head. Seconds are estimated
-    from a matrix product timed on this machine, so take them as a rough guide.
+    FLOPs count every matrix product, attention over the full context and the output head. Seconds are
+    a rough guide: on a CPU from a matrix product timed here, on an accelerator from its peak and the MFU that large
+    models attain, which narrow ones do not. Cost is those hours at the accelerator's list price; a CPU has none.
+    Warnings name what a forecast from these runs would suffer from.
 
     \b
     Examples:
@@ -35,15 +37,33 @@ def command(sweep: str, overrides: tuple[str, ...], workers: int | None, as_json
         rows += [
             f"{run['id']:12}  {run['role']:6}  {format_quantity(run['params']):>8}  "
             f"{format_quantity(run['tokens']):>8}  {run['flops']:8.2g}  {run['steps']:7d}  {run['seed']:4d}  "
-            f"{run['est_seconds']:6.1f} s"
+            + ("unknown" if run["est_seconds"] is None else f"{run['est_seconds']:6.1f} s")
             for run in plan["runs"]
         ]
         fitted = plan["total_flops"] - plan["target_flops"]
         rows.append(
             f"{len(plan['runs'])} runs, {plan['total_flops']:.3g} FLOPs (fitted {fitted:.2g}, target "
-            f"{plan['target_flops']:.2g}), about {plan['est_seconds'] / 60:.0f} min with {plan['workers']} workers, "
-            f"at most {format_quantity(max(run['state_bytes'] for run in plan['runs']))}B of state a worker"
+            f"{plan['target_flops']:.2g})"
+        )
+        price = "" if plan["est_usd"] is None else f", about ${plan['est_usd']:,.2f}"
+        rows.append(
+            f"{_time(plan['est_seconds'])} on {plan['device']} with {plan['workers']} workers{price}, "
+            f"at most {_size(max(run['state_bytes'] for run in plan['runs']))} of training state a worker"
         )
         return "\n".join(rows)
 
     emit(plan, as_json, text)
+
+
+def _time(seconds: float | None) -> str:
+    from scaling.cli.progress import clock
+
+    return "time unknown" if seconds is None else f"about {clock(seconds)}"
+
+
+def _size(count: int) -> str:
+    """Bytes as people read them, in powers of ten: ``482 kB``, ``1.31 MB``, ``96.4 GB``."""
+    for limit, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= limit:
+            return f"{count / limit:.3g} {unit}"
+    return f"{count} B"

@@ -1,5 +1,6 @@
 """The progress of a sweep on one line: rewritten in place on a terminal, a plain line now and then elsewhere."""
 
+import shutil
 import sys
 import time
 
@@ -32,7 +33,7 @@ class ProgressLine:
         self._shown = now
         line = _line(role, progress, now - self._begun[0], progress.flops_done - self._begun[1])
         if self._live:
-            print(f"\r\033[K{line}", end="\n" if ended else "", file=sys.stderr, flush=True)
+            print(rewritten(line), end="\n" if ended else "", file=sys.stderr, flush=True)
         else:
             print(line, file=sys.stderr, flush=True)
 
@@ -50,6 +51,11 @@ def _line(role: str, progress: SweepProgress, seconds: float, flops: float) -> s
     elif flops > 0:
         parts.append(f"{clock(seconds * left / flops)} left")
     return " | ".join(parts)
+
+
+def rewritten(line: str) -> str:
+    """The line in place of the terminal's last one, cut so that it does not wrap."""
+    return f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}"
 
 
 def clock(seconds: float) -> str:

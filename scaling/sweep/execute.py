@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from scaling.errors import InputError
-from scaling.sweep.machine import cores, has_accelerator, worker_environment
-from scaling.sweep.store import SweepFolder
+from scaling.sweep.machine import accelerator, cores, worker_environment
+from scaling.sweep.store import RunFolder, SweepFolder
 
 _POLL_S = 0.5
 
@@ -47,11 +47,15 @@ def progress_of(sweep: SweepFolder, flops: dict[str, int]) -> SweepProgress:
 
 
 def states(sweep: SweepFolder) -> list[dict[str, Any]]:
-    """Every run's id, role, state, progress (0 to 1) and loss (held-out once done; None before the first step)."""
+    """Every run's id, role, state, progress (0 to 1) and loss (held-out once done; None before the first step).
+
+    States are ``planned``, ``running``, ``done``, ``diverged``, and ``interrupted`` for a run that was begun and is
+    trained by nobody now.
+    """
     rows = []
     for role in ("fit", "target"):
         for run_id in sweep.runs(role):
-            status = sweep.run(run_id).status()
+            status = _status(sweep.run(run_id))
             planned = status["state"] == "planned"
             rows.append(
                 {
@@ -63,6 +67,20 @@ def states(sweep: SweepFolder) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def _status(folder: RunFolder) -> dict[str, Any]:
+    status = folder.status()
+    if status["state"] != "running":
+        return status
+    try:
+        with folder.locked() as free:
+            status = folder.status()  # again, as it may just have ended
+            if free and status["state"] == "running":
+                status["state"] = "interrupted"
+    except OSError:  # a folder that we may only read
+        pass
+    return status
 
 
 def execute(sweep: SweepFolder, role: str, workers: int | None, report: Callable[[SweepProgress], None]) -> None:
@@ -82,9 +100,9 @@ def execute(sweep: SweepFolder, role: str, workers: int | None, report: Callable
     left = before.runs - before.runs_done
     if not left:
         return
-    accelerator = has_accelerator()
+    pinned = accelerator() is None
     available = cores()
-    count = min(left, workers or (1 if accelerator else len(available)))
+    count = min(left, workers or (len(available) if pinned else 1))
     logs = sweep.path / "logs"
     logs.mkdir(exist_ok=True)
     started: list[tuple[subprocess.Popen[bytes], Path]] = []
@@ -92,7 +110,7 @@ def execute(sweep: SweepFolder, role: str, workers: int | None, report: Callable
         for index in range(count):
             log = logs / f"{role}-{index}.log"
             command = [sys.executable, "-m", "scaling.sweep.worker", str(sweep.path), role]
-            if not accelerator:
+            if pinned:
                 command.append(str(available[index % len(available)]))
             with log.open("ab") as output:
                 worker = subprocess.Popen(
@@ -100,7 +118,7 @@ def execute(sweep: SweepFolder, role: str, workers: int | None, report: Callable
                     stdout=output,
                     stderr=output,
                     stdin=subprocess.DEVNULL,
-                    env=worker_environment(not accelerator),
+                    env=worker_environment(pinned),
                 )
             started.append((worker, log))
         while any(worker.poll() is None for worker, _ in started):

@@ -1,20 +1,55 @@
-"""This machine: its cores, whether it has an accelerator, and where compiled programs are kept."""
+"""This machine: its cores, its accelerator if it has one, and where compiled programs are kept."""
 
+import functools
 import importlib.util
 import os
+import random
+import subprocess
+import sys
 from pathlib import Path
 
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_PLUGINS = ("jax_plugins", "libtpu")
+_PROBE = "import jax; print(jax.default_backend(), jax.devices()[0].device_kind, sep='\\n')"
+_PROBE_S = 120.0
 
-def cores() -> list[int]:
-    """The cores that this process may use."""
+
+def visible_cores() -> list[int]:
+    """The cores that this process may be scheduled on."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
-def has_accelerator() -> bool:
-    """Whether JAX here has a plugin for something other than the CPU; starts no backend, so it claims no device."""
-    if os.environ.get("JAX_PLATFORMS", "") == "cpu":
-        return False
-    return any(importlib.util.find_spec(name) is not None for name in ("jax_plugins", "libtpu"))
+def cores() -> list[int]:
+    """The cores that this process may keep busy: of those it sees, as many as its container's CPU quota pays for."""
+    visible = visible_cores()
+    try:
+        quota, period = _QUOTA.read_text().split()
+    except (OSError, ValueError):
+        return visible
+    if quota == "max":
+        return visible
+    count = min(len(visible), max(1, int(quota) // int(period)))
+    # At random, lest every container of a host pins its workers to the first cores.
+    return sorted(random.sample(visible, count))
+
+
+@functools.cache
+def accelerator() -> str | None:
+    """What JAX calls the accelerator here, for example ``NVIDIA H100 80GB HBM3``; None if there is only the CPU.
+
+    Where a plugin for one is installed, a short process asks JAX, so that this one claims no device.
+    """
+    plugin = any(importlib.util.find_spec(name) is not None for name in _PLUGINS)
+    if not plugin or os.environ.get("JAX_PLATFORMS", "") == "cpu":
+        return None
+    try:
+        asked = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=_PROBE_S)
+    except subprocess.TimeoutExpired:
+        return None
+    answer = asked.stdout.splitlines()[-2:]
+    if asked.returncode != 0 or len(answer) != 2 or answer[0] == "cpu":
+        return None
+    return answer[1]
 
 
 def cache_folder() -> Path:
