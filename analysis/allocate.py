@@ -11,6 +11,7 @@ from scipy.optimize import brentq
 from analysis.errors import InputError
 from analysis.fit import FitResult
 from analysis.laws import Inputs
+from analysis.points import training_cost
 from analysis.warning import Warning
 
 # 2305.16264: how many repeats of the data, and of the parameters that it suffices for, still pay.
@@ -26,7 +27,7 @@ class Allocation:
     Attributes:
         params: parameters.
         tokens: training tokens, repeats included.
-        flops: the budget: 6 params tokens, plus 2 params for every token of inference.
+        flops: the budget, for training and inference.
         loss: there, nats per token.
         tokens_per_param: tokens / params.
         near_optimal: ``params``: the range in which the loss is within 0.25 % of the best.
@@ -59,12 +60,13 @@ def allocate(
 
     Args:
         fit: of a law in parameters and tokens.
-        flops: the budget; 6 params tokens, as in 2203.15556.
-        inference_tokens: to be served over the model's life at 2 params each, from the same budget
-            (2401.00448).
+        flops: the budget, counted as in ``fitted``.
+        inference_tokens: to be served over the model's life from the same budget (2401.00448), each at a third of what
+            a training token costs: 2 params under 6ND.
         unique_tokens: training tokens to be had before they repeat; repeats count for less and less
             (2305.16264).
-        fitted: of the runs fitted, for the warnings; None for published constants.
+        fitted: of the runs fitted: what training costs, and how far it is known. None for published constants, which
+            count 6 FLOPs per parameter and token, as 2203.15556 does.
 
     Raises:
         InputError: for a law that does not tell parameters from tokens, or an impossible budget.
@@ -73,18 +75,21 @@ def allocate(
         raise InputError("the compute law does not tell parameters from tokens: choose --law chinchilla")
     if not 0 < flops < np.inf:
         raise InputError(f"flops = {flops} is not a positive number")
+
+    def cost_at(n: Float[np.ndarray, " sizes"]) -> Float[np.ndarray, " sizes"]:
+        return np.full_like(n, 6.0) if fitted is None else training_cost(fitted, n)
+
     # At least one token per parameter's millionth, so the grid spans every split that means anything.
-    largest = (
-        min(np.log(flops / 6) / 2 + 8, np.log(flops / (2 * inference_tokens)))
-        if inference_tokens
-        else (np.log(flops / 6) / 2 + 8)
-    )
+    largest = np.log(flops / 6) / 2 + 8
+    if inference_tokens:
+        cheapest = 6.0 if fitted is None else float(cost_at(fitted.n).min())
+        largest = min(largest, np.log(3 * flops / (cheapest * inference_tokens)))
     smallest = np.log(flops / 6) / 2 - 12
     if largest <= smallest:
         raise InputError(f"{flops:.4g} FLOPs do not even serve {inference_tokens:.4g} tokens of inference")
 
     def tokens_at(n: Float[np.ndarray, " sizes"]) -> Float[np.ndarray, " sizes"]:
-        return np.maximum((flops * np.exp(-n) - 2 * inference_tokens) / 6, 1e-9)
+        return np.maximum(flops * np.exp(-n) / cost_at(n) - inference_tokens / 3, 1e-9)
 
     def loss_at(n: Float[np.ndarray, " sizes"]) -> Float[np.ndarray, " sizes"]:
         d = np.log(tokens_at(n))

@@ -58,5 +58,12 @@ def companions(place: Path) -> tuple[Forecast | None, Score | None, pd.DataFrame
     return (
         read_forecast(forecast) if forecast.exists() else None,
         read_score(score) if score.exists() else None,
-        pd.read_parquet(curves) if curves.exists() else None,
+        _read_curves(curves) if curves.exists() else None,
     )
+
+
+def _read_curves(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path, columns=["run_id", "tokens", "loss"])
+    except (ValueError, OSError, KeyError) as error:  # pyarrow's errors are ValueErrors
+        raise InputError(f"{path}: not a readable table of curves ({str(error).strip().splitlines()[0]})") from None

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from analysis.ensemble import AUTO, ensemble
 from analysis.errors import InputError
 from analysis.laws import LAWS, Inputs
 from analysis.noise import SeedNoise, seed_noise
-from analysis.points import Points, inputs_at
+from analysis.points import Points, inputs_at, training_cost
 from analysis.table import RunTable
 from analysis.warning import Warning
 
@@ -107,12 +108,18 @@ class Forecast:
             InputError: if the file holds another forecast.
         """
         path = Path(path)
-        if path.exists():
+        try:
+            with _beside(path, self.to_json()) as temporary:
+                os.link(temporary, path)  # unlike a rename, never replaces what another process froze first
+        except FileExistsError:
             frozen = read_forecast(path)
             if {**frozen.to_dict(), "created": ""} != {**self.to_dict(), "created": ""}:
-                raise InputError(f"{path}: holds another frozen forecast; choose another file, or remove it first")
+                raise InputError(
+                    f"{path}: holds another frozen forecast; choose another file, or remove it first"
+                ) from None
             return frozen
-        write_atomically(path, self.to_json())
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror})") from None
         return self
 
 
@@ -154,9 +161,8 @@ def forecast(
         table: the runs to learn from.
         params: of the target, counted as in the table.
         tokens: of the target.
-        flops: of the target, counted as in the table; by default 6ND times what the table's largest model
-            needs
-            beyond that.
+        flops: of the target, counted as in the table; by default what the table's runs of its size, or the nearest to
+            it, need per parameter and token.
         law: a name in ``LAWS``, or ``auto`` to weigh them all by nested extrapolation.
         level: of the interval.
         bootstrap: resamples of whole trunks.
@@ -166,11 +172,9 @@ def forecast(
         InputError: for impossible values, an unknown law or too few runs.
     """
     _check_request(params, tokens, flops, level, bootstrap, target_seeds)
-    rows = table.fit
-    points = Points.of(rows)
+    points = Points.of(table.fit)
     if flops is None:
-        largest = rows.nlargest(1, "params").iloc[0]
-        flops = params * tokens * float(largest["flops"] / (largest["params"] * largest["tokens"]))
+        flops = params * tokens * float(training_cost(points.inputs, np.log([params]))[0])
     target = inputs_at(params, tokens, flops)
     together = ensemble(table, law, bootstrap)
     loss, low, high = together.predict(target, level, target_seeds)
@@ -203,13 +207,23 @@ def forecast(
 
 def write_atomically(path: Path, text: str) -> None:
     """Writes a file by a temporary name and a rename, so that a reader sees all of it or none."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text)
-        temporary.replace(path)
+        with _beside(path, text) as temporary:
+            temporary.replace(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+@contextmanager
+def _beside(path: Path, text: str) -> Iterator[Path]:
+    """A temporary file in the same folder, gone afterwards."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text)
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _check_request(

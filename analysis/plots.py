@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 from analysis.forecast import Forecast
 from analysis.isoflop import IsoFlop
 from analysis.laws import Inputs
-from analysis.points import Points, inputs_at
+from analysis.points import Points, inputs_at, training_cost
 from analysis.score import Score
 from analysis.table import RunTable
 
@@ -73,9 +73,17 @@ def save(made: Figure, path: str) -> None:
         made.savefig(path, dpi=150, facecolor="white")
 
 
+def short(value: float) -> str:
+    """Three digits and a suffix: ``8.03B``."""
+    value = float(f"{value:.2e}")  # rounded first: 999.99k is 1M
+    for limit, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if limit <= value < limit * 1000:
+            return f"{value / limit:.3g}{suffix}"
+    return f"{value:.3g}"
+
+
 def loss_vs_tokens(table: RunTable, forecast: Forecast | None, curves: pd.DataFrame | None, axes: Axes) -> Axes:
-    """Endpoints (dots), measured curves (thin) and fitted curves (dashed) of loss over training tokens, by
-    size.
+    """Loss over training tokens, by size: endpoints (dots), measured curves (thin), fitted curves (dashed).
 
     Args:
         table: the runs.
@@ -86,7 +94,7 @@ def loss_vs_tokens(table: RunTable, forecast: Forecast | None, curves: pd.DataFr
     rows = pd.concat([table.fit, table.targets])
     norm = _norm(rows)
     if curves is not None:
-        params = rows.set_index("run_id")["params"]
+        params = rows.drop_duplicates("run_id").set_index("run_id")["params"]
         for run_id, curve in curves.groupby("run_id"):
             if run_id in params.index:
                 smooth = _smoothed(curve.sort_values("tokens"))
@@ -187,10 +195,8 @@ def _frontier(
     """The least loss that the laws expect at each budget, over the sizes of the runs and the target."""
     budgets = np.geomspace(rows["flops"].min(), max(forecast.flops, rows["flops"].max()), 60)
     sizes = np.geomspace(rows["params"].min() / 2, 2 * max(rows["params"].max(), forecast.params), 200)
-    # FLOPs per parameter and token fall with size, as head and attention matter less: interpolate.
     known = pd.concat([rows[["params", "tokens", "flops"]], pd.DataFrame([_target(forecast)])])
-    known_cost = (known["flops"] / (known["params"] * known["tokens"])).groupby(known["params"]).mean()
-    cost = np.interp(np.log(sizes), np.log(known_cost.index.to_numpy()), known_cost)
+    cost = training_cost(inputs_at(*known.to_numpy().T), np.log(sizes))
     n, c = (grid.ravel() for grid in np.meshgrid(np.log(sizes), np.log(budgets)))
     d = c - n - np.log(np.tile(cost, len(budgets)))
     least = forecast.curve(Inputs(n, d, c)).reshape(len(budgets), -1).min(axis=1)
@@ -267,7 +273,4 @@ def _apart(values: list[float]) -> Iterator[float]:
 
 
 def _si(value: float, _: int | None) -> str:
-    for limit, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if value >= limit:
-            return f"{value / limit:.3g}{suffix}"
-    return f"{value:.3g}"
+    return short(value)

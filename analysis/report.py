@@ -35,6 +35,15 @@ _COLUMNS = [
     "wall_s",
 ]
 
+# Of what `scaling run` writes into summary.json; the rest keeps its key.
+_LABELS = {
+    "corpus": "corpus",
+    "eval_tokens": "held-out tokens",
+    "loss_stderr_documents": "held-out sampling error of the loss, nats per token, clustered by document",
+    "train_s": "training, seconds over all runs",
+    "eval_s": "evaluation, seconds over all runs",
+}
+
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -43,19 +52,19 @@ _PAGE = """<!doctype html>
 <title>{title}</title>
 <style>
 :root {{ color-scheme: light dark; --ink: #202124; --paper: #ffffff; --soft: #5f6368; --line: #dadce0;
---card: #f6f7f8; }} @media (prefers-color-scheme: dark) {{
+  --card: #f6f7f8; }}
+@media (prefers-color-scheme: dark) {{
   :root {{ --ink: #e8eaed; --paper: #17181a; --soft: #a8adb3; --line: #3c4043; --card: #202225; }}
 }}
 body {{ color: var(--ink); background: var(--paper); font: 16px/1.5 system-ui, sans-serif; max-width: 62rem;
   margin: 0 auto; padding: 1.5rem; }}
 h1 {{ font-size: 1.5rem; margin: 0; }} h2 {{ font-size: 1.15rem; margin: 2.2rem 0 .6rem; }}
-.verdict {{ font-size: 1.15rem; background: var(--card); border-left: 4px solid #d55e00; padding: .8rem 1rem;
-}} .soft, figcaption {{ color: var(--soft); }}
+.verdict {{ font-size: 1.15rem; background: var(--card); border-left: 4px solid #d55e00; padding: .8rem 1rem; }}
+.soft, figcaption {{ color: var(--soft); }}
 figure {{ margin: 1.2rem 0; }} figure svg {{ width: 100%; height: auto; color: var(--soft); }}
 .wide {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }}
-th, td {{ text-align: right; padding: .2rem .7rem; border-bottom: 1px solid var(--line); white-space: nowrap;
-}}
+th, td {{ text-align: right; padding: .2rem .7rem; border-bottom: 1px solid var(--line); white-space: nowrap; }}
 th:first-child, td:first-child {{ text-align: left; }}
 pre {{ background: var(--card); padding: .8rem 1rem; overflow-x: auto; font-size: .85rem; }}
 code {{ overflow-wrap: anywhere; }}
@@ -82,7 +91,7 @@ def write_report(folder: str | Path) -> Path:
     """
     folder = Path(folder)
     if not (folder / "runs.parquet").is_file():
-        raise InputError(f"{folder}: no runs.parquet; it is no sweep's folder, or no run has finished")
+        raise InputError(f"{folder}: no runs.parquet, the table of a sweep's runs")
     table = read_table(folder)
     forecast, score, curves = companions(folder)
     title = _title(table, folder)
@@ -92,7 +101,7 @@ def write_report(folder: str | Path) -> Path:
             _verdict(forecast, score),
             _baselines(forecast, score),
             _warnings(forecast, score),
-            _figures(table, forecast, score, curves),
+            _figures(table, forecast, score, curves) if table.unfit is None else _no_figures(table.unfit),
             _laws(forecast),
             _noise(forecast, score),
             _runs(table.frame),
@@ -116,7 +125,7 @@ def _verdict(forecast: Forecast | None, score: Score | None) -> str:
         return '<p class="verdict">No forecast has been frozen yet.</p>'
     low, high = forecast.interval
     said = (
-        f"Expected loss of {_number(forecast.params)} parameters on {_number(forecast.tokens)} tokens, "
+        f"Expected loss of {plots.short(forecast.params)} parameters on {plots.short(forecast.tokens)} tokens, "
         f"{forecast.extrapolation:.3g} times the FLOPs of the largest fitted run: <b>{forecast.loss:.4f}</b> "
         f"nats per token, {forecast.level:.0%} interval {low:.4f} to {high:.4f} "
         f"({low / forecast.loss - 1:+.1%}, {high / forecast.loss - 1:+.1%})."
@@ -189,8 +198,12 @@ def _figures(table: RunTable, forecast: Forecast | None, score: Score | None, cu
     for name, draw, caption in drawings:
         picture = plots.svg(plots.figure(draw), name)
         parts.append(f"<figure>{picture}<figcaption>{escape(caption)}</figcaption></figure>")
-    parts += [f"<p class=soft>{escape(warning.message)}</p>" for warning in parabolas.warnings]
+    parts += [f'<p class="soft">{escape(warning.message)}</p>' for warning in parabolas.warnings]
     return "\n".join(parts)
+
+
+def _no_figures(reason: str) -> str:
+    return f'<h2>Figures</h2><p class="soft">There is nothing to draw yet. {escape(reason)}.</p>'
 
 
 def _isoflop_caption(exponent: float | None) -> str:
@@ -234,19 +247,22 @@ def _runs(frame: pd.DataFrame) -> str:
 def _sweep(path: Path) -> str:
     if not path.exists():
         return ""
-    return f"<h2>The sweep</h2><pre>{escape(path.read_text())}</pre>"
+    return f"<h2>The sweep</h2><pre>{escape(path.read_text(errors='replace'))}</pre>"
 
 
 def _summary(path: Path) -> str:
     if not path.exists():
         return ""
-    summary = json.loads(path.read_text())
-    rows = [[escape(str(key)), escape(_plain(value))] for key, value in summary.items()]
-    return "<h2>Corpus and time</h2>" + _table(["", ""], rows)
+    try:
+        summary = dict(json.loads(path.read_text()))
+    except (ValueError, TypeError, OSError) as error:
+        raise InputError(f"{path}: not a readable JSON object ({str(error).splitlines()[0]})") from None
+    rows = [[escape(_LABELS.get(key, str(key))), escape(_plain(value))] for key, value in summary.items()]
+    return "<h2>Corpus, held-out text and time</h2>" + _table(["", ""], rows)
 
 
 def _provenance(table: RunTable, forecast: Forecast | None, score: Score | None) -> str:
-    rows = [["fitted rows", f"<code>{table.hash()}</code>"]]
+    rows = [["fitted rows", f"<code>{table.hash()}</code>"]] if table.unfit is None else []
     if forecast is not None:
         rows += [
             ["forecast", f"<code>{forecast.sha256}</code>"],
@@ -278,10 +294,3 @@ def _plain(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _number(value: float) -> str:
-    for limit, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if value >= limit:
-            return f"{value / limit:.3g}{suffix}"
-    return f"{value:.3g}"

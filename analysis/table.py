@@ -71,9 +71,8 @@ class RunTable:
     """Rows of runs, checked: one row per evaluated endpoint.
 
     Attributes:
-        frame: the rows, with the schema's column names; columns that a foreign table lacks stay absent. The
-            index
-            is the row's place in its source: the line of a CSV or JSONL file, otherwise counted from 1.
+        frame: the rows, with the schema's column names; columns that a foreign table lacks stay absent. The index is
+            the row's place in its source: the line of a CSV or JSONL file, otherwise counted from 1.
         source: where it came from, for messages.
         where: the filter that chose the rows to fit, or None.
         columns: the user's own mapping from the schema's names to the file's, or None.
@@ -100,9 +99,32 @@ class RunTable:
         """The rows to fit: role ``fit`` (or no role), status ``done`` (or no status), chosen by the filter.
 
         Always has ``run_id``, ``params``, ``tokens``, ``flops`` and ``loss``, the numbers in float64.
+
+        Raises:
+            InputError: if there is no such row.
         """
-        chosen = _selected(self.frame, self.where) & _has(self.frame, "role", "fit")
-        return _completed(self.frame[chosen & _has(self.frame, "status", "done")])
+        if self.unfit is not None:
+            raise InputError(self.unfit)
+        return _completed(self.frame[self._chosen & _has(self.frame, "status", "done")])
+
+    @cached_property
+    def unfit(self) -> str | None:
+        """Why there is no row to fit, or None if there is one."""
+        rows, place = self.frame, "every row"
+        for column, expected in (("role", "fit"), ("status", "done")):
+            left = rows[_has(rows, column, expected)]
+            if left.empty:
+                found = " or ".join(repr(str(value)) for value in rows[column].unique()[:4])
+                return f"{self.source}: no row to fit: {column} is {found} in {place}; {expected!r} is expected"
+            rows = left
+            place = "every row to fit" if column in rows else place
+        if not _selected(rows, self.where).any():
+            return f"{self.source}: no finished row to fit meets --where {self.where!r}"
+        return None
+
+    @property
+    def _chosen(self) -> Bool[np.ndarray, " rows"]:
+        return _selected(self.frame, self.where) & _has(self.frame, "role", "fit")
 
     @cached_property
     def targets(self) -> pd.DataFrame:
@@ -128,8 +150,7 @@ class RunTable:
         """How many rows to fit were left out because their status is ``diverged``."""
         if "status" not in self.frame:
             return 0
-        chosen = _selected(self.frame, self.where) & _has(self.frame, "role", "fit")
-        return int((chosen & (self.frame["status"] == "diverged").to_numpy()).sum())
+        return int((self._chosen & (self.frame["status"] == "diverged").to_numpy()).sum())
 
     @property
     def convention(self) -> str:
@@ -137,13 +158,14 @@ class RunTable:
         return "params as given, flops " + ("as given" if "flops" in self.frame else "= 6 params tokens")
 
     def hash(self) -> str:
-        """SHA-256 over the canonical values of the fitted rows, sorted by run id.
+        """SHA-256 over the canonical values of the fitted rows, one line each, in sorted order.
 
         Targets, row order, absent columns, the format of the file and what a rerun may change (``wall_s``,
-        ``mfu``, ``device``) do not move it.
+        ``mfu``, ``device``) do not move it. Run ids count only where the source has them.
         """
         rows = self.fit
-        names = [c for c in sorted([*NUMBERS, *TEXTS]) if c in rows and c not in _NOT_HASHED]
+        hashed = {"flops", *self.frame.columns} - _NOT_HASHED
+        names = [name for name in sorted([*NUMBERS, *TEXTS]) if name in hashed]
         lines = []
         for values in rows[names].itertuples(index=False, name=None):
             pairs = zip(names, values, strict=True)
@@ -207,6 +229,8 @@ def _read(path: Path, wanted: set[str]) -> pd.DataFrame:
     except (ValueError, OSError) as error:  # pyarrow's and pandas' errors of parsing are ValueErrors
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"{path}: not a readable {kind} file ({reason})") from None
+    if not len(known):
+        raise InputError(f"{path}: no rows")
     frame.attrs["known"] = [str(name) for name in known]
     frame.index += 2 if kind in (".csv", ".tsv") else 1  # a CSV's first line is its header
     return frame
@@ -244,11 +268,11 @@ def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None
 
 def _checked(frame: pd.DataFrame, source: str, where: str | None, columns: Mapping[str, str] | None) -> RunTable:
     """Checks every row that a fit or a score will use, and turns numbers into float64."""
+    if frame.empty:
+        raise InputError(f"{source}: no rows")
     faults = [f"{source}: no column {name!r}" for name in REQUIRED if name not in frame]
     if faults:
         raise InputError(faults)
-    if frame.empty:
-        raise InputError(f"{source}: no rows")
     used = _has(frame, "status", "done") & (
         _selected(frame, where) | ~_has(frame, "role", "fit")  # a filter chooses what is fitted, not the target
     )
@@ -269,8 +293,8 @@ def _checked(frame: pd.DataFrame, source: str, where: str | None, columns: Mappi
         hidden = len(faults) - _MOST_FAULTS
         raise InputError(faults[:_MOST_FAULTS] + ([f"{source}: {hidden} more faults"] if hidden > 0 else []))
     table = RunTable(frame, source, where, columns)
-    if where is not None and table.fit.empty:
-        raise InputError(f"{source}: no finished row to fit meets --where {where!r}")
+    if where is not None and table.unfit is not None:
+        raise InputError(table.unfit)
     return table
 
 

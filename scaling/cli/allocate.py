@@ -3,7 +3,7 @@
 import click
 
 from scaling.cli.common import QUANTITY, emit, json_option
-from scaling.cli.tables import parse_columns, table_options
+from scaling.cli.tables import parse_columns, refuse_options, table_options
 from scaling.quantity import format_quantity
 
 
@@ -14,7 +14,7 @@ from scaling.quantity import format_quantity
     "--inference-tokens",
     type=QUANTITY,
     metavar="T",
-    help="Tokens to serve later, at 2 FLOPs per parameter, from the same budget.  [default: none]",
+    help="Tokens to serve later from the same budget, each at a third of a training token's FLOPs.  [default: none]",
 )
 @click.option(
     "--unique-tokens",
@@ -27,7 +27,7 @@ from scaling.quantity import format_quantity
     default="chinchilla",
     show_default=True,
     metavar="NAME",
-    help="chinchilla or chinchilla-tied, to fit to TABLE.",
+    help="chinchilla, chinchilla-tied or skaling, to fit to TABLE.",
 )
 @table_options
 @json_option
@@ -43,9 +43,9 @@ def command(
 ) -> None:
     """Split a FLOP budget between parameters and tokens for the least loss, with the range that does as well.
 
-    Training costs 6 FLOPs per parameter and token. TABLE is a sweep's folder, or any CSV, Parquet or JSONL
-    file with parameters, tokens and loss; published:NAME takes a paper's constants instead: chinchilla-epoch,
-    chinchilla-hoffmann, muennighoff.
+    TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss. Training costs, per
+    parameter and token, what the table's runs nearest in size cost: 6 FLOPs where it has no flops. published:NAME
+    takes a paper's constants instead, and 6: chinchilla-epoch, chinchilla-hoffmann, muennighoff.
 
     \b
     Examples:
@@ -60,6 +60,7 @@ def command(
     from analysis.table import read_table
 
     if table.startswith(PREFIX):
+        refuse_options(("law", "where", "columns"), table, "a paper's fit")
         fitted, inputs = published(table), None
     else:
         runs = read_table(table, parse_columns(columns), where)

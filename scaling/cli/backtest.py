@@ -33,8 +33,7 @@ def command(
     columns: str | None,
     as_json: bool,
 ) -> None:
-    """Measure how far forecasts from a table's cheaper runs miss its dearer ones, and how often the interval
-    holds.
+    """Measure how far forecasts from a table's cheaper runs miss its dearer ones, and how often the interval holds.
 
     TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss. Errors are
     fractions of the actual loss; coverage is of the 90 % interval.

@@ -29,8 +29,8 @@ def command(kind: str, table: str, output: str, where: str | None, columns: str 
     \b
     Kinds:
       flops      loss over training FLOPs; from a sweep's folder, with its forecast and the target's runs
-      tokens     loss over training tokens, by size; from a sweep's folder, with the fitted and measured
-      curves isoflop    loss over parameters at each budget, with parabolas and their minima
+      tokens     loss over training tokens, by size; from a sweep's folder, with the fitted and measured curves
+      isoflop    loss over parameters at each budget, with parabolas and their minima
       residuals  how far each run lies from the laws of a sweep's frozen forecast
 
     TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss.

@@ -3,7 +3,7 @@
 import click
 
 from scaling.cli.common import QUANTITY, emit, json_option
-from scaling.cli.tables import parse_columns, table_options
+from scaling.cli.tables import parse_columns, refuse_options, table_options
 from scaling.errors import InputError
 from scaling.quantity import format_quantity
 
@@ -17,7 +17,7 @@ from scaling.quantity import format_quantity
     "--flops",
     type=QUANTITY,
     metavar="C",
-    help="Its training FLOPs.  [default: per parameter and token, what the table's largest model needs]",
+    help="Its training FLOPs.  [default: per parameter and token, what the table's runs nearest in size need]",
 )
 @click.option(
     "--law",
@@ -73,13 +73,12 @@ def command(
     columns: str | None,
     as_json: bool,
 ) -> None:
-    """Forecast the loss of a run that has not been made, with an interval that counts what the law may get
-    wrong.
+    """Forecast the loss of a run that has not been made, with an interval that counts what the law may get wrong.
 
-    TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss. The
-    interval combines resampled fits, the extrapolation error seen inside the table, and the noise of the
-    target's own seeds. A frozen forecast.json is printed back; published:NAME (such as
-    published:chinchilla-epoch) takes constants from a paper, without an interval.
+    TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss. The interval
+    combines resampled fits, the extrapolation error seen inside the table, and the noise of the target's own seeds.
+    A frozen forecast.json is printed back; published:NAME (such as published:chinchilla-epoch) takes constants from
+    a paper, without an interval. Neither takes the options that only a fit could use.
 
     \b
     Examples:
@@ -91,11 +90,14 @@ def command(
     from analysis.published import PREFIX, predict_published
     from analysis.table import read_table
 
+    fitting = ("flops", "law", "interval", "seeds", "bootstrap", "where", "columns")
     if table.startswith(PREFIX):
+        refuse_options((*fitting, "freeze"), table, "a paper's constants: a loss without an interval")
         plain = predict_published(table, *_target(model, params, tokens))
         emit(plain, as_json, f"loss           {plain['loss']:.4f} nats per token, from constants: no interval")
         return
     if table.endswith(".json"):
+        refuse_options(fitting, table, "frozen: forecast anew from its table")
         made = read_forecast(table)
         if (model or params or tokens) and _target(model, params, tokens) != (made.params, made.tokens):
             raise InputError(

@@ -1,9 +1,10 @@
 """The options by which every command of ``analysis`` reads a table of runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from scaling.errors import InputError
 
@@ -22,6 +23,27 @@ def table_options(function: F) -> F:
         metavar="NAME=COLUMN,...",
         help="What the file calls a column, such as params=n_nonemb.  [default: the usual names]",
     )(function)
+
+
+def refuse_options(names: Sequence[str], source: str, reason: str) -> None:
+    """Refuses options that were given but could only be ignored.
+
+    Args:
+        names: of the command's parameters.
+        source: the argument that they do not go with.
+        reason: what it is, for the message.
+
+    Raises:
+        InputError: one line per option that was given.
+    """
+    context = click.get_current_context()
+    given = [
+        option.opts[-1]
+        for option in context.command.params
+        if option.name in names and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise InputError(f"{option}: does not apply to {source}, which is {reason}" for option in given)
 
 
 def parse_columns(text: str | None) -> dict[str, str] | None:

@@ -40,6 +40,25 @@ def test_a_noiseless_law_is_recovered_by_its_own_form(law: Law) -> None:
     assert dict(result.params) == pytest.approx(truth, rel=1e-2)
 
 
+@pytest.mark.parametrize("k", [0.6, 1.0, 1.5])
+def test_skaling_recovers_its_own_parameters(k: float) -> None:
+    truth = {**CHINCHILLA, "k": k}
+    law = LAWS["skaling"]
+    frame = sweep(noise=0.0)
+    frame = frame[frame.role == "fit"]
+    points = Points.of(RunTable.from_frame(frame).fit)
+    result = fit(RunTable.from_frame(frame.assign(loss=law.predict(truth, points.inputs))), "skaling", bootstrap=0)
+    assert dict(result.params) == pytest.approx(truth, rel=1e-2)
+
+
+def test_skaling_at_k_1_is_chinchilla() -> None:
+    theta = np.array([[0.2, 6.0, 7.0, 0.34, 0.28]])
+    loss, partials = LAWS["chinchilla"].evaluate(theta, INPUTS)
+    bent_loss, bent_partials = LAWS["skaling"].evaluate(np.append(theta, [[1.0]], axis=1), INPUTS)
+    np.testing.assert_allclose(bent_loss, loss, rtol=1e-14)
+    np.testing.assert_allclose(bent_partials[:, :, :5], partials, rtol=1e-12)
+
+
 def test_epochs_240_points(published: Path) -> None:
     table = read_table(published / "epoch_chinchilla.csv", where="excluded_by_epoch == 0")
     result = fit(table, "chinchilla", bootstrap=1000)

@@ -1,6 +1,7 @@
 """Forecasts: right on known laws, honest intervals, frozen for good, and scored."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,6 +104,24 @@ def test_freezing_is_for_good(frozen: Forecast, tmp_path: Path) -> None:
     assert replace(frozen, created="2030-01-01T00:00:00+00:00").freeze(path) == frozen
     with pytest.raises(InputError, match="holds another frozen forecast"):
         replace(frozen, loss=1.0).freeze(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_of_two_that_freeze_at_once_the_first_wins(
+    frozen: Forecast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "forecast.json"
+    link = os.link
+
+    def overtaken(source: Path, target: Path) -> None:
+        path.write_text(frozen.to_json())  # another process, just before ours
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", overtaken)
+    assert replace(frozen, created="2030-01-01T00:00:00+00:00").freeze(path) == frozen
+    with pytest.raises(InputError, match="holds another frozen forecast"):
+        replace(frozen, loss=1.0).freeze(path)
+    assert read_forecast(path) == frozen
     assert list(tmp_path.iterdir()) == [path]
 
 

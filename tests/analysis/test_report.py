@@ -99,6 +99,51 @@ def test_report_without_a_forecast(tmp_path: Path) -> None:
     assert "No forecast has been frozen yet" in write_report(tmp_path).read_text()
 
 
+@pytest.mark.parametrize("rows", [1, 3, 8])
+def test_report_while_the_first_runs_end(rows: int, tmp_path: Path) -> None:
+    FRAME[:rows].to_parquet(tmp_path / "runs.parquet")
+    assert write_report(tmp_path).read_text().count("<svg") == 3
+
+
+def test_report_of_runs_that_all_diverged(tmp_path: Path) -> None:
+    FRAME.assign(status="diverged", loss=np.nan).to_parquet(tmp_path / "runs.parquet")
+    page = write_report(tmp_path).read_text()
+    assert "nothing to draw yet" in page
+    assert "status is &#x27;diverged&#x27; in every row" in page
+    assert "<svg" not in page
+    for run_id in FRAME.run_id:
+        assert run_id in page
+
+
+def test_report_tells_the_sampling_error_of_the_held_out_text(tmp_path: Path) -> None:
+    FRAME.to_parquet(tmp_path / "runs.parquet")
+    (tmp_path / "summary.json").write_text('{"loss_stderr_documents": 0.0123, "eval_tokens": 65536, "own": 1}')
+    page = write_report(tmp_path).read_text()
+    assert re.search("held-out sampling error[^<]*clustered by document</td><td>0.0123<", page)
+    assert "<td>held-out tokens</td><td>65536<" in page
+    assert "<td>own</td><td>1<" in page
+
+
+@pytest.mark.parametrize("name", ["curves.parquet", "summary.json"])
+@pytest.mark.parametrize("content", [b"\xff\x00 none", b"[1]", b""])
+def test_a_broken_file_of_the_folder_is_named(name: str, content: bytes, tmp_path: Path) -> None:
+    FRAME.to_parquet(tmp_path / "runs.parquet")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name}: not a readable"):
+        write_report(tmp_path)
+
+
+def test_curves_without_their_columns_are_named(tmp_path: Path) -> None:
+    FRAME.to_parquet(tmp_path / "runs.parquet")
+    pd.DataFrame({"run_id": ["a"]}).to_parquet(tmp_path / "curves.parquet")
+    with pytest.raises(InputError, match=r"curves\.parquet: not a readable"):
+        write_report(tmp_path)
+
+
+def test_numbers_are_rounded_before_their_suffix() -> None:
+    assert [plots.short(value) for value in (8.03e9, 999_999, 999.99e12, 12)] == ["8.03B", "1M", "1e+15", "12"]
+
+
 def test_report_needs_a_table(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no runs\.parquet"):
         write_report(tmp_path)

@@ -12,6 +12,7 @@ from analysis.backtest import backtest
 from analysis.baselines import LARGEST, LINE, baselines
 from analysis.errors import InputError
 from analysis.fit import fit
+from analysis.forecast import forecast
 from analysis.isoflop import isoflop
 from analysis.laws import LAWS
 from analysis.noise import seed_noise
@@ -80,6 +81,26 @@ def test_allocation_matches_the_closed_form(name: str) -> None:
     for edge in best.near_optimal["params"]:
         tokens = 5.76e23 / 6 / edge
         assert constants.predict(inputs_at(edge, tokens, 1.0))[0] == pytest.approx(1.0025 * best.loss)
+
+
+def test_a_budget_is_counted_as_the_table_counts_it() -> None:
+    frame = sweep(noise=0.0)
+    per_token = 6 * frame.params + 3e4  # small models pay more per parameter, as Llamas do
+    exact = frame.assign(flops=per_token * frame.tokens)
+    plain, costly = (RunTable.from_frame(f) for f in (frame, exact))
+    fitted = fit(plain, bootstrap=0)
+    by_6nd = allocate(fitted, 1e12)
+    by_table = allocate(fitted, 1e12, fitted=Points.of(plain.fit).inputs)
+    assert (by_table.params, by_table.tokens) == pytest.approx((by_6nd.params, by_6nd.tokens), rel=1e-6)
+    inputs = Points.of(costly.fit).inputs
+    best = allocate(fitted, 1e12, fitted=inputs)
+    assert (6 * best.params + 3e4) * best.tokens == pytest.approx(1e12, rel=0.01)
+    assert best.loss > by_6nd.loss
+    served = allocate(fitted, 1e12, inference_tokens=1e6, fitted=inputs)
+    assert (6 * served.params + 3e4) * (served.tokens + 1e6 / 3) == pytest.approx(1e12, rel=0.01)
+    # The forecast of a run at that split needs that budget.
+    made = forecast(costly, best.params, best.tokens, law="chinchilla", bootstrap=20)
+    assert made.flops == pytest.approx(1e12)
 
 
 def test_inference_makes_the_model_smaller_and_training_longer() -> None:

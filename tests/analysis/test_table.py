@@ -7,7 +7,10 @@ import pandas as pd
 import pytest
 from synthetic import sweep
 
+from analysis.backtest import backtest
 from analysis.errors import InputError
+from analysis.fit import fit
+from analysis.forecast import forecast
 from analysis.table import RunTable, read_table
 from analysis.where import select
 
@@ -100,6 +103,39 @@ def test_hash_ignores_targets_order_and_clock_but_not_losses() -> None:
     assert RunTable.from_frame(frame.sample(frac=1, random_state=1)).hash() == known
     assert RunTable.from_frame(frame.assign(wall_s=9.0)).hash() == known
     assert RunTable.from_frame(frame.assign(loss=frame.loss + 1e-12)).hash() != known
+
+
+def test_hash_of_a_table_without_run_ids_is_that_of_its_rows(tmp_path: Path) -> None:
+    frame = sweep().drop(columns=["run_id", "trunk_id"])
+    known = RunTable.from_frame(frame).hash()
+    shuffled = frame.sample(frac=1, random_state=1)
+    frame.to_csv(tmp_path / "runs.csv", index=False)
+    frame.to_parquet(tmp_path / "runs.parquet")
+    shuffled.to_csv(tmp_path / "shuffled.csv", index=False)
+    target, fitted = frame[frame.role == "target"], frame[frame.role == "fit"]
+    pd.concat([target[:1], fitted[:5], target[1:], fitted[5:]]).to_csv(tmp_path / "targets.csv", index=False)
+    names = ("runs.csv", "runs.parquet", "shuffled.csv", "targets.csv")
+    assert {read_table(tmp_path / name).hash() for name in names} == {known}
+    assert RunTable.from_frame(fitted).hash() == known
+    # A row more of the same values is another table; so is one whose source names its runs.
+    assert RunTable.from_frame(pd.concat([frame, fitted[:1]])).hash() != known
+    assert RunTable.from_frame(sweep()).hash() != known
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"status": "finished"}, "status is 'finished' in every row to fit; 'done' is expected"),
+        ({"status": "diverged"}, "status is 'diverged' in every row to fit; 'done' is expected"),
+        ({"role": "target"}, "role is 'target' in every row; 'fit' is expected"),
+    ],
+)
+def test_a_table_with_no_row_to_fit_names_what_it_has_instead(change: dict[str, str], fault: str) -> None:
+    table = RunTable.from_frame(sweep().assign(**change))
+    for use in (lambda: fit(table), lambda: forecast(table, 1e6, 1e8), lambda: backtest(table), table.hash):
+        with pytest.raises(InputError) as error:
+            use()
+        assert error.value.faults == (f"table: no row to fit: {fault}",)
 
 
 def test_where_is_a_filter_of_comparisons() -> None:

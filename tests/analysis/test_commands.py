@@ -1,0 +1,117 @@
+"""What the commands of analysis refuse rather than ignore, and what the report makes anew."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from synthetic import sweep
+
+from analysis.laws import LAWS
+from scaling.cli import main
+
+FRAME = sweep()
+AT = ["--params", "1M", "--tokens", "1B"]
+
+
+def run(*args: object) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main([str(arg) for arg in args])
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def refused(capsys: pytest.CaptureFixture[str], *args: object) -> list[str]:
+    assert run(*args) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    return [line.removeprefix("error: ") for line in err.splitlines()]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    FRAME.to_parquet(tmp_path / "runs.parquet")
+    return tmp_path
+
+
+FITTING = [
+    ("--flops", "1e20"),
+    ("--law", "chinchilla"),
+    ("--interval", "99%"),
+    ("--seeds", "2"),
+    ("--bootstrap", "50"),
+    ("--where", "flops > 1"),
+    ("--columns", "params=n"),
+]
+
+
+@pytest.mark.parametrize("option", [*FITTING, ("--freeze", "f.json")], ids=lambda option: option[0])
+def test_constants_from_a_paper_refuse_what_only_a_fit_could_use(
+    option: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (line,) = refused(capsys, "predict", "published:chinchilla-epoch", *AT, *option)
+    assert line.startswith(f"{option[0]}: does not apply to published:chinchilla-epoch")
+    assert not Path("f.json").exists()
+
+
+@pytest.mark.parametrize("option", FITTING, ids=lambda option: option[0])
+def test_a_frozen_forecast_refuses_what_would_change_it(
+    option: tuple[str, str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = folder / "forecast.json"
+    assert run("predict", folder, *AT, "--law", "compute", "--bootstrap", 20, "--freeze", file) == 0
+    capsys.readouterr()
+    (line,) = refused(capsys, "predict", file, *option)
+    assert line.startswith(f"{option[0]}: does not apply to {file}, which is frozen")
+    assert run("predict", file, *AT, "--json") == 0
+
+
+def test_allocating_by_a_paper_refuses_the_options_of_a_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = refused(
+        capsys, "allocate", "published:muennighoff", "--flops", "1e21", "--law", "chinchilla", "--where", "a > 1"
+    )
+    assert sorted(line.split(":")[0] for line in lines) == ["--law", "--where"]
+
+
+@pytest.mark.parametrize("command", ["fit", "predict"])
+def test_help_lists_every_law(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(command, "--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for law in LAWS:
+        assert f" {law}" in text
+
+
+def test_help_of_plot_tells_one_kind_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("plot", "--help") == 0
+    starts = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
+    assert starts[:4] == ["flops", "tokens", "isoflop", "residuals"]
+
+
+@pytest.mark.parametrize("args", [("predict", *AT), ("fit",), ("allocate", "--flops", "1e15")], ids=lambda a: a[0])
+def test_a_table_without_a_finished_run_is_one_line(
+    args: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    FRAME.assign(status="finished").to_csv(tmp_path / "runs.csv", index=False)
+    (line,) = refused(capsys, args[0], tmp_path / "runs.csv", *args[1:])
+    assert line.endswith("status is 'finished' in every row to fit; 'done' is expected")
+
+
+def test_report_makes_the_tables_anew_from_run_folders(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Path] = []
+    monkeypatch.setattr("scaling.pipeline.write_tables", lambda sweep: made.append(sweep.path))
+    assert run("report", folder) == 0
+    (folder / "plan.json").write_text(json.dumps({"sweep": {"name": "x"}, "runs": []}))
+    # Tables alone, as one would keep them: without run folders there is nothing to make them from.
+    assert run("report", folder) == 0
+    assert made == []
+    (folder / "runs").mkdir()
+    assert run("report", folder) == 0
+    assert made == [folder]
+
+
+def test_report_of_a_sweep_without_a_finished_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "plan.json").write_text(json.dumps({"sweep": {"name": "x"}, "runs": []}))
+    (tmp_path / "runs").mkdir()
+    assert refused(capsys, "report", tmp_path) == [f"{tmp_path}: no rows"]
+    assert pd.read_parquet(tmp_path / "runs.parquet").empty
+    assert refused(capsys, "fit", tmp_path) == [f"{tmp_path / 'runs.parquet'}: no rows"]
