@@ -40,8 +40,8 @@ _LABELS = {
     "corpus": "corpus",
     "eval_tokens": "held-out tokens",
     "loss_stderr_documents": "held-out sampling error of the loss, nats per token, clustered by document",
-    "train_s": "training, seconds over all runs",
-    "eval_s": "evaluation, seconds over all runs",
+    "wall_s": "wall-clock seconds, summed over the finished runs",
+    "eval_s": "seconds of evaluation, summed over the finished runs",
 }
 
 _PAGE = """<!doctype html>

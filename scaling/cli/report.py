@@ -21,11 +21,12 @@ def command(folder: str, as_json: bool) -> None:
       scaling report runs/quickstart
     """
     from analysis.report import write_report
-    from scaling.pipeline import write_tables
     from scaling.sweep.store import PLAN, RUNS, SweepFolder
 
     # A copy that came without its run folders keeps the tables it has: they cannot be made anew.
     if (Path(folder) / PLAN).exists() and (Path(folder) / RUNS).is_dir():
+        from scaling.pipeline import write_tables
+
         write_tables(SweepFolder(Path(folder)))
     path = write_report(folder)
     emit({"report": str(path)}, as_json, f"report         {path}")
