@@ -32,12 +32,13 @@ def command(sweep: str, overrides: tuple[str, ...], workers: int | None, as_json
 
     def text() -> str:
         rows = [
-            f"{'run':12}  {'role':6}  {'params':>8}  {'tokens':>8}  {'FLOPs':>8}  {'steps':>7}  {'seed':>4}      time"
+            f"{'run':12}  {'role':6}  {'params':>8}  {'tokens':>8}  {'FLOPs':>8}  {'steps':>7}  {'seed':>4}  "
+            f"{'time':>12}"
         ]
         rows += [
             f"{run['id']:12}  {run['role']:6}  {format_quantity(run['params']):>8}  "
             f"{format_quantity(run['tokens']):>8}  {run['flops']:8.2g}  {run['steps']:7d}  {run['seed']:4d}  "
-            + ("unknown" if run["est_seconds"] is None else f"{run['est_seconds']:6.1f} s")
+            f"{_time(run['est_seconds']):>12}"
             for run in plan["runs"]
         ]
         fitted = plan["total_flops"] - plan["target_flops"]
@@ -45,9 +46,10 @@ def command(sweep: str, overrides: tuple[str, ...], workers: int | None, as_json
             f"{len(plan['runs'])} runs, {plan['total_flops']:.3g} FLOPs (fitted {fitted:.2g}, target "
             f"{plan['target_flops']:.2g})"
         )
+        plural = "" if plan["workers"] == 1 else "s"
         price = "" if plan["est_usd"] is None else f", about ${plan['est_usd']:,.2f}"
         rows.append(
-            f"{_time(plan['est_seconds'])} on {plan['device']} with {plan['workers']} workers{price}, "
+            f"{_time(plan['est_seconds'])} on {plan['device']} with {plan['workers']} worker{plural}{price}, "
             f"at most {_size(max(run['state_bytes'] for run in plan['runs']))} of training state a worker"
         )
         return "\n".join(rows)
@@ -58,7 +60,9 @@ def command(sweep: str, overrides: tuple[str, ...], workers: int | None, as_json
 def _time(seconds: float | None) -> str:
     from scaling.cli.progress import clock
 
-    return "time unknown" if seconds is None else f"about {clock(seconds)}"
+    if seconds is None:
+        return "unknown time"
+    return clock(seconds) if seconds >= 60 else f"{seconds:.1f} s"
 
 
 def _size(count: int) -> str:

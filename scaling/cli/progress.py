@@ -59,10 +59,12 @@ def rewritten(line: str) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as people say them: ``45 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    """Seconds as people say them: ``45 s``, ``3 min 20 s``, ``2 h 05 min``, ``12 days``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
+    if whole >= 72 * 3600:
+        return f"{whole / 86400:,.0f} days"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

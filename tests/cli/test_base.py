@@ -55,6 +55,13 @@ def test_the_list_of_commands_is_in_the_help(capsys: pytest.CaptureFixture[str])
     assert all(f"  {name} " in text for name in COMMANDS)
 
 
+def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    text = capsys.readouterr().out
+    assert run() == 0
+    assert capsys.readouterr() == (text, "")
+
+
 @pytest.mark.parametrize(
     ("args", "line"),
     [

@@ -1,0 +1,118 @@
+"""The plan's JSON: totals, time and price by device, and what it warns of."""
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import pytest
+from tiny import DATA, make_run
+
+from scaling.llama.config import LlamaConfig
+from scaling.sweep import estimate
+from scaling.sweep.design import PlannedRun
+
+WIDTHS = (8, 16, 24)
+STEPS = (100, 300, 1000)
+
+
+def model(width: int) -> LlamaConfig:
+    return LlamaConfig(
+        vocab=256, width=width, depth=1, heads=2, kv_heads=2, ffn=3 * width, seq_len=32, tie_embeddings=True
+    )
+
+
+def planned(cell: tuple[int, int], role: Literal["fit", "target"], corpus_bytes: int) -> PlannedRun:
+    width, steps = cell
+    data = replace(DATA, fingerprint={**DATA.fingerprint, "bytes": corpus_bytes})
+    return PlannedRun(replace(make_run(steps, model=model(width)), data=data), role)
+
+
+def plan(
+    cells: list[tuple[int, int]], target: tuple[int, int] = (24, 3000), corpus_bytes: int = 10**9
+) -> list[PlannedRun]:
+    """Runs of (width, steps)."""
+    return [*(planned(cell, "fit", corpus_bytes) for cell in cells), planned(target, "target", corpus_bytes)]
+
+
+GRID = [(width, steps) for width in WIDTHS for steps in STEPS]
+
+
+def described(monkeypatch: pytest.MonkeyPatch, kind: str | None, workers: int | None = None) -> dict[str, Any]:
+    monkeypatch.setattr(estimate, "accelerator", lambda: kind)
+    return estimate.describe(plan(GRID), workers)
+
+
+def codes(runs: list[PlannedRun]) -> set[str]:
+    return {code for code, _ in estimate._warnings(runs)}
+
+
+def test_totals_and_time_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "cores", lambda: [0, 1, 2])
+    result = described(monkeypatch, None)
+    assert result["total_flops"] == sum(run["flops"] for run in result["runs"])
+    assert result["target_flops"] == result["runs"][-1]["flops"]
+    assert (result["workers"], result["device"], result["est_usd"]) == (3, "cpu", None)
+    assert result["est_seconds"] > max(run["est_seconds"] for run in result["runs"])
+    assert result["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "peak", "mfu", "usd"),
+    [
+        ("NVIDIA H100 80GB HBM3", 989e12, 0.32, 3.99),
+        ("NVIDIA H200", 989e12, 0.32, 4.45),
+        ("NVIDIA A100-SXM4-80GB", 312e12, 0.45, 2.79),
+        ("TPU v5 lite", 197e12, 0.46, 1.20),
+    ],
+)
+def test_a_known_accelerator_by_its_peak_and_price(
+    monkeypatch: pytest.MonkeyPatch, kind: str, peak: float, mfu: float, usd: float
+) -> None:
+    result = described(monkeypatch, kind)
+    run = result["runs"][0]
+    assert run["est_seconds"] == pytest.approx(run["flops"] / (peak * mfu))
+    assert result["est_usd"] == pytest.approx(result["est_seconds"] / 3600 * usd)
+    assert result["workers"] == 1
+
+
+def test_more_workers_do_not_train_faster_on_one_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, four = (described(monkeypatch, "NVIDIA H100 80GB HBM3", workers) for workers in (1, 4))
+    assert four["workers"] == 4
+    assert four["est_seconds"] == one["est_seconds"]
+
+
+def test_without_a_price_no_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = described(monkeypatch, "TPU7x")
+    assert result["est_seconds"] > 0
+    assert result["est_usd"] is None
+
+
+def test_an_unknown_accelerator_is_not_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = described(monkeypatch, "Some new chip")
+    assert result["est_seconds"] is None
+    assert result["est_usd"] is None
+    assert {run["est_seconds"] for run in result["runs"]} == {None}
+
+
+def test_a_sound_design_warns_of_nothing() -> None:
+    assert codes(plan(GRID)) == set()
+
+
+@pytest.mark.parametrize(
+    ("runs", "code"),
+    [
+        (plan(GRID[:6]), "few-runs"),
+        (plan(GRID[:6] * 3), "few-runs"),  # replicates are no new cells
+        (plan([(16, steps) for steps in range(100, 900, 100)]), "collinear"),
+        (plan([(width, 500) for width in range(8, 64, 4)]), "collinear"),
+        (plan([(width, width**2) for width in range(8, 64, 4)], (64, 64**2)), "collinear"),
+        (plan(GRID, (24, 200_000)), "far-extrapolation"),
+    ],
+)
+def test_each_weakness_is_named(runs: list[PlannedRun], code: str) -> None:
+    assert codes(runs) == {code}
+
+
+def test_repeated_text_is_counted() -> None:
+    ((code, message),) = estimate._warnings(plan(GRID, corpus_bytes=100_000))
+    assert code == "repeated-data"
+    assert message.startswith("1 of 10 runs repeat their data (up to about 2 epochs)")

@@ -1,0 +1,110 @@
+"""Workers on one folder: every run once, whoever trains it; failures and interruptions are told."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from scaling.errors import InputError
+from scaling.sweep.design import expand
+from scaling.sweep.execute import SweepProgress, execute, progress_of, states
+from scaling.sweep.spec import parse_sweep
+from scaling.sweep.store import SweepFolder
+from scaling.sweep.text import load_text
+
+SWEEP = """\
+name: tiny
+model: {seq_len: 32, heads: 2, depth: 1}
+corpus: sotu
+fit: {sizes: [{width: 8, depth: 1}], flops: [1e8, 2e8], seeds: 2}
+target: {size: {width: 8, depth: 1}, flops: 1e9}
+"""
+
+
+def prepare(path: Path, *overrides: str) -> SweepFolder:
+    spec = parse_sweep(SWEEP, "tiny.yaml", overrides)
+    sweep = SweepFolder(path)
+    sweep.prepare(spec.canonical(), SWEEP, expand(spec, load_text(spec.corpus)))
+    return sweep
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> SweepFolder:
+    return prepare(tmp_path / "out")
+
+
+def nothing(_: SweepProgress) -> None:
+    pass
+
+
+def state(sweep: SweepFolder, run_id: str) -> str:
+    (row,) = (row for row in states(sweep) if row["id"] == run_id)
+    name: str = row["state"]
+    return name
+
+
+@pytest.mark.slow
+def test_two_at_once_train_every_run_once(sweep: SweepFolder) -> None:
+    seen: list[SweepProgress] = []
+    with ThreadPoolExecutor(2) as pool:
+        for call in [pool.submit(execute, sweep, "fit", 1, seen.append) for _ in range(2)]:
+            call.result()
+    for run_id in sweep.runs("fit"):
+        assert state(sweep, run_id) == "done"
+        lines = (sweep.run(run_id).path / "metrics.jsonl").read_text().splitlines()
+        steps = [json.loads(line)["step"] for line in lines]
+        assert steps == sorted(set(steps)), "trained twice"
+    assert seen[-1].runs_done == seen[-1].runs == 4
+    assert seen[-1].flops_done == seen[-1].flops
+    assert {state(sweep, run_id) for run_id in sweep.runs("target")} == {"planned"}
+
+
+def test_a_worker_whose_corpus_changed_is_named(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.mkdir()
+    for number in range(3):
+        (text / f"{number}.txt").write_text(f"{number} words and words " * 4000)
+    sweep = prepare(tmp_path / "out", f"corpus={{path: {text}, epochs: 1000}}")
+    (text / "0.txt").write_text("changed since " * 4000)
+    with pytest.raises(InputError, match="its text has changed since the sweep was planned") as error:
+        execute(sweep, "fit", 1, nothing)
+    (fault,) = error.value.faults
+    assert fault.startswith("worker exit 1: corpus text: ")
+    assert fault.endswith("fit-0.log)")
+    assert {row["state"] for row in states(sweep)} == {"planned"}
+
+
+def test_what_has_ended_starts_no_worker(sweep: SweepFolder) -> None:
+    for run_id in sweep.runs("fit"):
+        sweep.run(run_id).write_status({"state": "diverged", "step": 1, "steps": 2, "loss": None})
+    execute(sweep, "fit", None, nothing)
+    assert not (sweep.path / "logs").exists()
+
+
+def test_progress_counts_half_trained_runs(sweep: SweepFolder) -> None:
+    first, second, third, _ = ids = sweep.runs("fit")
+    sweep.run(first).write_status({"state": "done", "step": 8, "steps": 8, "loss": 2.0})
+    sweep.run(second).write_status({"state": "running", "step": 2, "steps": 8, "loss": 3.0})
+    sweep.run(third).write_status({"state": "diverged", "step": 8, "steps": 8, "loss": None})
+    progress = progress_of(sweep, dict.fromkeys(ids, 100))
+    assert progress == SweepProgress(4, 2, 400.0, 225.0, ((second, 0.25, 3.0),))
+
+
+def test_a_run_that_nobody_trains_any_more_is_interrupted(sweep: SweepFolder) -> None:
+    first, second, *_ = sweep.runs("fit")
+    for run_id in (first, second):
+        sweep.run(run_id).write_status({"state": "running", "step": 2, "steps": 8, "loss": 3.0})
+    with sweep.run(first).locked():
+        assert (state(sweep, first), state(sweep, second)) == ("running", "interrupted")
+    assert state(sweep, first) == "interrupted"
+    assert sweep.run(first).status()["state"] == "running", "looking changes nothing"
+    (row,) = (row for row in states(sweep) if row["id"] == first)
+    assert (row["progress"], row["loss"]) == (0.25, 3.0)
+
+
+def test_where_the_lock_cannot_be_taken_the_status_is_believed(sweep: SweepFolder) -> None:
+    run = sweep.run(sweep.runs("fit")[0])
+    run.write_status({"state": "running", "step": 2, "steps": 8, "loss": 3.0})
+    (run.path / "lock").mkdir()  # as in a folder that may only be read, but for root too
+    assert state(sweep, run.path.name) == "running"
