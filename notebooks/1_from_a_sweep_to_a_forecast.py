@@ -14,8 +14,8 @@
 # # From a sweep to a forecast
 #
 # `make demo` trains some dozens of small Llamas on English text, forecasts a larger one, freezes that forecast, and
-# only then trains the larger one. This notebook walks through the same table of runs by hand. It reads the sweep's
-# own result, `runs/quickstart`, if you have made one, and otherwise the one kept in `benchmarks/quickstart`.
+# only then trains the larger one. This notebook walks through such a table of runs by hand: the one kept in
+# `benchmarks/quickstart`, or your own.
 
 # %%
 from pathlib import Path
@@ -32,8 +32,7 @@ from analysis.score import score
 from analysis.table import read_table
 
 root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "pyproject.toml").exists())
-places = [root / "runs" / "quickstart", root / "benchmarks" / "quickstart" / "sotu"]
-sweep = next(place for place in places if (place / "score.json").exists())
+sweep = root / "benchmarks" / "quickstart" / "sotu"  # or your own: root / "runs" / "quickstart"
 table = read_table(sweep)
 print(f"{len(table.fit)} fitted runs and {len(table.targets)} of the target, from {sweep.relative_to(root)}")
 

@@ -184,9 +184,12 @@ _KINDS = {
 }
 
 
+def device_of_kind(kind: str) -> Device | None:
+    """The device that JAX calls ``kind``, or None where it is not known here."""
+    return next((find_device(name) for part, name in _KINDS.items() if part in kind.lower()), None)
+
+
 def mfu(flops_per_s: float, kind: str) -> float:
     """Model FLOP/s as a share of the peak of the device that JAX calls ``kind``; NaN where the peak is not known."""
-    for part, name in _KINDS.items():
-        if part in kind.lower():
-            return flops_per_s / find_device(name).peak_flops
-    return float("nan")
+    device = device_of_kind(kind)
+    return float("nan") if device is None else flops_per_s / device.peak_flops

@@ -51,7 +51,7 @@ class SweepResult:
             "folder": str(self.folder),
             "forecast": self.forecast.to_dict(),
             "score": self.score.to_dict(),
-            "warnings": [asdict(warning) for warning in self.forecast.warnings],
+            "warnings": [asdict(warning) for warning in dict.fromkeys(self.forecast.warnings + self.score.warnings)],
         }
 
 
@@ -125,6 +125,6 @@ def summarise(folder: SweepFolder, table: RunTable) -> dict[str, Any]:
         "corpus": config.data.fingerprint,
         "eval_tokens": config.data.eval_tokens,
         "loss_stderr_documents": done[dearest]["loss_stderr_documents"],
-        "train_s": sum(status["wall_s"] for status in done.values()),
+        "wall_s": sum(status["wall_s"] for status in done.values()),
         "eval_s": sum(status["eval_s"] for status in done.values()),
     }

@@ -83,11 +83,31 @@ def test_the_table_has_the_schema(finished: Path) -> None:
 def test_the_forecast_was_frozen_before_the_target_began(finished: Path) -> None:
     forecast = json.loads((finished / "forecast.json").read_text())
     runs = pd.read_parquet(finished / "runs.parquet")
-    for run_id in runs[runs.role == "target"].run_id:
-        first_row = finished / "runs" / run_id / "metrics.jsonl"
-        assert (finished / "forecast.json").stat().st_mtime < first_row.stat().st_mtime
-    # it knows nothing of the target: scored against the table less the target it is refused for lack of one
+    for role, before in (("fit", False), ("target", True)):
+        for run_id in runs[runs.role == role].run_id:
+            # A worker makes the lock before the run's first step, and nothing is ever written to it.
+            begun = (finished / "runs" / run_id / "lock").stat().st_mtime_ns
+            assert ((finished / "forecast.json").stat().st_mtime_ns < begun) == before
     assert forecast["n_runs"] == 9
+
+
+def test_the_commands_agree_with_the_story(finished: Path) -> None:
+    told = json.loads((finished / "score.json").read_text())
+    scored = scaling("score", finished / "forecast.json", finished, "--json")
+    assert scored.returncode == 0, scored.stderr
+    assert {key: json.loads(scored.stdout)[key] for key in told} == told
+    target = pd.read_parquet(finished / "runs.parquet").query("role == 'target'").iloc[0]
+    again = scaling(
+        "predict", finished, "--params", target.params, "--tokens", target.tokens, "--flops", target.flops,
+        "--seeds", 2, "--json",
+    )  # fmt: skip
+    assert json.loads(again.stdout)["loss"] == pytest.approx(told["predicted"])
+    fitted = json.loads(scaling("fit", finished, "--law", "chinchilla", "--json").stdout)
+    assert fitted["n_runs"] == 9
+    assert set(fitted["params"]) == {"E", "A", "B", "alpha", "beta"}
+    (finished / "report.html").unlink()
+    assert scaling("report", finished).returncode == 0
+    assert (finished / "report.html").exists()
 
 
 def test_a_second_call_trains_nothing_and_says_the_same(finished: Path, sweep: Path) -> None:
@@ -186,11 +206,13 @@ def test_a_worker_that_cannot_work_is_named(sweep: Path, tmp_path: Path) -> None
         (text / f"{number}.txt").write_text(f"{number} words and words " * 4000)
     out = tmp_path / "out"
     command = ["run", sweep, f"corpus={{path: {text}, epochs: 1000}}", "--out", out]
-    first = subprocess.Popen([sys.executable, "-m", "scaling", *map(str, command)], stderr=subprocess.DEVNULL)
-    while not (out / "plan.json").exists():
-        time.sleep(0.05)
+    first = subprocess.Popen([sys.executable, "-m", "scaling", *map(str, command)], stderr=subprocess.PIPE, text=True)
+    while first.poll() is None and not (out / "plan.json").exists():
+        time.sleep(0.02)
     (text / "0.txt").write_text("changed since it was planned " * 4000)
-    assert first.wait() == 2
+    _, told = first.communicate()
+    assert first.returncode == 2
+    assert "its text has changed since the sweep was planned" in told
     again = scaling(*command)
     assert again.returncode == 2
     assert "gives other runs than before" in again.stderr

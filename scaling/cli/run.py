@@ -51,7 +51,8 @@ def command(
         raise InputError(f"--executor {executor} is not built yet; use local")
     spec = load_sweep(sweep, overrides)
     folder = out or Path("runs", spec.name)
-    result = run_sweep(spec, Path(sweep).read_text(), folder, workers, ProgressLine().show)
+    source = Path(sweep).read_text(encoding="utf-8-sig") + "".join(f"\n# with {given}" for given in overrides)
+    result = run_sweep(spec, source, folder, workers, ProgressLine().show)
     emit(result.to_dict(), as_json, lambda: _story(result))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from scaling.data.corpus import HELD_OUT
-from scaling.hardware import DEVICES, Device, mfu
+from scaling.hardware import Device, device_of_kind
 from scaling.llama.counts import count_params, training_bytes
 from scaling.sweep.design import PlannedRun
 from scaling.sweep.machine import accelerator, cores, visible_cores
@@ -37,7 +37,7 @@ def describe(plan: Sequence[PlannedRun], workers: int | None) -> dict[str, Any]:
         price; None on a CPU, and where no price is published.
     """
     kind = accelerator()
-    device = None if kind is None else _device(kind)
+    device = None if kind is None else device_of_kind(kind)
     count = workers or (len(cores()) if kind is None else 1)
     speed = _flops_per_s(kind, device)
     runs = [_run(run, speed) for run in plan]
@@ -96,13 +96,6 @@ def _flops_per_s(kind: str | None, device: Device | None) -> float | None:
     if kind is None:
         return _SHARE * _matmul_flops_per_s() / len(visible_cores())
     return None if device is None else device.mfu * device.peak_flops
-
-
-def _device(kind: str) -> Device | None:
-    """The device that JAX calls so: of those with its peak, the one it names."""
-    same = [device for device in DEVICES.values() if mfu(device.peak_flops, kind) == 1]
-    named = [device for device in same if device.name in kind.lower()]
-    return next(iter(named or same), None)
 
 
 def _matmul_flops_per_s() -> float:
