@@ -108,14 +108,14 @@ def ensemble_of_points(points: Points, law: str, bootstrap: int) -> Ensemble:
 def _thresholds(points: Points, laws: Sequence[Law]) -> list[int]:
     """Budgets whose cheaper side suffices for every law, so that all are judged on the same runs.
 
-    It must also hold a good part of the runs: what a law misses from a few tiny runs tells little about what it
-    misses from all of them.
+    To suffice takes two distinct (params, tokens) more than parameters, as for a fit at all, and a good part of the
+    runs: what a law misses from a few tiny runs tells little about what it misses from all of them.
     """
-    most = max(len(law.names) for law in laws)
+    fewest = max(len(law.names) for law in laws) + 2
     found = []
     for number in range(int(points.budget.max())):
         cheap = points.budget <= number
-        if cheap.sum() >= max(most + 2, _LEAST_SHARE * len(points)) and points.subset(cheap).cells > most:
+        if cheap.sum() >= _LEAST_SHARE * len(points) and points.subset(cheap).cells >= fewest:
             found.append(number)
     return found
 
