@@ -82,10 +82,8 @@ def random_weights(config: LlamaConfig, seed: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     weights = {}
     for name, shape in hf_shapes(config).items():
-        if len(shape) == 1:
-            weight = rng.normal(1.0, 0.3, shape)
-        else:
-            weight = rng.normal(0.0, 1 / math.sqrt(shape[1]), shape)
+        gain = len(shape) == 1
+        weight = rng.normal(1.0, 0.3, shape) if gain else rng.normal(0.0, 1 / math.sqrt(shape[1]), shape)
         weights[name] = weight.astype(np.float16)
     return weights
 

@@ -20,6 +20,8 @@ DISPATCH_FLOPS = 1e10
 MAX_STEPS_PER_DISPATCH = 64
 # Small calls stay in the cache: on a CPU they run twice as fast as calls of 8192 tokens.
 EVAL_TOKENS_PER_CALL = 2048
+# Where saving is slow, at least this many times as long passes until the next.
+SAVE_SHARE = 30
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def train_run(
         config: the run.
         text: its tokens.
         checkpoints: folder of its checkpoints; left behind for the caller to remove.
-        checkpoint_s: seconds to the first checkpoint, and between later ones.
+        checkpoint_s: seconds to the first checkpoint, and between later ones at least.
         report: called after every dispatch, before its checkpoint is written.
     """
     program, hyper, size = program_for(config), hyper_of(config), steps_per_dispatch(config)
@@ -115,7 +117,8 @@ def train_run(
             return Outcome("diverged", math.nan, math.nan, math.nan, 0.0, math.nan)
         if now >= due and step < config.steps:
             _save(state, checkpoints)
-            due = time.monotonic() + every_s
+            saved = time.monotonic()
+            due = saved + max(every_s, SAVE_SHARE * (saved - now))
     speed = math.nan
     if timed is not None and step > timed[0]:
         speed = (step - timed[0]) * config.flops / config.steps / (time.monotonic() - timed[1])
