@@ -147,7 +147,7 @@ def loss_vs_flops(table: RunTable, forecast: Forecast | None, score: Score | Non
         place = np.full(len(losses), forecast.flops * 1.25)
         axes.plot(place, losses, "x", ms=5, mew=1.4, color=ACTUAL, zorder=6, label="actual, each seed")
         shown.append(pd.Series(losses))
-    _log(axes, "training FLOPs")
+    _log(axes, "training FLOPs", _power)
     _loss_axis(axes, pd.concat(shown))
     if forecast is not None:
         axes.legend(loc="best")
@@ -172,7 +172,7 @@ def isoflop_parabolas(result: IsoFlop, axes: Axes) -> Axes:
             axes.plot(parabola.params, parabola.minimum, "*", ms=9, color=FORECAST, mec="none", zorder=4)
     _log(axes, "parameters", _si)
     _loss_axis(axes, pd.Series(np.concatenate([p.loss for p in result.parabolas])))
-    _bar(axes, norm, "FLOPs", budgets, lambda value, _: f"{value:.0e}".replace("e+", "e"))
+    _bar(axes, norm, "FLOPs", budgets, _power)
     return axes
 
 
@@ -184,7 +184,7 @@ def residuals(table: RunTable, forecast: Forecast, axes: Axes) -> Axes:
     axes.axhline(0, color=_INK, lw=0.8)
     axes.scatter(rows["flops"], miss, s=14, c=rows["params"], cmap=SIZES, norm=norm, lw=0, zorder=3)
     axes.set_ylabel("actual / fitted - 1 (%)")
-    _log(axes, "training FLOPs")
+    _log(axes, "training FLOPs", _power)
     _size_bar(axes, norm, rows)
     return axes
 
@@ -222,15 +222,14 @@ def _log_norm(values: Float[np.ndarray, " rows"]) -> Normalize:
     return LogNorm(low, high if high > low else 2 * low)
 
 
-def _log(axes: Axes, label: str, ticks: Callable[[float, int | None], str] | None = None) -> None:
+def _log(axes: Axes, label: str, ticks: Callable[[float, int | None], str]) -> None:
     axes.set_xscale("log")
     axes.set_xlabel(label)
-    if ticks is not None:
-        low, high = axes.get_xlim()
-        narrow = high / low < 300
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,)))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(FuncFormatter(ticks))
+    low, high = axes.get_xlim()
+    narrow = high / low < 300
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(ticks))
 
 
 def _loss_axis(axes: Axes, losses: "pd.Series[float]") -> None:
@@ -274,3 +273,8 @@ def _apart(values: list[float]) -> Iterator[float]:
 
 def _si(value: float, _: int | None) -> str:
     return short(value)
+
+
+def _power(value: float, _: int | None) -> str:
+    mantissa, exponent = f"{value:.0e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
