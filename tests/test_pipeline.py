@@ -129,6 +129,16 @@ def test_the_same_sweep_gives_the_same_table(finished: Path, sweep: Path) -> Non
 
 
 @pytest.mark.slow
+def test_nothing_is_special_to_english(sweep: Path) -> None:
+    out = sweep.parent / "python"
+    done = scaling("run", sweep, "corpus=python", "--out", out, "--json")
+    assert done.returncode == 0, done.stderr
+    assert table(out).corpus.str.startswith("python:").all()
+    assert "# with corpus=python" in (out / "sweep.yaml").read_text()
+    assert 1 < json.loads(done.stdout)["score"]["actual"] < 4
+
+
+@pytest.mark.slow
 def test_killed_five_times_it_gives_the_same_table(finished: Path, sweep: Path) -> None:
     out = sweep.parent / "killed"
     chance = random.Random(0)
