@@ -79,7 +79,7 @@ def _transfer(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
       and move, alike at every width; an untied head starts at 0;
     - weight decay 0.1, clip 1, warm-up over 20 % of the run.
 
-    Found on byte-level models 16 to 64 wide at 2e10 to 1e12 FLOPs.
+    Found on byte-level models of English, 16 to 64 wide, at 2e10 to 3e12 FLOPs.
     """
     batch = chosen.batch_tokens or _BATCH * math.sqrt(tokens / _TOKENS)
     batch_tokens = max(1, round(batch / model.seq_len)) * model.seq_len
