@@ -43,7 +43,7 @@ print(f"{len(table.fit)} fitted runs and {len(table.targets)} of the target, fro
 # byte on held-out speeches, the same for every run.
 
 # %%
-cells = table.fit.assign(budget=table.fit.flops.map("{:.0e}".format))
+cells = table.fit.assign(budget=table.fit.flops.map("{:.1e}".format))
 cells.pivot_table(index="budget", columns="params", values="loss").round(3)
 
 # %%
