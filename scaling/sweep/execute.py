@@ -10,7 +10,7 @@ from typing import Any
 
 from scaling.errors import InputError
 from scaling.sweep.machine import accelerator, cores, worker_environment
-from scaling.sweep.store import RunFolder, SweepFolder
+from scaling.sweep.store import ENDED, RunFolder, SweepFolder
 
 _POLL_S = 0.5
 
@@ -37,7 +37,7 @@ def progress_of(sweep: SweepFolder, flops: dict[str, int]) -> SweepProgress:
     done, spent, running = 0, 0.0, []
     for run_id, cost in flops.items():
         status = sweep.run(run_id).status()
-        if status["state"] in ("done", "diverged"):
+        if status["state"] in ENDED:
             done, spent = done + 1, spent + cost
         elif status["state"] == "running":
             share = status["step"] / status["steps"]

@@ -22,6 +22,7 @@ from scaling.llama.counts import count_params
 from scaling.sweep.design import PlannedRun
 from scaling.train.config import RunConfig, read_config
 
+ENDED = ("done", "diverged")
 PLAN = "plan.json"
 RUNS = "runs"
 
@@ -62,10 +63,13 @@ class RunFolder:
 
     def status(self) -> dict[str, Any]:
         """``state`` (planned, running, done, diverged) and what else is known; planned if nothing was written."""
+        file = self.path / "status.json"
         try:
-            status: dict[str, Any] = json.loads((self.path / "status.json").read_text())
+            status: dict[str, Any] = json.loads(file.read_text())
         except FileNotFoundError:
             return {"state": "planned"}
+        except ValueError:
+            raise InputError(f"{file}: damaged; remove it to have the run trained again") from None
         return status
 
     def write_status(self, status: dict[str, Any]) -> None:
@@ -179,7 +183,7 @@ class SweepFolder:
         for entry in plan["runs"]:
             folder = self.run(entry["id"])
             status = folder.status()
-            if status["state"] in ("done", "diverged"):
+            if status["state"] in ENDED:
                 rows.append(_row(folder.config(), status, entry["role"], plan["sweep"]["name"]))
         return pd.DataFrame(rows)
 

@@ -16,7 +16,7 @@ from scaling.data.corpus import CorpusSpec
 from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.sweep.machine import use_compile_cache
-from scaling.sweep.store import RunFolder, SweepFolder
+from scaling.sweep.store import ENDED, RunFolder, SweepFolder
 from scaling.sweep.text import SweepText, load_text
 from scaling.train.config import RunConfig
 from scaling.train.loop import Progress, train_run
@@ -24,7 +24,6 @@ from scaling.train.loop import Progress, train_run
 CHECKPOINT_S = (5.0, 30.0)
 STATUS_S = 0.5
 WAIT_S = 1.0
-FINISHED = ("done", "diverged")
 _PARENT = os.getppid()
 
 
@@ -43,7 +42,7 @@ def work(sweep: SweepFolder, role: str, text: SweepText) -> None:
             with folder.locked() as mine:
                 if not mine:
                     continue
-                if folder.status()["state"] not in FINISHED:
+                if folder.status()["state"] not in ENDED:
                     _train(folder, config, text)
                     compiled.add((config.model, config.batch))
                 del pending[run_id]

@@ -129,9 +129,8 @@ def _restored(config: RunConfig, folder: Path) -> TrainState:
     fresh = init_state(config)
     if not folder.exists():
         return fresh
-    from scaling.train.checkpoint import (
-        Checkpoints,
-    )  # Orbax takes a second to import, and most runs never need it
+    # Imported late: Orbax takes a second to import, and most runs never need it.
+    from scaling.train.checkpoint import Checkpoints
 
     checkpoints = Checkpoints(folder)
     state = checkpoints.restore(fresh)

@@ -35,6 +35,12 @@ def test_the_same_sweep_is_taken_up_again(sweep: SweepFolder) -> None:
     assert sweep.run(PLAN[0].id).status() == {"state": "done"}
 
 
+def test_a_damaged_status_is_named(sweep: SweepFolder) -> None:
+    (sweep.run(PLAN[0].id).path / "status.json").write_text('{"state": "do')
+    with pytest.raises(InputError, match=r"status.json: damaged"):
+        sweep.table()
+
+
 def test_another_sweep_is_refused_and_nothing_touched(sweep: SweepFolder) -> None:
     before = {path: path.read_bytes() for path in sweep.path.rglob("*") if path.is_file()}
     with pytest.raises(InputError, match=r"holds another sweep \(different: seeds\)"):
