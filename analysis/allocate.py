@@ -95,7 +95,7 @@ def allocate(
         d = np.log(tokens_at(n))
         if unique_tokens is not None:
             n, d = _effective(fit, n, d, float(np.log(unique_tokens)))
-        return fit.predict(Inputs(n, d, np.full_like(n, np.log(flops))))
+        return fit.predict(Inputs(n, d, np.full_like(n, np.log(flops)), d))
 
     best = _minimum(loss_at, smallest, largest)
     lowest = float(loss_at(np.array([best]))[0])

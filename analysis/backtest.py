@@ -9,7 +9,7 @@ import numpy as np
 from analysis import checks
 from analysis.ensemble import AUTO, Ensemble, ensemble_of_points
 from analysis.errors import InputError
-from analysis.laws import LAWS, Inputs
+from analysis.laws import LAWS
 from analysis.points import Points
 from analysis.table import RunTable
 from analysis.warning import Warning
@@ -124,12 +124,7 @@ def _split(points: Points, laws: Sequence[str], limit: float, bootstrap: int) ->
 
 
 def _score(fitted: Ensemble, test: Points) -> LawScore:
-    forecasts = np.array(
-        [
-            fitted.predict(Inputs(*(v[i : i + 1] for v in (test.inputs.n, test.inputs.d, test.inputs.c))), LEVEL)
-            for i in range(len(test))
-        ]
-    )
+    forecasts = np.array([fitted.predict(test.inputs.take(np.array([i])), LEVEL) for i in range(len(test))])
     loss, low, high = forecasts.T
     actual = np.exp(test.log_loss)
     error = loss / actual - 1

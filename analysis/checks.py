@@ -62,7 +62,7 @@ def of_points(points: Points, parameters: int) -> Iterator[Warning]:
 
 
 def of_floor(
-    params: Mapping[str, float], law: Law, samples: Float[np.ndarray, "resamples params"], lowest: float
+    params: Mapping[str, float], law: Law[Inputs], samples: Float[np.ndarray, "resamples params"], lowest: float
 ) -> Iterator[Warning]:
     """Whether the irreducible loss E is known."""
     if "E" not in params:

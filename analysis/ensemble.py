@@ -105,7 +105,7 @@ def ensemble_of_points(points: Points, law: str, bootstrap: int) -> Ensemble:
     return Ensemble(members, float(points.inputs.c.max()))
 
 
-def _thresholds(points: Points, laws: Sequence[Law]) -> list[int]:
+def _thresholds(points: Points, laws: Sequence[Law[Inputs]]) -> list[int]:
     """Budgets whose cheaper side suffices for every law, so that all are judged on the same runs.
 
     To suffice takes two distinct (params, tokens) more than parameters, as for a fit at all, and a good part of the

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from analysis import checks
 from analysis.errors import InputError
-from analysis.laws import LAWS, Inputs, Law
+from analysis.laws import LAWS, Inputs, Law, X
 from analysis.points import Points
 from analysis.solve import best_of_starts, minimise
 from analysis.table import RunTable
@@ -80,7 +80,7 @@ class FitResult:
         }
 
 
-def law_named(name: str) -> Law:
+def law_named(name: str) -> Law[Inputs]:
     """A law by name.
 
     Raises:
@@ -117,22 +117,17 @@ def on_table(result: FitResult, table: RunTable) -> FitResult:
     )
 
 
-def fit_points(points: Points, law: Law, bootstrap: int = 0, seed: int = 0) -> FitResult:
+def fit_points(points: Points, law: Law[Inputs], bootstrap: int = 0, seed: int = 0) -> FitResult:
     """Fits a law to arrays; as :func:`fit`, but for what only a table knows."""
     needed = len(law.names) + 2
     if len(points) < needed:
         raise InputError(
             f"{len(points)} runs are too few to fit {law.name}: its {len(law.names)} parameters need {needed}"
         )
-    best = best_of_starts(law, points.inputs, points.log_loss, np.ones(len(points)))
-    theta = best.theta[0]
-    samples = np.zeros((0, len(theta)))
-    if bootstrap:
-        weights = resample_weights(points, bootstrap, seed)
-        starts = np.repeat(theta[None], bootstrap, axis=0)
-        samples = minimise(law, points.inputs, points.log_loss, weights, starts, tolerance=_RESAMPLE_TOLERANCE).theta
+    found = estimate(law, points.inputs, points.log_loss, points.cluster, bootstrap, seed)
+    theta, samples = found.theta, found.samples
     reported = law.reported(samples)
-    status = FitStatus.CONVERGED if best.converged[0] else FitStatus.ITERATIONS
+    status = FitStatus.CONVERGED if found.converged else FitStatus.ITERATIONS
     params = dict(zip(law.names, law.reported(theta).tolist(), strict=True))
     lowest = float(np.exp(points.log_loss.min()))
     if "E" in params and params["E"] < 1e-3 * lowest:
@@ -141,7 +136,7 @@ def fit_points(points: Points, law: Law, bootstrap: int = 0, seed: int = 0) -> F
         law=law.name,
         params=params,
         stderr={name: _spread(reported[:, i]) if bootstrap else None for i, name in enumerate(law.names)},
-        objective=float(best.objective[0]),
+        objective=found.objective,
         status=status,
         n_runs=len(points),
         warnings=(
@@ -154,18 +149,63 @@ def fit_points(points: Points, law: Law, bootstrap: int = 0, seed: int = 0) -> F
     )
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """What the engine finds for any law.
+
+    Attributes:
+        theta: parameters, coefficients as logarithms.
+        objective: sum of Huber terms.
+        converged: whether the search settled.
+        samples: as theta, of each resample.
+    """
+
+    theta: Float[np.ndarray, " params"]
+    objective: float
+    converged: bool
+    samples: Float[np.ndarray, "resamples params"] = field(repr=False)
+
+
+def estimate(
+    law: Law[X],
+    inputs: X,
+    log_values: Float[np.ndarray, " rows"],
+    cluster: Int[np.ndarray, " rows"],
+    bootstrap: int = 0,
+    seed: int = 0,
+) -> Estimate:
+    """Fits any law to the logarithm of what it predicts: log-Huber, the best of many starts, then resamples.
+
+    Args:
+        law: the form.
+        inputs: what it sees, one entry per row.
+        log_values: what was measured.
+        cluster: rows that share a number are resampled together.
+        bootstrap: resamples of whole clusters.
+        seed: of the resampling.
+    """
+    best = best_of_starts(law, inputs, log_values, np.ones(len(log_values)))
+    theta = best.theta[0]
+    samples = np.zeros((0, len(theta)))
+    if bootstrap:
+        weights = resample_weights(cluster, bootstrap, seed)
+        starts = np.repeat(theta[None], bootstrap, axis=0)
+        samples = minimise(law, inputs, log_values, weights, starts, tolerance=_RESAMPLE_TOLERANCE).theta
+    return Estimate(theta, float(best.objective[0]), bool(best.converged[0]), samples)
+
+
 def _spread(samples: Float[np.ndarray, " resamples"]) -> float:
     """Half the width of the central 68.3 %: the standard deviation of a Gaussian, deaf to a long tail."""
     low, high = np.quantile(samples, [0.1587, 0.8413])
     return float(high - low) / 2
 
 
-def resample_weights(points: Points, count: int, seed: int) -> Float[np.ndarray, "count rows"]:
-    """Weights of the Bayesian bootstrap (Rubin 1981), one exponential draw per trunk.
+def resample_weights(cluster: Int[np.ndarray, " rows"], count: int, seed: int) -> Float[np.ndarray, "count rows"]:
+    """Weights of the Bayesian bootstrap (Rubin 1981), one exponential draw per cluster.
 
-    Its spread is that of drawing trunks with replacement, but no resample ever lacks a whole budget, which
+    Its spread is that of drawing clusters with replacement, but no resample ever lacks a whole budget, which
     with few runs leaves a law undetermined.
     """
-    draws = np.random.default_rng(seed).exponential(size=(count, int(points.cluster.max()) + 1))
-    weights: Float[np.ndarray, "count rows"] = draws[:, points.cluster]
-    return weights * (len(points) / weights.sum(axis=1, keepdims=True))
+    draws = np.random.default_rng(seed).exponential(size=(count, int(cluster.max()) + 1))
+    weights: Float[np.ndarray, "count rows"] = draws[:, cluster]
+    return weights * (len(cluster) / weights.sum(axis=1, keepdims=True))

@@ -199,7 +199,7 @@ def _frontier(
     cost = training_cost(inputs_at(*known.to_numpy().T), np.log(sizes))
     n, c = (grid.ravel() for grid in np.meshgrid(np.log(sizes), np.log(budgets)))
     d = c - n - np.log(np.tile(cost, len(budgets)))
-    least = forecast.curve(Inputs(n, d, c)).reshape(len(budgets), -1).min(axis=1)
+    least = forecast.curve(Inputs(n, d, c, d)).reshape(len(budgets), -1).min(axis=1)
     return budgets, least
 
 

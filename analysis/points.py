@@ -38,7 +38,7 @@ class Points:
         recipe = [c for c in ("params", "tokens", "lr", "batch_tokens", "corpus", "unique_tokens") if c in rows]
         cells = rows.groupby(recipe, dropna=False, sort=False).ngroup()
         return cls(
-            inputs_at(rows["params"].to_numpy(), rows["tokens"].to_numpy(), rows["flops"].to_numpy()),
+            inputs_at(rows["params"], rows["tokens"], rows["flops"], _unique(rows)),
             np.log(rows["loss"].to_numpy()),
             np.asarray(pd.factorize(trunk)[0], dtype=np.int64),
             cells.to_numpy(np.int64),
@@ -49,8 +49,7 @@ class Points:
 
     def subset(self, keep: Bool[np.ndarray, " rows"]) -> "Points":
         """The rows to keep."""
-        x = self.inputs
-        return Points(Inputs(x.n[keep], x.d[keep], x.c[keep]), self.log_loss[keep], self.cluster[keep], self.cell[keep])
+        return Points(self.inputs.take(keep), self.log_loss[keep], self.cluster[keep], self.cell[keep])
 
     @property
     def cells(self) -> int:
@@ -81,6 +80,18 @@ def training_cost(inputs: Inputs, n: Float[np.ndarray, " sizes"]) -> Float[np.nd
     return np.interp(n, sizes, cost)
 
 
-def inputs_at(params: object, tokens: object, flops: object) -> Inputs:
-    """Inputs from raw counts, scalars or arrays."""
-    return Inputs(*(np.log(np.atleast_1d(np.asarray(v, dtype=np.float64))) for v in (params, tokens, flops)))
+def inputs_at(params: object, tokens: object, flops: object, unique_tokens: object | None = None) -> Inputs:
+    """Inputs from raw counts, scalars or arrays; without ``unique_tokens`` nothing repeats."""
+    counts = (params, tokens, flops, tokens if unique_tokens is None else unique_tokens)
+    return Inputs(*(np.log(np.atleast_1d(np.asarray(v, dtype=np.float64))) for v in counts))
+
+
+def _unique(rows: pd.DataFrame) -> pd.Series:
+    """Unique tokens: as given, else tokens / epochs, and never more than the tokens."""
+    tokens = rows["tokens"]
+    unique = tokens
+    if "epochs" in rows:
+        unique = (tokens / rows["epochs"].clip(lower=1.0)).fillna(tokens)
+    if "unique_tokens" in rows:
+        unique = rows["unique_tokens"].where(rows["unique_tokens"] > 0, unique)
+    return unique.clip(upper=tokens)

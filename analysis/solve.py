@@ -11,7 +11,8 @@ reweighted least squares) and is the metric of the damping:
     (J'ZJ + mu J'MJ) step = -J' (w psi(r)),    psi(r) = clip(r, -delta, delta)
 
 A large mu is a cautious IRLS step, mu -> 0 is Newton's, which is exact once the rows beyond delta are known
-(Madsen & Nielsen 1990). Both matrices transform alike, so units of N and D do not matter.
+(Madsen & Nielsen 1990). Both matrices transform alike, so units of N and D do not matter. A parameter at the end of
+its domain that wants to leave it is held there, and the others go on.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from itertools import product
 import numpy as np
 from jaxtyping import Bool, Float
 
-from analysis.laws import Inputs, Law
+from analysis.laws import Law, X
 
 DELTA = 1e-3  # 2203.15556, appendix D.2
 _ITERATIONS = 300
@@ -43,7 +44,7 @@ class Solution:
 
 
 def best_of_starts(
-    law: Law, inputs: Inputs, log_loss: Float[np.ndarray, " rows"], weights: Float[np.ndarray, " rows"]
+    law: Law[X], inputs: X, log_loss: Float[np.ndarray, " rows"], weights: Float[np.ndarray, " rows"]
 ) -> Solution:
     """The best minimum over the grid of the law's starts (a batch of one)."""
     starts = _starts(law, inputs, log_loss, weights)
@@ -56,8 +57,8 @@ def best_of_starts(
 
 
 def minimise(
-    law: Law,
-    inputs: Inputs,
+    law: Law[X],
+    inputs: X,
     log_loss: Float[np.ndarray, " rows"],
     weights: Float[np.ndarray, "batch rows"],
     start: Float[np.ndarray, "batch params"],
@@ -77,15 +78,16 @@ def minimise(
 
 
 def _minimise(
-    law: Law,
-    inputs: Inputs,
+    law: Law[X],
+    inputs: X,
     log_loss: Float[np.ndarray, " rows"],
     weights: Float[np.ndarray, "batch rows"],
     start: Float[np.ndarray, "batch params"],
     iterations: int,
     tolerance: float,
 ) -> Solution:
-    theta, mu = start.copy(), np.full(len(start), 1.0)
+    low, high = law.bounds
+    theta, mu = np.clip(start, low, high), np.full(len(start), 1.0)
     objective = np.full(len(start), np.inf)
     converged = np.zeros(len(start), bool)
     gradient, newton, metric = _derivatives(law, inputs, log_loss, weights, theta, objective)
@@ -94,8 +96,9 @@ def _minimise(
         live = np.flatnonzero(~converged)
         if live.size == 0:
             break
-        step = _step(gradient[live], newton[live], metric[live], mu[live])
-        trial = theta[live] + step
+        here, slope = theta[live], gradient[live]
+        free = ~((here <= low) & (slope > 0) | (here >= high) & (slope < 0))
+        trial = np.clip(here + _step(slope, newton[live], metric[live], mu[live], free), low, high)
         value = np.empty(live.size)
         derivatives = _derivatives(law, inputs, log_loss, weights[live], trial, value)
         better = value < objective[live]
@@ -111,8 +114,8 @@ def _minimise(
 
 
 def _derivatives(
-    law: Law,
-    inputs: Inputs,
+    law: Law[X],
+    inputs: X,
     log_loss: Float[np.ndarray, " rows"],
     weights: Float[np.ndarray, "batch rows"],
     theta: Float[np.ndarray, "batch params"],
@@ -148,18 +151,21 @@ def _step(
     newton: Float[np.ndarray, "batch params params"],
     metric: Float[np.ndarray, "batch params params"],
     mu: Float[np.ndarray, " batch"],
+    free: Bool[np.ndarray, "batch params"],
 ) -> Float[np.ndarray, "batch params"]:
-    """Solves the damped system, scaled to a unit diagonal; a ridge of rounding size keeps it regular."""
+    """Solves the damped system of the free parameters, scaled to a unit diagonal; a tiny ridge keeps it regular."""
     scale = np.sqrt(np.maximum(np.diagonal(metric, axis1=1, axis2=2), 1e-200))
     outer = scale[:, :, None] * scale[:, None, :]
-    matrix = (newton + mu[:, None, None] * metric) / outer
-    matrix += (1e-13 + 1e-10 * mu[:, None, None]) * np.eye(gradient.shape[1])
-    step: Float[np.ndarray, "batch params"] = -np.linalg.solve(matrix, (gradient / scale)[:, :, None])[:, :, 0] / scale
+    identity = np.eye(gradient.shape[1])
+    matrix = np.where(free[:, :, None] & free[:, None, :], (newton + mu[:, None, None] * metric) / outer, identity)
+    matrix += (1e-13 + 1e-10 * mu[:, None, None]) * identity
+    right = np.where(free, gradient / scale, 0.0)
+    step: Float[np.ndarray, "batch params"] = -np.linalg.solve(matrix, right[:, :, None])[:, :, 0] / scale
     return np.clip(step, -3.0, 3.0)
 
 
 def _starts(
-    law: Law, inputs: Inputs, log_loss: Float[np.ndarray, " rows"], weights: Float[np.ndarray, " rows"]
+    law: Law[X], inputs: X, log_loss: Float[np.ndarray, " rows"], weights: Float[np.ndarray, " rows"]
 ) -> Float[np.ndarray, "starts params"]:
     """The grid over the exponents, each with its own best coefficients (variable projection).
 

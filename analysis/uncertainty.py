@@ -50,7 +50,7 @@ class NestedSplit:
     reach: float
 
 
-def nested_splits(points: Points, law: Law, thresholds: Sequence[int]) -> list[NestedSplit]:
+def nested_splits(points: Points, law: Law[Inputs], thresholds: Sequence[int]) -> list[NestedSplit]:
     """Fits the cheaper runs and forecasts the dearer.
 
     Args:
@@ -63,7 +63,7 @@ def nested_splits(points: Points, law: Law, thresholds: Sequence[int]) -> list[N
     return [_split(points, law, number) for number in thresholds]
 
 
-def _split(points: Points, law: Law, number: int) -> NestedSplit:
+def _split(points: Points, law: Law[Inputs], number: int) -> NestedSplit:
     cheap, dear = points.subset(points.budget <= number), points.subset(points.budget > number)
     fit = fit_points(cheap, law, _RESAMPLES)
     edge = float(cheap.inputs.c.max())
