@@ -1,7 +1,7 @@
 """The table of runs: its schema, its checks, and how a foreign file is read into it."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -173,13 +173,19 @@ class RunTable:
         return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
-def read_table(path: str | Path, columns: Mapping[str, str] | None = None, where: str | None = None) -> RunTable:
+def read_table(
+    path: str | Path,
+    columns: Mapping[str, str] | None = None,
+    where: str | None = None,
+    extra: Sequence[str] = (),
+) -> RunTable:
     """Reads a sweep's folder, or a CSV, Parquet or JSONL file.
 
     Args:
         path: the file, or the folder that holds ``runs.parquet``.
         columns: the schema's name -> the file's name, where the aliases do not suffice.
         where: a filter for the rows to fit, on the file's names or the schema's.
+        extra: further columns of numbers, under the file's names; they may have gaps.
 
     Raises:
         InputError: one line per fault, with row and column.
@@ -189,9 +195,12 @@ def read_table(path: str | Path, columns: Mapping[str, str] | None = None, where
         path = path / "runs.parquet"
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    wanted = {*NUMBERS, *TEXTS, *(columns or {}).values()} | (columns_of(where) if where else set())
+    wanted = {*NUMBERS, *TEXTS, *(columns or {}).values(), *extra} | (columns_of(where) if where else set())
     frame = _read(path, wanted)
-    return _checked(_renamed(frame, str(path), columns), str(path), where, columns)
+    known = frame.attrs["known"]
+    if absent := [name for name in extra if name not in known]:
+        raise InputError(f"{path}: no column {name!r}{closest(name, known)}" for name in absent)
+    return _checked(_renamed(frame, str(path), columns), str(path), where, columns, extra)
 
 
 def _read(path: Path, wanted: set[str]) -> pd.DataFrame:
@@ -266,7 +275,13 @@ def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None
     return frame
 
 
-def _checked(frame: pd.DataFrame, source: str, where: str | None, columns: Mapping[str, str] | None) -> RunTable:
+def _checked(
+    frame: pd.DataFrame,
+    source: str,
+    where: str | None,
+    columns: Mapping[str, str] | None,
+    extra: Sequence[str] = (),
+) -> RunTable:
     """Checks every row that a fit or a score will use, and turns numbers into float64."""
     if frame.empty:
         raise InputError(f"{source}: no rows")
@@ -277,7 +292,7 @@ def _checked(frame: pd.DataFrame, source: str, where: str | None, columns: Mappi
         _selected(frame, where) | ~_has(frame, "role", "fit")  # a filter chooses what is fitted, not the target
     )
     frame = frame.copy()
-    for name in [c for c in NUMBERS if c in frame]:
+    for name in [c for c in dict.fromkeys((*NUMBERS, *extra)) if c in frame]:
         values = pd.to_numeric(frame[name], errors="coerce")
         texts = frame[name][used & (values.isna() & frame[name].notna()).to_numpy()]
         faults += [f"{source}:{row}: column {name!r}: {text!r} is not a number" for row, text in texts.items()]
