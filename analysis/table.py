@@ -196,15 +196,21 @@ def read_table(
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     wanted = {*NUMBERS, *TEXTS, *(columns or {}).values(), *extra} | (columns_of(where) if where else set())
-    frame = _read(path, wanted)
+    frame = read_columns(path, wanted)
     known = frame.attrs["known"]
     if absent := [name for name in extra if name not in known]:
         raise InputError(f"{path}: no column {name!r}{closest(name, known)}" for name in absent)
     return _checked(_renamed(frame, str(path), columns), str(path), where, columns, extra)
 
 
-def _read(path: Path, wanted: set[str]) -> pd.DataFrame:
-    """Reads the columns that are of use, so that a wide or long file does not fill the memory."""
+def read_columns(path: Path, wanted: set[str]) -> pd.DataFrame:
+    """Reads the columns that are of use, so that a wide or long file does not fill the memory.
+
+    The frame has the file's own names; ``attrs["known"]`` lists every column of the file, read or not.
+
+    Raises:
+        InputError: if the file is empty or unreadable.
+    """
     lowered = {name.lower() for name in wanted} | {a for aliases in ALIASES.values() for a in aliases}
 
     def useful(name: object) -> bool:
