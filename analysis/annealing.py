@@ -14,7 +14,7 @@ to nothing, and runs of several peak rates share it. The sum is taken over parts
 steps: 32 for a whole decay, which moves the loss by less than 1e-4 of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -85,7 +85,7 @@ def curves_of(schedule: Schedule, step: Float[np.ndarray, " rows"]) -> Curves:
 def _parts(
     schedule: Schedule,
 ) -> tuple[Float[np.ndarray, " parts"], Float[np.ndarray, " parts"], Bool[np.ndarray, " parts"]]:
-    """Where the rate changes after warm-up: first and last step of each part, and whether it jumps from one to the next.
+    """Where the rate changes after warm-up: first and last step of each part, and whether it is a jump.
 
     A decay has 32 parts of even change, a jump is one.
     """
@@ -177,7 +177,8 @@ class AnnealingFit:
 
     Attributes:
         params: by name, in units of a step and of the learning rate as given.
-        stderr: standard errors from resampling whole runs; None with fewer than three, or without resamples.
+        stderr: standard errors from resampling whole runs; None with fewer than three, without resamples, or at the end of a
+            parameter's domain.
         objective: sum of Huber terms of the log loss (delta 1e-3) over the averaged rows.
         status: how the search ended.
         n_runs: curves fitted.
@@ -195,6 +196,7 @@ class AnnealingFit:
     table_hash: str
     residual: float
     law: str = field(default=ANNEALING, init=False)
+    convention: str = field(default="S sums the learning rate over steps, warm-up included", init=False)
 
     def predict(self, schedule: Schedule, step: Float[np.ndarray, " steps"]) -> Float[np.ndarray, " steps"]:
         """The loss along a schedule, seen or unseen, in nats per token; it means nothing before its warm-up ends.
@@ -216,7 +218,7 @@ class AnnealingFit:
             "status": self.status.value,
             "n_runs": self.n_runs,
             "warnings": [warning.to_dict() for warning in self.warnings],
-            "convention": "S sums the learning rate over steps, warm-up included",
+            "convention": self.convention,
             "table_hash": self.table_hash,
         }
 
@@ -252,25 +254,23 @@ def fit_curves(curves: Sequence[Curve], bootstrap: int = 0, seed: int = 0) -> An
     draws = bootstrap if len(curves) >= 3 else 0
     reduced = inputs.scaled(rate, work)
     found = estimate(LAW, reduced, log_loss, cluster, draws, seed)
-    params = _natural(found.theta[None], rate, work)[0]
+    params = dict(zip(LAW.names, _natural(found.theta[None], rate, work)[0].tolist(), strict=True))
     spread = _natural(found.samples, rate, work)
     low, high = np.quantile(spread, [0.1587, 0.8413], axis=0) if draws else (np.zeros(7), np.zeros(7))
     residual = np.log(LAW.evaluate(found.theta[None], reduced)[0][0]) - log_loss
     return AnnealingFit(
-        params=dict(zip(LAW.names, params.tolist(), strict=True)),
-        stderr={name: float(high[i] - low[i]) / 2 if draws else None for i, name in enumerate(LAW.names)},
+        params=params,
+        stderr={name: float(high[i] - low[i]) / 2 or None for i, name in enumerate(LAW.names)},
         objective=found.objective,
         status=FitStatus.CONVERGED if found.converged else FitStatus.ITERATIONS,
         n_runs=len(curves),
-        warnings=tuple(_warnings(curves)),
+        warnings=tuple(_warnings(curves, params)),
         table_hash="",
         residual=float(np.sqrt(np.mean(residual**2))),
     )
 
 
-def _natural(
-    theta: Float[np.ndarray, "batch params"], rate: float, work: float
-) -> Float[np.ndarray, "batch params"]:
+def _natural(theta: Float[np.ndarray, "batch params"], rate: float, work: float) -> Float[np.ndarray, "batch params"]:
     """From units of a rate and a sum of rates to the learning rate as given."""
     shift = np.zeros_like(theta)
     alpha, gamma = theta[:, 4], theta[:, 6]
@@ -280,18 +280,22 @@ def _natural(
     return LAW.reported(theta + shift)
 
 
-def _warnings(curves: Sequence[Curve]) -> list[Warning]:
+def _warnings(curves: Sequence[Curve], params: Mapping[str, float]) -> Iterator[Warning]:
     # A schedule's shape: the rate at even shares of its steps, as a share of its peak.
     shares = np.linspace(0.1, 1.0, 10)
     shapes = {
         tuple(np.round(c.schedule.rate_at(shares * c.schedule.step[-1]) / c.schedule.rate.max(), 1)) for c in curves
     }
-    if len(shapes) > 1:
-        return []
-    return [
-        Warning(
+    if len(shapes) == 1:
+        yield Warning(
             "few-runs",
-            "all curves follow one shape of schedule: what another shape would yield is extrapolation; "
+            "all curves follow one shape of schedule, so what another would yield is hardly known: "
             "add a run at constant rate, or one that decays elsewhere",
         )
-    ]
+    stuck = [name for name, ends in LAW.domains.items() if name in ("beta", "gamma") and params[name] in ends]
+    if stuck:
+        yield Warning(
+            "few-runs",
+            f"{' and '.join(stuck)} lie at the end of what is allowed: the schedules do not tell how fast "
+            "the loss follows a lower rate; add one that decays differently",
+        )

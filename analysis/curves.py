@@ -61,7 +61,7 @@ class Schedule:
 
     @classmethod
     def wsd(cls, peak: float, steps: float, warmup: float, decay: float, final: float = 0.0) -> "Schedule":
-        """Warm-up, stable, then a linear decay over the last share ``decay`` to ``final`` times the peak (2405.18392)."""
+        """Warm-up, stable, then linear over the last share ``decay`` to ``final`` times the peak (2405.18392)."""
         done = np.unique(np.concatenate([np.linspace(0.0, 1.0, _REBUILT_POINTS), [warmup, 1 - decay]]))
         left = np.clip((1 - done) / max(decay, 1e-9), 0.0, 1.0)
         return cls(done * steps, peak * _rise(done, warmup) * (final + (1 - final) * left))
@@ -150,9 +150,7 @@ class CurveTable:
         return digest.hexdigest()
 
 
-def read_curves(
-    path: str | Path, columns: Mapping[str, str] | None = None, where: str | None = None
-) -> CurveTable:
+def read_curves(path: str | Path, columns: Mapping[str, str] | None = None, where: str | None = None) -> CurveTable:
     """Reads loss curves: a CSV, Parquet or JSONL file of ``run_id step lr loss``, or a sweep's folder.
 
     Without a column of learning rates, each run's schedule is rebuilt from its row in ``runs.parquet`` beside the
@@ -209,8 +207,11 @@ def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None
     """Adds the schema's names to a file's own."""
     faults = [
         f"--columns {name}={own}: "
-        + (f"no such name in a table of curves{closest(name, list(_NAMES))}" if name not in _NAMES
-           else f"{source} has no column {own!r}{closest(own, frame.attrs['known'])}")
+        + (
+            f"no such name in a table of curves{closest(name, list(_NAMES))}"
+            if name not in _NAMES
+            else f"{source} has no column {own!r}{closest(own, frame.attrs['known'])}"
+        )
         for name, own in (columns or {}).items()
         if name not in _NAMES or own not in frame
     ]

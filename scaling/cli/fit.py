@@ -8,7 +8,9 @@ from scaling.cli.common import emit, json_option
 from scaling.cli.tables import parse_columns, table_options
 
 if TYPE_CHECKING:
+    from analysis.annealing import AnnealingFit
     from analysis.fit import FitResult
+    from analysis.laws import Law
 
 
 @click.command()
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     default="auto",
     show_default=True,
     metavar="NAME",
-    help="chinchilla, chinchilla-tied, skaling or compute; auto fits all and weighs them by nested extrapolation.",
+    help="auto fits every law that suits the runs and weighs them by nested extrapolation. Of endpoints: chinchilla, "
+    "chinchilla-tied, kaplan, overtraining, skaling, farseer, data-constrained, compute or broken; of whole loss "
+    "curves: annealing.",
 )
 @click.option(
     "--bootstrap",
@@ -30,26 +34,39 @@ if TYPE_CHECKING:
 )
 @table_options
 @json_option
-def command(table: str, law: str, bootstrap: int, where: str | None, columns: str | None, as_json: bool) -> None:
+def command(
+    table: str, law: str, bootstrap: int, where: str | None, columns: str | None, best: bool, as_json: bool
+) -> None:
     """Fit scaling laws to a table of runs and print their parameters with standard errors.
 
     TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss (nats per
     token). The fit minimises the summed Huber loss (delta 1e-3) of the log loss over many starts, in float64.
+
+    With --law annealing, TABLE holds curves of one model: run_id, step, lr and loss; or it is a sweep's folder.
 
     \b
     Examples:
       scaling fit runs/quickstart
       scaling fit chinchilla.csv --law chinchilla --where "excluded_by_epoch == 0"
       scaling fit theirs.csv --columns params=n_nonemb,loss=c4_loss --json
+      scaling fit curves.csv --law annealing
     """
+    if law == "annealing":
+        from analysis.annealing import LAW, fit_annealing
+        from analysis.curves import read_curves
+
+        annealed = fit_annealing(read_curves(table, parse_columns(columns), where), bootstrap)
+        emit(annealed.to_dict(), as_json, lambda: _text(annealed, LAW))
+        return
     from analysis.ensemble import AUTO, ensemble
     from analysis.fit import fit
+    from analysis.laws import LAWS
     from analysis.table import read_table
 
-    runs = read_table(table, parse_columns(columns), where)
+    runs = read_table(table, parse_columns(columns), where, best=best)
     if law != AUTO:
         result = fit(runs, law, bootstrap)
-        emit(result.to_dict(), as_json, lambda: _text(result))
+        emit(result.to_dict(), as_json, lambda: _text(result, LAWS[law]))
         return
     together = ensemble(runs, AUTO, bootstrap)
     leader = together.leader.fit
@@ -61,14 +78,13 @@ def command(table: str, law: str, bootstrap: int, where: str | None, columns: st
     emit(
         results,
         as_json,
-        lambda: "\n\n".join(f"{_text(m.fit)}\nweight      {m.weight:.0%}" for m in together.members.values()),
+        lambda: "\n\n".join(
+            f"{_text(m.fit, LAWS[name])}\nweight      {m.weight:.0%}" for name, m in together.members.items()
+        ),
     )
 
 
-def _text(result: "FitResult") -> str:
-    from analysis.laws import LAWS
-
-    law = LAWS[result.law]
+def _text(result: "FitResult | AnnealingFit", law: "Law[Any]") -> str:
     lines = [f"{law.name}: {law.formula}    ({law.source})"]
     for name, value in result.params.items():
         error = result.stderr[name]
