@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -11,62 +12,17 @@ import pandas as pd
 from jaxtyping import Bool
 
 from analysis.errors import InputError
+from analysis.files import limited, read_columns
+from analysis.points import Points
+from analysis.schema import ALIASES, NUMBERS, RECIPE, REQUIRED, TEXTS
 from analysis.where import closest, columns_of, select
 
-NUMBERS = (
-    "params",
-    "params_nonembedding",
-    "params_active",
-    "tokens",
-    "unique_tokens",
-    "epochs",
-    "flops",
-    "flops_6nd",
-    "loss",
-    "loss_stderr",
-    "bits_per_byte",
-    "lr",
-    "batch_tokens",
-    "warmup_tokens",
-    "decay_fraction",
-    "seed",
-    "width",
-    "depth",
-    "heads",
-    "kv_heads",
-    "ffn",
-    "vocab",
-    "seq_len",
-    "wall_s",
-    "mfu",
-)
-TEXTS = (
-    "run_id",
-    "trunk_id",
-    "sweep",
-    "role",
-    "status",
-    "schedule",
-    "corpus",
-    "tokenizer",
-    "dtype",
-    "device",
-)
-REQUIRED = ("params", "tokens", "loss")
-ALIASES = {
-    "params": ("n", "n_params", "model_size"),
-    "tokens": ("d", "n_tokens", "train_tokens"),
-    "loss": ("val_loss", "final_loss", "eval_loss"),
-    "flops": ("c", "compute"),
-    "run_id": ("run",),
-    "corpus": ("train_data", "dataset"),
-}
 # What two otherwise identical sweeps may differ in.
 _NOT_HASHED = frozenset(["wall_s", "mfu", "device", "role", "status"])
-_MOST_FAULTS = 20
+_HASHED_AT_ONCE = 100_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunTable:
     """Rows of runs, checked: one row per evaluated endpoint.
 
@@ -76,12 +32,14 @@ class RunTable:
         source: where it came from, for messages.
         where: the filter that chose the rows to fit, or None.
         columns: the user's own mapping from the schema's names to the file's, or None.
+        best_only: whether only the best run of each size and length is fitted: see :meth:`best`.
     """
 
     frame: pd.DataFrame
     source: str
     where: str | None = None
     columns: Mapping[str, str] | None = None
+    best_only: bool = False
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, source: str = "table") -> "RunTable":
@@ -105,7 +63,22 @@ class RunTable:
         """
         if self.unfit is not None:
             raise InputError(self.unfit)
-        return _completed(self.frame[self._chosen & _has(self.frame, "status", "done")])
+        rows = _completed(self.frame[self._chosen & _has(self.frame, "status", "done")])
+        return _best(rows) if self.best_only else rows
+
+    def best(self) -> "RunTable":
+        """Reduces a sweep over learning rates and the like to its best: the setting of the least loss at each size and
+        length, of each corpus.
+
+        Where a column tells seeds apart it is the setting of the least mean loss, with all its seeds; otherwise the
+        one run of the least loss.
+        """
+        return replace(self, best_only=True)
+
+    @cached_property
+    def points(self) -> Points:
+        """The rows to fit as arrays."""
+        return Points.of(self.fit)
 
     @cached_property
     def unfit(self) -> str | None:
@@ -163,14 +136,23 @@ class RunTable:
         Targets, row order, absent columns, the format of the file and what a rerun may change (``wall_s``,
         ``mfu``, ``device``) do not move it. Run ids count only where the source has them.
         """
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> str:
         rows = self.fit
         hashed = {"flops", *self.frame.columns} - _NOT_HASHED
         names = [name for name in sorted([*NUMBERS, *TEXTS]) if name in hashed]
         lines = []
-        for values in rows[names].itertuples(index=False, name=None):
-            pairs = zip(names, values, strict=True)
-            lines.append("|".join(f"{name}={_canonical(v)}" for name, v in pairs if not pd.isna(v)))
-        return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+        for start in range(0, len(rows), _HASHED_AT_ONCE):
+            part = rows.iloc[start : start + _HASHED_AT_ONCE]
+            pairs = [_pairs(name, part[name]) for name in names]
+            lines += ["|".join(filter(None, row)) for row in zip(*pairs, strict=True)]
+        lines.sort()
+        digest = hashlib.sha256()
+        for number, line in enumerate(lines):
+            digest.update(f"\n{line}".encode() if number else line.encode())
+        return digest.hexdigest()
 
 
 def read_table(
@@ -178,6 +160,7 @@ def read_table(
     columns: Mapping[str, str] | None = None,
     where: str | None = None,
     extra: Sequence[str] = (),
+    best: bool = False,
 ) -> RunTable:
     """Reads a sweep's folder, or a CSV, Parquet or JSONL file.
 
@@ -186,6 +169,7 @@ def read_table(
         columns: the schema's name -> the file's name, where the aliases do not suffice.
         where: a filter for the rows to fit, on the file's names or the schema's.
         extra: further columns of numbers, under the file's names; they may have gaps.
+        best: keep only the best run of each size and length: see :meth:`RunTable.best`.
 
     Raises:
         InputError: one line per fault, with row and column.
@@ -193,62 +177,15 @@ def read_table(
     path = Path(path)
     if path.is_dir():
         path = path / "runs.parquet"
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    wanted = {*NUMBERS, *TEXTS, *(columns or {}).values(), *extra} | (columns_of(where) if where else set())
-    frame = read_columns(path, wanted)
+        if not path.is_file():
+            raise InputError(f"{path.parent}: a folder without runs.parquet; give a sweep's folder, or a file")
+    wanted = {*NUMBERS, *TEXTS, *chain(*ALIASES.values()), *(columns or {}).values(), *extra}
+    frame = read_columns(path, wanted | (columns_of(where) if where else set()))
     known = frame.attrs["known"]
     if absent := [name for name in extra if name not in known]:
         raise InputError(f"{path}: no column {name!r}{closest(name, known)}" for name in absent)
-    return _checked(_renamed(frame, str(path), columns), str(path), where, columns, extra)
-
-
-def read_columns(path: Path, wanted: set[str]) -> pd.DataFrame:
-    """Reads the columns that are of use, so that a wide or long file does not fill the memory.
-
-    The frame has the file's own names; ``attrs["known"]`` lists every column of the file, read or not.
-
-    Raises:
-        InputError: if the file is empty or unreadable.
-    """
-    lowered = {name.lower() for name in wanted} | {a for aliases in ALIASES.values() for a in aliases}
-
-    def useful(name: object) -> bool:
-        return str(name).lower() in lowered
-
-    kind = path.suffix.lower()
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty")
-    try:
-        if kind == ".parquet":
-            import pyarrow.parquet
-
-            file = pyarrow.parquet.ParquetFile(path)
-            frame = file.read([n for n in file.schema_arrow.names if useful(n)]).to_pandas()
-            known = file.schema_arrow.names
-        elif kind in (".jsonl", ".ndjson"):
-            frame = pd.read_json(path, lines=True, precise_float=True)
-            known = list(frame.columns)
-        elif kind in (".csv", ".tsv"):
-            from pyarrow import csv
-
-            separator = csv.ParseOptions(delimiter="," if kind == ".csv" else "\t")
-            with csv.open_csv(path, parse_options=separator) as reader:
-                known = reader.schema.names
-            convert = csv.ConvertOptions(include_columns=[n for n in known if useful(n)], strings_can_be_null=True)
-            frame = csv.read_csv(path, parse_options=separator, convert_options=convert).to_pandas()
-        else:
-            raise InputError(f"{path}: {kind or 'no suffix'!r} is not .csv, .tsv, .jsonl or .parquet")
-    except InputError:
-        raise
-    except (ValueError, OSError) as error:  # pyarrow's and pandas' errors of parsing are ValueErrors
-        reason = str(error).strip().split("\n")[0]
-        raise InputError(f"{path}: not a readable {kind} file ({reason})") from None
-    if not len(known):
-        raise InputError(f"{path}: no rows")
-    frame.attrs["known"] = [str(name) for name in known]
-    frame.index += 2 if kind in (".csv", ".tsv") else 1  # a CSV's first line is its header
-    return frame
+    table = _checked(_renamed(frame, str(path), columns), str(path), where, columns, extra)
+    return table.best() if best else table
 
 
 def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None) -> pd.DataFrame:
@@ -269,7 +206,7 @@ def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None
         if name in frame.columns:
             continue
         found = [own for alias in (name, *ALIASES.get(name, ())) for own in lowered.get(alias, [])]
-        if len(found) > 1:
+        if len(found) > 1 and name in (*REQUIRED, "flops"):
             faults.append(f"{source}: columns {found} could all be {name!r}; choose with --columns {name}=...")
         elif found:
             frame[name] = frame[found[0]]
@@ -299,10 +236,9 @@ def _checked(
     )
     frame = frame.copy()
     for name in [c for c in dict.fromkeys((*NUMBERS, *extra)) if c in frame]:
-        values = pd.to_numeric(frame[name], errors="coerce")
-        texts = frame[name][used & (values.isna() & frame[name].notna()).to_numpy()]
-        faults += [f"{source}:{row}: column {name!r}: {text!r} is not a number" for row, text in texts.items()]
-        frame[name] = values.astype("float64")
+        values, texts = _numbers(frame[name], used)
+        faults += [f"{source}:{row}: column {name!r}: {_shown(text)} is not a number" for row, text in texts.items()]
+        frame[name] = values
         if name in ("params", "tokens", "loss", "flops"):
             with np.errstate(invalid="ignore"):
                 bad = used & ~(np.isfinite(values) & (values > 0)).to_numpy() & ~frame.index.isin(texts.index)
@@ -311,8 +247,10 @@ def _checked(
                 for row, value in values[bad].items()
             ]
     if faults:
-        hidden = len(faults) - _MOST_FAULTS
-        raise InputError(faults[:_MOST_FAULTS] + ([f"{source}: {hidden} more faults"] if hidden > 0 else []))
+        raise InputError(limited(faults, source))
+    for name in [c for c in TEXTS if c in frame]:
+        if not pd.api.types.is_numeric_dtype(frame[name].dtype):
+            frame[name] = frame[name].astype("str")  # whatever a JSON or Parquet cell holds
     table = RunTable(frame, source, where, columns)
     if where is not None and table.unfit is not None:
         raise InputError(table.unfit)
@@ -330,14 +268,48 @@ def _has(frame: pd.DataFrame, column: str, value: str) -> Bool[np.ndarray, " row
     return (frame[column].isna() | (frame[column] == value)).to_numpy(bool)
 
 
+def _numbers(values: pd.Series, used: Bool[np.ndarray, " rows"]) -> tuple[pd.Series, pd.Series]:
+    """A column in float64, and the cells of used rows that are no numbers."""
+    if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
+        return values.astype("float64"), values[:0]
+    # Through text: what pandas would convert includes dates and truth values.
+    numbers = pd.to_numeric(values.astype("str"), errors="coerce").astype("float64")
+    return numbers, values[used & (numbers.isna() & values.notna()).to_numpy()]
+
+
+def _shown(cell: object) -> str:
+    text = repr(str(cell))
+    return text if len(text) <= 40 else f"{text[:36]}...{text[0]}"
+
+
+def _best(rows: pd.DataFrame) -> pd.DataFrame:
+    """The best setting of each cell: all its seeds where they are told apart, otherwise its best row."""
+    cell = [c for c in (*REQUIRED[:2], "corpus", "tokenizer", "unique_tokens", "epochs", "seq_len") if c in rows]
+    if "seed" in rows and len(rows["seed"].dropna().unique()) > 1:
+        settings = rows.groupby([*cell, *(c for c in RECIPE if c in rows)], dropna=False)
+        number, mean = settings.ngroup(), settings["loss"].transform("mean")
+        order = pd.DataFrame({"mean": mean, "number": number}).sort_values(["mean", "number"]).index
+        least = number[order][~rows.loc[order].duplicated(cell)]
+        return rows[number.isin(least)]
+    return rows.loc[rows.sort_values(["loss", "run_id"]).drop_duplicates(cell).index.sort_values()]
+
+
 def _completed(rows: pd.DataFrame) -> pd.DataFrame:
     """Fills what follows from the rest: the row as run id, 6ND as FLOPs (float64: int64 overflows)."""
     rows = rows.copy()
     if "run_id" not in rows:
-        rows["run_id"] = [f"row{row}" for row in rows.index]
+        rows["run_id"] = "row" + rows.index.astype("str")
     if "flops" not in rows:
         rows["flops"] = 6.0 * rows["params"] * rows["tokens"]
     return rows
+
+
+def _pairs(name: str, column: pd.Series) -> list[str]:
+    """``name=value`` of each cell, numbers by their shortest decimals; empty where there is none."""
+    values = column.tolist()
+    if column.dtype == "float64":
+        return [f"{name}={value!r}" if value == value else "" for value in values]
+    return ["" if pd.isna(value) else f"{name}={_canonical(value)}" for value in values]
 
 
 def _canonical(value: object) -> str:

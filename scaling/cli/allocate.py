@@ -39,6 +39,7 @@ def command(
     law: str,
     where: str | None,
     columns: str | None,
+    best: bool,
     as_json: bool,
 ) -> None:
     """Split a FLOP budget between parameters and tokens for the least loss, with the range that does as well.
@@ -60,23 +61,23 @@ def command(
     from analysis.table import read_table
 
     if table.startswith(PREFIX):
-        refuse_options(("law", "where", "columns"), table, "a paper's fit")
+        refuse_options(("law", "where", "columns", "best"), table, "a paper's fit")
         fitted, inputs = published(table), None
     else:
-        runs = read_table(table, parse_columns(columns), where)
+        runs = read_table(table, parse_columns(columns), where, best=best)
         fitted, inputs = fit(runs, law), Points.of(runs.fit).inputs
-    best = allocate(fitted, flops, inference_tokens or 0.0, unique_tokens, inputs)
-    low, high = best.near_optimal["params"]
+    split = allocate(fitted, flops, inference_tokens or 0.0, unique_tokens, inputs)
+    low, high = split.near_optimal["params"]
     emit(
-        best.to_dict(),
+        split.to_dict(),
         as_json,
         lambda: "\n".join(
             [
-                f"parameters     {format_quantity(best.params)}",
-                f"tokens         {format_quantity(best.tokens)}: {best.tokens_per_param:.3g} per parameter",
-                f"loss           {best.loss:.4f} nats per token",
+                f"parameters     {format_quantity(split.params)}",
+                f"tokens         {format_quantity(split.tokens)}: {split.tokens_per_param:.3g} per parameter",
+                f"loss           {split.loss:.4f} nats per token",
                 f"near-optimal   {format_quantity(low)} to {format_quantity(high)} parameters: within 0.25 %",
-                f"law            {best.law}, {fitted.convention}",
+                f"law            {split.law}, {fitted.convention}",
             ]
         ),
     )

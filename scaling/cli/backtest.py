@@ -31,6 +31,7 @@ def command(
     law: str | None,
     where: str | None,
     columns: str | None,
+    best: bool,
     as_json: bool,
 ) -> None:
     """Measure how far forecasts from a table's cheaper runs miss its dearer ones, and how often the interval holds.
@@ -48,7 +49,7 @@ def command(
     from analysis.laws import LAWS
     from analysis.table import read_table
 
-    runs = read_table(table, parse_columns(columns), where)
+    runs = read_table(table, parse_columns(columns), where, best=best)
     result = backtest(runs, [law] if law else [*LAWS, AUTO], train_below)
 
     def text() -> str:

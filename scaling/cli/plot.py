@@ -23,7 +23,9 @@ SUFFIXES = (".png", ".svg", ".pdf")
 )
 @table_options
 @json_option
-def command(kind: str, table: str, output: str, where: str | None, columns: str | None, as_json: bool) -> None:
+def command(
+    kind: str, table: str, output: str, where: str | None, columns: str | None, best: bool, as_json: bool
+) -> None:
     """Draw one figure from a table of runs.
 
     \b
@@ -46,7 +48,7 @@ def command(kind: str, table: str, output: str, where: str | None, columns: str 
 
     if Path(output).suffix.lower() not in SUFFIXES:
         raise InputError(f"-o {output}: write .png, .svg or .pdf")
-    runs = read_table(table, parse_columns(columns), where)
+    runs = read_table(table, parse_columns(columns), where, best=best)
     warnings = draw(kind, runs, Path(table), Path(output))
     result = {"figure": output, "warnings": [warning.to_dict() for warning in warnings]}
     emit(result, as_json, f"figure         {output}")

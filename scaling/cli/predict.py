@@ -71,6 +71,7 @@ def command(
     freeze: str | None,
     where: str | None,
     columns: str | None,
+    best: bool,
     as_json: bool,
 ) -> None:
     """Forecast the loss of a run that has not been made, with an interval that counts what the law may get wrong.
@@ -90,7 +91,7 @@ def command(
     from analysis.published import PREFIX, predict_published
     from analysis.table import read_table
 
-    fitting = ("flops", "law", "interval", "seeds", "bootstrap", "where", "columns")
+    fitting = ("flops", "law", "interval", "seeds", "bootstrap", "where", "columns", "best")
     if table.startswith(PREFIX):
         refuse_options((*fitting, "freeze"), table, "a paper's constants: a loss without an interval")
         plain = predict_published(table, *_target(model, params, tokens))
@@ -105,7 +106,7 @@ def command(
                 "forecast another target from its table"
             )
     else:
-        runs = read_table(table, parse_columns(columns), where)
+        runs = read_table(table, parse_columns(columns), where, best=best)
         size, length = _target(model, params, tokens)
         made = forecast(runs, size, length, flops, law, interval, bootstrap, seeds)
     if freeze:

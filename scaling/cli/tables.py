@@ -12,7 +12,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def table_options(function: F) -> F:
-    """Adds ``--where`` and ``--columns``."""
+    """Adds ``--where``, ``--columns`` and ``--best``."""
+    function = click.option(
+        "--best",
+        is_flag=True,
+        help="Fit only the best of each size and length: reduces a sweep over learning rates.  [default: all rows]",
+    )(function)
     function = click.option(
         "--where",
         metavar="EXPR",

@@ -1,0 +1,67 @@
+"""The schema of a table of runs: its columns, what other people call them, and what they are for."""
+
+NUMBERS = (
+    "params",
+    "params_nonembedding",
+    "params_active",
+    "tokens",
+    "unique_tokens",
+    "epochs",
+    "flops",
+    "flops_6nd",
+    "loss",
+    "loss_stderr",
+    "bits_per_byte",
+    "lr",
+    "batch_tokens",
+    "warmup_tokens",
+    "decay_fraction",
+    "seed",
+    "width",
+    "depth",
+    "heads",
+    "kv_heads",
+    "ffn",
+    "vocab",
+    "seq_len",
+    "wall_s",
+    "mfu",
+)
+TEXTS = (
+    "run_id",
+    "trunk_id",
+    "sweep",
+    "role",
+    "status",
+    "schedule",
+    "corpus",
+    "tokenizer",
+    "dtype",
+    "device",
+)
+REQUIRED = ("params", "tokens", "loss")
+ALIASES = {
+    "params": ("n", "n_params", "model_size"),
+    "tokens": ("d", "n_tokens", "train_tokens"),
+    "loss": ("val_loss", "final_loss", "eval_loss"),
+    "flops": ("c", "compute"),
+    "run_id": ("run",),
+    "trunk_id": ("trunk",),
+    "corpus": ("train_data", "dataset", "data", "training_data", "train_set"),
+    "lr": ("learning_rate", "peak_lr", "max_lr"),
+    "epochs": ("n_epochs",),
+}
+# What a sweep may vary at one size and length, looking for the least loss; a seed is not looked for.
+RECIPE = (
+    "lr",
+    "batch_tokens",
+    "warmup_tokens",
+    "schedule",
+    "decay_fraction",
+    "width",
+    "depth",
+    "heads",
+    "kv_heads",
+    "ffn",
+    "dtype",
+)
