@@ -1,102 +1,154 @@
-"""Approach 2 (2203.15556, section 3.2): a parabola of loss over log parameters at each FLOP budget.
+"""Approach 2 (2203.15556, section 3.2): the best size at each FLOP budget, and how it grows.
 
-A parabola is believed only if it is convex, its minimum lies between two sizes that were trained, and
-neither end is the best; a budget that fails is left out and named. Minima are biased where alpha and beta
-differ or the sizes lie to one side of the optimum (2603.22339).
+A parabola is biased where alpha and beta differ or the sizes lie to one side of the optimum (2603.22339): the curves
+of ``analysis.profiles`` have a cubic term. A budget is believed only if its curve opens upward by more than its noise,
+its minimum lies between two sizes that were trained, and neither end is the best; one that fails is left out and named.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from analysis.points import Points
+from analysis.frontier import LEVEL, PowerLaw, through
+from analysis.points import Points, training_cost
+from analysis.profiles import Profile, Profiles, resampled, settle
 from analysis.warning import Warning
 
-_MOST_SPREAD = 30.0  # sizes beyond this factor of the best one bend away from a parabola
+_SIGNIFICANT = 2.0  # standard errors
 
 
 @dataclass(frozen=True)
 class Parabola:
-    """One budget's parabola: loss = coefficients . (x^2, x, 1), x = log parameters.
+    """One budget's curve: loss = minimum + curvature (u^2 + skew u^3), u = log parameters - log best.
 
     Attributes:
         flops: the budget.
         n: log parameters of its runs.
         loss: nats per token of its runs.
-        near: log parameters of the sizes that the parabola is fitted to.
-        coefficients: highest power first.
-        fault: why it is not believed, or None.
+        near: the runs that the curve is fitted to.
+        params: parameters at the minimum.
+        minimum: the loss there, nats per token.
+        curvature: nats per token and squared unit of log parameters.
+        skew: the cubic term, shared by all budgets.
+        interval: of ``params``, 90 %; None for a budget left out, or one whose noise is not known.
+        fault: why it is left out, or None.
     """
 
     flops: float
     n: Float[np.ndarray, " runs"]
     loss: Float[np.ndarray, " runs"]
-    near: Float[np.ndarray, " sizes"]
-    coefficients: Float[np.ndarray, " 3"]
+    near: Bool[np.ndarray, " runs"]
+    params: float
+    minimum: float
+    curvature: float
+    skew: float
+    interval: tuple[float, float] | None
     fault: str | None
 
-    @property
-    def params(self) -> float:
-        """Parameters at the minimum."""
-        return float(np.exp(-self.coefficients[1] / (2 * self.coefficients[0])))
-
-    @property
-    def minimum(self) -> float:
-        """The loss there, nats per token."""
-        return float(np.polyval(self.coefficients, np.log(self.params)))
+    def curve(self, n: Float[np.ndarray, " sizes"]) -> Float[np.ndarray, " sizes"]:
+        """The loss at log parameters."""
+        u = n - np.log(self.params)
+        return self.minimum + self.curvature * (u**2 + self.skew * u**3)
 
 
 @dataclass(frozen=True)
 class IsoFlop:
-    """Approach 2 on a table: params* = coefficient * flops ** exponent; None below two good budgets."""
+    """Approach 2 on a table.
+
+    Attributes:
+        parabolas: one for each budget with at least three sizes, from the cheapest.
+        skew: the curves' cubic term, 0 for even parabolas, and its standard error.
+        params: N*(C), through the minima that are believed; None below two.
+        tokens: D*(C), likewise.
+        warnings: the budgets left out, and what else limits the answer.
+    """
 
     parabolas: tuple[Parabola, ...]
-    exponent: float | None
-    coefficient: float | None
+    skew: tuple[float, float]
+    params: PowerLaw | None
+    tokens: PowerLaw | None
     warnings: tuple[Warning, ...]
 
+    @property
+    def exponent(self) -> float | None:
+        """Of N*(C)."""
+        return None if self.params is None else self.params.exponent
 
-def isoflop(points: Points) -> IsoFlop:
-    """Fits a parabola to each budget with at least three sizes, and the power law through their minima."""
-    parabolas = []
-    for number in range(int(points.budget.max()) + 1):
-        here = points.budget == number
-        sizes = np.unique(np.round(points.inputs.n[here], 6))
-        if len(sizes) >= 3:
-            parabolas.append(_parabola(points.subset(here)))
-    good = [p for p in parabolas if p.fault is None]
-    warnings = tuple(
-        Warning("not-bracketed", f"the budget of {p.flops:.3g} FLOPs is left out: {p.fault}")
-        for p in parabolas
-        if p.fault is not None
+
+def isoflop(points: Points, resamples: int = 1000, seed: int = 0) -> IsoFlop:
+    """Fits a curve to each budget with at least three sizes, and power laws through their minima.
+
+    Args:
+        points: the runs.
+        resamples: for the intervals.
+        seed: of the resampling.
+    """
+    budgets = [Profile.of(points.subset(points.budget == k)) for k in range(int(points.budget.max()) + 1)]
+    budgets = [b for b in budgets if len(b.sizes) >= 3]
+    if not budgets:
+        return IsoFlop((), (0.0, 0.0), None, None, ())
+    fitted = settle(budgets)
+    faults = [_fault(b, fitted) for b in fitted.budgets]
+    good = [b for b, fault in zip(fitted.budgets, faults, strict=True) if fault is None]
+    warnings = [
+        Warning("not-bracketed", f"the budget of {np.exp(b.c):.3g} FLOPs is left out: {fault}")
+        for b, fault in zip(fitted.budgets, faults, strict=True)
+        if fault is not None
+    ]
+    draws = resampled(fitted, good, resamples, seed) if good else np.zeros((resamples, 0))
+    edges = iter(np.exp(np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)).T.tolist())
+    parabolas = tuple(
+        _parabola(b, fitted, tuple(next(edges)) if fault is None else None, fault)
+        for b, fault in zip(fitted.budgets, faults, strict=True)
     )
+    skew = (fitted.skew, fitted.skew_error)
     if len(good) < 2:
-        return IsoFlop(tuple(parabolas), None, None, warnings)
-    slope, intercept = np.polyfit(np.log([p.flops for p in good]), np.log([p.params for p in good]), 1)
-    return IsoFlop(tuple(parabolas), float(slope), float(np.exp(intercept)), warnings)
+        return IsoFlop(parabolas, skew, None, None, tuple(warnings))
+    if len(good) == 2:
+        warnings.append(Warning("few-runs", "a line through two budgets: whether it is a power law cannot be told"))
+        draws = draws if fitted.noise is not None else draws[:0]
+    c, n = np.array([b.c for b in good]), np.array([b.best for b in good])
+    variance = np.array([b.deviation(fitted.skew, fitted.noise or 0.0)[0] ** 2 for b in good])
+    cost = np.log(training_cost(points.inputs, n))
+    return IsoFlop(
+        parabolas,
+        skew,
+        through(c, n, draws, variance, seed),
+        through(c, c - n - cost, c - draws - cost, variance, seed),
+        tuple(warnings),
+    )
 
 
-def _parabola(points: Points) -> Parabola:
-    n, loss = points.inputs.n, np.exp(points.log_loss)
-    sizes, index, count = np.unique(np.round(n, 6), return_inverse=True, return_counts=True)
-    mean = np.bincount(index, loss) / count
-    best = int(np.argmin(mean))
-    near = np.abs(sizes - sizes[best]) <= np.log(_MOST_SPREAD)
-    centre = sizes[best]
-    if near.sum() >= 3:
-        a, b, c = np.polyfit(sizes[near] - centre, mean[near], 2, w=np.sqrt(count[near]))
-    else:
-        a, b, c = 0.0, 0.0, float(mean[best])
-    coefficients = np.array([a, b - 2 * a * centre, c - b * centre + a * centre**2])
-    fault = None
-    if near.sum() < 3:
-        fault = "fewer than three sizes near its best one"
-    elif best in (0, len(sizes) - 1):
-        fault = f"its {'smallest' if best == 0 else 'largest'} size is its best, so the optimum is not bracketed"
-    elif a <= 0:
-        fault = "its parabola opens downward"
-    elif not sizes[near][0] < centre - b / (2 * a) < sizes[near][-1]:
-        fault = "the minimum of its parabola lies outside the sizes trained"
-    budget = float(np.exp(points.inputs.c).mean())
-    return Parabola(budget, n, loss, sizes[near], coefficients, fault)
+def _fault(b: Profile, fitted: Profiles) -> str | None:
+    """Why a budget's minimum is not believed, or None."""
+    lowest, highest = np.argmin(b.mean_loss) == np.array([0, len(b.sizes) - 1])
+    curvature = float(b.theta(fitted.skew)[2])
+    error_n, error_k = b.deviation(fitted.skew, fitted.noise or 0.0)
+    if len(np.unique(np.round(b.n[b.near], 6))) < 3:
+        return "fewer than three sizes near its best one"
+    if lowest or highest:
+        return f"its {'smallest' if lowest else 'largest'} size is its best, so the optimum is not bracketed"
+    if curvature <= 0:
+        return "its parabola opens downward"
+    if curvature < _SIGNIFICANT * error_k:
+        return "its parabola is no deeper than its noise"
+    if not b.n[0] < b.best - error_n < b.best + error_n < b.n[-1]:
+        return "the minimum of its parabola lies outside the sizes trained, or within its noise of them"
+    return None
+
+
+def _parabola(b: Profile, fitted: Profiles, interval: tuple[float, float] | None, fault: str | None) -> Parabola:
+    m, _, k = (b.theta(fitted.skew) * b.unit).tolist()
+    return Parabola(
+        float(np.exp(b.c)),
+        b.n,
+        b.loss * b.unit,
+        b.near,
+        float(np.exp(b.best)),
+        m,
+        k,
+        fitted.skew,
+        interval if fitted.noise is not None else None,
+        fault,
+    )

@@ -156,22 +156,28 @@ def loss_vs_flops(table: RunTable, forecast: Forecast | None, score: Score | Non
 
 
 def isoflop_parabolas(result: IsoFlop, axes: Axes) -> Axes:
-    """Loss over parameters at each budget, parabolas and their minima; a budget left out is hollow."""
+    """Loss over parameters at each budget, curves and their minima with 90 % intervals; a budget left out is hollow."""
     if not result.parabolas:
         axes.text(0.5, 0.5, "no budget has three sizes", ha="center", transform=axes.transAxes)
         return axes
     budgets = [parabola.flops for parabola in result.parabolas]
     norm = _log_norm(np.array(budgets))
+    labels = {True: "minimum, 90 % interval", False: "budget left out"}
     for parabola in result.parabolas:
         colour, good = SIZES(norm(parabola.flops)), parabola.fault is None
-        face = colour if good else "none"
-        axes.plot(np.exp(parabola.n), parabola.loss, "o", ms=3.5, color=colour, mfc=face, zorder=3)
+        dots = {"color": colour} if good else {"color": colour, "mfc": "none", "label": labels.pop(False, None)}
+        axes.plot(np.exp(parabola.n), parabola.loss, "o", ms=3.5, zorder=3, **dots)
         if good:
-            n = np.linspace(parabola.near.min() - 0.2, parabola.near.max() + 0.2, 80)
-            axes.plot(np.exp(n), np.polyval(parabola.coefficients, n), "--", color=colour, zorder=2)
-            axes.plot(parabola.params, parabola.minimum, "*", ms=9, color=FORECAST, mec="none", zorder=4)
+            near = parabola.n[parabola.near]
+            n = np.linspace(near.min() - 0.1, near.max() + 0.1, 80)
+            axes.plot(np.exp(n), parabola.curve(n), "--", color=colour, zorder=2)
+            place, label = (parabola.params, parabola.minimum), labels.pop(True, None)
+            axes.plot(*place, "*", ms=9, color=FORECAST, mec="none", zorder=5, label=label)
+            if parabola.interval is not None:
+                axes.hlines(parabola.minimum, *parabola.interval, color=FORECAST, lw=1.6, zorder=4)
     _log(axes, "parameters", _si)
     _loss_axis(axes, pd.Series(np.concatenate([p.loss for p in result.parabolas])))
+    axes.legend(loc="best")
     _bar(axes, norm, "FLOPs", budgets, _power)
     return axes
 
