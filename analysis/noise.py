@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
 from analysis.points import Points
@@ -40,7 +41,8 @@ class SeedNoise:
 
 
 def seed_noise(points: Points) -> SeedNoise:
-    """Pools the replicates: runs of the same parameters, tokens and recipe."""
+    """Pools the replicates: runs of the same parameters, tokens and recipe; a row told twice is one."""
+    points = points.subset(~pd.DataFrame({"cell": points.cell, "loss": points.log_loss}).duplicated().to_numpy())
     deviations, freedom = _within_cells(points)
     by_budget = []
     for number in range(int(points.budget.max()) + 1):

@@ -8,9 +8,14 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from analysis.laws import Inputs
+from analysis.schema import RECIPE
 
+# A law's few parameters learn next to nothing from more rows; a fit's time and memory grow with every one.
+MOST_ROWS = 5000
 # Runs of one budget differ by a step or by how their FLOPs are rounded; budgets differ by far more.
 _SAME_BUDGET = 1.2
+# What a run was trained on.
+_DATA = ("corpus", "tokenizer", "unique_tokens", "seq_len")
 
 
 @dataclass(frozen=True)
@@ -31,12 +36,17 @@ class Points:
 
     @classmethod
     def of(cls, rows: pd.DataFrame) -> "Points":
-        """From rows with ``run_id params tokens flops loss``, and ``trunk_id`` and recipe where told."""
-        trunk = rows["run_id"].astype(str)
-        if "trunk_id" in rows:
-            trunk = rows["trunk_id"].astype(str).where(rows["trunk_id"].notna(), trunk)
-        recipe = [c for c in ("params", "tokens", "lr", "batch_tokens", "corpus", "unique_tokens") if c in rows]
-        cells = rows.groupby(recipe, dropna=False, sort=False).ngroup()
+        """From rows with ``run_id params tokens flops loss``, and ``trunk_id`` and recipe where told.
+
+        Of more than ``MOST_ROWS`` rows a part is kept: as many from each stretch of FLOPs, and there one of every trunk
+        before a second of any. Which ones depends on the rows' values, not on their order.
+        """
+        trunk = _trunks(rows)
+        if len(rows) > MOST_ROWS:
+            kept = _part(rows, trunk)
+            rows, trunk = rows.iloc[kept], trunk[kept]
+        told = (*_DATA, *RECIPE)
+        cells = rows.groupby(["params", "tokens", *(c for c in told if c in rows)], dropna=False, sort=False).ngroup()
         return cls(
             inputs_at(rows["params"], rows["tokens"], rows["flops"], _unique(rows)),
             np.log(rows["loss"].to_numpy()),
@@ -84,6 +94,43 @@ def inputs_at(params: object, tokens: object, flops: object, unique_tokens: obje
     """Inputs from raw counts, scalars or arrays; without ``unique_tokens`` nothing repeats."""
     counts = (params, tokens, flops, tokens if unique_tokens is None else unique_tokens)
     return Inputs(*(np.log(np.atleast_1d(np.asarray(v, dtype=np.float64))) for v in counts))
+
+
+def _trunks(rows: pd.DataFrame) -> Int[np.ndarray, " rows"]:
+    """The number of each row's trunk: its run where no trunk is told."""
+    trunk = rows["run_id"].astype("str")
+    if "trunk_id" in rows:
+        trunk = rows["trunk_id"].astype("str").where(rows["trunk_id"].notna(), trunk)
+    return np.asarray(pd.factorize(trunk)[0], dtype=np.int64)
+
+
+def _part(rows: pd.DataFrame, trunk: Int[np.ndarray, " rows"]) -> Int[np.ndarray, " kept"]:
+    """The positions of at most ``MOST_ROWS`` rows: see :meth:`Points.of`."""
+    flops = np.log(rows["flops"].to_numpy())
+    stretch = np.floor((flops - flops.min()) / np.log(_SAME_BUDGET)).astype(np.int64)
+    # Shuffled by value: numbers that look random, but are the same for the same row.
+    shuffled = np.zeros(len(rows), np.uint64)
+    for name in ("params", "tokens", "loss"):
+        shuffled = shuffled * np.uint64(31) + pd.util.hash_array(rows[name].to_numpy())
+    first = np.full(int(trunk.max()) + 1, np.iinfo(np.uint64).max)
+    np.minimum.at(first, trunk, shuffled)
+    turn = _place(np.lexsort((shuffled, trunk, stretch)), stretch, trunk)
+    place = _place(np.lexsort((first[trunk], turn, stretch)), stretch)
+    # The most from each stretch that together are few enough.
+    count = np.sort(np.bincount(stretch))
+    left = np.arange(len(count), 0, -1)
+    used = np.concatenate([[0], np.cumsum(count)[:-1]])
+    fair = (MOST_ROWS - used) // left
+    return np.flatnonzero(place < fair[np.argmax(count > fair)])
+
+
+def _place(order: Int[np.ndarray, " rows"], *groups: Int[np.ndarray, " rows"]) -> Int[np.ndarray, " rows"]:
+    """The place of each row within its group, when the rows are told in an order that keeps groups together."""
+    starts = np.ones(len(order), bool)
+    starts[1:] = np.any([np.diff(group[order]) != 0 for group in groups], axis=0)
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order)) - np.flatnonzero(starts)[np.cumsum(starts) - 1]
+    return place
 
 
 def _unique(rows: pd.DataFrame) -> pd.Series:
