@@ -1,7 +1,7 @@
 """How to split a FLOP budget between parameters and tokens."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,8 @@ from scipy.optimize import brentq
 
 from analysis.errors import InputError
 from analysis.fit import FitResult
-from analysis.laws import Inputs
+from analysis.frontier import central
+from analysis.laws import LAWS, Inputs
 from analysis.points import training_cost
 from analysis.warning import Warning
 
@@ -18,6 +19,7 @@ from analysis.warning import Warning
 REPEATS, EXCESS = 15.387756, 5.309743
 TOLERANCE = 0.0025
 _GRID = 2001
+_RESAMPLES = 200
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Allocation:
         loss: there, nats per token.
         tokens_per_param: tokens / params.
         near_optimal: ``params``: the range in which the loss is within 0.25 % of the best.
-        law: of the fit.
+        interval: ``params`` and ``tokens``: 90 % intervals; None where the uncertainty is not known.
+        law: of the fit, or of the loss along the best splits.
         warnings: in words and codes.
     """
 
@@ -41,6 +44,7 @@ class Allocation:
     loss: float
     tokens_per_param: float
     near_optimal: dict[str, tuple[float, float]]
+    interval: dict[str, tuple[float, float]] | None
     law: str
     warnings: tuple[Warning, ...]
 
@@ -71,8 +75,10 @@ def allocate(
     Raises:
         InputError: for a law that does not tell parameters from tokens, or an impossible budget.
     """
-    if fit.law == "compute":
-        raise InputError("the compute law does not tell parameters from tokens: choose --law chinchilla")
+    if not {"params", "tokens"} <= set(LAWS[fit.law].needs):
+        raise InputError(f"the {fit.law} law does not tell parameters from tokens: choose --law chinchilla")
+    if unique_tokens is not None and not {"A", "B", "alpha"} <= set(fit.params):
+        raise InputError(f"what repeated tokens are worth is known for chinchilla and its kin, not for {fit.law}")
     if not 0 < flops < np.inf:
         raise InputError(f"flops = {flops} is not a positive number")
 
@@ -91,21 +97,26 @@ def allocate(
     def tokens_at(n: Float[np.ndarray, " sizes"]) -> Float[np.ndarray, " sizes"]:
         return np.maximum(flops * np.exp(-n) / cost_at(n) - inference_tokens / 3, 1e-9)
 
-    def loss_at(n: Float[np.ndarray, " sizes"]) -> Float[np.ndarray, " sizes"]:
+    def loss_at(fit: FitResult, n: Float[np.ndarray, " sizes"]) -> Float[np.ndarray, " sizes"]:
         d = np.log(tokens_at(n))
+        c = n + d + np.log(cost_at(n))
         if unique_tokens is not None:
             n, d = _effective(fit, n, d, float(np.log(unique_tokens)))
-        return fit.predict(Inputs(n, d, np.full_like(n, np.log(flops)), d))
+        return fit.predict(Inputs(n, d, c, d))
 
-    best = _minimum(loss_at, smallest, largest)
-    lowest = float(loss_at(np.array([best]))[0])
+    def best_of(fit: FitResult) -> float:
+        return _minimum(lambda n: loss_at(fit, n), smallest, largest)
+
+    best = best_of(fit)
+    lowest = float(loss_at(fit, np.array([best]))[0])
 
     def excess(n: float) -> float:
-        return float(loss_at(np.array([n]))[0]) - lowest * (1 + TOLERANCE)
+        return float(loss_at(fit, np.array([n]))[0]) - lowest * (1 + TOLERANCE)
 
     low = brentq(excess, smallest, best) if excess(smallest) > 0 else smallest
     high = brentq(excess, best, largest) if excess(largest) > 0 else largest
     params, tokens = float(np.exp(best)), float(tokens_at(np.array([best]))[0])
+    draws = np.array([best_of(_with(fit, theta)) for theta in fit.samples[:_RESAMPLES]])
     return Allocation(
         params=params,
         tokens=tokens,
@@ -113,9 +124,15 @@ def allocate(
         loss=lowest,
         tokens_per_param=tokens / params,
         near_optimal={"params": (float(np.exp(low)), float(np.exp(high)))},
+        interval={"params": central(np.exp(draws)), "tokens": central(tokens_at(draws))} if len(draws) else None,
         law=fit.law,
         warnings=(*fit.warnings, *_warnings(flops, tokens / params, unique_tokens, tokens, fitted)),
     )
+
+
+def _with(fit: FitResult, theta: Float[np.ndarray, " params"]) -> FitResult:
+    law = LAWS[fit.law]
+    return replace(fit, params=dict(zip(law.names, law.reported(theta).tolist(), strict=True)))
 
 
 def _minimum(

@@ -1,11 +1,13 @@
 """What a figure needs beside its table: found in the sweep's folder, where there is one."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import plots
+from analysis.envelope import envelope
 from analysis.errors import InputError
 from analysis.forecast import Forecast, read_forecast
 from analysis.isoflop import isoflop
@@ -19,7 +21,7 @@ def draw(kind: str, table: RunTable, place: Path, output: Path) -> tuple[Warning
     """Draws a figure into a file.
 
     Args:
-        kind: flops, tokens, isoflop or residuals.
+        kind: flops, tokens, isoflop, envelope or residuals.
         table: the runs.
         place: the table's file, or the sweep's folder, whose forecast, score and curves are shown too.
         output: .png, .svg or .pdf.
@@ -27,27 +29,34 @@ def draw(kind: str, table: RunTable, place: Path, output: Path) -> tuple[Warning
     Raises:
         InputError: for residuals without a frozen forecast, or a place that cannot be written.
     """
-    forecast, score, curves = companions(place)
-    result = isoflop(Points.of(table.fit))
-
-    def drawn(axes: Axes) -> Axes:
-        match kind:
-            case "flops":
-                return plots.loss_vs_flops(table, forecast, score, axes)
-            case "tokens":
-                return plots.loss_vs_tokens(table, forecast, curves, axes)
-            case "isoflop":
-                return plots.isoflop_parabolas(result, axes)
-        if forecast is None:
-            raise InputError(f"{place}: no forecast.json beside the table, so there is nothing to be off from")
-        return plots.residuals(table, forecast, axes)
-
+    drawn, warnings = _drawing(kind, table, place)
     made = plots.figure(drawn)
     try:
         plots.save(made, str(output))
     except OSError as error:
         raise InputError(f"{output}: cannot be written ({error.strerror})") from None
-    return result.warnings if kind == "isoflop" else ()
+    return warnings
+
+
+def _drawing(kind: str, table: RunTable, place: Path) -> tuple[Callable[[Axes], Axes], tuple[Warning, ...]]:
+    """What to draw, and the warnings that go with it."""
+    match kind:
+        case "isoflop":
+            parabolas = isoflop(Points.of(table.fit))
+            return lambda axes: plots.isoflop_parabolas(parabolas, axes), parabolas.warnings
+        case "envelope":
+            lowest = envelope(Points.of(table.fit))
+            return lambda axes: plots.envelope_of_sizes(lowest, axes), lowest.warnings
+    forecast, score, curves = companions(place)
+    match kind:
+        case "flops":
+            return lambda axes: plots.loss_vs_flops(table, forecast, score, axes), ()
+        case "tokens":
+            return lambda axes: plots.loss_vs_tokens(table, forecast, curves, axes), ()
+    if forecast is None:
+        raise InputError(f"{place}: no forecast.json beside the table, so there is nothing to be off from")
+    made = forecast
+    return lambda axes: plots.residuals(table, made, axes), ()
 
 
 def companions(place: Path) -> tuple[Forecast | None, Score | None, pd.DataFrame | None]:

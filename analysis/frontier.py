@@ -12,7 +12,40 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import brentq
 
+from analysis.warning import Warning
+
 LEVEL = 0.9
+
+
+@dataclass(frozen=True)
+class Minima:
+    """The optimum at several budgets.
+
+    Attributes:
+        c: log FLOPs.
+        n: log N*.
+        loss: there, nats per token.
+        curvature: of log loss over log parameters: it rises by curvature * (log N - log N*)^2.
+    """
+
+    c: Float[np.ndarray, " minima"]
+    n: Float[np.ndarray, " minima"]
+    loss: Float[np.ndarray, " minima"]
+    curvature: Float[np.ndarray, " minima"]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A budget, or a stretch of them, whose optimum is not believed: lowest and highest FLOPs, and why."""
+
+    flops: tuple[float, float]
+    reason: str
+
+    @property
+    def warning(self) -> Warning:
+        low, high = self.flops
+        which = f"the budget of {low:.3g} FLOPs is" if low == high else f"{low:.3g} to {high:.3g} FLOPs are"
+        return Warning("not-bracketed", f"{which} left out: {self.reason}")
 
 
 @dataclass(frozen=True)
@@ -33,35 +66,27 @@ class PowerLaw:
     def exponent(self) -> float:
         return float(self.line[1])
 
-    @property
-    def coefficient(self) -> float:
-        """The value at one FLOP, far from any run: with the exponent it says what the line is at a budget."""
-        return float(np.exp(self.line[0] - self.line[1] * self.pivot))
-
     def at(self, flops: float) -> float:
-        """The value at a budget."""
+        """The value at a budget; at one FLOP it is the coefficient."""
         return float(np.exp(self.line[0] + self.line[1] * (np.log(flops) - self.pivot)))
 
     def interval(self, flops: float) -> tuple[float, float] | None:
         """The value's 90 % interval at a budget."""
-        low_high = self._quantiles(self.draws[:, 0] + self.draws[:, 1] * (np.log(flops) - self.pivot))
-        return None if low_high is None else (float(np.exp(low_high[0])), float(np.exp(low_high[1])))
+        if not len(self.draws):
+            return None
+        low, high = central(self.draws[:, 0] + self.draws[:, 1] * (np.log(flops) - self.pivot))
+        return float(np.exp(low)), float(np.exp(high))
 
     @property
     def exponent_interval(self) -> tuple[float, float] | None:
         """90 %."""
-        return self._quantiles(self.draws[:, 1])
+        return central(self.draws[:, 1]) if len(self.draws) else None
 
-    @property
-    def coefficient_interval(self) -> tuple[float, float] | None:
-        """90 %."""
-        return self.interval(1.0)
 
-    def _quantiles(self, values: Float[np.ndarray, " resamples"]) -> tuple[float, float] | None:
-        if not len(values):
-            return None
-        low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return float(low), float(high)
+def central(draws: Float[np.ndarray, " resamples"]) -> tuple[float, float]:
+    """The interval that holds the central 90 %."""
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def through(

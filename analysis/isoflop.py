@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from analysis.frontier import LEVEL, PowerLaw, through
+from analysis.frontier import LeftOut, Minima, PowerLaw, central, through
 from analysis.points import Points, training_cost
 from analysis.profiles import Profile, Profiles, resampled, settle
 from analysis.warning import Warning
@@ -75,6 +75,23 @@ class IsoFlop:
         """Of N*(C)."""
         return None if self.params is None else self.params.exponent
 
+    @property
+    def used(self) -> tuple[float, ...]:
+        """The budgets that are believed, FLOPs."""
+        return tuple(p.flops for p in self.parabolas if p.fault is None)
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """The others."""
+        return _left_out(self.parabolas)
+
+    @property
+    def minima(self) -> Minima:
+        """Of the budgets that are believed."""
+        good = [p for p in self.parabolas if p.fault is None]
+        rows = [(np.log(p.flops), np.log(p.params), p.minimum, p.curvature / p.minimum) for p in good]
+        return Minima(*np.array(rows).reshape(-1, 4).T)
+
 
 def isoflop(points: Points, resamples: int = 1000, seed: int = 0) -> IsoFlop:
     """Fits a curve to each budget with at least three sizes, and power laws through their minima.
@@ -91,17 +108,13 @@ def isoflop(points: Points, resamples: int = 1000, seed: int = 0) -> IsoFlop:
     fitted = settle(budgets)
     faults = [_fault(b, fitted) for b in fitted.budgets]
     good = [b for b, fault in zip(fitted.budgets, faults, strict=True) if fault is None]
-    warnings = [
-        Warning("not-bracketed", f"the budget of {np.exp(b.c):.3g} FLOPs is left out: {fault}")
-        for b, fault in zip(fitted.budgets, faults, strict=True)
-        if fault is not None
-    ]
-    draws = resampled(fitted, good, resamples, seed) if good else np.zeros((resamples, 0))
-    edges = iter(np.exp(np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)).T.tolist())
+    draws = resampled(fitted, good, resamples, seed)
+    intervals = iter(central(np.exp(drawn)) for drawn in draws.T)
     parabolas = tuple(
-        _parabola(b, fitted, tuple(next(edges)) if fault is None else None, fault)
+        _parabola(b, fitted, next(intervals) if fault is None else None, fault)
         for b, fault in zip(fitted.budgets, faults, strict=True)
     )
+    warnings = [left.warning for left in _left_out(parabolas)]
     skew = (fitted.skew, fitted.skew_error)
     if len(good) < 2:
         return IsoFlop(parabolas, skew, None, None, tuple(warnings))
@@ -118,6 +131,10 @@ def isoflop(points: Points, resamples: int = 1000, seed: int = 0) -> IsoFlop:
         through(c, c - n - cost, c - draws - cost, variance, seed),
         tuple(warnings),
     )
+
+
+def _left_out(parabolas: tuple[Parabola, ...]) -> tuple[LeftOut, ...]:
+    return tuple(LeftOut((p.flops, p.flops), p.fault) for p in parabolas if p.fault is not None)
 
 
 def _fault(b: Profile, fitted: Profiles) -> str | None:

@@ -14,6 +14,7 @@ from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from analysis.envelope import Envelope
 from analysis.forecast import Forecast
 from analysis.isoflop import IsoFlop
 from analysis.laws import Inputs
@@ -179,6 +180,29 @@ def isoflop_parabolas(result: IsoFlop, axes: Axes) -> Axes:
     _loss_axis(axes, pd.Series(np.concatenate([p.loss for p in result.parabolas])))
     axes.legend(loc="best")
     _bar(axes, norm, "FLOPs", budgets, _power)
+    return axes
+
+
+def envelope_of_sizes(found: Envelope, axes: Axes) -> Axes:
+    """Loss over FLOPs by size, the lowest of the curves (dashed), and its best loss where the optimum is bracketed."""
+    if len(found.curves) < 3:
+        axes.text(0.5, 0.5, "fewer than three sizes at two computes", ha="center", transform=axes.transAxes)
+        return axes
+    sizes = np.exp([curve.n for curve in found.curves])
+    norm = _log_norm(sizes)
+    for curve, size in zip(found.curves, sizes.tolist(), strict=True):
+        c = np.linspace(curve.c[0], curve.c[-1], 60)
+        colour = SIZES(norm(size))
+        axes.plot(np.exp(c), np.exp(curve.at(c)), color=colour, lw=0.8, alpha=0.7, zorder=2)
+        axes.plot(np.exp(curve.c), np.exp(curve.log_loss), "o", ms=2.5, color=colour, mec="none", zorder=2)
+    axes.plot(np.exp(found.c), found.loss, "--", color=_INK, lw=1.0, zorder=3, label="envelope")
+    _log(axes, "training FLOPs", _power)
+    _loss_axis(axes, pd.Series(np.concatenate([np.exp(curve.log_loss) for curve in found.curves])))
+    if len(found.minima.c):
+        within = (found.minima.c, found.minima.loss)
+        axes.plot(np.exp(within[0]), within[1], ".", ms=4, color=FORECAST, zorder=4, label="optimum bracketed")
+    axes.legend(loc="best")
+    _bar(axes, norm, "parameters", sizes.tolist(), _si)
     return axes
 
 

@@ -161,6 +161,8 @@ def resampled(fitted: Profiles, budgets: list[Profile], count: int, seed: int) -
     Residuals, enlarged by what each run bent the curve towards itself, are added again under random signs, one sign
     for all runs that share a trunk; and s is drawn with what its prior leaves open.
     """
+    if not budgets:
+        return np.zeros((count, 0))
     rng = np.random.default_rng(seed)
     noise, skew = fitted.noise or 0.0, fitted.skew
     signs = rng.choice([-1.0, 1.0], (count, 1 + max(int(b.cluster.max()) for b in budgets)))

@@ -1,10 +1,16 @@
 """``scaling allocate``: split a FLOP budget between parameters and tokens."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from scaling.cli.common import QUANTITY, emit, json_option
 from scaling.cli.tables import parse_columns, refuse_options, table_options
 from scaling.quantity import format_quantity
+
+if TYPE_CHECKING:
+    from analysis.allocate import Allocation
+    from analysis.approaches import FrontierAllocation
 
 
 @click.command()
@@ -23,6 +29,14 @@ from scaling.quantity import format_quantity
     help="Training tokens before they repeat; repeats count for less and less.  [default: no limit]",
 )
 @click.option(
+    "--approach",
+    type=click.Choice(["law", "isoflop", "envelope"]),
+    default="law",
+    show_default=True,
+    help="law: fit a law (approach 3). isoflop: a parabola at each budget (approach 2). envelope: the lowest of the "
+    "sizes' curves over compute (approach 1).",
+)
+@click.option(
     "--law",
     default="chinchilla",
     show_default=True,
@@ -36,6 +50,7 @@ def command(
     flops: float,
     inference_tokens: float | None,
     unique_tokens: float | None,
+    approach: str,
     law: str,
     where: str | None,
     columns: str | None,
@@ -48,36 +63,70 @@ def command(
     parameter and token, what the table's runs nearest in size cost: 6 FLOPs where it has no flops. published:NAME
     takes a paper's constants instead, and 6: chinchilla-epoch, chinchilla-hoffmann, muennighoff.
 
+    Approaches 1 and 2 assume no form of the loss: they find the best size at the computes that were trained, leave out
+    those that do not bracket it, and continue a power law. They need a grid of sizes; training only, fresh data only.
+
     \b
     Examples:
       scaling allocate published:chinchilla-epoch --flops 5.76e23
       scaling allocate runs/quickstart --flops 1e15 --json
+      scaling allocate llama3_isoflop.csv --flops 3.8e25 --approach isoflop
       scaling allocate published:muennighoff --flops 1e24 --inference-tokens 2T --unique-tokens 500B
     """
     from analysis.allocate import allocate
+    from analysis.approaches import allocate_by
     from analysis.fit import fit
     from analysis.points import Points
     from analysis.published import PREFIX, published
     from analysis.table import read_table
 
     if table.startswith(PREFIX):
-        refuse_options(("law", "where", "columns", "best"), table, "a paper's fit")
-        fitted, inputs = published(table), None
-    else:
-        runs = read_table(table, parse_columns(columns), where, best=best)
-        fitted, inputs = fit(runs, law), Points.of(runs.fit).inputs
-    split = allocate(fitted, flops, inference_tokens or 0.0, unique_tokens, inputs)
+        refuse_options(("approach", "law", "where", "columns", "best"), table, "a paper's fit")
+        split = allocate(published(table), flops, inference_tokens or 0.0, unique_tokens)
+        emit(split.to_dict(), as_json, lambda: _text(split, published(table).convention))
+        return
+    runs = read_table(table, parse_columns(columns), where, best=best)
+    points = Points.of(runs.fit)
+    if approach != "law":
+        refuse_options(("law", "inference_tokens", "unique_tokens"), f"--approach {approach}", "of training alone")
+        along = allocate_by(approach, points, flops)
+        emit(along.to_dict(), as_json, lambda: f"{_text(along, runs.convention)}\n{_frontier_text(along)}")
+        return
+    split = allocate(fit(runs, law), flops, inference_tokens or 0.0, unique_tokens, points.inputs)
+    emit(split.to_dict(), as_json, lambda: _text(split, runs.convention))
+
+
+def _text(split: "Allocation", convention: str) -> str:
     low, high = split.near_optimal["params"]
-    emit(
-        split.to_dict(),
-        as_json,
-        lambda: "\n".join(
-            [
-                f"parameters     {format_quantity(split.params)}",
-                f"tokens         {format_quantity(split.tokens)}: {split.tokens_per_param:.3g} per parameter",
-                f"loss           {split.loss:.4f} nats per token",
-                f"near-optimal   {format_quantity(low)} to {format_quantity(high)} parameters: within 0.25 %",
-                f"law            {split.law}, {fitted.convention}",
-            ]
-        ),
+    sizes = tokens = ""
+    if split.interval is not None:
+        sizes, tokens = (f"  [{_span(split.interval[name])}]" for name in ("params", "tokens"))
+    return "\n".join(
+        [
+            f"parameters     {format_quantity(split.params)}{sizes}",
+            f"tokens         {format_quantity(split.tokens)}{tokens}: {split.tokens_per_param:.3g} per parameter",
+            f"loss           {split.loss:.4f} nats per token",
+            f"near-optimal   {format_quantity(low)} to {format_quantity(high)} parameters: within 0.25 %",
+            f"law            {split.law}, {convention}",
+        ]
     )
+
+
+def _frontier_text(split: "FrontierAllocation") -> str:
+    lines = []
+    for label, name, exponent, coefficient in (
+        ("N*(C)", "exponent", split.exponent, split.coefficient),
+        ("D*(C)", "tokens_exponent", split.tokens_exponent, split.tokens_coefficient),
+    ):
+        line = f"{label:<14} {coefficient:.3g} C^{exponent:.3f}"
+        if split.interval is not None:
+            low, high = split.interval[name]
+            line += f"  [{low:.3f} to {high:.3f}]"
+        lines.append(line)
+    used, out = split.budgets.used, split.budgets.left_out
+    lines.append(f"budgets        {min(used):.3g} to {max(used):.3g} FLOPs; left out: {len(out) or 'none'}")
+    return "\n".join(lines)
+
+
+def _span(interval: tuple[float, float]) -> str:
+    return " to ".join(format_quantity(edge) for edge in interval)
