@@ -177,8 +177,8 @@ class AnnealingFit:
 
     Attributes:
         params: by name, in units of a step and of the learning rate as given.
-        stderr: standard errors from resampling whole runs; None with fewer than three, without resamples, or at the end of a
-            parameter's domain.
+        stderr: standard errors from resampling whole runs; None with fewer than three, without resamples, or at the end
+            of a parameter's domain.
         objective: sum of Huber terms of the log loss (delta 1e-3) over the averaged rows.
         status: how the search ended.
         n_runs: curves fitted.
