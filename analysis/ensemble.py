@@ -1,80 +1,115 @@
 """The laws that make a forecast together, each weighed by how well it forecast the dearer fitted runs."""
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from analysis.errors import InputError
-from analysis.fit import FitResult, fit_points, law_named, on_table
-from analysis.laws import LAWS, Inputs, Law
+from analysis.fit import FitResult, fit_points, law_named, on_table, resample_weights
+from analysis.focus import EVERYWHERE, FOCI, weights
+from analysis.laws import LAWS, Inputs, Law, candidates
 from analysis.points import Points
+from analysis.pool import middle, spread
+from analysis.solve import best_of_starts, minimise
 from analysis.table import RunTable
-from analysis.uncertainty import NestedSplit, forecast_samples, nested_splits, run_noise, spread_posterior
+from analysis.uncertainty import Calibration, Miss, run_noise
 
 AUTO = "auto"
-# Sharpness of the weights, as a power of the inverse mean square miss.
-_SHARPNESS = 2.0
+_SPLITS = 6
 _LEAST_SHARE = 1 / 3
+_NESTED_RESAMPLES = 40
+_FOCUSED_SHARE = 5  # one in so many resamples suffices where no standard errors are reported
+_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
 class Member:
-    """A fitted law in a forecast.
+    """A law under a focus, fitted.
 
     Attributes:
-        fit: with resamples.
-        weight: its share.
-        splits: its nested extrapolations inside the fitted runs.
-        spread: probabilities of how fast its form's miss grows.
-        noise: standard deviation of one run's log loss.
+        law: the form.
+        focus: width of the weighing by distance from the frontier; infinite where all runs count alike.
+        theta: parameters, coefficients as logarithms.
+        samples: as theta, of each resample.
+        weight: its share of the forecast.
     """
 
-    fit: FitResult
-    weight: float
-    splits: tuple[NestedSplit, ...]
-    spread: Float[np.ndarray, " spreads"]
-    noise: float
+    law: Law[Inputs]
+    focus: float
+    theta: Float[np.ndarray, " params"]
+    samples: Float[np.ndarray, "resamples params"]
+    weight: float = 0.0
+
+    def log_loss(self, inputs: Inputs) -> Float[np.ndarray, " rows"]:
+        """The log loss it expects."""
+        return _log(self.law.evaluate(self.theta[None], inputs)[0])[0]
+
+    def log_samples(self, inputs: Inputs) -> Float[np.ndarray, "resamples rows"]:
+        """The log loss that each resample expects."""
+        return _log(self.law.evaluate(self.samples, inputs)[0])
+
+    def to_dict(self) -> dict[str, object]:
+        """Its focus (None: all runs count alike), share and parameters as reported."""
+        params = dict(zip(self.law.names, self.law.reported(self.theta).tolist(), strict=True))
+        return {"focus": None if self.focus == EVERYWHERE else self.focus, "weight": self.weight, "params": params}
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """One law, or several; ``edge`` is log FLOPs of the dearest run fitted."""
+    """One law, or several under several foci.
 
-    members: Mapping[str, Member]
+    Attributes:
+        members: whose weights are together 1.
+        fits: each law's plain fit, by name.
+        calibration: how far its forecasts miss.
+        edge: log FLOPs of the dearest run fitted.
+        tested: the largest log(FLOPs / fitted FLOPs) of a nested extrapolation; 0 without any.
+    """
+
+    members: tuple[Member, ...]
+    fits: Mapping[str, FitResult]
+    calibration: Calibration
     edge: float
-
-    @property
-    def leader(self) -> Member:
-        """The member with the largest weight."""
-        return max(self.members.values(), key=lambda member: member.weight)
+    tested: float
 
     @property
     def weights(self) -> dict[str, float]:
-        return {name: member.weight for name, member in self.members.items()}
+        """Each law's share, over its foci."""
+        return {name: sum(m.weight for m in self.members if m.law.name == name) for name in self.fits}
 
-    def predict(self, target: Inputs, level: float, seeds: int = 1) -> tuple[float, float, float]:
-        """The mean loss of some runs at one point, and its interval: (loss, low, high), nats per token.
+    @property
+    def leader(self) -> FitResult:
+        """The plain fit of the law with the largest share."""
+        shares = self.weights
+        return self.fits[max(shares, key=lambda name: shares[name])]
+
+    def predict(
+        self, target: Inputs, level: float = 0.9, seeds: int = 1
+    ) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
+        """The mean loss of some runs at each point, and its interval: (loss, low, high), nats per token.
 
         Args:
-            target: one point.
-            level: the probability that the interval holds it.
+            target: the points.
+            level: the probability that an interval holds its loss.
             seeds: how many runs the mean is over.
         """
-        reach = max(0.0, float(target.c[0]) - self.edge)
-        centre, draws, shares = 0.0, [], []
-        for member in self.members.values():
-            centre += member.weight * float(np.log(member.fit.predict(target)[0]))
-            noise = member.noise / np.sqrt(seeds)
-            draws.append(forecast_samples(member.fit, target, reach, member.spread, float(noise)))
-            shares.append(np.full(len(draws[-1]), member.weight))
-        tail = (1 - level) / 2
-        low, high = np.quantile(
-            np.concatenate(draws), [tail, 1 - tail], weights=np.concatenate(shares), method="inverted_cdf"
-        )
-        loss, low, high = np.exp([centre, min(low, centre), max(high, centre)]).tolist()
-        return loss, low, high
+        centre, width = _pooled(self.members, target)
+        reach = np.maximum(target.c - self.edge, 0.0)
+        half = self.calibration.half_width(width, reach, level, seeds)
+        return np.exp(centre), np.exp(centre - half), np.exp(centre + half)
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Each law's fit as ``scaling fit`` prints it, with its foci where there are several."""
+        laws: dict[str, dict[str, Any]] = {}
+        for name, fit in self.fits.items():
+            foci = [member.to_dict() for member in self.members if member.law.name == name]
+            laws[name] = {**fit.to_dict(), **({"foci": foci} if len(foci) > 1 else {})}
+        return laws
 
 
 def ensemble(table: RunTable, law: str = AUTO, bootstrap: int = 1000) -> Ensemble:
@@ -84,44 +119,168 @@ def ensemble(table: RunTable, law: str = AUTO, bootstrap: int = 1000) -> Ensembl
         InputError: for an unknown law, or too few runs for any.
     """
     together = ensemble_of_points(Points.of(table.fit), law, bootstrap)
-    members = {name: replace(m, fit=on_table(m.fit, table)) for name, m in together.members.items()}
-    return replace(together, members=members)
+    return replace(together, fits={name: on_table(fit, table) for name, fit in together.fits.items()})
 
 
 def ensemble_of_points(points: Points, law: str, bootstrap: int) -> Ensemble:
     """As :func:`ensemble`, for arrays."""
-    laws = [law_named(law)] if law != AUTO else [x for x in LAWS.values() if len(x.names) + 2 <= len(points)]
-    if not laws:
-        fewest = min(len(x.names) for x in LAWS.values()) + 2
-        raise InputError(f"{len(points)} runs are too few for any law: {fewest} or more are needed")
-    fits = {x.name: fit_points(points, x, bootstrap) for x in laws}
-    thresholds = _thresholds(points, laws)
-    splits = {x.name: tuple(nested_splits(points, x, thresholds)) for x in laws}
-    weights = _weights(splits)
-    members = {}
-    for name, fit in fits.items():
-        noise = run_noise(points, fit)
-        members[name] = Member(fit, weights[name], splits[name], spread_posterior(splits[name], noise), noise)
-    return Ensemble(members, float(points.inputs.c.max()))
+    if law != AUTO:
+        laws, foci = [law_named(law)], (EVERYWHERE,)
+    else:
+        laws, foci = _affordable(candidates(points.inputs), len(points)), FOCI
+        if not laws:
+            fewest = min(len(x.names) for x in LAWS.values()) + 2
+            raise InputError(f"{len(points)} runs are too few for any law: {fewest} or more are needed")
+    focused = max(bootstrap // _FOCUSED_SHARE, min(bootstrap, _NESTED_RESAMPLES))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        fits = list(pool.map(lambda x: fit_points(points, x, bootstrap), laws))
+        groups = list(pool.map(lambda fit: _focused(points, fit, foci, focused), fits))
+        nested = _nested(points, laws, foci, pool)
+    members = [member for group in groups for member in group]
+    names = [(member.law.name, member.focus) for member in members]
+    shares = _weights(names, nested)
+    noise = run_noise(
+        points,
+        [member.log_loss(points.inputs) - points.log_loss for member in members],
+        [len(member.theta) for member in members],
+    )
+    return Ensemble(
+        members=tuple(replace(m, weight=float(w)) for m, w in zip(members, shares, strict=True)),
+        fits={fit.law: fit for fit in fits},
+        calibration=Calibration.of([split.miss(dict(zip(names, shares, strict=True))) for split in nested], noise),
+        edge=float(points.inputs.c.max()),
+        tested=max((float(split.dear.inputs.c.max() - split.edge) for split in nested), default=0.0),
+    )
+
+
+@dataclass(frozen=True)
+class _Nested:
+    """One nested extrapolation: members fitted to the cheaper runs, and the dearer runs."""
+
+    members: tuple[Member, ...]
+    dear: Points
+    edge: float
+    share: float
+
+    def errors(self) -> dict[tuple[str, float], float]:
+        """Each member's mean absolute miss, per root-mean-square reach."""
+        reach = float(np.sqrt(np.mean((self.dear.inputs.c - self.edge) ** 2)))
+        return {
+            (m.law.name, m.focus): float(np.mean(np.abs(m.log_loss(self.dear.inputs) - self.dear.log_loss))) / reach
+            for m in self.members
+        }
+
+    def miss(self, shares: Mapping[tuple[str, float], float]) -> Miss:
+        """What its members miss together."""
+        weighed = [replace(m, weight=shares[m.law.name, m.focus]) for m in self.members]
+        centre, width = _pooled(weighed, self.dear.inputs)
+        return Miss(
+            share=self.share,
+            square=float(np.mean((centre - self.dear.log_loss) ** 2)),
+            spread=float(np.mean(width**2)),
+            reach=float(np.mean((self.dear.inputs.c - self.edge) ** 2)),
+        )
+
+
+def _nested(
+    points: Points, laws: Sequence[Law[Inputs]], foci: Sequence[float], pool: ThreadPoolExecutor
+) -> list[_Nested]:
+    """Fits the cheaper runs below up to six thresholds."""
+    parts = []
+    for number in _thresholds(points, laws):
+        cheap = points.budget <= number
+        parts.append((points.subset(cheap), points.subset(~cheap)))
+    jobs = [(part, law) for part, _ in parts for law in _affordable(laws, part.cells)]
+    found = list(pool.map(lambda job: _quick(*job, foci), jobs))
+    return [
+        _Nested(
+            members=tuple(m for (part, _), group in zip(jobs, found, strict=True) if part is cheap for m in group),
+            dear=dear,
+            edge=float(cheap.inputs.c.max()),
+            share=len(cheap) / len(points),
+        )
+        for cheap, dear in parts
+    ]
 
 
 def _thresholds(points: Points, laws: Sequence[Law[Inputs]]) -> list[int]:
-    """Budgets whose cheaper side suffices for every law, so that all are judged on the same runs.
+    """The dearest budgets to fit (``points.budget``), so that the cheaper side suffices for most laws.
 
     To suffice takes two distinct (params, tokens) more than parameters, as for a fit at all, and a good part of the
     runs: what a law misses from a few tiny runs tells little about what it misses from all of them.
     """
-    fewest = max(len(law.names) for law in laws) + 2
+    needed = sorted(len(law.names) for law in laws)[(len(laws) - 1) * 2 // 3] + 2
     found = []
     for number in range(int(points.budget.max())):
         cheap = points.budget <= number
-        if cheap.sum() >= _LEAST_SHARE * len(points) and points.subset(cheap).cells >= fewest:
+        if cheap.sum() >= _LEAST_SHARE * len(points) and points.subset(cheap).cells >= needed:
             found.append(number)
+    if len(found) > _SPLITS:
+        found = [found[round(i)] for i in np.linspace(0, len(found) - 1, _SPLITS)]
     return found
 
 
-def _weights(splits: Mapping[str, Sequence[NestedSplit]]) -> dict[str, float]:
-    """Shares that fall with the mean square miss per reach; equal where nothing can be nested."""
-    scores = np.array([np.mean([s.miss / s.reach for s in each]) if each else 1.0 for each in splits.values()])
-    shares = (scores.min() / scores) ** _SHARPNESS
-    return dict(zip(splits, (shares / shares.sum()).tolist(), strict=True))
+def _affordable(laws: Sequence[Law[Inputs]], runs: int) -> list[Law[Inputs]]:
+    return [law for law in laws if len(law.names) + 2 <= runs]
+
+
+def _focused(points: Points, fit: FitResult, foci: Sequence[float], resamples: int) -> list[Member]:
+    """The law of a plain fit under every focus."""
+    law = LAWS[fit.law]
+    plain = Member(law, EVERYWHERE, law.internal(dict(fit.params)), fit.samples)
+    return [plain if f == EVERYWHERE else _refocused(points, plain, f, resamples) for f in foci]
+
+
+def _quick(points: Points, law: Law[Inputs], foci: Sequence[float]) -> list[Member]:
+    """A law under every focus, with few resamples."""
+    best = best_of_starts(law, points.inputs, points.log_loss, np.ones(len(points)))
+    start = Member(law, EVERYWHERE, best.theta[0], best.theta)
+    return [_refocused(points, start, f, _NESTED_RESAMPLES) for f in foci]
+
+
+def _refocused(points: Points, start: Member, focus: float, resamples: int) -> Member:
+    """Fits a law under a focus, and its resamples, from its fit under another."""
+    law, weight = start.law, weights(points, focus)
+    theta = start.theta
+    if focus != start.focus:
+        theta = minimise(law, points.inputs, points.log_loss, weight[None], theta[None]).theta[0]
+    drawn = resample_weights(points.cluster, resamples, 0) * weight
+    starts = np.repeat(theta[None], resamples, axis=0)
+    samples = minimise(law, points.inputs, points.log_loss, drawn, starts, tolerance=_TOLERANCE).theta
+    return Member(law, focus, theta, samples)
+
+
+def _weights(names: Sequence[tuple[str, float]], nested: Sequence[_Nested]) -> Float[np.ndarray, " members"]:
+    """Shares that fall with the square of the mean miss per reach; equal where nothing can be nested.
+
+    A member that no nested extrapolation could afford has no share.
+    """
+    totals, seen = np.zeros(len(names)), np.zeros(len(names))
+    for split in nested:
+        errors = split.errors()
+        for i, name in enumerate(names):
+            if name in errors:
+                totals[i] += split.share * errors[name] ** 2
+                seen[i] += split.share
+    if not seen.any():
+        return np.full(len(names), 1 / len(names))
+    scores = np.where(seen > 0, totals / np.maximum(seen, 1e-12), np.inf)
+    shares = max(float(scores.min()), 1e-300) / np.maximum(scores, 1e-300)
+    shares = np.where(np.isfinite(shares), shares, 0.0)
+    return shares / shares.sum()
+
+
+def _pooled(
+    members: Sequence[Member], inputs: Inputs
+) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
+    """Centre and spread of the members' forecasts of log loss."""
+    kept = [member for member in members if member.weight > 0]
+    shares = np.array([member.weight for member in kept])
+    shares = shares / shares.sum()
+    centre = middle(np.stack([member.log_loss(inputs) for member in kept]), shares)
+    return centre, spread([member.log_samples(inputs) for member in kept], shares)
+
+
+def _log(loss: Float[np.ndarray, "batch rows"]) -> Float[np.ndarray, "batch rows"]:
+    """Its logarithm, finite wherever a law overflows or vanishes."""
+    return np.log(np.clip(np.nan_to_num(loss, nan=1e300), 1e-300, 1e300))

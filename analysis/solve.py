@@ -26,6 +26,7 @@ from analysis.laws import Law, X
 DELTA = 1e-3  # 2203.15556, appendix D.2
 _ITERATIONS = 300
 _ROWS_AT_ONCE = 2_000_000  # batch x rows held in memory
+_ROUNDS = ((36, 12), (8, 40), (2, _ITERATIONS))  # how many of the starts go how many steps further
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,19 @@ def best_of_starts(
     law: Law[X], inputs: X, log_loss: Float[np.ndarray, " rows"], weights: Float[np.ndarray, " rows"]
 ) -> Solution:
     """The best minimum over the grid of the law's starts (a batch of one)."""
-    starts = _starts(law, inputs, log_loss, weights)
-    # A few steps tell which starts share a basin; only the best are worth finishing.
-    rough = minimise(law, inputs, log_loss, np.broadcast_to(weights, (len(starts), len(log_loss))), starts, 12)
-    best = np.argsort(rough.objective)[:6]
-    fine = minimise(law, inputs, log_loss, np.broadcast_to(weights, (len(best), len(log_loss))), rough.theta[best])
-    winner = [int(np.argmin(fine.objective))]
-    return Solution(fine.theta[winner], fine.objective[winner], fine.converged[winner])
+    theta = starts_of(law, inputs, log_loss, weights)
+
+    def every(batch: int) -> Float[np.ndarray, "batch rows"]:
+        return np.broadcast_to(weights, (batch, len(log_loss)))
+
+    # Successive halving: a look tells which starts are hopeless, a few steps which share a basin.
+    score = objective_at(law, inputs, log_loss, every(len(theta)), theta)
+    for keep, iterations in _ROUNDS:
+        theta = theta[np.argsort(score, kind="stable")[:keep]]
+        found = minimise(law, inputs, log_loss, every(len(theta)), theta, iterations)
+        theta, score = found.theta, found.objective
+    winner = [int(np.argmin(score))]
+    return Solution(theta[winner], score[winner], found.converged[winner])
 
 
 def minimise(
@@ -92,6 +99,8 @@ def _minimise(
     converged = np.zeros(len(start), bool)
     gradient, newton, metric = _derivatives(law, inputs, log_loss, weights, theta, objective)
     quiet = np.zeros(len(start), int)
+    # Residuals of delta / 100 are as good as none: few runs can be met exactly, and that is no use in the end.
+    negligible = 0.5e-4 * DELTA**2 * len(log_loss)
     for _ in range(iterations):
         live = np.flatnonzero(~converged)
         if live.size == 0:
@@ -102,7 +111,7 @@ def _minimise(
         value = np.empty(live.size)
         derivatives = _derivatives(law, inputs, log_loss, weights[live], trial, value)
         better = value < objective[live]
-        gain = np.where(better, objective[live] - value, 0.0) / np.maximum(objective[live], 1e-300)
+        gain = np.where(better, objective[live] - value, 0.0) / np.maximum(objective[live], negligible)
         win = live[better]
         theta[win], objective[win] = trial[better], value[better]
         gradient[win], newton[win], metric[win] = (part[better] for part in derivatives)
@@ -111,6 +120,19 @@ def _minimise(
         quiet[live] = np.where(gain > tolerance, np.where(better, 0, quiet[live]), quiet[live] + better)
         converged[live] = (quiet[live] >= 3) | (mu[live] > 1e7)
     return Solution(theta, objective, converged)
+
+
+def objective_at(
+    law: Law[X],
+    inputs: X,
+    log_loss: Float[np.ndarray, " rows"],
+    weights: Float[np.ndarray, "batch rows"],
+    theta: Float[np.ndarray, "batch params"],
+) -> Float[np.ndarray, " batch"]:
+    """The sum of Huber terms at given parameters (coefficients as logarithms), without a step."""
+    objective = np.empty(len(theta))
+    _derivatives(law, inputs, log_loss, weights, theta, objective)
+    return objective
 
 
 def _derivatives(
@@ -128,21 +150,21 @@ def _derivatives(
     """Gradient, Newton's matrix and the metric; writes the objective (infinite where the law overflows)."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         loss, jacobian = law.evaluate(theta, inputs)
-        fine = np.isfinite(loss).all(axis=1) & (loss > 0).all(axis=1)
-        if not fine.all():
-            loss = np.where(fine[:, None], loss, 1.0)
-            jacobian = np.where(fine[:, None, None], jacobian, 0.0)
         jacobian = jacobian / loss[:, :, None]
-    residual = np.log(loss) - log_loss
-    size = np.abs(residual)
-    huber = np.where(size <= DELTA, 0.5 * residual**2, DELTA * (size - 0.5 * DELTA))
-    objective[:] = np.where(fine, (weights * huber).sum(axis=1), np.inf)
-    transposed = jacobian.transpose(0, 2, 1)
-    psi = weights * np.clip(residual, -DELTA, DELTA)
-    majorant = weights * (DELTA / np.maximum(size, DELTA))
-    gradient = (transposed @ psi[:, :, None])[:, :, 0]
-    newton = transposed @ (jacobian * (weights * (size <= DELTA))[:, :, None])
-    metric = transposed @ (jacobian * majorant[:, :, None])
+        residual = np.log(loss) - log_loss
+        size = np.abs(residual)
+        huber = np.where(size <= DELTA, 0.5 * residual**2, DELTA * (size - 0.5 * DELTA))
+        objective[:] = (weights * huber).sum(axis=1)
+        transposed = jacobian.transpose(0, 2, 1)
+        psi = weights * np.clip(residual, -DELTA, DELTA)
+        majorant = weights * (DELTA / np.maximum(size, DELTA))
+        gradient = (transposed @ psi[:, :, None])[:, :, 0]
+        newton = transposed @ (jacobian * (weights * (size <= DELTA))[:, :, None])
+        metric = transposed @ (jacobian * majorant[:, :, None])
+    broken = ~(np.isfinite(objective) & np.isfinite(metric).all(axis=(1, 2)))
+    objective[broken] = np.inf
+    for part in (gradient, newton, metric):
+        part[broken] = 0.0
     return gradient, newton, metric
 
 
@@ -164,18 +186,18 @@ def _step(
     return np.clip(step, -3.0, 3.0)
 
 
-def _starts(
+def starts_of(
     law: Law[X], inputs: X, log_loss: Float[np.ndarray, " rows"], weights: Float[np.ndarray, " rows"]
 ) -> Float[np.ndarray, "starts params"]:
-    """The grid over the exponents, each with its own best coefficients (variable projection).
+    """The grid of the law's starts, each with its own best coefficients (variable projection).
 
     The loss is linear in the coefficients, so at log coefficient 0 the derivatives are the features of a
     linear least-squares problem in relative error; coefficients that come out negative start small instead.
     """
-    grid = np.array(list(product(*law.starts.values())))
-    theta = np.zeros((len(grid), len(law.names)))
-    theta[:, [law.names.index(name) for name in law.starts]] = grid
-    linear = [i for i, name in enumerate(law.names) if name in law.logs]
+    grid = product(*law.starts.values())
+    ones = dict.fromkeys(law.names, 1.0)
+    theta = np.stack([law.internal(ones | dict(zip(law.starts, values, strict=True))) for values in grid])
+    linear = [i for i, name in enumerate(law.names) if name not in law.starts]
     features = law.evaluate(theta, inputs)[1][:, :, linear] * np.exp(-log_loss)[:, None]
     scale = features.max(axis=1, keepdims=True)
     features = features / scale
@@ -185,6 +207,9 @@ def _starts(
     right = (features * root**2).sum(axis=1)
     ridge = 1e-9 * np.trace(gram, axis1=1, axis2=2)[:, None, None] * np.eye(len(linear))
     coefficients = np.linalg.solve(gram + ridge, right[:, :, None])[:, :, 0]
+    # Without those that come out negative, the others are solved for again.
+    barred = np.where(coefficients < 0, 1e6 * np.trace(gram, axis1=1, axis2=2)[:, None], 0.0)[:, :, None]
+    coefficients = np.linalg.solve(gram + ridge + barred * np.eye(len(linear)), right[:, :, None])[:, :, 0]
     share = 1 / features.mean(axis=1)
     coefficients = np.maximum(coefficients, 0.02 * share) / scale[:, 0]
     theta[:, linear] = np.log(coefficients)

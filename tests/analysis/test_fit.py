@@ -1,62 +1,18 @@
-"""The engine: known optima, derivatives, starts, resamples and refusals."""
+"""The engine: known optima, starts, resamples and refusals."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import CHINCHILLA, sweep
+from synthetic import sweep
 
 from analysis.errors import InputError
 from analysis.fit import FitStatus, fit
-from analysis.laws import LAWS, Law
-from analysis.points import Points, inputs_at
+from analysis.laws import LAWS
+from analysis.points import Points
 from analysis.solve import best_of_starts, minimise
 from analysis.table import RunTable, read_table
-
-INPUTS = inputs_at([1e7, 1e9, 3e8], [2e8, 2e10, 1e11], [1e16, 1e20, 1e20])
-
-
-@pytest.mark.parametrize("law", LAWS.values(), ids=list(LAWS))
-def test_derivatives_match_finite_differences(law: Law) -> None:
-    theta = np.array([[0.5 if name in law.logs else 0.3 for name in law.names]])
-    _, jacobian = law.evaluate(theta, INPUTS)
-    for i in range(theta.shape[1]):
-        step = np.zeros_like(theta)
-        step[0, i] = 1e-6
-        up, down = law.evaluate(theta + step, INPUTS)[0], law.evaluate(theta - step, INPUTS)[0]
-        np.testing.assert_allclose((up - down) / 2e-6, jacobian[:, :, i], rtol=1e-4, atol=1e-9)
-
-
-@pytest.mark.parametrize("law", LAWS.values(), ids=list(LAWS))
-def test_a_noiseless_law_is_recovered_by_its_own_form(law: Law) -> None:
-    frame = sweep(noise=0.0)
-    truth = {name: CHINCHILLA.get(name, 0.2) for name in law.names}
-    points = Points.of(RunTable.from_frame(frame).fit)
-    frame = frame[frame.role == "fit"].assign(loss=law.predict(truth, points.inputs))
-    result = fit(RunTable.from_frame(frame), law.name, bootstrap=0)
-    assert result.objective is not None
-    assert result.objective < 1e-10
-    assert dict(result.params) == pytest.approx(truth, rel=1e-2)
-
-
-@pytest.mark.parametrize("k", [0.6, 1.0, 1.5])
-def test_skaling_recovers_its_own_parameters(k: float) -> None:
-    truth = {**CHINCHILLA, "k": k}
-    law = LAWS["skaling"]
-    frame = sweep(noise=0.0)
-    frame = frame[frame.role == "fit"]
-    points = Points.of(RunTable.from_frame(frame).fit)
-    result = fit(RunTable.from_frame(frame.assign(loss=law.predict(truth, points.inputs))), "skaling", bootstrap=0)
-    assert dict(result.params) == pytest.approx(truth, rel=1e-2)
-
-
-def test_skaling_at_k_1_is_chinchilla() -> None:
-    theta = np.array([[0.2, 6.0, 7.0, 0.34, 0.28]])
-    loss, partials = LAWS["chinchilla"].evaluate(theta, INPUTS)
-    bent_loss, bent_partials = LAWS["skaling"].evaluate(np.append(theta, [[1.0]], axis=1), INPUTS)
-    np.testing.assert_allclose(bent_loss, loss, rtol=1e-14)
-    np.testing.assert_allclose(bent_partials[:, :, :5], partials, rtol=1e-12)
 
 
 def test_epochs_240_points(published: Path) -> None:

@@ -1,8 +1,7 @@
-"""Functional forms, pure: each returns the loss and its derivative by every parameter, in a few lines.
+"""What a law is: a pure function that returns the loss and its derivative by every parameter, and what to know of it.
 
-To add a law, write its function and one entry of ``LAWS``. Positive coefficients are fitted as logarithms: a
-function gets log E, log A, ... and returns derivatives by these, so every parameter ranges over the whole
-line.
+Positive coefficients are fitted as logarithms: a function gets log E, log A, ... and returns derivatives by these,
+so that they range over the whole line.
 """
 
 from collections.abc import Callable
@@ -37,6 +36,11 @@ class Inputs:
         """The rows to keep."""
         return Inputs(self.n[keep], self.d[keep], self.c[keep], self.u[keep])
 
+    @property
+    def repeated(self) -> bool:
+        """Whether some runs saw their data more than once (by more than rounding)."""
+        return bool((self.d - self.u > 0.05).any())
+
 
 X = TypeVar("X")
 
@@ -51,11 +55,13 @@ class Law(Generic[X]):
         source: the paper.
         needs: the columns of a table that it reads.
         names: the parameters, as reported.
-        logs: which of them are positive coefficients, fitted as logarithms; at the starts the loss is linear in these.
-        starts: values for each of the others (the exponents); the search starts from their grid.
+        logs: which of them are positive, fitted as logarithms.
+        starts: values, as reported, of all but the coefficients in which the loss is linear there; the search starts
+            from their grid.
         domains: (lowest, highest) value of some parameters, as reported; the others range over the whole line.
         function: (parameters [batch, 1] each, inputs) -> (loss [*batch, rows], derivative by each
             parameter).
+        auto: whether it takes part when laws are weighed: False for one that says what another says already.
     """
 
     name: str
@@ -67,6 +73,7 @@ class Law(Generic[X]):
     starts: dict[str, tuple[float, ...]]
     domains: dict[str, tuple[float, float]]
     function: Callable[[Parameters, X], tuple[Losses, Partials]]
+    auto: bool = True
 
     @property
     def bounds(self) -> tuple[Float[np.ndarray, " params"], Float[np.ndarray, " params"]]:
@@ -98,86 +105,3 @@ class Law(Generic[X]):
         """The inverse of :meth:`internal`, for many parameter vectors at once."""
         is_log = np.array([n in self.logs for n in self.names])
         return np.where(is_log, np.exp(np.where(is_log, theta, 0.0)), theta)
-
-
-def _chinchilla(p: Parameters, x: Inputs) -> tuple[Losses, Partials]:
-    e, a, b, alpha, beta = p
-    floor, size, data = np.exp(e), np.exp(a - alpha * x.n), np.exp(b - beta * x.d)
-    return floor + size + data, (floor, size, data, -x.n * size, -x.d * data)
-
-
-def _chinchilla_tied(p: Parameters, x: Inputs) -> tuple[Losses, Partials]:
-    e, a, b, alpha = p
-    floor, size, data = np.exp(e), np.exp(a - alpha * x.n), np.exp(b - alpha * x.d)
-    return floor + size + data, (floor, size, data, -x.n * size - x.d * data)
-
-
-def _skaling(p: Parameters, x: Inputs) -> tuple[Losses, Partials]:
-    e, a, b, alpha, beta, k = p
-    floor, size, data = np.exp(e), np.exp(a - alpha * x.n), np.exp(b - beta * x.d)
-    both = size + data
-    power = both**k
-    slope = k * power / both
-    by_size, by_data = slope * size, slope * data
-    return floor + power, (floor, by_size, by_data, -x.n * by_size, -x.d * by_data, power * np.log(both))
-
-
-def _compute(p: Parameters, x: Inputs) -> tuple[Losses, Partials]:
-    e, a, gamma = p
-    floor, work = np.exp(e), np.exp(a - gamma * x.c)
-    return floor + work, (floor, work, -x.c * work)
-
-
-_GRID = (0.05, 0.15, 0.3, 0.5, 0.8, 1.2)
-_EXPONENT = (0.0, 4.0)
-
-LAWS: dict[str, Law[Inputs]] = {
-    law.name: law
-    for law in (
-        Law(
-            name="chinchilla",
-            formula="E + A / N^alpha + B / D^beta",
-            source="2203.15556, approach 3",
-            needs=("params", "tokens"),
-            names=("E", "A", "B", "alpha", "beta"),
-            logs=frozenset("EAB"),
-            starts={"alpha": _GRID, "beta": _GRID},
-            domains={"alpha": _EXPONENT, "beta": _EXPONENT},
-            function=_chinchilla,
-        ),
-        Law(
-            name="chinchilla-tied",
-            formula="E + A / N^alpha + B / D^alpha",
-            source="2403.08540, which ties the exponents for over-trained runs",
-            needs=("params", "tokens"),
-            names=("E", "A", "B", "alpha"),
-            logs=frozenset("EAB"),
-            starts={"alpha": _GRID},
-            domains={"alpha": _EXPONENT},
-            function=_chinchilla_tied,
-        ),
-        Law(
-            name="skaling",
-            formula="E + (A / N^alpha + B / D^beta)^k",
-            source="2608.07222",
-            needs=("params", "tokens"),
-            names=("E", "A", "B", "alpha", "beta", "k"),
-            logs=frozenset("EAB"),
-            # At k = 1 it is Chinchilla's, and linear in the coefficients.
-            starts={"alpha": _GRID, "beta": _GRID, "k": (1.0,)},
-            domains={"alpha": _EXPONENT, "beta": _EXPONENT, "k": (0.02, 50.0)},
-            function=_skaling,
-        ),
-        Law(
-            name="compute",
-            formula="E + A / C^gamma",
-            source="2001.08361, with a floor as in 2010.14701",
-            needs=("flops",),
-            names=("E", "A", "gamma"),
-            logs=frozenset("EA"),
-            starts={"gamma": tuple(g / 2 for g in _GRID)},
-            domains={"gamma": _EXPONENT},
-            function=_compute,
-        ),
-    )
-}
