@@ -1,7 +1,7 @@
 """Loss curves: what runs logged along the way, and the learning-rate schedules that they followed."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,8 @@ import pandas as pd
 from jaxtyping import Float
 
 from analysis.errors import InputError
-from analysis.table import ALIASES, read_columns
+from analysis.files import read_columns
+from analysis.schema import ALIASES
 from analysis.where import closest, columns_of, select
 
 _NAMES = {
@@ -22,22 +23,6 @@ _NAMES = {
     "tokens": ALIASES["tokens"],
     "params": ALIASES["params"],
 }
-# What a table of runs says of a run, enough to rebuild its schedule.
-_OF_RUN = (
-    "params",
-    "lr",
-    "batch_tokens",
-    "tokens",
-    "warmup_tokens",
-    "schedule",
-    "decay_fraction",
-    "corpus",
-    "role",
-    "seed",
-    "flops",
-    "width",
-    "depth",
-)
 _REBUILT_POINTS = 400
 
 
@@ -166,18 +151,19 @@ def read_curves(path: str | Path, columns: Mapping[str, str] | None = None, wher
     """
     path = Path(path)
     path = path / "curves.parquet" if path.is_dir() else path
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
     source = str(path)
     wanted = {*_NAMES, *(n for names in _NAMES.values() for n in names), *(columns or {}).values()}
     frame = _renamed(read_columns(path, wanted | (columns_of(where) if where else set())), source, columns)
     beside = path.with_name("runs.parquet")
-    runs = pd.read_parquet(beside) if "lr" not in frame and beside.is_file() and "run_id" in frame else None
-    faults = [f"{source}: no column {name!r}{closest(name, frame.attrs['known'])}" for name in _lacking(frame, runs)]
-    if faults:
-        raise InputError(f"{fault}; choose with --columns NAME=..." for fault in faults)
-    if runs is not None:
-        frame = _joined(frame, runs, source)
+    if beside.is_file() and "run_id" in frame:
+        frame = _joined(frame, pd.read_parquet(beside))
+    known = frame.attrs["known"]
+    if faults := [
+        name for name in ("step", "lr", "loss") if name not in frame and not ("peak" in frame and name != "loss")
+    ]:
+        raise InputError(
+            f"{source}: no column {name!r}{closest(name, known)}; choose with --columns {name}=..." for name in faults
+        )
     if "run_id" not in frame:
         frame["run_id"] = "run"
     frame = _numeric(frame, source)
@@ -195,12 +181,6 @@ def read_curves(path: str | Path, columns: Mapping[str, str] | None = None, wher
             )
     groups = frame.groupby("run_id", sort=True)
     return CurveTable(tuple(_curve(str(name), rows, source) for name, rows in groups), source)
-
-
-def _lacking(frame: pd.DataFrame, runs: pd.DataFrame | None) -> list[str]:
-    if runs is not None and {"loss", "tokens"} <= set(frame):
-        return [name for name in ("lr", "warmup_tokens", "schedule", "batch_tokens") if name not in runs]
-    return [name for name in ("step", "lr", "loss") if name not in frame]
 
 
 def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None) -> pd.DataFrame:
@@ -227,16 +207,16 @@ def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None
     return frame
 
 
-def _joined(curves: pd.DataFrame, runs: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Rows of curves with the facts of their runs; ``tokens`` becomes the step."""
-    of_run = runs[["run_id", *(c for c in _OF_RUN if c in runs)]].rename(columns={"tokens": "run_tokens", "lr": "peak"})
-    joined = curves.rename(columns={"tokens": "seen"}).merge(of_run, on="run_id", how="left", validate="many_to_one")
-    known = joined["peak"].notna() & joined["schedule"].isin(["wsd", "cosine"])
-    if not known.all():
-        run = joined.loc[~known, "run_id"].iloc[0]
-        raise InputError(f"{source}: run {run!r} has no learning rate, and no schedule in runs.parquet to rebuild it")
-    joined["step"] = joined["seen"] / joined["batch_tokens"]
+def _joined(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Rows of curves with the facts of their runs; without learning rates, ``tokens`` tells the step."""
+    facts = runs.rename(columns={"tokens": "run_tokens", "lr": "peak"})
+    rebuilt = "lr" not in curves and {"peak", "run_tokens", "warmup_tokens", "schedule", "batch_tokens"} <= set(facts)
+    facts = facts.drop(columns=[c for c in facts if c in curves and c != "run_id"])
+    joined = curves.merge(facts if rebuilt else facts.drop(columns="peak"), on="run_id", how="left")
+    if rebuilt and "tokens" in curves:
+        joined["step"] = joined["tokens"] / joined["batch_tokens"]
     joined.index = curves.index
+    joined.attrs = curves.attrs
     return joined
 
 
@@ -262,6 +242,8 @@ def _curve(run_id: str, rows: pd.DataFrame, source: str) -> Curve:
     step = rows["step"].to_numpy()
     if "peak" in rows:
         run = rows.iloc[0]
+        if run["schedule"] not in ("wsd", "cosine"):
+            raise InputError(f"{source}: run {run_id!r}: no learning rates, and no known schedule to rebuild them by")
         steps, warmup = run["run_tokens"] / run["batch_tokens"], run["warmup_tokens"] / run["run_tokens"]
         if run["schedule"] == "wsd":
             schedule = Schedule.wsd(run["peak"], steps, warmup, run["decay_fraction"])
@@ -275,8 +257,3 @@ def _curve(run_id: str, rows: pd.DataFrame, source: str) -> Curve:
 def _rise(done: Float[np.ndarray, " points"], warmup: float) -> Float[np.ndarray, " points"]:
     rise: Float[np.ndarray, " points"] = np.minimum(1.0, done / max(warmup, 1e-9))
     return rise
-
-
-def total_steps(curves: Sequence[Curve]) -> int:
-    """How many rows the curves have together."""
-    return sum(len(curve.step) for curve in curves)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scaling.cli.common import emit, json_option
-from scaling.cli.tables import parse_columns, table_options
+from scaling.cli.tables import parse_columns, refuse_options, table_options
 
 if TYPE_CHECKING:
     from analysis.annealing import AnnealingFit
@@ -55,6 +55,7 @@ def command(
         from analysis.annealing import LAW, fit_annealing
         from analysis.curves import read_curves
 
+        refuse_options(("best",), "--law annealing", "of whole curves")
         annealed = fit_annealing(read_curves(table, parse_columns(columns), where), bootstrap)
         emit(annealed.to_dict(), as_json, lambda: _text(annealed, LAW))
         return
@@ -69,17 +70,17 @@ def command(
         emit(result.to_dict(), as_json, lambda: _text(result, LAWS[law]))
         return
     together = ensemble(runs, AUTO, bootstrap)
-    leader = together.leader.fit
+    weights = together.weights
     results: dict[str, Any] = {
-        **leader.to_dict(),
-        "weights": together.weights,
-        "laws": {name: member.fit.to_dict() for name, member in together.members.items()},
+        **together.leader.to_dict(),
+        "weights": weights,
+        "laws": together.to_dict(),
     }
     emit(
         results,
         as_json,
         lambda: "\n\n".join(
-            f"{_text(m.fit, LAWS[name])}\nweight      {m.weight:.0%}" for name, m in together.members.items()
+            f"{_text(fit, LAWS[name])}\nweight      {weights[name]:.0%}" for name, fit in together.fits.items()
         ),
     )
 

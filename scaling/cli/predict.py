@@ -1,11 +1,16 @@
 """``scaling predict``: forecast the loss of a run that has not been made."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from scaling.cli.common import QUANTITY, emit, json_option
 from scaling.cli.tables import parse_columns, refuse_options, table_options
 from scaling.errors import InputError
 from scaling.quantity import format_quantity
+
+if TYPE_CHECKING:
+    from analysis.downstream import TaskForecast
 
 
 @click.command()
@@ -24,7 +29,20 @@ from scaling.quantity import format_quantity
     default="auto",
     show_default=True,
     metavar="NAME",
-    help="chinchilla, chinchilla-tied, skaling or compute; auto weighs them by nested extrapolation.",
+    help="auto weighs every law that suits the runs by nested extrapolation; or one of chinchilla, chinchilla-tied, "
+    "kaplan, overtraining, skaling, farseer, data-constrained, compute or broken.",
+)
+@click.option(
+    "--task",
+    metavar="COLUMN",
+    help="Forecast this column of accuracies, between 0 and 1, instead of the loss; refused if it does not scale.",
+)
+@click.option(
+    "--task-loss",
+    default="loss",
+    show_default=True,
+    metavar="COLUMN",
+    help="The loss that the task's accuracy is taken to follow.",
 )
 @click.option(
     "--interval",
@@ -65,6 +83,8 @@ def command(
     tokens: float | None,
     flops: float | None,
     law: str,
+    task: str | None,
+    task_loss: str,
     interval: float,
     seeds: int,
     bootstrap: int,
@@ -86,12 +106,23 @@ def command(
       scaling predict runs/quickstart --params 150k --tokens 4M
       scaling predict runs.csv --where "corpus == 'c4'" --model llama3-8b --tokens 1T --freeze f.json
       scaling predict f.json --json
+      scaling predict runs.csv --task hellaswag --model llama3-8b --tokens 1T
     """
     from analysis.forecast import forecast, read_forecast
     from analysis.published import PREFIX, predict_published
     from analysis.table import read_table
 
-    fitting = ("flops", "law", "interval", "seeds", "bootstrap", "where", "columns", "best")
+    fitting = ("flops", "law", "task", "task_loss", "interval", "seeds", "bootstrap", "where", "columns", "best")
+    if task is not None and not table.startswith(PREFIX) and not table.endswith(".json"):
+        from analysis.downstream import forecast_task
+
+        refuse_options(("law", "seeds", "bootstrap", "freeze"), "--task", "a forecast of one run's accuracy")
+        extra = (task, task_loss) if task_loss != "loss" else (task,)
+        runs = read_table(table, parse_columns(columns), where, extra, best)
+        foreseen = forecast_task(runs, task, *_target(model, params, tokens), flops, task_loss, interval)
+        emit(foreseen.to_dict(), as_json, lambda: _text_of_task(foreseen))
+        return
+    refuse_options(() if task is not None else ("task_loss",), "a forecast without --task", "of the loss")
     if table.startswith(PREFIX):
         refuse_options((*fitting, "freeze"), table, "a paper's constants: a loss without an interval")
         plain = predict_published(table, *_target(model, params, tokens))
@@ -128,6 +159,22 @@ def command(
                 *([f"frozen in      {freeze}, sha256 {made.sha256}"] if freeze else []),
             ]
         ),
+    )
+
+
+def _text_of_task(made: "TaskForecast") -> str:
+    low, high = made.interval
+    return "\n".join(
+        [
+            f"accuracy       {made.accuracy:.3f} on {made.task}, {made.level:.0%} interval {low:.3f} to {high:.3f}",
+            f"target         {format_quantity(made.params)} parameters, {format_quantity(made.tokens)} "
+            f"tokens, {made.flops:.3g} FLOPs: {made.extrapolation:.3g} times the largest fitted run",
+            f"loss           {made.loss:.4f} expected of {made.task_loss}",
+            "methods        " + ", ".join(f"{name} {weight:.0%}" for name, weight in made.weights.items()),
+            f"backtest       misses by {made.backtest_error:.3f} of accuracy on dearer fitted runs; "
+            f"repeating the dearest by {made.naive_error:.3f}",
+            f"fitted         {made.n_runs} runs of {made.source}, table {made.table_hash[:12]}",
+        ]
     )
 
 
