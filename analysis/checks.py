@@ -1,46 +1,59 @@
 """The warnings that a careful expert would give about a table or a fit."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from analysis.laws import Inputs, Law
-from analysis.points import Points
+from analysis.mixture import disagreements
+from analysis.points import MOST_ROWS, Points, representative
+from analysis.schema import ALIASES, NUMBERS, RECIPE, TEXTS
 from analysis.table import RunTable
-from analysis.warning import Warning
+from analysis.warning import Code, Warning
 
-_FAILED = 0.25  # log loss above the fit
+_FAILED = 0.15  # log loss above the fit
+_ONE_LINE = 0.1  # root-mean-square distance in log params and log tokens
+_ODD_COST = 10.0  # head and attention make up for a factor of 3 in tiny models
+_PADDED = 1.05  # vocabularies are padded to round numbers
+_LONG_RUN = 10  # rows
+_TEXTS: dict[str, Code] = {"corpus": "pooled-corpora", "tokenizer": "tokenizer-mismatch"}
+# Columns of the schema that may tell recipes apart; those that tune have their own warning.
+_RECIPES = frozenset(["sweep", "schedule", "dtype", "seq_len"])
+_MEASURED = frozenset([*NUMBERS, *TEXTS]) - {"run_id", "trunk_id", "wall_s", "mfu", "device"}
+# What other people call the tokens that a run is to have, and the share of it that is done.
+_HORIZONS = frozenset(["train_tokens", "planned_tokens", "target_tokens"])
+_PROGRESS = frozenset(["portion", "progress"])
 
 
-def of_table(table: RunTable) -> Iterator[Warning]:
-    """What the columns of the rows to fit tell."""
+def of_table(table: RunTable, needs: tuple[str, ...] = ()) -> tuple[Warning, ...]:
+    """What the columns of the rows to fit tell.
+
+    Args:
+        table: the runs.
+        needs: the columns that the law reads, if it is one law.
+    """
+    told = {"repeated-data"} if "unique_tokens" in needs else set()
+    return tuple(warning for warning in _all_of(table) if warning.code not in told)
+
+
+@lru_cache(maxsize=1)
+def _all_of(table: RunTable) -> tuple[Warning, ...]:
+    """Of one table, asked once for each law."""
     rows = table.fit
-    if table.diverged:
-        yield Warning("diverged-rows", f"{table.diverged} diverged runs are left out of the fit")
-    for column in ("corpus", "tokenizer"):
-        names = rows[column].dropna().unique() if column in rows else ()
-        if len(names) > 1:
-            listed = ", ".join(str(name) for name in names[:4])
-            yield Warning(
-                "pooled-corpora" if column == "corpus" else "tokenizer-mismatch",
-                f"{len(names)} {column} values share one fit ({listed}): their losses are not comparable",
-            )
-    yield from _repeated(rows)
-    yield from _untuned(rows)
-    yield from _conventions(rows)
-    if "decay_fraction" in rows and (undecayed := int((rows["decay_fraction"] == 0).sum())):
-        yield Warning("not-decayed", f"{undecayed} runs end at full learning rate: their loss is not final")
-    duplicates = int(rows.duplicated([c for c in rows if c != "run_id"]).sum())
-    if duplicates:
-        yield Warning("correlated-rows", f"{duplicates} rows repeat another row exactly and count twice")
-    trunks = rows["trunk_id"].fillna(rows["run_id"]) if "trunk_id" in rows else rows["run_id"]
-    if trunks.nunique() < len(rows) - duplicates:
-        yield Warning(
-            "correlated-rows",
-            f"{len(rows)} rows come from {trunks.nunique()} trunks: whole trunks are resampled, not rows",
-        )
+    return (
+        *_left_out(table),
+        *_pooled(rows),
+        *_repeated(rows),
+        *_untuned(rows),
+        *_conventions(rows),
+        *_mixed(table),
+        *_undecayed(rows),
+        *_correlated(rows),
+    )
 
 
 def of_points(points: Points, parameters: int) -> Iterator[Warning]:
@@ -53,11 +66,17 @@ def of_points(points: Points, parameters: int) -> Iterator[Warning]:
     x = points.inputs
     centred = np.stack([x.n - x.n.mean(), x.d - x.d.mean()])
     spread = np.linalg.svd(centred, compute_uv=False) / np.sqrt(len(points))
-    if spread[1] < 0.1:
+    if spread[1] < _ONE_LINE:
+        opposed = float(centred[0] @ centred[1]) < 0
         yield Warning(
             "collinear",
-            "params and tokens move together (off their common line by less than 10 %): "
-            "the fit cannot tell what each of them buys",
+            (
+                "all runs are of one FLOP budget, where params are what tokens are not"
+                if opposed
+                else "params and tokens move together"
+            )
+            + f" (off their common line by less than {_ONE_LINE:.0%}): the fit cannot tell what each of them buys; "
+            "add runs off that line",
         )
 
 
@@ -80,11 +99,16 @@ def of_floor(
 
 
 def of_residuals(excess: Float[np.ndarray, " rows"]) -> Iterator[Warning]:
-    """Whether some rows lie so far above their own fit (log loss) that training must have failed."""
-    if failed := int((excess > max(_FAILED, 10 * float(np.median(np.abs(excess))))).sum()):
+    """Whether some rows lie so far above their own fit (log loss) that training must have failed.
+
+    Far is seen from the other rows' scatter: no loss is too high as such, for tiny runs reach any.
+    """
+    scatter = 1.4826 * float(np.median(np.abs(excess)))
+    if failed := int((excess > max(_FAILED, 10 * scatter)).sum()):
         yield Warning(
             "diverged-rows",
-            f"{failed} runs lost far more than the fit expects (up to {np.exp(excess.max()) - 1:.0%} more): diverged?",
+            f"{failed} runs lost far more than the fit expects (up to {np.exp(excess.max()) - 1:.0%} more): have they "
+            "diverged? leave them out with --where, or keep the best runs with --best",
         )
 
 
@@ -99,6 +123,34 @@ def of_target(points: Points, target: Inputs) -> Iterator[Warning]:
         )
 
 
+def _left_out(table: RunTable) -> Iterator[Warning]:
+    if table.diverged:
+        yield Warning("diverged-rows", f"{table.diverged} diverged runs are left out of the fit")
+    if len(table.fit) > MOST_ROWS:
+        yield Warning(
+            "sampled-rows",
+            f"the fit uses {len(table.points)} of {len(table.fit)} rows, spread evenly over FLOPs and trunks",
+        )
+
+
+def _pooled(rows: pd.DataFrame) -> Iterator[Warning]:
+    """Losses per token on another text, or of other tokens, are not comparable."""
+    for column, code in _TEXTS.items():
+        names = rows[column].dropna().unique().tolist() if column in rows else []
+        if len(names) > 1:
+            yield Warning(
+                code,
+                f"{len(rows)} runs of {len(names)} {column} values share one fit ({_listed(names)}): their losses are "
+                f"not comparable; choose one, such as --where \"{column} == '{names[0]}'\"",
+            )
+    if "vocab" in rows and rows["vocab"].max() > _PADDED * rows["vocab"].min():
+        yield Warning(
+            "tokenizer-mismatch",
+            f"vocabularies of {rows['vocab'].min():.0f} to {rows['vocab'].max():.0f} tokens share one fit: a loss per "
+            "token means something else for each; choose one with --where",
+        )
+
+
 def _repeated(rows: pd.DataFrame) -> Iterator[Warning]:
     epochs = np.ones(len(rows))
     if "epochs" in rows:
@@ -107,10 +159,11 @@ def _repeated(rows: pd.DataFrame) -> Iterator[Warning]:
         epochs = np.fmax(epochs, (rows["tokens"] / rows["unique_tokens"]).to_numpy())
     repeated = int((epochs > 1.05).sum())
     if repeated:
+        mend = '--where "epochs <= 1"' if "epochs" in rows else '--where "tokens <= unique_tokens"'
         yield Warning(
             "repeated-data",
-            f"{repeated} of {len(rows)} runs repeat their data (up to {epochs.max():.3g} epochs), "
-            "which this law counts as fresh tokens",
+            f"{repeated} of {len(rows)} runs repeat their data (up to {epochs.max():.3g} epochs), which every law but "
+            f"data-constrained counts as fresh tokens; use that law, or leave them out with {mend}",
         )
 
 
@@ -119,12 +172,14 @@ def _untuned(rows: pd.DataFrame) -> Iterator[Warning]:
     if not knobs:
         return
     cell = [c for c in ("params", "tokens", "corpus", "seq_len", "width", "depth") if c in rows]
-    settings = rows.groupby(cell, dropna=False)[knobs].nunique().max(axis=1)
-    grids = int((settings > 1).sum())
-    if grids:
+    settings = rows.groupby(cell, dropna=False)[knobs].nunique()
+    varied = [c for c in knobs if (settings[c] > 1).any()]
+    if varied:
+        grids = int((settings > 1).any(axis=1).sum())
         yield Warning(
             "untuned-grid",
-            f"{grids} (params, tokens) have runs at several {' or '.join(knobs)}: keep the best of each before fitting",
+            f"{grids} of {len(settings)} (params, tokens) have runs at several {' and '.join(varied)}: a law is of "
+            "well-tuned runs; keep the best of each with --best",
         )
 
 
@@ -136,3 +191,105 @@ def _conventions(rows: pd.DataFrame) -> Iterator[Warning]:
             "mixed-conventions",
             "runs of one size count FLOPs per parameter and token differently: exponents move with the convention",
         )
+    middle = float(ratio.median())
+    if not 1 / _ODD_COST < middle < _ODD_COST:
+        yield Warning(
+            "mixed-conventions",
+            f"flops are about {middle:.1g} times 6 params tokens: are these counts, and not billions, and are the "
+            "params those that every token passes?",
+        )
+
+
+def _mixed(table: RunTable) -> Iterator[Warning]:
+    """Whether some column, whatever it means, tells apart recipes or conventions that disagree."""
+    told = {*NUMBERS, *TEXTS, *chain(*ALIASES.values()), *(table.columns or {}).values()} - _RECIPES
+    rows = representative(table.fit)
+    columns = [c for c in map(str, rows) if c.lower() not in told and c not in told]
+    settings = [c for c in columns if pd.api.types.is_numeric_dtype(rows[c]) and len(rows[c].dropna().unique()) > 2]
+    # What a sweep tries is numbers; what tells a convention is names and flags.
+    if not any(_untuned(rows)) and (found := disagreements(rows, settings)):
+        yield Warning(
+            "untuned-grid",
+            f"runs of several {_listed([each.column for each in found])} lie {np.expm1(found[0].gap):.1%} apart in "
+            "loss at the same FLOPs and params: a law is of well-tuned runs; keep the best of each with --best",
+        )
+    if found := disagreements(rows, [c for c in columns if c not in settings]):
+        first = found[0]
+        others = f"; so do {_listed([each.column for each in found[1:]])}" if found[1:] else ""
+        yield Warning(
+            "mixed-conventions",
+            f"{first.column} ({_listed(first.groups)}) splits the runs into groups whose losses at the same FLOPs and "
+            f"params lie {np.expm1(first.gap):.1%} apart{others}: choose one, such as "
+            f'--where "{first.column} == {first.groups[0]!r}"',
+        )
+
+
+def _undecayed(rows: pd.DataFrame) -> Iterator[Warning]:
+    """Runs whose learning rate was not yet low when their loss was taken."""
+    high = np.zeros(len(rows), bool)
+    if "decay_fraction" in rows:
+        high |= (rows["decay_fraction"] == 0).to_numpy()
+    if "schedule" in rows:
+        high |= rows["schedule"].isin(["constant", "const"]).to_numpy()
+        high &= ~rows["schedule"].isin(["cosine", "linear"]).to_numpy()
+    if undecayed := int(high.sum()):
+        yield Warning("not-decayed", f"{undecayed} runs end at full learning rate: their loss is not final")
+    if early := int((_before_the_end(rows) & ~high).sum()):
+        yield Warning(
+            "not-decayed",
+            f"{early} of {len(rows)} rows lie before the end of their run, where the learning rate had not decayed: "
+            "keep the last row of each run",
+        )
+
+
+def _before_the_end(rows: pd.DataFrame) -> Bool[np.ndarray, " rows"]:
+    """Rows with fewer tokens than another of their run, or than their run was to have."""
+    early = rows["tokens"] < 0.98 * rows.groupby("run_id")["tokens"].transform("max")
+    if "decay_fraction" in rows:
+        early &= ~(rows["decay_fraction"] > 0)
+    lowered = {str(name).lower(): name for name in rows}
+    for name in _HORIZONS & set(lowered):
+        early |= rows["tokens"] < 0.98 * pd.to_numeric(rows[lowered[name]], errors="coerce")
+    for name in _PROGRESS & set(lowered):
+        progress = pd.to_numeric(rows[lowered[name]], errors="coerce")
+        early |= progress < 0.98 * (100.0 if progress.max() > 1 else 1.0)
+    return early.to_numpy(bool)
+
+
+def _correlated(rows: pd.DataFrame) -> Iterator[Warning]:
+    # Losses of few digits meet by chance.
+    fine = rows["loss"] != rows["loss"].round(4)
+    duplicates = int((rows.duplicated([c for c in rows if c in _MEASURED]) & fine).sum())
+    if duplicates:
+        yield Warning("correlated-rows", f"{duplicates} rows repeat another row exactly and count twice: drop them")
+    trunks = rows["trunk_id"].fillna(rows["run_id"]) if "trunk_id" in rows else rows["run_id"]
+    number = len(trunks.unique())
+    if number < len(rows) - duplicates:
+        yield Warning(
+            "correlated-rows",
+            f"{len(rows)} rows come from {number} {'trunks' if 'trunk_id' in rows else 'runs'}: rows of one are "
+            "correlated, so whole ones are resampled",
+        )
+    elif number == len(rows) and (along := _along_runs(rows)):
+        yield Warning(
+            "correlated-rows",
+            f"{along} rows lie at equal distances in tokens, as points along a run do: tell which belong together with "
+            "--columns run_id=COLUMN",
+        )
+
+
+def _along_runs(rows: pd.DataFrame) -> int:
+    """How many rows have, with others of their size and recipe, evenly spaced tokens: no grid of runs is planned so."""
+    same = [c for c in ("params", "corpus", "unique_tokens", "seed", *RECIPE) if c in rows]
+    tokens = rows.sort_values([*same, "tokens"])
+    groups = tokens.groupby(same, dropna=False, sort=False)["tokens"]
+    step = groups.diff()
+    usual = step.groupby([tokens[c] for c in same], dropna=False, sort=False).transform("median")
+    even = ((step - usual).abs() <= 0.01 * usual) & (usual > 0)
+    evenly = even.groupby([tokens[c] for c in same], dropna=False, sort=False).transform("sum")
+    count = groups.transform("size")
+    return int(((evenly >= 0.85 * (count - 1)) & (count >= _LONG_RUN)).sum())
+
+
+def _listed(names: Sequence[object]) -> str:
+    return ", ".join(str(name) for name in names[:4]) + (", ..." if len(names) > 4 else "")

@@ -103,15 +103,15 @@ def fit(table: RunTable, law: str = "chinchilla", bootstrap: int = 1000, seed: i
     Raises:
         InputError: for an unknown law, or fewer runs than parameters + 2.
     """
-    return on_table(fit_points(Points.of(table.fit), law_named(law), bootstrap, seed), table)
+    return on_table(fit_points(table.points, law_named(law), bootstrap, seed), table)
 
 
 def on_table(result: FitResult, table: RunTable) -> FitResult:
     """A fit of a table's rows, with what only the table knows: warnings, hash and convention."""
-    design = checks.of_points(Points.of(table.fit), len(result.params))
+    design = checks.of_points(table.points, len(result.params))
     return replace(
         result,
-        warnings=(*checks.of_table(table), *design, *result.warnings),
+        warnings=(*checks.of_table(table, LAWS[result.law].needs), *design, *result.warnings),
         table_hash=table.hash(),
         convention=table.convention,
     )

@@ -11,9 +11,9 @@ from analysis.laws import Inputs
 from analysis.schema import RECIPE
 
 # A law's few parameters learn next to nothing from more rows; a fit's time and memory grow with every one.
-MOST_ROWS = 5000
+MOST_ROWS = 4000
 # Runs of one budget differ by a step or by how their FLOPs are rounded; budgets differ by far more.
-_SAME_BUDGET = 1.2
+SAME_BUDGET = 1.2
 # What a run was trained on.
 _DATA = ("corpus", "tokenizer", "unique_tokens", "seq_len")
 
@@ -38,19 +38,15 @@ class Points:
     def of(cls, rows: pd.DataFrame) -> "Points":
         """From rows with ``run_id params tokens flops loss``, and ``trunk_id`` and recipe where told.
 
-        Of more than ``MOST_ROWS`` rows a part is kept: as many from each stretch of FLOPs, and there one of every trunk
-        before a second of any. Which ones depends on the rows' values, not on their order.
+        Of more than ``MOST_ROWS`` rows only a part: see :func:`representative`.
         """
-        trunk = _trunks(rows)
-        if len(rows) > MOST_ROWS:
-            kept = _part(rows, trunk)
-            rows, trunk = rows.iloc[kept], trunk[kept]
+        rows = representative(rows)
         told = (*_DATA, *RECIPE)
         cells = rows.groupby(["params", "tokens", *(c for c in told if c in rows)], dropna=False, sort=False).ngroup()
         return cls(
             inputs_at(rows["params"], rows["tokens"], rows["flops"], _unique(rows)),
             np.log(rows["loss"].to_numpy()),
-            np.asarray(pd.factorize(trunk)[0], dtype=np.int64),
+            _trunks(rows),
             cells.to_numpy(np.int64),
         )
 
@@ -73,7 +69,7 @@ class Points:
         numbers = np.zeros(len(self), np.int64)
         number, first = -1, -np.inf
         for row in order:
-            if self.inputs.c[row] > first + np.log(_SAME_BUDGET):
+            if self.inputs.c[row] > first + np.log(SAME_BUDGET):
                 number, first = number + 1, float(self.inputs.c[row])
             numbers[row] = number
         return numbers
@@ -104,10 +100,17 @@ def _trunks(rows: pd.DataFrame) -> Int[np.ndarray, " rows"]:
     return np.asarray(pd.factorize(trunk)[0], dtype=np.int64)
 
 
-def _part(rows: pd.DataFrame, trunk: Int[np.ndarray, " rows"]) -> Int[np.ndarray, " kept"]:
-    """The positions of at most ``MOST_ROWS`` rows: see :meth:`Points.of`."""
+def representative(rows: pd.DataFrame) -> pd.DataFrame:
+    """All rows, or of more than ``MOST_ROWS`` a part that stands for them.
+
+    As many rows are kept from each stretch of FLOPs, and there one of every trunk before a second of any. Which ones
+    depends on the rows' values, not on their order.
+    """
+    if len(rows) <= MOST_ROWS:
+        return rows
+    trunk = _trunks(rows)
     flops = np.log(rows["flops"].to_numpy())
-    stretch = np.floor((flops - flops.min()) / np.log(_SAME_BUDGET)).astype(np.int64)
+    stretch = np.floor((flops - flops.min()) / np.log(SAME_BUDGET)).astype(np.int64)
     # Shuffled by value: numbers that look random, but are the same for the same row.
     shuffled = np.zeros(len(rows), np.uint64)
     for name in ("params", "tokens", "loss"):
@@ -121,7 +124,7 @@ def _part(rows: pd.DataFrame, trunk: Int[np.ndarray, " rows"]) -> Int[np.ndarray
     left = np.arange(len(count), 0, -1)
     used = np.concatenate([[0], np.cumsum(count)[:-1]])
     fair = (MOST_ROWS - used) // left
-    return np.flatnonzero(place < fair[np.argmax(count > fair)])
+    return rows.iloc[np.flatnonzero(place < fair[np.argmax(count > fair)])]
 
 
 def _place(order: Int[np.ndarray, " rows"], *groups: Int[np.ndarray, " rows"]) -> Int[np.ndarray, " rows"]:

@@ -17,6 +17,7 @@ Code = Literal[
     "correlated-rows",
     "tokenizer-mismatch",
     "few-runs",
+    "sampled-rows",
 ]
 
 

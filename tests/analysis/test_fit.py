@@ -84,27 +84,3 @@ def test_collinear_params_and_tokens_warn_and_fit() -> None:
     frame = frame.assign(tokens=20 * frame.params, flops=120.0 * frame.params**2)
     result = fit(RunTable.from_frame(frame), bootstrap=50)
     assert "collinear" in [warning.code for warning in result.warnings]
-
-
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [
-        ({"corpus": lambda f: np.where(np.arange(len(f)) % 2, "a", "b")}, "pooled-corpora"),
-        ({"tokenizer": lambda f: np.where(np.arange(len(f)) % 2, "a", "b")}, "tokenizer-mismatch"),
-        ({"unique_tokens": lambda f: f.tokens / 4}, "repeated-data"),
-        ({"epochs": lambda f: np.full(len(f), 3.0)}, "repeated-data"),
-        ({"lr": lambda f: f.seed * 0.01 + 0.01}, "untuned-grid"),
-        ({"decay_fraction": lambda f: 0.0 * f.seed}, "not-decayed"),
-        ({"flops": lambda f: f.flops * (1 + f.seed)}, "mixed-conventions"),
-        ({"trunk_id": lambda f: f.params.astype(str)}, "correlated-rows"),
-        ({"status": lambda f: np.where(f.seed == 1, "diverged", "done")}, "diverged-rows"),
-        ({"loss": lambda f: f.loss.where(f.index != 5, 6.5)}, "diverged-rows"),
-    ],
-)
-def test_traps_are_named(change: dict, code: str) -> None:
-    frame = sweep()
-    clean = [w.code for w in fit(RunTable.from_frame(frame), bootstrap=50).warnings]
-    changed = frame.assign(**{name: make(frame) for name, make in change.items()})
-    warned = [w.code for w in fit(RunTable.from_frame(changed), bootstrap=50).warnings]
-    assert code in warned
-    assert code not in clean
