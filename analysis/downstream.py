@@ -18,9 +18,10 @@ from jaxtyping import Float
 from scipy import stats
 
 from analysis import checks
-from analysis.ensemble import AUTO, Ensemble, ensemble_of_points
+from analysis.ensemble import AUTO, ensemble_of_points
 from analysis.errors import InputError
-from analysis.laws import Inputs
+from analysis.fit import fit_points
+from analysis.laws import LAWS, Inputs, Law
 from analysis.links import LINKS, fit_link
 from analysis.points import Points, inputs_at, training_cost
 from analysis.table import RunTable
@@ -136,7 +137,8 @@ def forecast_task(
     if not (0 < params < np.inf and 0 < tokens < np.inf and 0 < level < 1):
         raise InputError("params and tokens must be positive, and the interval's level between 0 and 1")
     points, accuracy = _rows(table, task, task_loss)
-    tested = backtest_task(points, accuracy)
+    together = ensemble_of_points(points, AUTO, 0)
+    tested = backtest_task(points, accuracy, LAWS[together.leader.law])
     if not tested.predictable:
         raise InputError(
             f"{task} does not scale predictably: on dearer fitted runs its forecast misses by {tested.error:.3f} of "
@@ -145,7 +147,7 @@ def forecast_task(
     if flops is None:
         flops = params * tokens * float(training_cost(points.inputs, np.log([params]))[0])
     target = inputs_at(params, tokens, flops)
-    loss = _losses(ensemble_of_points(points, AUTO, 0), target)
+    loss = together.expect(target)
     values = np.array(
         [
             fit_link(link, np.exp(points.log_loss), points.inputs.c, accuracy).predict(loss, target.c)[0]
@@ -182,18 +184,23 @@ def forecast_task(
     )
 
 
-def backtest_task(points: Points, accuracy: Float[np.ndarray, " rows"]) -> Tested:
-    """Fits every link on the cheaper runs and scores it on the dearer, at up to four budgets.
+def backtest_task(points: Points, accuracy: Float[np.ndarray, " rows"], law: Law[Inputs]) -> Tested:
+    """Fits a law and every link on the cheaper runs and scores them on the dearer, at up to four budgets.
+
+    Args:
+        points: the runs; their loss is the one that the accuracy follows.
+        accuracy: of each.
+        law: of the loss, in place of the whole ensemble: its miss is small beside the links'.
 
     Raises:
         InputError: if the runs do not suffice.
     """
     misses, naive, reaches = [], [], []
     held_out = np.zeros(len(points), bool)
-    for number in _thresholds(points):
+    for number in _thresholds(points, len(law.names) + 2):
         cheap = points.budget <= number
         fitted, dear = points.subset(cheap), points.subset(~cheap)
-        loss = _losses(ensemble_of_points(fitted, AUTO, 0), dear.inputs)
+        loss = fit_points(fitted, law).predict(dear.inputs)
         found = [fit_link(link, np.exp(fitted.log_loss), fitted.inputs.c, accuracy[cheap]) for link in LINKS]
         misses.append(np.stack([link.predict(loss, dear.inputs.c) for link in found]) - accuracy[~cheap])
         dearest = np.argsort(fitted.inputs.c, kind="stable")[-_DEAREST:]
@@ -237,22 +244,14 @@ def _rows(table: RunTable, task: str, task_loss: str) -> tuple[Points, Float[np.
     return Points.of(rows.assign(loss=rows[task_loss])), rows[task].to_numpy()
 
 
-def _thresholds(points: Points) -> list[int]:
+def _thresholds(points: Points, fewest: int) -> list[int]:
     """Numbers of the dearest budget fitted: half of the runs or more are cheaper, and three or more dearer."""
     count = np.array([int((points.budget <= number).sum()) for number in range(int(points.budget.max()))])
-    enough = np.flatnonzero((count >= max(8, len(points) / 2)) & (len(points) - count >= 3))
+    enough = np.flatnonzero((count >= max(8, fewest, len(points) / 2)) & (len(points) - count >= 3))
     if not len(enough):
         raise InputError("the runs have too few FLOP budgets to hold the dearer ones out and so test a task's forecast")
     places = np.unique(np.linspace(0, len(enough) - 1, _SPLITS).round().astype(int))
     return [int(number) for number in enough[places]]
-
-
-def _losses(together: Ensemble, inputs: Inputs) -> Float[np.ndarray, " rows"]:
-    """What the laws expect: the weighted mean of their log losses, nats per token."""
-    log_loss = np.zeros(len(inputs.c))
-    for member in together.members.values():
-        log_loss += member.weight * np.log(member.fit.predict(inputs))
-    return np.exp(log_loss)
 
 
 def _root_mean_square(values: Float[np.ndarray, " values"]) -> float:
