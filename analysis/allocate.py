@@ -100,8 +100,12 @@ def allocate(
     def loss_at(fit: FitResult, n: Float[np.ndarray, " sizes"]) -> Float[np.ndarray, " sizes"]:
         d = np.log(tokens_at(n))
         c = n + d + np.log(cost_at(n))
-        if unique_tokens is not None:
-            n, d = _effective(fit, n, d, float(np.log(unique_tokens)))
+        if unique_tokens is None:
+            return fit.predict(Inputs(n, d, c, d))
+        u = float(np.log(unique_tokens))
+        if "unique_tokens" in LAWS[fit.law].needs:
+            return fit.predict(Inputs(n, d, c, np.minimum(d, u)))
+        n, d = _effective(fit, n, d, u)
         return fit.predict(Inputs(n, d, c, d))
 
     def best_of(fit: FitResult) -> float:

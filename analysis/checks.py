@@ -66,7 +66,7 @@ def of_points(points: Points, parameters: int) -> Iterator[Warning]:
     x = points.inputs
     centred = np.stack([x.n - x.n.mean(), x.d - x.d.mean()])
     spread = np.linalg.svd(centred, compute_uv=False) / np.sqrt(len(points))
-    if spread[1] < _ONE_LINE:
+    if spread.min() < _ONE_LINE:
         opposed = float(centred[0] @ centred[1]) < 0
         yield Warning(
             "collinear",
@@ -96,6 +96,19 @@ def of_floor(
                 f"the irreducible loss is hardly known: E = {params['E']:.3g}, "
                 f"90 % of resamples {low:.3g} to {high:.3g}",
             )
+
+
+def of_repeats(law: Law[Inputs], samples: Float[np.ndarray, "resamples params"]) -> Iterator[Warning]:
+    """Whether it is known what repeated tokens, and parameters in excess of the unique ones, are worth."""
+    for i, name in enumerate(law.names if len(samples) else ()):
+        if name in ("R_N", "R_D"):
+            low, high = np.exp(np.quantile(samples[:, i], [0.05, 0.95]))
+            if high > 4 * low:
+                yield Warning(
+                    "repeated-data",
+                    f"{name} is hardly known (90 % of resamples {low:.3g} to {high:.3g}): trust the law as far as the "
+                    "fitted runs repeat their data, and not beyond",
+                )
 
 
 def of_residuals(excess: Float[np.ndarray, " rows"]) -> Iterator[Warning]:

@@ -141,6 +141,7 @@ def fit_points(points: Points, law: Law[Inputs], bootstrap: int = 0, seed: int =
         n_runs=len(points),
         warnings=(
             *checks.of_floor(params, law, samples, lowest),
+            *checks.of_repeats(law, samples),
             *checks.of_residuals(points.log_loss - np.log(law.predict(params, points.inputs))),
         ),
         table_hash="",

@@ -1,6 +1,7 @@
 """Constants from papers, each with its source; usable wherever a fit is, as ``published:NAME``."""
 
 from dataclasses import dataclass
+from math import exp
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,38 @@ PUBLISHED: dict[str, Published] = {
         {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28},
         "2203.15556, equation 10: rounded, and not the optimum of its own objective (2404.10102)",
     ),
+    "kaplan": Published(
+        "kaplan",
+        {"A": 6.4e13 ** (0.076 / 0.103), "B": 1.8e13, "alpha_N": 0.076, "alpha_D": 0.103},
+        "2001.08361, table 2: WebText2, N_c = 6.4e13, D_c = 1.8e13",
+        "non-embedding params, flops = 6 params tokens",
+    ),
     "muennighoff": Published(
-        "chinchilla-tied",
-        {"E": 1.87, "A": 521.0, "B": 1488.0, "alpha": 0.353},
-        "2305.16264, appendix B: C4, unique data",
+        "data-constrained",
+        {
+            "E": exp(0.6254804),
+            "A": exp(6.255414),
+            "B": exp(7.3049974),
+            "alpha": 0.3526596,
+            "R_N": 5.309743,
+            "R_D": 15.387756,
+        },
+        "2305.16264, appendix A: C4, at most 44 epochs; R_N and R_D are weakly identified",
+    ),
+    "gadre-c4": Published(
+        "overtraining",
+        {"E": 1.51, "a": 141.0, "b": 190.0, "eta": 0.121},
+        "2403.08540: trained on C4, loss on C4, their fit of five runs",
+    ),
+    "gadre-redpajama": Published(
+        "overtraining",
+        {"E": 1.84, "a": 212.0, "b": 367.0, "eta": 0.136},
+        "2403.08540: trained on RedPajama, loss on C4, their fit of five runs",
+    ),
+    "gadre-refinedweb": Published(
+        "overtraining",
+        {"E": 1.73, "a": 157.0, "b": 246.0, "eta": 0.127},
+        "2403.08540: trained on RefinedWeb, loss on C4, their fit of five runs",
     ),
 }
 
