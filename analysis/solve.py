@@ -79,7 +79,7 @@ def minimise(
     size = max(1, _ROWS_AT_ONCE // len(log_loss))
     parts = [
         _minimise(law, inputs, log_loss, weights[i : i + size], start[i : i + size], iterations, tolerance)
-        for i in range(0, len(start), size)
+        for i in range(0, max(1, len(start)), size)
     ]
     return Solution(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("theta", "objective", "converged")))
 
