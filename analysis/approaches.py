@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from analysis import checks
 from analysis.allocate import TOLERANCE, Allocation
 from analysis.envelope import Envelope, envelope
 from analysis.errors import InputError
@@ -14,6 +15,7 @@ from analysis.frontier import LeftOut, Minima, PowerLaw
 from analysis.isoflop import IsoFlop, isoflop
 from analysis.laws import LAWS, Inputs
 from analysis.points import Points, training_cost
+from analysis.table import RunTable
 from analysis.warning import Warning
 from analysis.where import closest
 
@@ -49,12 +51,12 @@ class FrontierAllocation(Allocation):
     budgets: Budgets
 
 
-def allocate_by(approach: str, points: Points, flops: float) -> FrontierAllocation:
+def allocate_by(approach: str, table: RunTable, flops: float) -> FrontierAllocation:
     """The best split of a training budget by approach 1 or 2.
 
     Args:
         approach: a name in ``APPROACHES``.
-        points: the runs.
+        table: the runs.
         flops: the budget, counted as theirs.
 
     Raises:
@@ -62,6 +64,9 @@ def allocate_by(approach: str, points: Points, flops: float) -> FrontierAllocati
     """
     if approach not in APPROACHES:
         raise InputError(f"no approach {approach!r}{closest(approach, list(APPROACHES))}")
+    if not 0 < flops < np.inf:
+        raise InputError(f"flops = {flops} is not a positive number")
+    points = Points.of(table.fit)
     found = APPROACHES[approach](points)
     if found.params is None or found.tokens is None:
         raise InputError(
@@ -81,7 +86,7 @@ def allocate_by(approach: str, points: Points, flops: float) -> FrontierAllocati
         near_optimal={"params": (params * float(np.exp(-width)), params * float(np.exp(width)))},
         interval=_interval(found.params, found.tokens, points, flops),
         law="compute",
-        warnings=(*found.warnings, *_reach(found.minima, flops)),
+        warnings=(*checks.of_table(table), *found.warnings, *_reach(found.minima, flops)),
         approach=approach,
         exponent=found.params.exponent,
         coefficient=found.params.at(1.0),

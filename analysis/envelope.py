@@ -20,6 +20,7 @@ _GRID = 200
 _SAME_SIZE = 0.03  # sizes digitised from a figure differ by a few percent
 _APART = 0.35  # of log parameters: nearer neighbours of the best size bend by less than their noise
 _FEW = "fewer than three sizes were trained there"
+_FLAT = "the best size and its neighbours lose the same"
 _SMALLEST = "the smallest size trained there is the best, so the optimum is not bracketed"
 _LARGEST = "the largest size trained there is the best, so the optimum is not bracketed"
 _BIN = 0.05  # of log FLOPs: points of one run this close are averaged, as training losses are noisy
@@ -33,11 +34,13 @@ class SizeCurve:
         n: log parameters.
         c: log FLOPs, rising.
         log_loss: of nats per token, falling.
+        trunks: how many independent runs it is made of.
     """
 
     n: float
     c: Float[np.ndarray, " points"]
     log_loss: Float[np.ndarray, " points"]
+    trunks: int
 
     def at(self, c: Float[np.ndarray, " grid"]) -> Float[np.ndarray, " grid"]:
         """Log loss at log FLOPs, by monotone cubics; infinite where no run has been."""
@@ -111,8 +114,11 @@ def envelope(points: Points, resamples: int = 200, seed: int = 0) -> Envelope:
             draws.append(_lines(points, grid[kept], again.n[kept], pivot))
     spread = np.zeros((0, 2, 2))
     if 2 * len(draws) > resamples:
-        # A resample has fewer sizes and computes to compare; only its scatter, not its shift, tells of the noise.
-        spread = line + np.array(draws) - np.median(draws, axis=0)
+        # A resample has fewer sizes and computes to compare; only its scatter, not its shift, tells of the noise. It
+        # tells of it by few runs: hence Student's t.
+        freedom = max(sum(curves[i].trunks for i in np.unique(found.best[inside])) - 2, 1)
+        student = np.sqrt(freedom / rng.chisquare(freedom, len(draws)))
+        spread = line + (np.array(draws) - np.median(draws, axis=0)) * student[:, None, None]
     params, tokens = (PowerLaw(pivot, line[i], spread[:, i]) for i in range(2))
     return Envelope(*lowest, params, tokens, tuple(warnings))
 
@@ -136,14 +142,15 @@ def _smoothed(points: Points) -> pd.DataFrame:
 
 def _curves(smooth: pd.DataFrame) -> list[SizeCurve]:
     """One falling curve for each size that was trained at two computes: the lowest loss so far."""
-    size, n, c, loss = (smooth[name].to_numpy() for name in ("size", "n", "c", "loss"))
+    size, trunk, n, c, loss = (smooth[name].to_numpy() for name in ("size", "trunk", "n", "c", "loss"))
     curves = []
     for number in np.unique(size):
         here = size == number
         lowest = np.minimum.accumulate(loss[here])
         falling = np.concatenate([[True], (lowest[1:] < lowest[:-1]) & (np.diff(c[here]) > 0)])
         if falling.sum() > 1:
-            curves.append(SizeCurve(float(n[here].mean()), c[here][falling], loss[here][falling]))
+            trunks = len(np.unique(trunk[here][falling]))
+            curves.append(SizeCurve(float(n[here].mean()), c[here][falling], loss[here][falling], trunks))
     return curves
 
 
@@ -188,6 +195,7 @@ def _lowest(curves: list[SizeCurve], grid: Float[np.ndarray, " grid"]) -> _Lowes
         rise = (y2 - y1) / (x2 - x1)
         k = ((y3 - y2) / (x3 - x2) - rise) / (x3 - x1)
         vertex = (x1 + x2) / 2 - rise / (2 * k)
+        fault = np.where((fault == "") & ~(k > 0), _FLAT, fault)
         lowest = np.where(fault == "", y2 - k * (vertex - x2) ** 2, y2)
     return _Lowest(best, vertex, np.where(few, np.nan, lowest), k, fault)
 

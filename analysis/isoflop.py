@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 
 from analysis.frontier import LeftOut, Minima, PowerLaw, central, through
 from analysis.points import Points, training_cost
-from analysis.profiles import Profile, Profiles, resampled, settle
+from analysis.profiles import LEAST_NOISE, Profile, Profiles, resampled, settle
 from analysis.warning import Warning
 
 _SIGNIFICANT = 2.0  # standard errors
@@ -122,7 +122,7 @@ def isoflop(points: Points, resamples: int = 1000, seed: int = 0) -> IsoFlop:
         warnings.append(Warning("few-runs", "a line through two budgets: whether it is a power law cannot be told"))
         draws = draws if fitted.noise is not None else draws[:0]
     c, n = np.array([b.c for b in good]), np.array([b.best for b in good])
-    variance = np.array([b.deviation(fitted.skew, fitted.noise or 0.0)[0] ** 2 for b in good])
+    variance = np.array([b.deviation(fitted.skew, fitted.noise or LEAST_NOISE)[0] ** 2 for b in good])
     cost = np.log(training_cost(points.inputs, n))
     return IsoFlop(
         parabolas,
@@ -150,7 +150,7 @@ def _fault(b: Profile, fitted: Profiles) -> str | None:
         return "its parabola opens downward"
     if curvature < _SIGNIFICANT * error_k:
         return "its parabola is no deeper than its noise"
-    if not b.n[0] < b.best - error_n < b.best + error_n < b.n[-1]:
+    if b.best - error_n <= b.n[0] or b.best + error_n >= b.n[-1]:
         return "the minimum of its parabola lies outside the sizes trained, or within its noise of them"
     return None
 

@@ -200,7 +200,7 @@ def envelope_of_sizes(found: Envelope, axes: Axes) -> Axes:
     _loss_axis(axes, pd.Series(np.concatenate([np.exp(curve.log_loss) for curve in found.curves])))
     if len(found.minima.c):
         within = (found.minima.c, found.minima.loss)
-        axes.plot(np.exp(within[0]), within[1], ".", ms=4, color=FORECAST, zorder=4, label="optimum bracketed")
+        axes.plot(np.exp(within[0]), within[1], ".", ms=2, color=FORECAST, zorder=4, label="optimum bracketed")
     axes.legend(loc="best")
     _bar(axes, norm, "parameters", sizes.tolist(), _si)
     return axes

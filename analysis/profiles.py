@@ -22,7 +22,7 @@ _WISHED = 4  # sizes in the window; the nearest ones are added below that
 _SKEW = 0.1  # prior deviation of s: published alpha and beta differ by up to 0.3
 _PASSES = 25
 _OUTLIER = 2.5  # standard deviations beyond which a run counts for less
-_LEAST_NOISE = 1e-7
+LEAST_NOISE = 1e-7
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def settle(budgets: list[Profile]) -> Profiles:
     skew, error, slope, noise = 0.0, _SKEW, 0.0, None
     for _ in range(_PASSES):
         last = [skew, *(b.best for b in budgets)]
-        budgets = [b.moved(skew, _LEAST_NOISE if noise is None else noise, slope) for b in budgets]
+        budgets = [b.moved(skew, LEAST_NOISE if noise is None else noise, slope) for b in budgets]
         noise = _noise(budgets, skew)
         skew, error = _skew(budgets, skew, noise)
         slope = _slope(budgets, skew)
@@ -171,10 +171,10 @@ def resampled(fitted: Profiles, budgets: list[Profile], count: int, seed: int) -
         rest, free = b.residuals(skew)
         enlarged = np.where(free > 0.05, rest / np.sqrt(np.maximum(free, 0.05)), noise)
         added.append(signs[:, b.cluster[b.near]] * enlarged)
-    prior = (max(noise, _LEAST_NOISE) / _SKEW) ** 2
+    prior = (max(noise, LEAST_NOISE) / _SKEW) ** 2
     bends = [b.bend(skew) for b in budgets]
     known = prior + sum(float(b.weights[b.near] @ z**2) for b, z in zip(budgets, bends, strict=True))
-    skews = skew + np.sqrt(prior) * max(noise, _LEAST_NOISE) / known * rng.standard_normal(count)
+    skews = skew + np.sqrt(prior) * max(noise, LEAST_NOISE) / known * rng.standard_normal(count)
     for b, z, extra in zip(budgets, bends, added, strict=True):
         skews += extra @ (b.weights[b.near] * z) / known
     draws = []
@@ -200,12 +200,12 @@ def _noise(budgets: list[Profile], skew: float) -> float | None:
         rest, free = b.residuals(skew)
         scaled.append(np.abs(rest)[free > 0.05] / np.sqrt(free[free > 0.05]))
     values = np.concatenate(scaled)
-    return max(1.4826 * float(np.median(values)), _LEAST_NOISE) if len(values) else None
+    return max(1.4826 * float(np.median(values)), LEAST_NOISE) if len(values) else None
 
 
 def _skew(budgets: list[Profile], skew: float, noise: float | None) -> tuple[float, float]:
     """One Gauss-Newton step of s, and its standard error."""
-    noise = noise or _LEAST_NOISE
+    noise = noise or LEAST_NOISE
     prior = (noise / _SKEW) ** 2
     pull, known = -prior * skew, prior
     for b in budgets:

@@ -86,13 +86,12 @@ def command(
         emit(split.to_dict(), as_json, lambda: _text(split, published(table).convention))
         return
     runs = read_table(table, parse_columns(columns), where, best=best)
-    points = Points.of(runs.fit)
     if approach != "law":
         refuse_options(("law", "inference_tokens", "unique_tokens"), f"--approach {approach}", "of training alone")
-        along = allocate_by(approach, points, flops)
+        along = allocate_by(approach, runs, flops)
         emit(along.to_dict(), as_json, lambda: f"{_text(along, runs.convention)}\n{_frontier_text(along)}")
         return
-    split = allocate(fit(runs, law), flops, inference_tokens or 0.0, unique_tokens, points.inputs)
+    split = allocate(fit(runs, law), flops, inference_tokens or 0.0, unique_tokens, Points.of(runs.fit).inputs)
     emit(split.to_dict(), as_json, lambda: _text(split, runs.convention))
 
 

@@ -1,0 +1,131 @@
+"""Allocation by approaches 1 and 2, in the library and on the command line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from surfaces import FAR, best_size, exponent, isoflop_frame, loss_of
+
+from analysis.allocate import allocate
+from analysis.approaches import APPROACHES, allocate_by
+from analysis.errors import InputError
+from analysis.fit import fit
+from analysis.table import RunTable
+from scaling.cli import main
+
+FRAME = isoflop_frame("chinchilla", reach=(8, 8), noise=0.002, sizes=11)
+# The sizes of each budget on one grid, so that approach 1 can follow a size from budget to budget.
+SHARED = FRAME.assign(params=lambda f: np.exp(np.round(np.log(f["params"]) / 0.35) * 0.35))
+SHARED["tokens"] = SHARED["flops"] / SHARED["params"] / 6
+SHARED["loss"] = loss_of("chinchilla", SHARED["params"].to_numpy(), SHARED["tokens"].to_numpy()) * np.exp(
+    0.002 * np.random.default_rng(0).standard_normal(len(SHARED))
+)
+
+
+@pytest.mark.parametrize("approach", APPROACHES)
+def test_it_continues_to_the_best_split(approach: str) -> None:
+    split = allocate_by(approach, RunTable.from_frame(SHARED), FAR)
+    params = best_size("chinchilla", FAR)
+    tokens = FAR / 6 / params
+    assert split.interval is not None
+    for name, value in (("params", params), ("tokens", tokens), ("exponent", exponent("chinchilla"))):
+        low, high = split.interval[name]
+        assert low < value < high
+    assert split.params * split.tokens * 6 == pytest.approx(FAR)
+    assert split.coefficient * FAR**split.exponent == pytest.approx(split.params)
+    assert split.exponent + split.tokens_exponent == pytest.approx(1)
+    best = float(loss_of("chinchilla", np.array([params]), np.array([tokens]))[0])
+    assert split.loss == pytest.approx(best, rel=0.01)
+    low, high = split.near_optimal["params"]
+    for edge in (low, high):  # what is called near-optimal is so, and little more would be
+        there = loss_of("chinchilla", np.array([edge]), np.array([FAR / 6 / edge]))[0]
+        assert there / best - 1 < 0.006
+    assert high / low > 2
+    assert not split.warnings
+
+
+def test_far_beyond_the_budgets_it_warns() -> None:
+    split = allocate_by("isoflop", RunTable.from_frame(SHARED), 1e26)
+    assert [warning.code for warning in split.warnings] == ["far-extrapolation"]
+
+
+def test_a_law_has_an_interval_from_its_resamples() -> None:
+    table = RunTable.from_frame(SHARED)
+    split = allocate(fit(table, "chinchilla", bootstrap=100), FAR)
+    assert split.interval is not None
+    low, high = split.interval["params"]
+    assert low < best_size("chinchilla", FAR) < high
+    assert split.interval["tokens"] == pytest.approx((FAR / 6 / high, FAR / 6 / low), rel=0.02)
+    assert allocate(fit(table, "chinchilla", bootstrap=0), FAR).interval is None
+
+
+def test_fewer_than_two_budgets_are_refused_with_the_reasons() -> None:
+    lopsided = FRAME[FRAME["params"] > 1.5 * FRAME["flops"].map(lambda c: best_size("chinchilla", c))]
+    with pytest.raises(InputError) as caught:
+        allocate_by("isoflop", RunTable.from_frame(lopsided), FAR)
+    first, *others = caught.value.faults
+    assert "two budgets that bracket their optimum" in first
+    assert len(others) == FRAME["flops"].nunique()
+    assert all("smallest size is its best" in line for line in others)
+    with pytest.raises(InputError, match="did you mean 'isoflop'"):
+        allocate_by("isoflops", RunTable.from_frame(FRAME), FAR)
+
+
+def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main([str(arg) for arg in args])
+    printed = capsys.readouterr()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, printed.out, printed.err
+
+
+@pytest.mark.parametrize("approach", ["law", *APPROACHES])
+def test_the_commands_json(approach: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "runs.csv"
+    SHARED.to_csv(file, index=False)
+    code, out, _ = run(capsys, "allocate", file, "--flops", FAR, "--approach", approach, "--json")
+    assert code == 0
+    split = json.loads(out)
+    assert {"params", "tokens", "flops", "loss", "tokens_per_param", "near_optimal", "interval", "law"} <= set(split)
+    low, high = split["interval"]["params"]
+    assert low < split["params"] < high
+    low, high = split["interval"]["tokens"]
+    assert low < split["tokens"] < high
+    if approach != "law":
+        assert split["approach"] == approach
+        assert split["coefficient"] * FAR ** split["exponent"] == pytest.approx(split["params"])
+        assert len(split["budgets"]["used"]) >= 2
+        assert all({"flops", "reason"} == set(out) for out in split["budgets"]["left_out"])
+        code, out, _ = run(capsys, "allocate", file, "--flops", FAR, "--approach", approach)
+        assert code == 0
+        assert f"C^{split['exponent']:.3f}" in out
+
+
+def test_published_constants_have_no_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "allocate", "published:chinchilla-epoch", "--flops", "1e21", "--json")
+    assert json.loads(out)["interval"] is None
+
+
+@pytest.mark.parametrize(
+    "extra", [("--law", "skaling"), ("--inference-tokens", "1T"), ("--unique-tokens", "1B")], ids=lambda e: e[0]
+)
+def test_options_of_a_law_are_refused(
+    extra: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "runs.csv"
+    FRAME.to_csv(file, index=False)
+    code, _, err = run(capsys, "allocate", file, "--flops", "1e22", "--approach", "isoflop", *extra)
+    assert code == 2
+    assert extra[0] in err
+
+
+@pytest.mark.parametrize("kind", ["isoflop", "envelope"])
+def test_figures(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "runs.csv"
+    SHARED.to_csv(file, index=False)
+    code, out, _ = run(capsys, "plot", kind, file, "-o", tmp_path / "figure.svg", "--json")
+    assert code == 0
+    assert json.loads(out)["warnings"] == []
+    text = (tmp_path / "figure.svg").read_text()
+    assert ("minimum, 90 % interval" if kind == "isoflop" else "optimum bracketed") in text
