@@ -52,7 +52,7 @@ PUBLISHED: dict[str, Published] = {
             "R_N": 5.309743,
             "R_D": 15.387756,
         },
-        "2305.16264, appendix A: C4, at most 44 epochs; R_N and R_D are weakly identified",
+        "2305.16264, appendix A: 182 runs on C4; R_N and R_D are weakly identified",
     ),
     "gadre-c4": Published(
         "overtraining",

@@ -99,12 +99,12 @@ def _saturated(
     """log of unique (1 + R (1 - exp(-repeats / R))), and its derivatives by log unique and log R."""
     r = np.exp(log_r)
     repeats = np.expm1(x - unique)
-    left = np.exp(-repeats / r)
-    gain = 1 + r * (1 - left)
+    lost = np.expm1(-repeats / r)  # minus the share of R that is used up
+    gain = 1 - r * lost
     return (
         unique + np.log(gain),
-        1 - left * (1 + repeats) / gain,
-        (r * (1 - left) - repeats * left) / gain,
+        1 - (1 + lost) * (1 + repeats) / gain,
+        -(r * lost + repeats * (1 + lost)) / gain,
     )
 
 
