@@ -45,17 +45,33 @@ class Solution:
 
 
 def best_of_starts(
-    law: Law[X], inputs: X, log_loss: Float[np.ndarray, " rows"], weights: Float[np.ndarray, " rows"]
+    law: Law[X],
+    inputs: X,
+    log_loss: Float[np.ndarray, " rows"],
+    weights: Float[np.ndarray, " rows"],
+    starts: Float[np.ndarray, "starts params"] | None = None,
 ) -> Solution:
-    """The best minimum over the grid of the law's starts (a batch of one)."""
-    theta = starts_of(law, inputs, log_loss, weights)
+    """The best minimum over many starts (a batch of one).
+
+    Args:
+        law: the form.
+        inputs: what it sees.
+        log_loss: what was measured.
+        weights: how much each row counts.
+        starts: where to begin, coefficients as logarithms; the grid of the law's own starts by default.
+    """
+    if starts is None:
+        theta, rounds = starts_of(law, inputs, log_loss, weights), _ROUNDS
+    else:
+        # Their coefficients are not solved for yet, so that none is judged before it has gone some steps.
+        theta, rounds = starts, ((len(starts), 8), (len(starts) // 8 + 1, 12), *_ROUNDS[1:])
 
     def every(batch: int) -> Float[np.ndarray, "batch rows"]:
         return np.broadcast_to(weights, (batch, len(log_loss)))
 
     # Successive halving: a look tells which starts are hopeless, a few steps which share a basin.
     score = objective_at(law, inputs, log_loss, every(len(theta)), theta)
-    for keep, iterations in _ROUNDS:
+    for keep, iterations in rounds:
         theta = theta[np.argsort(score, kind="stable")[:keep]]
         found = minimise(law, inputs, log_loss, every(len(theta)), theta, iterations)
         theta, score = found.theta, found.objective

@@ -1,5 +1,6 @@
 """What papers found, found again: their fits of their tables, and a second fact about each published constant."""
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from analysis.fit import estimate, fit, resample_weights
 from analysis.laws import LAWS
 from analysis.points import Points, inputs_at
 from analysis.published import PUBLISHED, published
-from analysis.solve import minimise, objective_at
+from analysis.solve import best_of_starts, minimise, objective_at
 from analysis.table import RunTable, read_table
 
 
@@ -38,6 +39,14 @@ class TestEpoch:
             return float(objective_at(law, epoch.inputs, epoch.log_loss, np.ones((1, 240)), theta)[0])
 
         assert minimize_scalar(along, bracket=(7.66, 7.67), tol=1e-12).x == pytest.approx(np.log(2143.417), abs=1e-5)
+
+    def test_the_4500_starts_of_hoffmann_end_there_too(self, epoch: Points) -> None:
+        # 2203.15556, appendix D.2: e, a, b, alpha, beta.
+        halves = np.arange(0, 2.01, 0.5)
+        grid = np.array(list(product(halves - 1, range(0, 26, 5), range(0, 26, 5), halves, halves)))
+        assert len(grid) == 4500
+        best = best_of_starts(LAWS["chinchilla"], epoch.inputs, epoch.log_loss, np.ones(240), grid)
+        assert best.objective[0] == pytest.approx(0.0010182740178, abs=5e-14)
 
     @pytest.mark.parametrize("resampling", ["with replacement", "bayesian"])
     def test_4000_bootstraps(self, epoch: Points, resampling: str) -> None:
