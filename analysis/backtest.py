@@ -124,8 +124,7 @@ def _split(points: Points, laws: Sequence[str], limit: float, bootstrap: int) ->
 
 
 def _score(fitted: Ensemble, test: Points) -> LawScore:
-    forecasts = np.array([fitted.predict(test.inputs.take(np.array([i])), LEVEL) for i in range(len(test))])
-    loss, low, high = forecasts.T
+    loss, low, high = fitted.predict(test.inputs, LEVEL)
     actual = np.exp(test.log_loss)
     error = loss / actual - 1
     return LawScore(

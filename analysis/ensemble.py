@@ -1,8 +1,6 @@
 """The laws that make a forecast together, each weighed by how well it forecast the dearer fitted runs."""
 
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +22,8 @@ _SPLITS = 6
 _LEAST_SHARE = 1 / 3
 _NESTED_RESAMPLES = 40
 _FOCUSED_SHARE = 5  # one in so many resamples suffices where no standard errors are reported
-_TOLERANCE = 1e-4
+# Resamples start at the fit and need not settle to the last digit.
+_TOLERANCE, _STEPS = 1e-4, 30
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,10 @@ class Ensemble:
         shares = self.weights
         return self.fits[max(shares, key=lambda name: shares[name])]
 
+    def expect(self, inputs: Inputs) -> Float[np.ndarray, " rows"]:
+        """The loss at each point, nats per token."""
+        return np.exp(_centre(self.members, inputs))
+
     def predict(
         self, target: Inputs, level: float = 0.9, seeds: int = 1
     ) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
@@ -98,7 +101,7 @@ class Ensemble:
             level: the probability that an interval holds its loss.
             seeds: how many runs the mean is over.
         """
-        centre, width = _pooled(self.members, target)
+        centre, width = _centre(self.members, target), _spread(self.members, target)
         reach = np.maximum(target.c - self.edge, 0.0)
         half = self.calibration.half_width(width, reach, level, seeds)
         return np.exp(centre), np.exp(centre - half), np.exp(centre + half)
@@ -132,11 +135,9 @@ def ensemble_of_points(points: Points, law: str, bootstrap: int) -> Ensemble:
             fewest = min(len(x.names) for x in LAWS.values()) + 2
             raise InputError(f"{len(points)} runs are too few for any law: {fewest} or more are needed")
     focused = max(bootstrap // _FOCUSED_SHARE, min(bootstrap, _NESTED_RESAMPLES))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        fits = list(pool.map(lambda x: fit_points(points, x, bootstrap), laws))
-        groups = list(pool.map(lambda fit: _focused(points, fit, foci, focused), fits))
-        nested = _nested(points, laws, foci, pool)
-    members = [member for group in groups for member in group]
+    fits = [fit_points(points, x, bootstrap) for x in laws]
+    members = [member for fit in fits for member in _focused(points, fit, foci, focused)]
+    nested = _nested(points, laws, foci)
     names = [(member.law.name, member.focus) for member in members]
     shares = _weights(names, nested)
     noise = run_noise(
@@ -173,34 +174,24 @@ class _Nested:
     def miss(self, shares: Mapping[tuple[str, float], float]) -> Miss:
         """What its members miss together."""
         weighed = [replace(m, weight=shares[m.law.name, m.focus]) for m in self.members]
-        centre, width = _pooled(weighed, self.dear.inputs)
+        x = self.dear.inputs
         return Miss(
             share=self.share,
-            square=float(np.mean((centre - self.dear.log_loss) ** 2)),
-            spread=float(np.mean(width**2)),
+            square=float(np.mean((_centre(weighed, x) - self.dear.log_loss) ** 2)),
+            spread=float(np.mean(_spread(weighed, x) ** 2)),
             reach=float(np.mean((self.dear.inputs.c - self.edge) ** 2)),
         )
 
 
-def _nested(
-    points: Points, laws: Sequence[Law[Inputs]], foci: Sequence[float], pool: ThreadPoolExecutor
-) -> list[_Nested]:
-    """Fits the cheaper runs below up to six thresholds."""
-    parts = []
+def _nested(points: Points, laws: Sequence[Law[Inputs]], foci: Sequence[float]) -> list[_Nested]:
+    """Fits the cheaper runs below each threshold."""
+    found = []
     for number in _thresholds(points, laws):
-        cheap = points.budget <= number
-        parts.append((points.subset(cheap), points.subset(~cheap)))
-    jobs = [(part, law) for part, _ in parts for law in _affordable(laws, part.cells)]
-    found = list(pool.map(lambda job: _quick(*job, foci), jobs))
-    return [
-        _Nested(
-            members=tuple(m for (part, _), group in zip(jobs, found, strict=True) if part is cheap for m in group),
-            dear=dear,
-            edge=float(cheap.inputs.c.max()),
-            share=len(cheap) / len(points),
-        )
-        for cheap, dear in parts
-    ]
+        below = points.budget <= number
+        cheap, dear = points.subset(below), points.subset(~below)
+        members = [m for law in _affordable(laws, cheap.cells) for m in _quick(cheap, law, foci)]
+        found.append(_Nested(tuple(members), dear, float(cheap.inputs.c.max()), len(cheap) / len(points)))
+    return found
 
 
 def _thresholds(points: Points, laws: Sequence[Law[Inputs]]) -> list[int]:
@@ -246,7 +237,7 @@ def _refocused(points: Points, start: Member, focus: float, resamples: int) -> M
         theta = minimise(law, points.inputs, points.log_loss, weight[None], theta[None]).theta[0]
     drawn = resample_weights(points.cluster, resamples, 0) * weight
     starts = np.repeat(theta[None], resamples, axis=0)
-    samples = minimise(law, points.inputs, points.log_loss, drawn, starts, tolerance=_TOLERANCE).theta
+    samples = minimise(law, points.inputs, points.log_loss, drawn, starts, _STEPS, _TOLERANCE).theta
     return Member(law, focus, theta, samples)
 
 
@@ -270,15 +261,19 @@ def _weights(names: Sequence[tuple[str, float]], nested: Sequence[_Nested]) -> F
     return shares / shares.sum()
 
 
-def _pooled(
-    members: Sequence[Member], inputs: Inputs
-) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
-    """Centre and spread of the members' forecasts of log loss."""
-    kept = [member for member in members if member.weight > 0]
-    shares = np.array([member.weight for member in kept])
-    shares = shares / shares.sum()
-    centre = middle(np.stack([member.log_loss(inputs) for member in kept]), shares)
-    return centre, spread([member.log_samples(inputs) for member in kept], shares)
+def _centre(members: Sequence[Member], inputs: Inputs) -> Float[np.ndarray, " rows"]:
+    """The pooled forecast of log loss."""
+    return middle(np.stack([member.log_loss(inputs) for member in members]), _shares(members))
+
+
+def _spread(members: Sequence[Member], inputs: Inputs) -> Float[np.ndarray, " rows"]:
+    """How far the members' resampled forecasts of log loss lie apart."""
+    return spread([member.log_samples(inputs) for member in members], _shares(members))
+
+
+def _shares(members: Sequence[Member]) -> Float[np.ndarray, " members"]:
+    shares = np.array([member.weight for member in members])
+    return shares / shares.sum()
 
 
 def _log(loss: Float[np.ndarray, "batch rows"]) -> Float[np.ndarray, "batch rows"]:

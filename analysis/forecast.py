@@ -20,6 +20,7 @@ from analysis.errors import InputError
 from analysis.laws import LAWS, Inputs
 from analysis.noise import SeedNoise, seed_noise
 from analysis.points import Points, inputs_at, training_cost
+from analysis.pool import middle
 from analysis.table import RunTable
 from analysis.warning import Warning
 
@@ -40,7 +41,7 @@ class Forecast:
         tokens: of the target.
         flops: of the target, counted as in the table.
         target_seeds: runs whose mean is forecast.
-        fits: each law's fit, as ``scaling fit`` prints it.
+        fits: each law's fit, as ``scaling fit`` prints it, with its foci.
         baselines: naive forecasts of the same loss.
         noise: seed standard deviation of the log loss: of one run, and by budget where there are replicates.
         n_runs: runs fitted.
@@ -77,11 +78,13 @@ class Forecast:
     created: str
 
     def curve(self, inputs: Inputs) -> Float[np.ndarray, " rows"]:
-        """What its laws expect anywhere: the weighted mean of their log losses, nats per token."""
-        log_loss = np.zeros(len(inputs.n))
-        for name, weight in self.weights.items():
-            log_loss += weight * np.log(LAWS[name].predict(self.fits[name]["params"], inputs))
-        return np.exp(log_loss)
+        """What its laws expect anywhere, pooled, in nats per token."""
+        values, shares = [], []
+        for name, fit in self.fits.items():
+            for member in fit.get("foci", [{"weight": self.weights[name], "params": fit["params"]}]):
+                values.append(np.log(LAWS[name].predict(member["params"], inputs)))
+                shares.append(member["weight"])
+        return np.exp(middle(np.stack(values), np.array(shares)))
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of ``scaling predict``."""
@@ -177,23 +180,23 @@ def forecast(
         flops = params * tokens * float(training_cost(points.inputs, np.log([params]))[0])
     target = inputs_at(params, tokens, flops)
     together = ensemble(table, law, bootstrap)
-    loss, low, high = together.predict(target, level, target_seeds)
+    loss, low, high = (float(value[0]) for value in together.predict(target, level, target_seeds))
     leader = together.leader
     return Forecast(
-        law=leader.fit.law,
+        law=leader.law,
         loss=loss,
         interval=(low, high),
         level=level,
         extrapolation=float(np.exp(target.c[0] - together.edge)),
         weights=together.weights,
-        warnings=(*leader.fit.warnings, *checks.of_target(points, target)),
+        warnings=(*leader.warnings, *checks.of_target(points, target)),
         params=float(params),
         tokens=float(tokens),
         flops=float(flops),
         target_seeds=target_seeds,
-        fits={name: member.fit.to_dict() for name, member in together.members.items()},
+        fits=together.to_dict(),
         baselines=baselines(points, flops),
-        noise=_noise(seed_noise(points), leader.noise),
+        noise=_noise(seed_noise(points), together.calibration.noise),
         n_runs=len(points),
         source=table.source,
         where=table.where,

@@ -1,15 +1,18 @@
-"""How far a forecast may miss: by its parameters, by the form of the law, and by the target's own noise.
+"""How far a forecast may miss, learned by forecasting the dearer fitted runs from the cheaper ones.
 
-The three parts of a predictive interval of the log loss:
+The variance of a log loss is held to be
 
-    parameters      what the noise and the choice of the small runs do to the fit: clustered resamples
-    form            the law is not the truth, and its miss grows as spread * log(C / largest C fitted). The
-                    spread is measured inside the fitted runs (nested extrapolation): fit the cheaper,
-                    forecast the dearer, and ask how much of the miss parameters and noise do not explain
-    target noise    seed noise of the runs that the forecast will be compared with, over sqrt(number of seeds)
+    scale^2 (spread^2 + noise^2) + form^2 log(C / largest C fitted)^2
 
-Residuals inside a fit say nothing about the second part; without it, 90 % intervals covered the truth
-in 27 % of 22 splits of six published tables.
+    spread   how far the laws and their clustered resamples lie apart at that run (``pool.spread``): it takes in both
+             the noise and choice of the small runs and the disagreement of laws, and grows with extrapolation
+    noise    of a single run: seeds, data order, what a digitised figure adds
+    form     what no law in use describes, per factor e of compute beyond the fitted runs
+    scale    whether the rest told too little or too much
+
+Neither ``scale`` nor ``form`` can be read off residuals, so both are inferred from nested extrapolations. Before those
+speak, scale is taken for 1 and form for 0.2 %, each known to a factor of about 2 (log-normal). A 90 % interval that
+resamples one law covered the truth in 27 % of 22 splits of six published tables.
 """
 
 from collections.abc import Sequence
@@ -17,109 +20,113 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import ndtr
 
-from analysis.fit import FitResult, fit_points
-from analysis.laws import Inputs, Law
 from analysis.noise import seed_noise
 from analysis.points import Points
 
-# What is believed of a form's spread, per factor e of compute, before a table speaks: log-normal about
-# 0.3 %, a factor of 2 either way. A Chinchilla fit misses published tables by 1-2 % at 10x to 100x.
-_PRIOR_SPREAD, _PRIOR_LOG_SD = 0.003, 0.7
-_SPREADS = np.geomspace(2e-4, 0.2, 70)
-_SPLITS = 6
-_RESAMPLES = 60
-# Thresholds share runs, so the splits together tell less than as many independent ones.
-_SPLIT_WEIGHT = 0.5
+_SCALE, _SCALE_LOG_SD = 1.0, 0.5
+_FORM, _FORM_LOG_SD = 0.002, 0.7
+# Every pair of (scale, form) that is considered.
+_SCALES, _FORMS = (
+    grid.ravel() for grid in np.meshgrid(np.geomspace(0.2, 5.0, 40), np.geomspace(1e-4, 0.1, 50), indexing="ij")
+)
+_PRIOR = -0.5 * (
+    (np.log(_SCALES / _SCALE) / _SCALE_LOG_SD) ** 2 + (np.log(_FORMS / _FORM) / _FORM_LOG_SD) ** 2
+)
 
 
 @dataclass(frozen=True)
-class NestedSplit:
-    """One nested extrapolation: the mean over the dearer runs of what was missed, and of what explains it.
+class Miss:
+    """What one nested extrapolation missed, as means over its dearer runs.
 
     Attributes:
-        train_below: FLOPs of the dearest run fitted.
-        miss: mean square of forecast - actual log loss.
-        parameters: mean variance of the forecasts over resamples of the cheaper runs.
-        reach: mean square of log(FLOPs / train_below).
+        share: fitted runs of it / of all: a forecast from a few tiny runs tells little about one from all of them.
+        square: of the missed log loss.
+        spread: square of the pooled forecasts' spread.
+        reach: square of log(FLOPs / largest FLOPs fitted).
     """
 
-    train_below: float
-    miss: float
-    parameters: float
+    share: float
+    square: float
+    spread: float
     reach: float
 
 
-def nested_splits(points: Points, law: Law[Inputs], thresholds: Sequence[int]) -> list[NestedSplit]:
-    """Fits the cheaper runs and forecasts the dearer.
+@dataclass(frozen=True)
+class Calibration:
+    """What the nested extrapolations say of a table's forecasts.
+
+    Attributes:
+        noise: standard deviation of one run's log loss.
+        belief: probability of each pair of scale and form considered.
+    """
+
+    noise: float
+    belief: Float[np.ndarray, " pairs"]
+
+    @classmethod
+    def of(cls, misses: Sequence[Miss], noise: float) -> "Calibration":
+        """The prior times a Gaussian likelihood of each root-mean-square miss, to the power of its share."""
+        log = _PRIOR.copy()
+        for miss in misses:
+            variance = _SCALES**2 * (miss.spread + noise**2) + _FORMS**2 * miss.reach
+            log -= miss.share * 0.5 * (np.log(variance) + miss.square / variance)
+        belief = np.exp(log - log.max())
+        return cls(noise, belief / belief.sum())
+
+    @property
+    def scale(self) -> float:
+        """Its mean."""
+        return float(self.belief @ _SCALES)
+
+    @property
+    def form(self) -> float:
+        """Its mean."""
+        return float(self.belief @ _FORMS)
+
+    def half_width(
+        self,
+        spread: Float[np.ndarray, " rows"],
+        reach: Float[np.ndarray, " rows"],
+        level: float,
+        seeds: int = 1,
+    ) -> Float[np.ndarray, " rows"]:
+        """Half the width of the interval of the log loss that holds with probability ``level``.
+
+        Args:
+            spread: of the pooled forecasts.
+            reach: log(FLOPs / largest FLOPs fitted), at least 0.
+            level: between 0 and 1.
+            seeds: how many runs are averaged.
+        """
+        deviation = np.sqrt(
+            _SCALES[:, None] ** 2 * (spread**2 + self.noise**2 / seeds) + _FORMS[:, None] ** 2 * reach**2
+        )
+        low, high = np.zeros(len(spread)), 40 * deviation.max(axis=0) + 1e-12
+        for _ in range(60):  # bisection of a mixture of Gaussians
+            half = (low + high) / 2
+            inside = self.belief @ (2 * ndtr(half / np.maximum(deviation, 1e-300)) - 1)
+            low, high = np.where(inside < level, half, low), np.where(inside < level, high, half)
+        return high
+
+
+def run_noise(points: Points, residuals: Sequence[Float[np.ndarray, " rows"]], parameters: Sequence[int]) -> float:
+    """Standard deviation of one run's log loss: from replicates, else from the residuals of the law that fits best.
 
     Args:
         points: the fitted runs.
-        law: to be tried.
-        thresholds: numbers of the dearest budget fitted (``points.budget``); at most six of them are tried.
+        residuals: of each law.
+        parameters: of each law.
     """
-    if len(thresholds) > _SPLITS:
-        thresholds = [thresholds[round(i)] for i in np.linspace(0, len(thresholds) - 1, _SPLITS)]
-    return [_split(points, law, number) for number in thresholds]
-
-
-def _split(points: Points, law: Law[Inputs], number: int) -> NestedSplit:
-    cheap, dear = points.subset(points.budget <= number), points.subset(points.budget > number)
-    fit = fit_points(cheap, law, _RESAMPLES)
-    edge = float(cheap.inputs.c.max())
-    return NestedSplit(
-        train_below=float(np.exp(edge)),
-        miss=float(np.mean((np.log(fit.predict(dear.inputs)) - dear.log_loss) ** 2)),
-        parameters=float(np.mean(np.var(np.log(fit.predict_samples(dear.inputs)), axis=0))),
-        reach=float(np.mean((dear.inputs.c - edge) ** 2)),
-    )
-
-
-def spread_posterior(splits: Sequence[NestedSplit], noise: float) -> Float[np.ndarray, " spreads"]:
-    """Probabilities of ``_SPREADS``: the prior times a Gaussian likelihood of each split's root-mean-square
-    miss.
-
-    Args:
-        splits: of the law, on the fitted runs.
-        noise: standard deviation of one run's log loss.
-    """
-    log = -0.5 * (np.log(_SPREADS / _PRIOR_SPREAD) / _PRIOR_LOG_SD) ** 2
-    for split in splits:
-        variance = split.parameters + noise**2 + _SPREADS**2 * split.reach
-        log -= _SPLIT_WEIGHT * 0.5 * (np.log(variance) + split.miss / variance)
-    weights: Float[np.ndarray, " spreads"] = np.exp(log - log.max())
-    return weights / weights.sum()
-
-
-def run_noise(points: Points, fit: FitResult) -> float:
-    """Standard deviation of one run's log loss: from replicates, else from the fit's residuals (robustly)."""
     noise = seed_noise(points)
     if noise.pooled is not None:
         return noise.pooled
-    residual = np.log(fit.predict(points.inputs)) - points.log_loss
-    freedom = max(len(points) - len(fit.params), 1)
-    return float(1.4826 * np.median(np.abs(residual)) * np.sqrt(len(points) / freedom))
-
-
-def forecast_samples(
-    fit: FitResult,
-    target: Inputs,
-    reach: float,
-    spread: Float[np.ndarray, " spreads"],
-    noise: float,
-    seed: int = 0,
-) -> Float[np.ndarray, " samples"]:
-    """Draws of the log loss that runs at the target may have.
-
-    Args:
-        fit: with resamples.
-        target: one point.
-        reach: log(target FLOPs / largest fitted FLOPs), at least 0.
-        spread: the probabilities from :func:`spread_posterior`.
-        noise: standard deviation of the target's mean log loss.
-        seed: of the draws.
-    """
-    rng = np.random.default_rng([seed, 1])
-    draws = np.tile(np.log(fit.predict_samples(target)[:, 0]), 8)
-    draws = draws + reach * rng.choice(_SPREADS, draws.size, p=spread) * rng.standard_normal(draws.size)
-    return draws + noise * rng.standard_normal(draws.size)
+    # The dearer half: small runs scatter more, and say less about the noise of a large one.
+    dear = points.inputs.c >= np.median(points.inputs.c)
+    count = len(points)
+    found = [
+        1.4826 * float(np.median(np.abs(residual[dear]))) * np.sqrt(count / max(count - number, 1))
+        for residual, number in zip(residuals, parameters, strict=True)
+    ]
+    return min(found)
