@@ -40,6 +40,7 @@ class FrontierAllocation(Allocation):
         coefficient: of N*.
         tokens_exponent: of D*.
         tokens_coefficient: of D*.
+        skew: of the budgets' curves, 0 for even parabolas, and its standard error; None for the envelope.
         budgets: used and left out.
     """
 
@@ -48,6 +49,7 @@ class FrontierAllocation(Allocation):
     coefficient: float
     tokens_exponent: float
     tokens_coefficient: float
+    skew: tuple[float, float] | None
     budgets: Budgets
 
 
@@ -92,6 +94,7 @@ def allocate_by(approach: str, table: RunTable, flops: float) -> FrontierAllocat
         coefficient=found.params.at(1.0),
         tokens_exponent=found.tokens.exponent,
         tokens_coefficient=found.tokens.at(1.0),
+        skew=found.skew if isinstance(found, IsoFlop) else None,
         budgets=Budgets(found.used, found.left_out),
     )
 

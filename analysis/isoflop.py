@@ -104,7 +104,8 @@ def isoflop(points: Points, resamples: int = 1000, seed: int = 0) -> IsoFlop:
     budgets = [Profile.of(points.subset(points.budget == k)) for k in range(int(points.budget.max()) + 1)]
     budgets = [b for b in budgets if len(b.sizes) >= 3]
     if not budgets:
-        return IsoFlop((), (0.0, 0.0), None, None, ())
+        none = Warning("not-bracketed", "no budget has three sizes to draw a curve through")
+        return IsoFlop((), (0.0, 0.0), None, None, (none,))
     fitted = settle(budgets)
     faults = [_fault(b, fitted) for b in fitted.budgets]
     good = [b for b, fault in zip(fitted.budgets, faults, strict=True) if fault is None]
@@ -140,7 +141,7 @@ def _left_out(parabolas: tuple[Parabola, ...]) -> tuple[LeftOut, ...]:
 def _fault(b: Profile, fitted: Profiles) -> str | None:
     """Why a budget's minimum is not believed, or None."""
     lowest, highest = np.argmin(b.mean_loss) == np.array([0, len(b.sizes) - 1])
-    curvature = float(b.theta(fitted.skew)[2])
+    minimum, _, curvature = b.theta(fitted.skew).tolist()
     error_n, error_k = b.deviation(fitted.skew, fitted.noise or 0.0)
     if len(np.unique(np.round(b.n[b.near], 6))) < 3:
         return "fewer than three sizes near its best one"
@@ -148,6 +149,8 @@ def _fault(b: Profile, fitted: Profiles) -> str | None:
         return f"its {'smallest' if lowest else 'largest'} size is its best, so the optimum is not bracketed"
     if curvature <= 0:
         return "its parabola opens downward"
+    if minimum <= 0:
+        return "its parabola reaches below a loss of 0"
     if curvature < _SIGNIFICANT * error_k:
         return "its parabola is no deeper than its noise"
     if b.best - error_n <= b.n[0] or b.best + error_n >= b.n[-1]:

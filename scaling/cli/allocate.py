@@ -122,6 +122,8 @@ def _frontier_text(split: "FrontierAllocation") -> str:
             low, high = split.interval[name]
             line += f"  [{low:.3f} to {high:.3f}]"
         lines.append(line)
+    if split.skew is not None:
+        lines.append("skew           {:.2g} +- {:.2g}, taken out; an even parabola has 0".format(*split.skew))
     used, out = split.budgets.used, split.budgets.left_out
     lines.append(f"budgets        {min(used):.3g} to {max(used):.3g} FLOPs; left out: {len(out) or 'none'}")
     return "\n".join(lines)

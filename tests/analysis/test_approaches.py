@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from surfaces import FAR, best_size, exponent, isoflop_frame, loss_of
 
@@ -70,6 +71,25 @@ def test_fewer_than_two_budgets_are_refused_with_the_reasons() -> None:
     assert all("smallest size is its best" in line for line in others)
     with pytest.raises(InputError, match="did you mean 'isoflop'"):
         allocate_by("isoflops", RunTable.from_frame(FRAME), FAR)
+
+
+def test_losses_without_any_law_are_refused_or_vague() -> None:
+    rng = np.random.default_rng(0)
+    n, d, loss = (np.exp(rng.uniform(low, high, 200)) for low, high in ((10, 20), (15, 25), (0, 1)))
+    table = RunTable.from_frame(pd.DataFrame({"params": n, "tokens": d, "loss": loss}))
+    with pytest.raises(InputError, match="two budgets that bracket"):
+        allocate_by("isoflop", table, 1e20)
+    vague = allocate_by("envelope", table, 1e20).interval
+    assert vague is not None
+    low, high = vague["exponent"]
+    assert high - low > 0.5
+
+
+def test_one_run_is_refused() -> None:
+    one = RunTable.from_frame(pd.DataFrame({"params": [1e6], "tokens": [1e8], "loss": [3.0]}))
+    for approach, why in (("isoflop", "no budget has three sizes"), ("envelope", "fewer than three sizes")):
+        with pytest.raises(InputError, match=why):
+            allocate_by(approach, one, 1e20)
 
 
 def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
