@@ -11,11 +11,11 @@ that were given up add to the present one to make the first, eta_0, so with E = 
 
 which is fitted: every coefficient is positive and enters linearly, E is what remains when the rate has been annealed
 to nothing, and runs of several peak rates share it. The sum is taken over parts of the schedule rather than single
-steps: 32 for a whole decay, which moves the loss by less than 1e-4 of it.
+steps, 32 for a decay to nothing, which moves the loss by less than 2e-4 of it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -29,6 +29,7 @@ from analysis.warning import Warning
 ANNEALING = "annealing"
 _PARTS = 32
 _ROUNDING = 1e-9
+_JUMP = 0.02  # of the run: a fall between two logged rows closer than that
 _MOST_ROWS = 100  # of each curve, after averaging neighbours
 _AT_ONCE = 1_000_000  # batch x rows x parts held in memory
 
@@ -87,13 +88,12 @@ def _parts(
 ) -> tuple[Float[np.ndarray, " parts"], Float[np.ndarray, " parts"], Bool[np.ndarray, " parts"]]:
     """Where the rate changes after warm-up: first and last step of each part, and whether it is a jump.
 
-    A decay has 32 parts of even change, a jump is one.
+    A part of a decay is a 32nd of the peak rate, a jump is one part.
     """
     after = schedule.step >= schedule.warm
     step, rate = schedule.step[after], schedule.rate[after]
     change = np.diff(rate)
     change[np.abs(change) <= _ROUNDING * rate.max()] = 0.0
-    total = np.abs(change).sum()
     # Stretches in which the rate moves one way; where it stands still there is nothing to sum.
     starts = np.flatnonzero(np.diff(np.sign(change), prepend=np.nan) != 0)
     edges, jumps = [np.zeros((2, 0))], []
@@ -101,10 +101,11 @@ def _parts(
         moved = np.concatenate([[0.0], np.cumsum(np.abs(change[start:stop]))])
         if moved[-1] == 0:
             continue
-        count = 1 if stop - start == 1 else max(2, round(_PARTS * moved[-1] / total))
+        jump = step[stop] - step[start] < _JUMP * step[-1] and stop - start == 1
+        count = 1 if jump else max(2, round(_PARTS * moved[-1] / rate.max()))
         at = np.interp(np.linspace(0.0, moved[-1], count + 1), moved, step[start : stop + 1])
         edges.append(np.stack([at[:-1], at[1:]]))
-        jumps += [count == 1] * count
+        jumps += [jump] * count
     first, last = np.concatenate(edges, axis=1)
     return first, last, np.array(jumps, dtype=bool)
 
@@ -234,12 +235,7 @@ def fit_annealing(table: CurveTable, bootstrap: int = 1000, seed: int = 0) -> An
     Raises:
         InputError: if too little is left after warm-up, or no rate was ever lowered.
     """
-    fit = fit_curves([curve.settled().averaged(_MOST_ROWS) for curve in table.curves], bootstrap, seed)
-    return replace(fit, table_hash=table.hash())
-
-
-def fit_curves(curves: Sequence[Curve], bootstrap: int = 0, seed: int = 0) -> AnnealingFit:
-    """As :func:`fit_annealing`, for the rows given."""
+    curves = [curve.settled().averaged(_MOST_ROWS) for curve in table.curves]
     rows = sum(len(curve.step) for curve in curves)
     needed = len(LAW.names) + 2
     if rows < needed:
@@ -265,7 +261,7 @@ def fit_curves(curves: Sequence[Curve], bootstrap: int = 0, seed: int = 0) -> An
         status=FitStatus.CONVERGED if found.converged else FitStatus.ITERATIONS,
         n_runs=len(curves),
         warnings=tuple(_warnings(curves, params)),
-        table_hash="",
+        table_hash=table.hash(),
         residual=float(np.sqrt(np.mean(residual**2))),
     )
 

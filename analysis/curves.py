@@ -24,6 +24,7 @@ _NAMES = {
     "params": ALIASES["params"],
 }
 _REBUILT_POINTS = 400
+_MOST_POINTS = 2000  # of a logged schedule
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,8 @@ def _curve(run_id: str, rows: pd.DataFrame, source: str) -> Curve:
         else:
             schedule = Schedule.cosine(run["peak"], steps, warmup)
     else:
-        schedule = Schedule(step, rows["lr"].to_numpy())
+        kept = np.unique(np.linspace(0, len(step) - 1, _MOST_POINTS).round().astype(int))
+        schedule = Schedule(step[kept], rows["lr"].to_numpy()[kept])
     return Curve(run_id, schedule, step, rows["loss"].to_numpy())
 
 
