@@ -6,12 +6,13 @@ from itertools import chain
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
+from analysis.endpoints import correlated, undecayed
 from analysis.laws import Inputs, Law
 from analysis.mixture import disagreements
 from analysis.points import MOST_ROWS, Points, representative
-from analysis.schema import ALIASES, NUMBERS, RECIPE, TEXTS
+from analysis.schema import ALIASES, NUMBERS, TEXTS
 from analysis.table import RunTable
 from analysis.warning import Code, Warning
 
@@ -19,14 +20,9 @@ _FAILED = 0.15  # log loss above the fit
 _ONE_LINE = 0.1  # root-mean-square distance in log params and log tokens
 _ODD_COST = 10.0  # head and attention make up for a factor of 3 in tiny models
 _PADDED = 1.05  # vocabularies are padded to round numbers
-_LONG_RUN = 10  # rows
 _TEXTS: dict[str, Code] = {"corpus": "pooled-corpora", "tokenizer": "tokenizer-mismatch"}
 # Columns of the schema that may tell recipes apart; those that tune have their own warning.
 _RECIPES = frozenset(["sweep", "schedule", "dtype", "seq_len"])
-_MEASURED = frozenset([*NUMBERS, *TEXTS]) - {"run_id", "trunk_id", "wall_s", "mfu", "device"}
-# What other people call the tokens that a run is to have, and the share of it that is done.
-_HORIZONS = frozenset(["train_tokens", "planned_tokens", "target_tokens"])
-_PROGRESS = frozenset(["portion", "progress"])
 
 
 def of_table(table: RunTable, needs: tuple[str, ...] = ()) -> tuple[Warning, ...]:
@@ -51,8 +47,8 @@ def _all_of(table: RunTable) -> tuple[Warning, ...]:
         *_untuned(rows),
         *_conventions(rows),
         *_mixed(table),
-        *_undecayed(rows),
-        *_correlated(rows),
+        *undecayed(rows),
+        *correlated(rows),
     )
 
 
@@ -198,7 +194,8 @@ def _untuned(rows: pd.DataFrame) -> Iterator[Warning]:
 
 def _conventions(rows: pd.DataFrame) -> Iterator[Warning]:
     ratio = rows["flops"] / (6 * rows["params"] * rows["tokens"])
-    by_size = ratio.groupby(rows["params"]).agg(["min", "max"])
+    shared = rows["params"].duplicated(keep=False)
+    by_size = ratio[shared].groupby(rows["params"][shared]).agg(["min", "max"])
     if (by_size["max"] > 1.1 * by_size["min"]).any():
         yield Warning(
             "mixed-conventions",
@@ -235,73 +232,6 @@ def _mixed(table: RunTable) -> Iterator[Warning]:
             f"params lie {np.expm1(first.gap):.1%} apart{others}: choose one, such as "
             f'--where "{first.column} == {first.groups[0]!r}"',
         )
-
-
-def _undecayed(rows: pd.DataFrame) -> Iterator[Warning]:
-    """Runs whose learning rate was not yet low when their loss was taken."""
-    high = np.zeros(len(rows), bool)
-    if "decay_fraction" in rows:
-        high |= (rows["decay_fraction"] == 0).to_numpy()
-    if "schedule" in rows:
-        high |= rows["schedule"].isin(["constant", "const"]).to_numpy()
-        high &= ~rows["schedule"].isin(["cosine", "linear"]).to_numpy()
-    if undecayed := int(high.sum()):
-        yield Warning("not-decayed", f"{undecayed} runs end at full learning rate: their loss is not final")
-    if early := int((_before_the_end(rows) & ~high).sum()):
-        yield Warning(
-            "not-decayed",
-            f"{early} of {len(rows)} rows lie before the end of their run, where the learning rate had not decayed: "
-            "keep the last row of each run",
-        )
-
-
-def _before_the_end(rows: pd.DataFrame) -> Bool[np.ndarray, " rows"]:
-    """Rows with fewer tokens than another of their run, or than their run was to have."""
-    early = rows["tokens"] < 0.98 * rows.groupby("run_id")["tokens"].transform("max")
-    if "decay_fraction" in rows:
-        early &= ~(rows["decay_fraction"] > 0)
-    lowered = {str(name).lower(): name for name in rows}
-    for name in _HORIZONS & set(lowered):
-        early |= rows["tokens"] < 0.98 * pd.to_numeric(rows[lowered[name]], errors="coerce")
-    for name in _PROGRESS & set(lowered):
-        progress = pd.to_numeric(rows[lowered[name]], errors="coerce")
-        early |= progress < 0.98 * (100.0 if progress.max() > 1 else 1.0)
-    return early.to_numpy(bool)
-
-
-def _correlated(rows: pd.DataFrame) -> Iterator[Warning]:
-    # Losses of few digits meet by chance.
-    fine = rows["loss"] != rows["loss"].round(4)
-    duplicates = int((rows.duplicated([c for c in rows if c in _MEASURED]) & fine).sum())
-    if duplicates:
-        yield Warning("correlated-rows", f"{duplicates} rows repeat another row exactly and count twice: drop them")
-    trunks = rows["trunk_id"].fillna(rows["run_id"]) if "trunk_id" in rows else rows["run_id"]
-    number = len(trunks.unique())
-    if number < len(rows) - duplicates:
-        yield Warning(
-            "correlated-rows",
-            f"{len(rows)} rows come from {number} {'trunks' if 'trunk_id' in rows else 'runs'}: rows of one are "
-            "correlated, so whole ones are resampled",
-        )
-    elif number == len(rows) and (along := _along_runs(rows)):
-        yield Warning(
-            "correlated-rows",
-            f"{along} rows lie at equal distances in tokens, as points along a run do: tell which belong together with "
-            "--columns run_id=COLUMN",
-        )
-
-
-def _along_runs(rows: pd.DataFrame) -> int:
-    """How many rows have, with others of their size and recipe, evenly spaced tokens: no grid of runs is planned so."""
-    same = [c for c in ("params", "corpus", "unique_tokens", "seed", *RECIPE) if c in rows]
-    tokens = rows.sort_values([*same, "tokens"])
-    groups = tokens.groupby(same, dropna=False, sort=False)["tokens"]
-    step = groups.diff()
-    usual = step.groupby([tokens[c] for c in same], dropna=False, sort=False).transform("median")
-    even = ((step - usual).abs() <= 0.01 * usual) & (usual > 0)
-    evenly = even.groupby([tokens[c] for c in same], dropna=False, sort=False).transform("sum")
-    count = groups.transform("size")
-    return int(((evenly >= 0.85 * (count - 1)) & (count >= _LONG_RUN)).sum())
 
 
 def _listed(names: Sequence[object]) -> str:

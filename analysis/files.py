@@ -43,8 +43,8 @@ def read_columns(path: Path, wanted: set[str]) -> pd.DataFrame:
     except InputError:
         raise
     except (ValueError, OSError, MemoryError) as error:  # pyarrow's errors of parsing are ValueErrors
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"{path}: not a readable {kind} file ({lines[0][:200]})") from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: not a readable {kind} file ({reason[:200]})") from None
     if not frame.attrs["known"]:
         raise InputError(f"{path}: no rows")
     twice = {name for name in frame.attrs["known"] if frame.attrs["known"].count(name) > 1 and name.lower() in wanted}
@@ -62,25 +62,14 @@ def limited(faults: list[str], source: str) -> list[str]:
 def _read_csv(path: Path, wanted: set[str] | None) -> pd.DataFrame:
     from pyarrow import csv
 
-    faults: list[str] = []
-
-    def refuse(row: csv.InvalidRow) -> str:
-        faults.append(f"{path}:{row.number}: {row.actual_columns} cells, where the header has {row.expected_columns}")
-        return "skip"
-
-    parse = csv.ParseOptions(delimiter=_delimiter(path), invalid_row_handler=refuse)
+    parse = csv.ParseOptions(delimiter=_delimiter(path))
     # One thread knows the number of each row.
     read = csv.ReadOptions(use_threads=False)
     with csv.open_csv(path, read_options=read, parse_options=parse) as reader:
         known = reader.schema.names
-    faults.clear()
     convert = csv.ConvertOptions(include_columns=_chosen(known, wanted), strings_can_be_null=True)
-    frame = csv.read_csv(path, read_options=read, parse_options=parse, convert_options=convert).to_pandas()
-    if faults:
-        raise InputError(limited(faults, str(path)))
-    frame.attrs["known"] = known
-    frame.index += 2  # the first line is the header
-    return frame
+    table = csv.read_csv(path, read_options=read, parse_options=parse, convert_options=convert)
+    return _framed(table, known, first=2)  # the first line is the header
 
 
 def _delimiter(path: Path) -> str:
@@ -97,10 +86,18 @@ def _read_parquet(path: Path, wanted: set[str] | None) -> pd.DataFrame:
 
     with pyarrow.parquet.ParquetFile(path) as file:
         known = file.schema_arrow.names
-        # pandas' own metadata could make a column the index.
-        frame = file.read(_chosen(known, wanted)).to_pandas(ignore_metadata=True)
+        return _framed(file.read(_chosen(known, wanted)), known, first=1)
+
+
+def _framed(table: Any, known: list[str], first: int) -> pd.DataFrame:
+    """An arrow table as a frame whose rows are counted from ``first``; text that is not UTF-8 becomes readable."""
+    table.validate(full=True)  # damaged text would only be found when it is used
+    # pandas' own metadata could make a column the index; arrow's copy of a column goes once pandas has its own.
+    frame = table.to_pandas(ignore_metadata=True, split_blocks=True, self_destruct=True)
+    for name in [c for c in frame.columns if pd.api.types.is_object_dtype(frame[c].dtype)]:
+        frame[name] = frame[name].map(lambda v: v.decode(errors="replace") if isinstance(v, bytes) else v)
     frame.attrs["known"] = known
-    frame.index += 1
+    frame.index += first
     return frame
 
 

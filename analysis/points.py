@@ -46,7 +46,7 @@ class Points:
         return cls(
             inputs_at(rows["params"], rows["tokens"], rows["flops"], _unique(rows)),
             np.log(rows["loss"].to_numpy()),
-            _trunks(rows),
+            trunks(rows),
             cells.to_numpy(np.int64),
         )
 
@@ -92,12 +92,15 @@ def inputs_at(params: object, tokens: object, flops: object, unique_tokens: obje
     return Inputs(*(np.log(np.atleast_1d(np.asarray(v, dtype=np.float64))) for v in counts))
 
 
-def _trunks(rows: pd.DataFrame) -> Int[np.ndarray, " rows"]:
-    """The number of each row's trunk: its run where no trunk is told."""
+def trunks(rows: pd.DataFrame) -> Int[np.ndarray, " rows"]:
+    """The number of each row's trunk: its run where no trunk is told, a trunk of its own without either."""
     trunk = rows["run_id"].astype("str")
     if "trunk_id" in rows:
         trunk = rows["trunk_id"].astype("str").where(rows["trunk_id"].notna(), trunk)
-    return np.asarray(pd.factorize(trunk)[0], dtype=np.int64)
+    number = np.asarray(pd.factorize(trunk)[0], dtype=np.int64)
+    alone = number < 0
+    number[alone] = number.max() + 1 + np.arange(alone.sum())
+    return number
 
 
 def representative(rows: pd.DataFrame) -> pd.DataFrame:
@@ -108,7 +111,7 @@ def representative(rows: pd.DataFrame) -> pd.DataFrame:
     """
     if len(rows) <= MOST_ROWS:
         return rows
-    trunk = _trunks(rows)
+    trunk = trunks(rows)
     flops = np.log(rows["flops"].to_numpy())
     stretch = np.floor((flops - flops.min()) / np.log(SAME_BUDGET)).astype(np.int64)
     # Shuffled by value: numbers that look random, but are the same for the same row.
@@ -117,7 +120,7 @@ def representative(rows: pd.DataFrame) -> pd.DataFrame:
         shuffled = shuffled * np.uint64(31) + pd.util.hash_array(rows[name].to_numpy())
     first = np.full(int(trunk.max()) + 1, np.iinfo(np.uint64).max)
     np.minimum.at(first, trunk, shuffled)
-    turn = _place(np.lexsort((shuffled, trunk, stretch)), stretch, trunk)
+    turn = _place(np.lexsort((shuffled, trunk, stretch)), stretch, trunk) if len(first) < len(rows) else trunk * 0
     place = _place(np.lexsort((first[trunk], turn, stretch)), stretch)
     # The most from each stretch that together are few enough.
     count = np.sort(np.bincount(stretch))

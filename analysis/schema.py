@@ -1,5 +1,12 @@
 """The schema of a table of runs: its columns, what other people call them, and what they are for."""
 
+from collections.abc import Collection, Mapping
+
+import pandas as pd
+
+from analysis.errors import InputError
+from analysis.where import closest
+
 NUMBERS = (
     "params",
     "params_nonembedding",
@@ -65,3 +72,47 @@ RECIPE = (
     "ffn",
     "dtype",
 )
+
+
+def renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None, kept: Collection[str]) -> pd.DataFrame:
+    """Gives a file's columns the schema's names.
+
+    Args:
+        frame: as :func:`analysis.files.read_columns` gives it; changed in place.
+        source: for messages.
+        columns: the schema's name -> the file's name, where the aliases do not suffice.
+        kept: the file's names that stay beside the schema's.
+
+    Raises:
+        InputError: one line per name that is missing or not clear.
+    """
+    known = frame.attrs["known"]
+    faults = []
+    chosen: dict[str, str] = {}
+    for name, own in (columns or {}).items():
+        if name not in NUMBERS and name not in TEXTS:
+            faults.append(f"--columns {name}={own}: no such name in a table of runs{closest(name, [*NUMBERS, *TEXTS])}")
+        elif own not in known:
+            faults.append(f"--columns {name}={own}: {source} has no column {own!r}{closest(own, known)}")
+        else:
+            chosen[name] = own
+    lowered: dict[str, list[str]] = {}
+    for own in map(str, frame.columns):
+        lowered.setdefault(own.lower(), []).append(own)
+    for name in (*NUMBERS, *TEXTS):
+        if name in frame.columns or name in chosen:
+            continue
+        found = [own for alias in (name, *ALIASES.get(name, ())) for own in lowered.get(alias, [])]
+        if len(found) > 1 and name in (*REQUIRED, "flops"):
+            faults.append(f"{source}: columns {found} could all be {name!r}; choose with --columns {name}=...")
+        elif found:
+            chosen[name] = found[0]
+    for name in REQUIRED:
+        if name not in frame.columns and name not in chosen and not any(name in fault for fault in faults):
+            faults.append(f"{source}: no column {name!r}{closest(name, known)}; choose with --columns {name}=...")
+    if faults:
+        raise InputError(faults)
+    values = {name: frame[own] for name, own in chosen.items()}
+    left = [own for own in frame.columns if own not in chosen.values() or own in kept]
+    frame = frame[left]
+    return frame.assign(**values)

@@ -14,7 +14,7 @@ from jaxtyping import Bool
 from analysis.errors import InputError
 from analysis.files import limited, read_columns
 from analysis.points import Points
-from analysis.schema import ALIASES, NUMBERS, RECIPE, REQUIRED, TEXTS
+from analysis.schema import ALIASES, NUMBERS, RECIPE, REQUIRED, TEXTS, renamed
 from analysis.where import closest, columns_of, select
 
 # What two otherwise identical sweeps may differ in.
@@ -179,43 +179,15 @@ def read_table(
         path = path / "runs.parquet"
         if not path.is_file():
             raise InputError(f"{path.parent}: a folder without runs.parquet; give a sweep's folder, or a file")
-    wanted = {*NUMBERS, *TEXTS, *chain(*ALIASES.values()), *(columns or {}).values(), *extra}
-    frame = read_columns(path, wanted | (columns_of(where) if where else set()))
+    named = columns_of(where) if where else set()
+    wanted = {*NUMBERS, *TEXTS, *chain(*ALIASES.values()), *(columns or {}).values(), *extra, *named}
+    frame = read_columns(path, wanted)
     known = frame.attrs["known"]
     if absent := [name for name in extra if name not in known]:
         raise InputError(f"{path}: no column {name!r}{closest(name, known)}" for name in absent)
-    table = _checked(_renamed(frame, str(path), columns), str(path), where, columns, extra)
+    frame = renamed(frame, str(path), columns, {*extra, *named})
+    table = _checked(frame, str(path), where, columns, extra)
     return table.best() if best else table
-
-
-def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None) -> pd.DataFrame:
-    """Adds the schema's names to a file's own."""
-    known = frame.attrs["known"]
-    faults = []
-    for name, own in (columns or {}).items():
-        if name not in NUMBERS and name not in TEXTS:
-            faults.append(f"--columns {name}={own}: no such name in a table of runs{closest(name, [*NUMBERS, *TEXTS])}")
-        elif own not in known:
-            faults.append(f"--columns {name}={own}: {source} has no column {own!r}{closest(own, known)}")
-        else:
-            frame[name] = frame[own]
-    lowered: dict[str, list[str]] = {}
-    for own in frame.columns:
-        lowered.setdefault(str(own).lower(), []).append(str(own))
-    for name in (*NUMBERS, *TEXTS):
-        if name in frame.columns:
-            continue
-        found = [own for alias in (name, *ALIASES.get(name, ())) for own in lowered.get(alias, [])]
-        if len(found) > 1 and name in (*REQUIRED, "flops"):
-            faults.append(f"{source}: columns {found} could all be {name!r}; choose with --columns {name}=...")
-        elif found:
-            frame[name] = frame[found[0]]
-    for name in REQUIRED:
-        if name not in frame.columns and not any(f"--columns {name}" in fault for fault in faults):
-            faults.append(f"{source}: no column {name!r}{closest(name, known)}; choose with --columns {name}=...")
-    if faults:
-        raise InputError(faults)
-    return frame
 
 
 def _checked(
@@ -234,7 +206,7 @@ def _checked(
     used = _has(frame, "status", "done") & (
         _selected(frame, where) | ~_has(frame, "role", "fit")  # a filter chooses what is fitted, not the target
     )
-    frame = frame.copy()
+    frame = frame.copy(deep=False)
     for name in [c for c in dict.fromkeys((*NUMBERS, *extra)) if c in frame]:
         values, texts = _numbers(frame[name], used)
         faults += [f"{source}:{row}: column {name!r}: {_shown(text)} is not a number" for row, text in texts.items()]
@@ -296,7 +268,7 @@ def _best(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _completed(rows: pd.DataFrame) -> pd.DataFrame:
     """Fills what follows from the rest: the row as run id, 6ND as FLOPs (float64: int64 overflows)."""
-    rows = rows.copy()
+    rows = rows.copy(deep=False)
     if "run_id" not in rows:
         rows["run_id"] = "row" + rows.index.astype("str")
     if "flops" not in rows:
