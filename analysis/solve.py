@@ -26,7 +26,11 @@ from analysis.laws import Law, X
 DELTA = 1e-3  # 2203.15556, appendix D.2
 _ITERATIONS = 300
 _ROWS_AT_ONCE = 2_000_000  # batch x rows held in memory
-_ROUNDS = ((36, 12), (8, 40), (2, _ITERATIONS))  # how many of the starts go how many steps further
+_ROUNDS: tuple[tuple[int, int], ...] = (
+    (36, 12),
+    (8, 40),
+    (2, _ITERATIONS),
+)  # how many of the starts go how many steps further
 
 
 @dataclass(frozen=True)
@@ -60,11 +64,12 @@ def best_of_starts(
         weights: how much each row counts.
         starts: where to begin, coefficients as logarithms; the grid of the law's own starts by default.
     """
-    if starts is None:
-        theta, rounds = starts_of(law, inputs, log_loss, weights), _ROUNDS
+    theta, rounds = starts, _ROUNDS
+    if theta is None:
+        theta = starts_of(law, inputs, log_loss, weights)
     else:
         # Their coefficients are not solved for yet, so that none is judged before it has gone some steps.
-        theta, rounds = starts, ((len(starts), 8), (len(starts) // 8 + 1, 12), *_ROUNDS[1:])
+        rounds = ((len(theta), 8), (len(theta) // 8 + 1, 12), *_ROUNDS[1:])
 
     def every(batch: int) -> Float[np.ndarray, "batch rows"]:
         return np.broadcast_to(weights, (batch, len(log_loss)))
@@ -210,7 +215,7 @@ def starts_of(
     The loss is linear in the coefficients, so at log coefficient 0 the derivatives are the features of a
     linear least-squares problem in relative error; coefficients that come out negative start small instead.
     """
-    grid = product(*law.starts.values())
+    grid = product(*(values(inputs) if callable(values) else values for values in law.starts.values()))
     ones = dict.fromkeys(law.names, 1.0)
     theta = np.stack([law.internal(ones | dict(zip(law.starts, values, strict=True))) for values in grid])
     linear = [i for i, name in enumerate(law.names) if name not in law.starts]

@@ -53,11 +53,10 @@ LAWS = (
         starts={
             "early": (0.05, 0.2, 0.5),
             "late": (0.05, 0.2, 0.5),
-            "C_1": tuple(10.0**k for k in range(6, 28)),
-            "f": (1.0,),
+            "C_1": lambda x: tuple(np.exp(np.quantile(x.c, [0.1, 0.3, 0.5, 0.7, 0.9])).tolist()),
+            "f": (0.3, 1.0),
         },
         domains={"early": _SLOPE, "late": _SLOPE, "C_1": (1e3, 1e32), "f": (0.1, 2.0)},
         function=_broken,
-        auto=False,  # at the edge of the runs a break costs nothing, and beyond it anything may follow
     ),
 )

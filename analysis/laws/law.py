@@ -56,8 +56,8 @@ class Law(Generic[X]):
         needs: the columns of a table that it reads.
         names: the parameters, as reported.
         logs: which of them are positive, fitted as logarithms.
-        starts: values, as reported, of all but the coefficients in which the loss is linear there; the search starts
-            from their grid.
+        starts: values, as reported, of all but the coefficients in which the loss is linear there, or what gives them
+            from the inputs; the search starts from their grid.
         domains: (lowest, highest) value of some parameters, as reported; the others range over the whole line.
         function: (parameters [batch, 1] each, inputs) -> (loss [*batch, rows], derivative by each
             parameter).
@@ -70,7 +70,7 @@ class Law(Generic[X]):
     needs: tuple[str, ...]
     names: tuple[str, ...]
     logs: frozenset[str]
-    starts: dict[str, tuple[float, ...]]
+    starts: dict[str, tuple[float, ...] | Callable[[X], tuple[float, ...]]]
     domains: dict[str, tuple[float, float]]
     function: Callable[[Parameters, X], tuple[Losses, Partials]]
     auto: bool = True
