@@ -138,7 +138,7 @@ LAWS = (
     Law(
         name="overtraining",
         formula="E + (a M^eta + b / M^eta) / C^eta, M = D / N",
-        source="2403.08540, equation 4: chinchilla-tied where C is 6 N D",
+        source="2403.08540: chinchilla-tied where C is 6 N D",
         needs=("params", "tokens", "flops"),
         names=("E", "a", "b", "eta"),
         logs=frozenset("Eab"),
@@ -175,7 +175,7 @@ LAWS = (
         # The paper's s N^q + S, p N^b + Q and r N^a + R, each told by its value and slope at N_0 parameters. That is no
         # parameter but where the runs lie: far from there the nine would move together.
         formula="E exp(s [q]) + B exp(p [b]) / D^(beta exp(r [a])), [x] = ((N / N_0)^x - 1) / x",
-        source="2506.10972, equation 4",
+        source="2506.10972",
         needs=("params", "tokens"),
         names=("E", "B", "s", "q", "p", "b", "r", "a", "beta", "N_0"),
         logs=frozenset({"E", "B", "N_0"}),
@@ -203,7 +203,7 @@ LAWS = (
     Law(
         name="data-constrained",
         formula="E + A / N'^alpha + B / D'^alpha, D' = U (1 + R_D (1 - exp((1 - D / U) / R_D))), N' likewise with R_N",
-        source="2305.16264, equations 4 to 6, 17",
+        source="2305.16264, equations 5, 6 and 17",
         needs=("params", "tokens", "unique_tokens"),
         names=("E", "A", "B", "alpha", "R_N", "R_D"),
         logs=frozenset({"E", "A", "B", "R_N", "R_D"}),
