@@ -29,7 +29,8 @@ from analysis.warning import Warning
 
 _FEWEST = 12  # runs: eight to fit the forms with, and four to hold out
 _DEAREST = 3  # runs whose mean is the naive forecast
-_SPLITS = 4
+_SPLITS = 8
+_NEAREST = np.log(4.0)  # a reach that every backtest covers
 _EXACT = 1e-6  # an accuracy is not known better
 
 
@@ -137,16 +138,17 @@ def forecast_task(
     if not (0 < params < np.inf and 0 < tokens < np.inf and 0 < level < 1):
         raise InputError("params and tokens must be positive, and the interval's level between 0 and 1")
     points, accuracy = _rows(table, task, task_loss)
+    if flops is None:
+        flops = params * tokens * float(training_cost(points.inputs, np.log([params]))[0])
+    target = inputs_at(params, tokens, flops)
+    reach = float(target.c[0] - points.inputs.c.max())
     together = ensemble_of_points(points, AUTO, 0)
-    tested = backtest_task(points, accuracy, LAWS[together.leader.law])
+    tested = backtest_task(points, accuracy, LAWS[together.leader.law], reach)
     if not tested.predictable:
         raise InputError(
             f"{task} does not scale predictably: on dearer fitted runs its forecast misses by {tested.error:.3f} of "
             f"accuracy, and repeating the mean of the dearest fitted runs by {tested.naive:.3f}"
         )
-    if flops is None:
-        flops = params * tokens * float(training_cost(points.inputs, np.log([params]))[0])
-    target = inputs_at(params, tokens, flops)
     loss = together.expect(target)
     values = np.array(
         [
@@ -156,7 +158,6 @@ def forecast_task(
     )
     weights = np.array([tested.weights[link.name] for link in LINKS])
     value = float(weights @ values)
-    reach = float(target.c[0] - points.inputs.c.max())
     # A link's miss grows with the reach, and beyond what was tested the links disagree.
     missed = np.array([tested.errors[link.name] for link in LINKS]) * max(1.0, reach / tested.reach)
     spread = float(np.sqrt(weights @ (missed**2 + (values - value) ** 2)))
@@ -184,13 +185,15 @@ def forecast_task(
     )
 
 
-def backtest_task(points: Points, accuracy: Float[np.ndarray, " rows"], law: Law[Inputs]) -> Tested:
-    """Fits a law and every link on the cheaper runs and scores them on the dearer, at up to four budgets.
+def backtest_task(points: Points, accuracy: Float[np.ndarray, " rows"], law: Law[Inputs], reach: float) -> Tested:
+    """Fits a law and every link on the cheaper runs and scores them on the dearer, at up to eight budgets.
 
     Args:
         points: the runs; their loss is the one that the accuracy follows.
         accuracy: of each.
         law: of the loss, in place of the whole ensemble: its miss is small beside the links'.
+        reach: log(FLOPs / largest fitted FLOPs) that is asked for; runs further off are not scored, as a task at
+            chance foretells nothing of what it does much later.
 
     Raises:
         InputError: if the runs do not suffice.
@@ -199,14 +202,17 @@ def backtest_task(points: Points, accuracy: Float[np.ndarray, " rows"], law: Law
     held_out = np.zeros(len(points), bool)
     for number in _thresholds(points, len(law.names) + 2):
         cheap = points.budget <= number
-        fitted, dear = points.subset(cheap), points.subset(~cheap)
+        fitted = points.subset(cheap)
+        ahead = points.inputs.c - fitted.inputs.c.max()
+        near = ~cheap & (ahead <= max(reach, _NEAREST))
+        dear = points.subset(near)
         loss = fit_points(fitted, law).predict(dear.inputs)
         found = [fit_link(link, np.exp(fitted.log_loss), fitted.inputs.c, accuracy[cheap]) for link in LINKS]
-        misses.append(np.stack([link.predict(loss, dear.inputs.c) for link in found]) - accuracy[~cheap])
+        misses.append(np.stack([link.predict(loss, dear.inputs.c) for link in found]) - accuracy[near])
         dearest = np.argsort(fitted.inputs.c, kind="stable")[-_DEAREST:]
-        naive.append(accuracy[cheap][dearest].mean() - accuracy[~cheap])
-        reaches.append(dear.inputs.c - fitted.inputs.c.max())
-        held_out |= ~cheap
+        naive.append(accuracy[cheap][dearest].mean() - accuracy[near])
+        reaches.append(ahead[near])
+        held_out |= near
     missed = np.concatenate(misses, axis=1)
     errors = np.sqrt(np.mean(missed**2, axis=1))
     shares = 1 / np.maximum(errors, _EXACT) ** 2

@@ -1,8 +1,8 @@
 """Links: how a task's accuracy rises with a run's loss, or directly with its compute.
 
 Every link is accuracy = low + rise g(x), with a fixed shape g between 0 and 1 that has one or two parameters. For
-each shape of a grid the best low and rise follow from a linear regression, and the shape with the least squared error
-wins: the global optimum on the grid, by a few matrix products, whatever the runs look like.
+each shape of a grid the best low and rise follow from a linear regression, the shape with the least squared error
+wins, and a finer grid about it is tried in turn: a global search by a few matrix products, whatever the runs look like.
 
     exponential    error = e - k exp(-g L), of the loss L (2403.08540)
     sigmoid        accuracy = low + rise / (1 + exp(s (L - m))), of the loss (2407.21783, section 3.2.1)
@@ -18,10 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-_RATES = np.geomspace(0.05, 30.0, 160)
-_SLOPES = np.geomspace(0.5, 60.0, 48)
+_RATES = np.geomspace(0.05, 30.0, 60)
+_SLOPES = np.geomspace(0.5, 60.0, 24)
 # Where an S-curve is steepest: from before the fitted range to as far beyond it as it is wide.
-_MIDDLES = np.linspace(-0.5, 2.0, 51)
+_MIDDLES = np.linspace(-0.5, 2.0, 26)
+_ZOOMS, _FINER = 3, 9
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Link:
     Attributes:
         name: as results tell it.
         of_loss: whether it takes the loss, or else log FLOPs.
-        shapes: its parameters, one row per shape tried, in units of the fitted range.
+        axes: values of each of its k parameters to try, in units of the fitted range.
         shape: (parameters [shapes, k], quality [rows]) -> g, where quality is 0 at the worst run fitted and 1 at the
             best.
         capped: whether low + rise, the accuracy at g = 1, is attained only in the limit and so at most 1.
@@ -39,7 +40,7 @@ class Link:
 
     name: str
     of_loss: bool
-    shapes: Float[np.ndarray, "shapes k"]
+    axes: tuple[Float[np.ndarray, " _"], ...]
     shape: Callable[[Float[np.ndarray, "shapes k"], Float[np.ndarray, " rows"]], Float[np.ndarray, "shapes rows"]]
     capped: bool
 
@@ -82,11 +83,21 @@ def fit_link(
     x = loss if link.of_loss else log_flops
     worst, best = (x.max(), x.min()) if link.of_loss else (x.min(), x.max())
     best = best if best != worst else worst + (-1e-9 if link.of_loss else 1e-9)
-    g = link.shape(link.shapes, (x - worst) / (best - worst))
-    low, rise = _regression(g, accuracy, link.capped)
-    misfit = ((low[:, None] + rise[:, None] * g - accuracy) ** 2).sum(axis=1)
-    found = int(np.argmin(misfit))
-    return FittedLink(link, link.shapes[found], float(low[found]), float(rise[found]), float(worst), float(best))
+    quality = (x - worst) / (best - worst)
+    axes = link.axes
+    for _ in range(_ZOOMS + 1):
+        shapes = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
+        g = link.shape(shapes, quality)
+        low, rise = _regression(g, accuracy, link.capped)
+        found = int(np.argmin(((low[:, None] + rise[:, None] * g - accuracy) ** 2).sum(axis=1)))
+        axes = tuple(_about(axis, value) for axis, value in zip(axes, shapes[found], strict=True))
+    return FittedLink(link, shapes[found], float(low[found]), float(rise[found]), float(worst), float(best))
+
+
+def _about(axis: Float[np.ndarray, " values"], value: float) -> Float[np.ndarray, " finer"]:
+    """A finer axis between the neighbours of one of its values."""
+    place = int(np.searchsorted(axis, value))
+    return np.linspace(axis[max(place - 1, 0)], axis[min(place + 1, len(axis) - 1)], _FINER)
 
 
 def _regression(
@@ -119,11 +130,9 @@ def _sigmoid(p: Float[np.ndarray, "shapes k"], q: Float[np.ndarray, " rows"]) ->
     return 1 / (1 + np.exp(np.clip(-p[:, :1] * (q - p[:, 1:]), -50.0, 50.0)))
 
 
-_ONE = _RATES[:, None]
-_TWO = np.stack([axis.ravel() for axis in np.meshgrid(_SLOPES, _MIDDLES, indexing="ij")], axis=1)
 LINKS = (
-    Link("exponential", True, _ONE, _exponential, capped=False),
-    Link("sigmoid", True, _TWO, _sigmoid, capped=True),
-    Link("direct", False, _TWO, _sigmoid, capped=True),
-    Link("direct-power", False, _TWO, _log_power, capped=True),
+    Link("exponential", True, (_RATES,), _exponential, capped=False),
+    Link("sigmoid", True, (_SLOPES, _MIDDLES), _sigmoid, capped=True),
+    Link("direct", False, (_SLOPES, _MIDDLES), _sigmoid, capped=True),
+    Link("direct-power", False, (_SLOPES, _MIDDLES), _log_power, capped=True),
 )
