@@ -213,8 +213,10 @@ def _conventions(rows: pd.DataFrame) -> Iterator[Warning]:
 def _mixed(table: RunTable) -> Iterator[Warning]:
     """Whether some column, whatever it means, tells apart recipes or conventions that disagree."""
     told = {*NUMBERS, *TEXTS, *chain(*ALIASES.values()), *(table.columns or {}).values()} - _RECIPES
+    columns = [c for c in map(str, table.fit) if c.lower() not in told and c not in told]
+    if not columns:
+        return
     rows = representative(table.fit)
-    columns = [c for c in map(str, rows) if c.lower() not in told and c not in told]
     settings = [c for c in columns if pd.api.types.is_numeric_dtype(rows[c]) and len(rows[c].dropna().unique()) > 2]
     # What a sweep tries is numbers; what tells a convention is names and flags.
     if not any(_untuned(rows)) and (found := disagreements(rows, settings)):
