@@ -17,6 +17,7 @@ from analysis.noise import seed_noise
 from analysis.points import MOST_ROWS, Points, inputs_at
 from analysis.table import RunTable, read_table
 from analysis.warning import Code, Warning
+from scaling.cli import main
 
 CLEAN = sweep()
 Change = dict[str, Callable[[pd.DataFrame], object]]
@@ -267,6 +268,23 @@ def test_few_runs_and_far_targets() -> None:
     near = forecast(RunTable.from_frame(many), 2e5, 4e6, law="compute", bootstrap=50)
     assert "further than the fitted runs themselves span" in said(far.warnings, "far-extrapolation")
     assert "far-extrapolation" not in {warning.code for warning in near.warnings}
+
+
+@pytest.mark.parametrize(("runs", "law", "code"), [(4, "auto", 2), (6, "chinchilla", 2), (32, "chinchilla", 0)])
+def test_too_few_runs_are_refused_and_collinear_ones_are_not(
+    runs: int, law: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = CLEAN[:runs].assign(tokens=20 * CLEAN.params, flops=120.0 * CLEAN.params**2)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(SystemExit) as caught:
+        main(["fit", str(tmp_path / "t.csv"), "--law", law, "--bootstrap", "20"])
+    assert caught.value.code == code
+    err = capsys.readouterr().err
+    if code == 2:
+        assert err.startswith(f"error: {runs} runs are too few")
+        assert err.count("\n") == 1
+    else:
+        assert "[collinear]" in err
 
 
 def test_a_long_table_says_what_part_of_it_is_fitted() -> None:
