@@ -68,7 +68,7 @@ def allocate_by(approach: str, table: RunTable, flops: float) -> FrontierAllocat
         raise InputError(f"no approach {approach!r}{closest(approach, list(APPROACHES))}")
     if not 0 < flops < np.inf:
         raise InputError(f"flops = {flops} is not a positive number")
-    points = Points.of(table.fit)
+    points = table.points
     found = APPROACHES[approach](points)
     if found.params is None or found.tokens is None:
         raise InputError(

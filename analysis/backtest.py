@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from analysis import checks
-from analysis.ensemble import AUTO, Ensemble, ensemble_of_points
+from analysis.ensemble import AUTO, Ensemble, ensemble_of_points, ensembles_of_points
 from analysis.errors import InputError
 from analysis.laws import LAWS
 from analysis.points import Points
@@ -87,7 +87,7 @@ def backtest(
     Raises:
         InputError: for an unknown law, or a table too small to split.
     """
-    points = Points.of(table.fit)
+    points = table.points
     flops = np.exp(points.inputs.c)
     if train_below is None:
         limits = [float(flops.max()) / factor * (1 + 1e-9) for factor in _FACTORS]
@@ -110,15 +110,10 @@ def backtest(
 def _split(points: Points, laws: Sequence[str], limit: float, bootstrap: int) -> SplitScore:
     cheap = np.exp(points.inputs.c) <= limit
     train, test = points.subset(cheap), points.subset(~cheap)
-    scores: dict[str, LawScore] = {}
-    refusals: list[str] = []
-    for law in laws:
-        try:
-            scores[law] = _score(ensemble_of_points(train, law, bootstrap), test)
-        except InputError as error:
-            refusals += error.faults
-    if not scores:
-        raise InputError(refusals)
+    fitted = ensembles_of_points(train, laws, bootstrap)
+    if not fitted:
+        ensemble_of_points(train, laws[0], bootstrap)  # says what is missing
+    scores = {law: _score(fitted[law], test) for law in laws if law in fitted}
     reach = float(np.exp(test.inputs.c.max() - train.inputs.c.max()))
     return SplitScore(limit, reach, len(train), len(test), scores)
 

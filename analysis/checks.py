@@ -121,15 +121,36 @@ def of_residuals(excess: Float[np.ndarray, " rows"]) -> Iterator[Warning]:
         )
 
 
-def of_target(points: Points, target: Inputs) -> Iterator[Warning]:
-    """Whether the fitted runs reach far enough for a target."""
-    edge, span = float(points.inputs.c.max()), float(np.ptp(points.inputs.c))
-    if target.c[0] - edge > max(span, np.log(3.0)):
+def of_target(points: Points, target: Inputs, tested: float) -> Iterator[Warning]:
+    """Whether a target lies no further out than the fitted runs themselves can vouch for.
+
+    Args:
+        points: the fitted runs.
+        target: one point.
+        tested: the largest log(FLOPs / largest FLOPs fitted) that a nested extrapolation among them has tried.
+    """
+    reach = float(target.c[0] - points.inputs.c.max())
+    span = float(np.ptp(points.inputs.c))
+    if reach > tested + np.log(3.0):
         yield Warning(
             "far-extrapolation",
-            f"the target needs {np.exp(target.c[0] - edge):.3g} times the FLOPs of the largest fitted run, "
-            f"further than the fitted runs themselves span ({np.exp(span):.3g} times)",
+            f"the target needs {np.exp(reach):.3g} times the FLOPs of the largest fitted run; the fitted runs span "
+            f"{np.exp(span):.3g} times, and extrapolation among them could be tried over "
+            + (f"{np.exp(tested):.3g} times" if tested else "nothing"),
         )
+
+
+def absurd(points: Points, target: Inputs) -> str | None:
+    """Why nothing honest can be said of a target, or None: it lies over a thousand times and thrice the span away."""
+    reach = float(target.c[0] - points.inputs.c.max())
+    span = float(np.ptp(points.inputs.c))
+    if reach <= max(3 * span, np.log(1e3)):
+        return None
+    return (
+        f"the target needs {np.exp(reach):.3g} times the FLOPs of the largest fitted run, and the fitted runs span "
+        f"{np.exp(span):.3g} times: no forecast reaches that far; train larger runs, or aim lower (up to "
+        f"{np.exp(points.inputs.c.max() + max(3 * span, np.log(1e3))):.2g} FLOPs)"
+    )
 
 
 def _left_out(table: RunTable) -> Iterator[Warning]:

@@ -179,7 +179,7 @@ def forecast_task(
         tokens=float(tokens),
         flops=float(flops),
         n_runs=len(points),
-        warnings=(*checks.of_table(table), *checks.of_target(points, target)),
+        warnings=(*checks.of_table(table), *checks.of_target(points, target, tested.reach)),
         source=table.source,
         table_hash=table.hash(),
     )

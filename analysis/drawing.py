@@ -11,7 +11,6 @@ from analysis.envelope import envelope
 from analysis.errors import InputError
 from analysis.forecast import Forecast, read_forecast
 from analysis.isoflop import isoflop
-from analysis.points import Points
 from analysis.score import Score, read_score
 from analysis.table import RunTable
 from analysis.warning import Warning
@@ -42,10 +41,10 @@ def _drawing(kind: str, table: RunTable, place: Path) -> tuple[Callable[[Axes], 
     """What to draw, and the warnings that go with it."""
     match kind:
         case "isoflop":
-            parabolas = isoflop(Points.of(table.fit))
+            parabolas = isoflop(table.points)
             return lambda axes: plots.isoflop_parabolas(parabolas, axes), parabolas.warnings
         case "envelope":
-            lowest = envelope(Points.of(table.fit))
+            lowest = envelope(table.points)
             return lambda axes: plots.envelope_of_sizes(lowest, axes), lowest.warnings
     forecast, score, curves = companions(place)
     match kind:

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float
 
 from analysis.errors import InputError
-from analysis.fit import FitResult, fit_points, law_named, on_table, resample_weights
+from analysis.fit import FitResult, fit_points, law_named, on_table, resample_weights, too_few
 from analysis.focus import EVERYWHERE, FOCI, weights
-from analysis.laws import LAWS, Inputs, Law, candidates
+from analysis.laws import LAWS, WEIGHED, Inputs, Law
 from analysis.points import Points
 from analysis.pool import middle, spread
 from analysis.solve import best_of_starts, minimise
@@ -19,7 +19,7 @@ from analysis.uncertainty import Calibration, Miss, run_noise
 
 AUTO = "auto"
 _SPLITS = 6
-_LEAST_SHARE = 1 / 3
+_LEAST_SHARE, _FEWEST_CELLS = 1 / 3, 8
 _NESTED_RESAMPLES = 40
 _FOCUSED_SHARE = 5  # one in so many resamples suffices where no standard errors are reported
 # Resamples start at the fit and need not settle to the last digit.
@@ -43,6 +43,11 @@ class Member:
     theta: Float[np.ndarray, " params"]
     samples: Float[np.ndarray, "resamples params"]
     weight: float = 0.0
+
+    @property
+    def name(self) -> tuple[str, float]:
+        """What tells it from others."""
+        return self.law.name, self.focus
 
     def log_loss(self, inputs: Inputs) -> Float[np.ndarray, " rows"]:
         """The log loss it expects."""
@@ -121,36 +126,67 @@ def ensemble(table: RunTable, law: str = AUTO, bootstrap: int = 1000) -> Ensembl
     Raises:
         InputError: for an unknown law, or too few runs for any.
     """
-    together = ensemble_of_points(Points.of(table.fit), law, bootstrap)
+    together = ensemble_of_points(table.points, law, bootstrap)
     return replace(together, fits={name: on_table(fit, table) for name, fit in together.fits.items()})
 
 
 def ensemble_of_points(points: Points, law: str, bootstrap: int) -> Ensemble:
     """As :func:`ensemble`, for arrays."""
+    found = ensembles_of_points(points, [law], bootstrap)
+    if law in found:
+        return found[law]
     if law != AUTO:
-        laws, foci = [law_named(law)], (EVERYWHERE,)
-    else:
-        laws, foci = _affordable(candidates(points.inputs), len(points)), FOCI
-        if not laws:
-            fewest = min(len(x.names) for x in LAWS.values()) + 2
-            raise InputError(f"{len(points)} runs are too few for any law: {fewest} or more are needed")
+        raise InputError(too_few(law_named(law), len(points)))
+    fewest = min(len(x.names) for x in LAWS.values()) + 2
+    raise InputError(f"{len(points)} runs are too few for any law: {fewest} or more are needed")
+
+
+def ensembles_of_points(points: Points, names: Sequence[str], bootstrap: int) -> dict[str, Ensemble]:
+    """As :func:`ensemble_of_points` for several laws, and ``auto``, with every fit made once.
+
+    Returns:
+        By name; those that the runs do not suffice for are left out.
+    """
+    named = {law_named(name).name for name in names if name != AUTO}
+    weighed = set(WEIGHED) if AUTO in names else set()
+    plan = {
+        law.name: FOCI if law.name in weighed else (EVERYWHERE,)
+        for law in _affordable([LAWS[name] for name in LAWS if name in named | weighed], len(points))
+    }
     focused = max(bootstrap // _FOCUSED_SHARE, min(bootstrap, _NESTED_RESAMPLES))
-    fits = [fit_points(points, x, bootstrap) for x in laws]
-    members = [member for fit in fits for member in _focused(points, fit, foci, focused)]
-    nested = _nested(points, laws, foci)
-    names = [(member.law.name, member.focus) for member in members]
-    shares = _weights(names, nested)
+    fits = {name: fit_points(points, LAWS[name], bootstrap) for name in plan}
+    members = [member for name, fit in fits.items() for member in _focused(points, fit, plan[name], focused)]
+    nested = _nested(points, plan)
+    found = {}
+    for name in names:
+        group = [m for m in members if m.law.name in weighed] if name == AUTO else _plain(members, name)
+        if group:
+            found[name] = _together(points, group, fits, nested)
+    return found
+
+
+def _plain(members: Sequence[Member], law: str) -> list[Member]:
+    return [member for member in members if member.name == (law, EVERYWHERE)]
+
+
+def _together(
+    points: Points, members: Sequence[Member], fits: Mapping[str, FitResult], nested: Sequence["_Nested"]
+) -> Ensemble:
+    """Weighs and calibrates some members by the nested extrapolations that hold any of them."""
+    names = [member.name for member in members]
+    told = [part for split in nested if (part := split.of(names)) is not None]
+    shares = dict(zip(names, _weights(names, told).tolist(), strict=True))
     noise = run_noise(
         points,
         [member.log_loss(points.inputs) - points.log_loss for member in members],
         [len(member.theta) for member in members],
     )
     return Ensemble(
-        members=tuple(replace(m, weight=float(w)) for m, w in zip(members, shares, strict=True)),
-        fits={fit.law: fit for fit in fits},
-        calibration=Calibration.of([split.miss(dict(zip(names, shares, strict=True))) for split in nested], noise),
+        members=tuple(replace(member, weight=shares[member.name]) for member in members),
+        fits={name: fit for name, fit in fits.items() if any(member.law.name == name for member in members)},
+        calibration=Calibration.of([split.miss(shares) for split in told], noise),
         edge=float(points.inputs.c.max()),
-        tested=max((float(split.dear.inputs.c.max() - split.edge) for split in nested), default=0.0),
+        tested=max((float(split.dear.inputs.c.max() - split.edge) for split in told), default=0.0),
     )
 
 
@@ -163,17 +199,22 @@ class _Nested:
     edge: float
     share: float
 
+    def of(self, names: Sequence[tuple[str, float]]) -> "_Nested | None":
+        """With these members alone; None without any."""
+        members = tuple(member for member in self.members if member.name in names)
+        return replace(self, members=members) if members else None
+
     def errors(self) -> dict[tuple[str, float], float]:
         """Each member's mean absolute miss, per root-mean-square reach."""
         reach = float(np.sqrt(np.mean((self.dear.inputs.c - self.edge) ** 2)))
         return {
-            (m.law.name, m.focus): float(np.mean(np.abs(m.log_loss(self.dear.inputs) - self.dear.log_loss))) / reach
+            m.name: float(np.mean(np.abs(m.log_loss(self.dear.inputs) - self.dear.log_loss))) / reach
             for m in self.members
         }
 
     def miss(self, shares: Mapping[tuple[str, float], float]) -> Miss:
         """What its members miss together."""
-        weighed = [replace(m, weight=shares[m.law.name, m.focus]) for m in self.members]
+        weighed = [replace(m, weight=shares[m.name]) for m in self.members]
         x = self.dear.inputs
         return Miss(
             share=self.share,
@@ -183,28 +224,28 @@ class _Nested:
         )
 
 
-def _nested(points: Points, laws: Sequence[Law[Inputs]], foci: Sequence[float]) -> list[_Nested]:
-    """Fits the cheaper runs below each threshold."""
+def _nested(points: Points, plan: Mapping[str, Sequence[float]]) -> list[_Nested]:
+    """Fits the cheaper runs below each threshold by each law, under its foci."""
     found = []
-    for number in _thresholds(points, laws):
+    for number in _thresholds(points):
         below = points.budget <= number
         cheap, dear = points.subset(below), points.subset(~below)
-        members = [m for law in _affordable(laws, cheap.cells) for m in _quick(cheap, law, foci)]
+        laws = _affordable([LAWS[name] for name in plan], cheap.cells)
+        members = [member for law in laws for member in _quick(cheap, law, plan[law.name])]
         found.append(_Nested(tuple(members), dear, float(cheap.inputs.c.max()), len(cheap) / len(points)))
     return found
 
 
-def _thresholds(points: Points, laws: Sequence[Law[Inputs]]) -> list[int]:
-    """The dearest budgets to fit (``points.budget``), so that the cheaper side suffices for most laws.
+def _thresholds(points: Points) -> list[int]:
+    """The dearest budgets to fit (``points.budget``): all whose cheaper side suffices, at most six of them.
 
-    To suffice takes two distinct (params, tokens) more than parameters, as for a fit at all, and a good part of the
-    runs: what a law misses from a few tiny runs tells little about what it misses from all of them.
+    To suffice takes as many distinct (params, tokens) as a fit of most laws at all, and a good part of the runs: what a
+    law misses from a few tiny runs tells little about what it misses from all of them.
     """
-    needed = sorted(len(law.names) for law in laws)[(len(laws) - 1) * 2 // 3] + 2
     found = []
     for number in range(int(points.budget.max())):
         cheap = points.budget <= number
-        if cheap.sum() >= _LEAST_SHARE * len(points) and points.subset(cheap).cells >= needed:
+        if cheap.sum() >= _LEAST_SHARE * len(points) and points.subset(cheap).cells >= _FEWEST_CELLS:
             found.append(number)
     if len(found) > _SPLITS:
         found = [found[round(i)] for i in np.linspace(0, len(found) - 1, _SPLITS)]

@@ -119,11 +119,8 @@ def on_table(result: FitResult, table: RunTable) -> FitResult:
 
 def fit_points(points: Points, law: Law[Inputs], bootstrap: int = 0, seed: int = 0) -> FitResult:
     """Fits a law to arrays; as :func:`fit`, but for what only a table knows."""
-    needed = len(law.names) + 2
-    if len(points) < needed:
-        raise InputError(
-            f"{len(points)} runs are too few to fit {law.name}: its {len(law.names)} parameters need {needed}"
-        )
+    if len(points) < len(law.names) + 2:
+        raise InputError(too_few(law, len(points)))
     found = estimate(law, points.inputs, points.log_loss, points.cluster, bootstrap, seed)
     theta, samples = found.theta, found.samples
     reported = law.reported(samples)
@@ -141,7 +138,7 @@ def fit_points(points: Points, law: Law[Inputs], bootstrap: int = 0, seed: int =
         n_runs=len(points),
         warnings=(
             *checks.of_floor(params, law, samples, lowest),
-            *checks.of_repeats(law, samples),
+            *(checks.of_repeats(law, samples) if points.inputs.repeated else ()),
             *checks.of_residuals(points.log_loss - np.log(law.predict(params, points.inputs))),
         ),
         table_hash="",
@@ -193,6 +190,11 @@ def estimate(
         starts = np.repeat(theta[None], bootstrap, axis=0)
         samples = minimise(law, inputs, log_values, weights, starts, tolerance=_RESAMPLE_TOLERANCE).theta
     return Estimate(theta, float(best.objective[0]), bool(best.converged[0]), samples)
+
+
+def too_few(law: Law[Inputs], runs: int) -> str:
+    """The refusal to fit a law to so few runs."""
+    return f"{runs} runs are too few to fit {law.name}: its {len(law.names)} parameters need {len(law.names) + 2}"
 
 
 def _spread(samples: Float[np.ndarray, " resamples"]) -> float:

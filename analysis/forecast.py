@@ -19,7 +19,7 @@ from analysis.ensemble import AUTO, ensemble
 from analysis.errors import InputError
 from analysis.laws import LAWS, Inputs
 from analysis.noise import SeedNoise, seed_noise
-from analysis.points import Points, inputs_at, training_cost
+from analysis.points import inputs_at, training_cost
 from analysis.pool import middle
 from analysis.table import RunTable
 from analysis.warning import Warning
@@ -47,6 +47,7 @@ class Forecast:
         n_runs: runs fitted.
         source: the table's file.
         where: the filter that chose the fitted rows, or None.
+        best: whether only the best run of each size and length was fitted.
         columns: the user's mapping of columns, or None.
         convention: how parameters and FLOPs are counted.
         table_hash: of the fitted rows.
@@ -71,6 +72,7 @@ class Forecast:
     n_runs: int
     source: str
     where: str | None
+    best: bool
     columns: Mapping[str, str] | None
     convention: str
     table_hash: str
@@ -172,13 +174,15 @@ def forecast(
         target_seeds: how many runs will be averaged at the target.
 
     Raises:
-        InputError: for impossible values, an unknown law or too few runs.
+        InputError: for impossible values, an unknown law, too few runs, or a target absurdly far away.
     """
     _check_request(params, tokens, flops, level, bootstrap, target_seeds)
-    points = Points.of(table.fit)
+    points = table.points
     if flops is None:
         flops = params * tokens * float(training_cost(points.inputs, np.log([params]))[0])
     target = inputs_at(params, tokens, flops)
+    if (refusal := checks.absurd(points, target)) is not None:
+        raise InputError(f"{table.source}: {refusal}")
     together = ensemble(table, law, bootstrap)
     loss, low, high = (float(value[0]) for value in together.predict(target, level, target_seeds))
     leader = together.leader
@@ -189,7 +193,7 @@ def forecast(
         level=level,
         extrapolation=float(np.exp(target.c[0] - together.edge)),
         weights=together.weights,
-        warnings=(*leader.warnings, *checks.of_target(points, target)),
+        warnings=(*leader.warnings, *checks.of_target(points, target, together.tested)),
         params=float(params),
         tokens=float(tokens),
         flops=float(flops),
@@ -200,6 +204,7 @@ def forecast(
         n_runs=len(points),
         source=table.source,
         where=table.where,
+        best=table.best_only,
         columns=dict(table.columns) if table.columns else None,
         convention=table.convention,
         table_hash=table.hash(),

@@ -14,7 +14,6 @@ from analysis.drawing import companions
 from analysis.errors import InputError
 from analysis.forecast import Forecast, write_atomically
 from analysis.isoflop import isoflop
-from analysis.points import Points
 from analysis.score import Score
 from analysis.table import RunTable, read_table
 
@@ -164,7 +163,7 @@ def _warnings(forecast: Forecast | None, score: Score | None) -> str:
 
 
 def _figures(table: RunTable, forecast: Forecast | None, score: Score | None, curves: pd.DataFrame | None) -> str:
-    parabolas = isoflop(Points.of(table.fit))
+    parabolas = isoflop(table.points)
     drawings: list[tuple[str, Callable[[Axes], Axes], str]] = [
         (
             "flops",

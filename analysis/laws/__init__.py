@@ -7,11 +7,11 @@ To add a law, write its function and one entry in the tuple below it, in ``surfa
 from analysis.laws import compute, surface
 from analysis.laws.law import Inputs, Law, X
 
-__all__ = ["LAWS", "Inputs", "Law", "X", "candidates"]
+__all__ = ["LAWS", "WEIGHED", "Inputs", "Law", "X"]
 
 LAWS: dict[str, Law[Inputs]] = {law.name: law for law in (*surface.LAWS, *compute.LAWS)}
 
 
-def candidates(inputs: Inputs) -> list[Law[Inputs]]:
-    """The laws to weigh against each other on these runs: one for repeated data only where data repeat."""
-    return [law for law in LAWS.values() if law.auto and ("unique_tokens" not in law.needs or inputs.repeated)]
+# Those that auto weighs. The one for repeated data is among them: it also tells what parameters in excess of the tokens
+# are worth, and forecasts well where nothing repeats.
+WEIGHED: tuple[str, ...] = tuple(law.name for law in LAWS.values() if law.auto)

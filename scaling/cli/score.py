@@ -27,7 +27,7 @@ def command(forecast: str, table: str, write: str | None, as_json: bool) -> None
     from analysis.table import read_table
 
     frozen = read_forecast(forecast)
-    result = score(frozen, read_table(table, frozen.columns, frozen.where))
+    result = score(frozen, read_table(table, frozen.columns, frozen.where, best=frozen.best))
     if write:
         result.write(write)
     low, high = result.interval

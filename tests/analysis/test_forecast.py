@@ -91,11 +91,6 @@ def test_same_table_same_forecast(frozen: Forecast) -> None:
     assert replace(made(bootstrap=200), created=frozen.created) == frozen
 
 
-def test_far_extrapolation_is_named() -> None:
-    result = forecast(RunTable.from_frame(FRAME), 8e9, 1e12, bootstrap=50)
-    assert "far-extrapolation" in [warning.code for warning in result.warnings]
-
-
 def test_freezing_is_for_good(frozen: Forecast, tmp_path: Path) -> None:
     path = tmp_path / "forecast.json"
     assert frozen.freeze(path) == frozen

@@ -1,14 +1,11 @@
 """Each law: its derivatives, its own truth recovered, its limits, and what it does with few or strange runs."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from analysis.fit import fit_points
-from analysis.laws import LAWS, Inputs, Law, candidates
+from analysis.laws import LAWS, WEIGHED, Inputs, Law
 from analysis.points import Points, inputs_at
-from analysis.table import read_table
 
 # Plausible parameters of each, at the scale of GRID.
 TRUTH: dict[str, dict[str, float]] = {
@@ -140,39 +137,5 @@ def test_a_break_bends_the_slope_and_none_is_the_law_of_compute() -> None:
     )
 
 
-def test_laws_are_weighed_once_and_where_they_can_tell() -> None:
-    x = grid()
-    fresh = Inputs(x.n, x.d, x.c, x.d)
-    assert "overtraining" not in [law.name for law in candidates(x)]
-    assert "data-constrained" in [law.name for law in candidates(x)]
-    assert "data-constrained" not in [law.name for law in candidates(fresh)]
-
-
-TABLES = {
-    "epoch_chinchilla.csv": "excluded_by_epoch == 0",
-    "gadre2024.csv": "train_data == 'rpj'",
-    "llama3_isoflop.csv": None,
-    "misfitting2025_final.csv": None,
-    "muennighoff2023_paper182.csv": None,
-    "porian2024_isoflop.csv": None,
-    "steplaw_dense_best.csv": None,
-}
-
-
-@pytest.mark.parametrize("subsets", [2, pytest.param(20, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("law", LAWS.values(), ids=list(LAWS))
-@pytest.mark.parametrize("file", TABLES)
-def test_a_few_runs_of_any_table_give_a_sane_fit(file: str, law: Law, subsets: int, published: Path) -> None:
-    points = Points.of(read_table(published / file, where=TABLES[file]).fit)
-    rng = np.random.default_rng(subsets)
-    low, high = law.bounds
-    for size in np.linspace(len(law.names) + 2, min(len(points), 40), subsets).astype(int):
-        chosen = np.isin(np.arange(len(points)), rng.choice(len(points), size, replace=False))
-        part = points.subset(chosen)
-        result = fit_points(part, law, bootstrap=5)
-        theta = law.internal(dict(result.params))
-        assert np.isfinite([*result.params.values(), *result.predict_samples(part.inputs).ravel()]).all()
-        assert ((low - 1e-9 <= theta) & (theta <= high + 1e-9)).all()
-        # Better than no law at all, by the measure that it minimises.
-        flat = np.abs(part.log_loss - np.median(part.log_loss)).sum()
-        assert np.abs(np.log(result.predict(part.inputs)) - part.log_loss).sum() <= 1.01 * flat
+def test_a_form_is_weighed_once() -> None:
+    assert set(LAWS) - set(WEIGHED) == {"overtraining"}  # chinchilla-tied again, where C is 6 N D

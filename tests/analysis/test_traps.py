@@ -10,6 +10,7 @@ import pytest
 from synthetic import sweep
 
 from analysis import checks
+from analysis.errors import InputError
 from analysis.fit import fit
 from analysis.forecast import forecast
 from analysis.mixture import disagreements
@@ -260,14 +261,10 @@ def test_points_along_runs_without_names() -> None:
     assert {w.code for w in checks.of_table(named)} == {"correlated-rows", "not-decayed"}
 
 
-def test_few_runs_and_far_targets() -> None:
+def test_few_runs() -> None:
     few, many = CLEAN[CLEAN.role == "fit"][:10], CLEAN
     assert "few-runs" in codes(few)
     assert "few-runs" not in codes(many)
-    far = forecast(RunTable.from_frame(many), 1e9, 2e10, law="compute", bootstrap=50)
-    near = forecast(RunTable.from_frame(many), 2e5, 4e6, law="compute", bootstrap=50)
-    assert "further than the fitted runs themselves span" in said(far.warnings, "far-extrapolation")
-    assert "far-extrapolation" not in {warning.code for warning in near.warnings}
 
 
 @pytest.mark.parametrize(("runs", "law", "code"), [(4, "auto", 2), (6, "chinchilla", 2), (32, "chinchilla", 0)])
@@ -317,7 +314,20 @@ def test_random_labels_are_hardly_ever_a_convention() -> None:
     assert alarms <= 2
 
 
-def test_inputs_reach_the_checks_as_logarithms() -> None:
+@pytest.mark.parametrize(("times", "warned"), [(0.5, False), (25.0, False), (40.0, True)])
+def test_a_target_beyond_what_nested_extrapolation_tried_is_named(times: float, warned: bool) -> None:
     points = Points.of(RunTable.from_frame(CLEAN).fit)
-    edge = np.exp(points.inputs.c.max())
-    assert list(checks.of_target(points, inputs_at(1e4, edge / 6e4, edge))) == []
+    flops = times * np.exp(points.inputs.c.max())
+    found = list(checks.of_target(points, inputs_at(1e4, flops / 6e4, flops), np.log(10.0)))
+    assert [warning.code for warning in found] == ["far-extrapolation"] * warned
+    if warned:
+        assert "40 times the FLOPs" in found[0].message
+        assert "could be tried over 10 times" in found[0].message
+
+
+def test_a_target_beyond_all_reason_is_refused() -> None:
+    table = RunTable.from_frame(CLEAN)
+    largest = table.fit.flops.max()
+    assert "far-extrapolation" in [w.code for w in forecast(table, 1e6, 900 * largest / 6e6, bootstrap=20).warnings]
+    with pytest.raises(InputError, match=r"needs 6e\+12 times .* span 31.6 times: no forecast reaches"):
+        forecast(table, 70e9, 6e12 * largest / 6 / 70e9)
