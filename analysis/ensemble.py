@@ -72,13 +72,15 @@ class Ensemble:
         fits: each law's plain fit, by name.
         calibration: how far its forecasts miss.
         edge: log FLOPs of the dearest run fitted.
-        tested: the largest log(FLOPs / fitted FLOPs) of a nested extrapolation; 0 without any.
+        splits: how many nested extrapolations weighed and calibrated it.
+        tested: the largest log(FLOPs / fitted FLOPs) of them; 0 without any.
     """
 
     members: tuple[Member, ...]
     fits: Mapping[str, FitResult]
     calibration: Calibration
     edge: float
+    splits: int
     tested: float
 
     @property
@@ -186,6 +188,7 @@ def _together(
         fits={name: fit for name, fit in fits.items() if any(member.law.name == name for member in members)},
         calibration=Calibration.of([split.miss(shares) for split in told], noise),
         edge=float(points.inputs.c.max()),
+        splits=len(told),
         tested=max((float(split.dear.inputs.c.max() - split.edge) for split in told), default=0.0),
     )
 

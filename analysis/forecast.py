@@ -44,6 +44,8 @@ class Forecast:
         fits: each law's fit, as ``scaling fit`` prints it, with its foci.
         baselines: naive forecasts of the same loss.
         noise: seed standard deviation of the log loss: of one run, and by budget where there are replicates.
+        calibration: what nested extrapolation made of the interval: ``splits`` tried, over up to ``tested`` times the
+            FLOPs fitted; ``scale`` and ``form`` of ``analysis.uncertainty``.
         n_runs: runs fitted.
         source: the table's file.
         where: the filter that chose the fitted rows, or None.
@@ -69,6 +71,7 @@ class Forecast:
     fits: Mapping[str, Mapping[str, Any]]
     baselines: Mapping[str, float]
     noise: Mapping[str, Any]
+    calibration: Mapping[str, float]
     n_runs: int
     source: str
     where: str | None
@@ -201,6 +204,12 @@ def forecast(
         fits=together.to_dict(),
         baselines=baselines(points, flops),
         noise=_noise(seed_noise(points), together.calibration.noise),
+        calibration={
+            "splits": together.splits,
+            "tested": float(np.exp(together.tested)),
+            "scale": together.calibration.scale,
+            "form": together.calibration.form,
+        },
         n_runs=len(points),
         source=table.source,
         where=table.where,

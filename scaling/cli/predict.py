@@ -1,5 +1,6 @@
 """``scaling predict``: forecast the loss of a run that has not been made."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -153,6 +154,7 @@ def command(
                 f"target         {format_quantity(made.params)} parameters, {format_quantity(made.tokens)} "
                 f"tokens, {made.flops:.3g} FLOPs: {made.extrapolation:.3g} times the largest fitted run",
                 "laws           " + ", ".join(f"{name} {weight:.0%}" for name, weight in made.weights.items()),
+                _calibration(made.calibration),
                 *(f"naive          {loss:.4f} by {name}" for name, loss in made.baselines.items()),
                 f"seed noise     {made.noise['run']:.2%} of one run's loss",
                 f"fitted         {made.n_runs} runs of {made.source}, table {made.table_hash[:12]}",
@@ -175,6 +177,16 @@ def _text_of_task(made: "TaskForecast") -> str:
             f"repeating the dearest by {made.naive_error:.3f}",
             f"fitted         {made.n_runs} runs of {made.source}, table {made.table_hash[:12]}",
         ]
+    )
+
+
+def _calibration(told: Mapping[str, float]) -> str:
+    """How the width of the interval came about."""
+    if not told["splits"]:
+        return "interval       by prior belief alone: the runs do not suffice to forecast the dearer from the cheaper"
+    return (
+        f"interval       {told['scale']:.2f} times what laws and resamples tell, and {told['form']:.2%} per factor e of "
+        f"compute: by {told['splits']:.0f} forecasts among the fitted runs, of up to {told['tested']:.3g} times the FLOPs"
     )
 
 
