@@ -1,6 +1,6 @@
 """Speed of a fit: CPU seconds, beside scipy's L-BFGS-B on the same objective in the same run.
 
-    SCALING_PUBLISHED=folder python benchmarks/fit.py [TABLE]
+    SCALING_PUBLISHED=folder python -m benchmarks.fit [TABLE]
 
 Without TABLE it takes Epoch's 240 points (2404.10102) from the folder of published tables, or, without such a folder,
 runs of the same number and reach drawn from their law. CPU seconds are of all threads; each figure is the best of
