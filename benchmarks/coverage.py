@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from analysis.ensemble import ensemble_of_points
-from analysis.fit import estimate
+from analysis.fit import fit_points
 from analysis.laws import LAWS
 from benchmarks.simulate import PARAMS, TRUTHS, beyond, sweep
 
@@ -75,31 +75,33 @@ class Forecasts:
 
 def parameters_covered(
     law: str, design: str, noise: float, bootstrap: int, seed: int
-) -> Bool[np.ndarray, "levels params"]:
-    """Whether the quantiles of the resamples hold each parameter of the truth, at each of ``LEVELS``."""
-    points = sweep(law, design, noise, seed)
-    truth = LAWS[law].internal(dict(PARAMS[law]))
-    samples = estimate(LAWS[law], points.inputs, points.log_loss, points.cluster, bootstrap).samples
-    ends = [np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=0) for level in LEVELS]
-    return np.array([(low <= truth) & (truth <= high) for low, high in ends])
+) -> Bool[np.ndarray, "intervals params"]:
+    """Whether the resamples' quantiles hold each parameter of the truth, at each of ``LEVELS``.
+
+    The last row is of the interval that one standard error makes.
+    """
+    truth = dict(PARAMS[law])
+    result = fit_points(sweep(law, design, noise, seed), LAWS[law], bootstrap)
+    theta = LAWS[law].internal(truth)
+    ends = [np.quantile(result.samples, [(1 - level) / 2, (1 + level) / 2], axis=0) for level in LEVELS]
+    held = [(low <= theta) & (theta <= high) for low, high in ends]
+    near = [abs(result.params[name] - truth[name]) <= (result.stderr[name] or 0.0) for name in LAWS[law].names]
+    return np.array([*held, near])
 
 
 def forecast(
     truth: str, law: str, design: str, noise: float, bootstrap: int, seed: int
-) -> tuple[list[bool], list[float], list[float]]:
-    """Whether one sweep's interval holds a new run, its half-width and error, at each of ``FACTORS``."""
+) -> list[tuple[bool, float, float]]:
+    """Of one sweep at each of ``FACTORS``: whether the interval holds a new run, its half-width, the error."""
     points = sweep(truth, design, noise, seed)
     fitted = ensemble_of_points(points, law, bootstrap)
-    found: tuple[list[bool], list[float], list[float]] = ([], [], [])
     rng = np.random.default_rng([seed, 1])
+    found = []
     for factor in FACTORS:
         target = beyond(points, factor)
         actual = float(TRUTHS[truth](target)[0] * np.exp(noise * rng.standard_normal()))
         loss, low, high = (float(value[0]) for value in fitted.predict(target))
-        for values, value in zip(
-            found, (low <= actual <= high, (high - low) / 2 / loss, loss / actual - 1), strict=True
-        ):
-            values.append(value)
+        found.append((low <= actual <= high, (high - low) / 2 / loss, loss / actual - 1))
     return found
 
 
@@ -108,8 +110,8 @@ Map = Callable[..., Iterable]
 
 def of_parameters(
     law: str, design: str, noise: float, sweeps: int, bootstrap: int = BOOTSTRAP, each: Map = map
-) -> Float[np.ndarray, "levels params"]:
-    """The share of sweeps whose intervals hold each parameter, at each of ``LEVELS``."""
+) -> Float[np.ndarray, "intervals params"]:
+    """The share of sweeps whose intervals hold each parameter: see :func:`parameters_covered`."""
     return np.mean(list(each(partial(parameters_covered, law, design, noise, bootstrap), range(sweeps))), axis=0)
 
 
@@ -117,8 +119,8 @@ def of_forecasts(
     truth: str, law: str, design: str, noise: float, sweeps: int, bootstrap: int = BOOTSTRAP, each: Map = map
 ) -> Forecasts:
     """The forecasts of so many sweeps, by a law or ``auto``."""
-    found = list(each(partial(forecast, truth, law, design, noise, bootstrap), range(sweeps)))
-    return Forecasts(*(np.array(part) for part in zip(*found, strict=True)))
+    found = np.array(list(each(partial(forecast, truth, law, design, noise, bootstrap), range(sweeps))))
+    return Forecasts(found[:, :, 0] == 1, found[:, :, 1], found[:, :, 2])
 
 
 def sampling_error(share: float, sweeps: int) -> float:
@@ -138,8 +140,8 @@ def main() -> None:
 def _print_parameters(each: Map, sweeps: int = 200) -> None:
     margins = ", ".join(f"{level:.0%} +- {2 * sampling_error(level, sweeps):.1%}" for level in LEVELS)
     print(f"Parameters, {sweeps} sweeps: nominal and twice its sampling error: {margins}\n")
-    print("| law | design | noise | 68 % intervals | 90 % intervals |")
-    print("| --- | --- | --- | --- | --- |")
+    print("| law | design | noise | 68 % intervals | 90 % intervals | +- stderr (68 %) |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for law, design, noise in PARAMETERS:
         shares = of_parameters(law, design, noise, sweeps, each=each)
         _row(law, design, f"{noise:.1%}", *(_named(LAWS[law].names, share) for share in shares))

@@ -1,7 +1,7 @@
 """Intervals hold what they claim to hold, on simulated sweeps whose truth is known.
 
-A share p of k sweeps has the standard deviation sqrt(p (1 - p) / k). Shares are held to within 3.3 of them, which one in
-a thousand oversteps by chance; the sweeps are always the same, so that a pass stays one.
+A share p of k sweeps has the standard deviation sqrt(p (1 - p) / k). Shares are held to within 3.3 of them, which one
+in a thousand oversteps by chance. The sweeps are always the same, so that a pass stays one.
 """
 
 import numpy as np
@@ -17,8 +17,8 @@ BOUND = 3.3
 
 def check_parameters(law: str, design: str, noise: float, sweeps: int) -> None:
     shares = of_parameters(law, design, noise, sweeps, bootstrap=100)
-    assert shares.shape == (2, len(LAWS[law].names))
-    for level, share in zip(LEVELS, shares, strict=True):
+    assert shares.shape == (3, len(LAWS[law].names))
+    for level, share in zip((*LEVELS, 0.683), shares, strict=True):
         assert share == pytest.approx(level, abs=BOUND * sampling_error(level, sweeps)), (level, share)
 
 
