@@ -185,8 +185,8 @@ def _calibration(told: Mapping[str, float]) -> str:
     if not told["splits"]:
         return "interval       by prior belief alone: the runs do not suffice to forecast the dearer from the cheaper"
     return (
-        f"interval       {told['scale']:.2f} times what laws and resamples tell, and {told['form']:.2%} per factor e of "
-        f"compute: by {told['splits']:.0f} forecasts among the fitted runs, of up to {told['tested']:.3g} times the FLOPs"
+        f"interval       {told['scale']:.2f} times what laws and resamples tell, {told['form']:.2%} more per factor e "
+        f"of compute: by {told['splits']:.0f} forecasts among the fitted runs, up to {told['tested']:.3g} times the FLOPs"
     )
 
 
