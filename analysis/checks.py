@@ -138,6 +138,14 @@ def of_target(points: Points, target: Inputs, tested: float) -> Iterator[Warning
             f"{np.exp(span):.3g} times, and extrapolation among them could be tried over "
             + (f"{np.exp(tested):.3g} times" if tested else "nothing"),
         )
+    ratios = np.exp(points.inputs.d - points.inputs.n)
+    ratio = float(np.exp(target.d[0] - target.n[0]))
+    if not ratios.min() / 2 <= ratio <= 2 * ratios.max():
+        yield Warning(
+            "far-extrapolation",
+            f"the target has {ratio:.3g} tokens per parameter, and the fitted runs {ratios.min():.3g} to "
+            f"{ratios.max():.3g}: how laws bend beyond is not known",
+        )
 
 
 def absurd(points: Points, target: Inputs) -> str | None:

@@ -11,7 +11,7 @@ from analysis.errors import InputError
 from analysis.fit import FitResult, fit_points, law_named, on_table, resample_weights, too_few
 from analysis.focus import EVERYWHERE, FOCI, weights
 from analysis.laws import LAWS, WEIGHED, Inputs, Law
-from analysis.points import Points
+from analysis.points import Points, beyond
 from analysis.pool import middle, spread
 from analysis.solve import best_of_starts, minimise
 from analysis.table import RunTable
@@ -71,7 +71,7 @@ class Ensemble:
         members: whose weights are together 1.
         fits: each law's plain fit, by name.
         calibration: how far its forecasts miss.
-        edge: log FLOPs of the dearest run fitted.
+        fitted: the runs.
         splits: how many nested extrapolations weighed and calibrated it.
         tested: the largest log(FLOPs / fitted FLOPs) of them; 0 without any.
     """
@@ -79,7 +79,7 @@ class Ensemble:
     members: tuple[Member, ...]
     fits: Mapping[str, FitResult]
     calibration: Calibration
-    edge: float
+    fitted: Inputs
     splits: int
     tested: float
 
@@ -109,8 +109,7 @@ class Ensemble:
             seeds: how many runs the mean is over.
         """
         centre, width = _centre(self.members, target), _spread(self.members, target)
-        reach = np.maximum(target.c - self.edge, 0.0)
-        half = self.calibration.half_width(width, reach, level, seeds)
+        half = self.calibration.half_width(width, beyond(self.fitted, target), level, seeds)
         return np.exp(centre), np.exp(centre - half), np.exp(centre + half)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
@@ -187,20 +186,25 @@ def _together(
         members=tuple(replace(member, weight=shares[member.name]) for member in members),
         fits={name: fit for name, fit in fits.items() if any(member.law.name == name for member in members)},
         calibration=Calibration.of([split.miss(shares) for split in told], noise),
-        edge=float(points.inputs.c.max()),
+        fitted=points.inputs,
         splits=len(told),
-        tested=max((float(split.dear.inputs.c.max() - split.edge) for split in told), default=0.0),
+        tested=max((float(split.dear.inputs.c.max() - split.cheap.c.max()) for split in told), default=0.0),
     )
 
 
 @dataclass(frozen=True)
 class _Nested:
-    """One nested extrapolation: members fitted to the cheaper runs, and the dearer runs."""
+    """One nested extrapolation: members fitted to the cheaper runs, these, the dearer runs, and the cheaper's share."""
 
     members: tuple[Member, ...]
+    cheap: Inputs
     dear: Points
-    edge: float
     share: float
+
+    @property
+    def reach(self) -> float:
+        """Mean square of how far the dearer runs lie beyond the cheaper."""
+        return float(np.mean(beyond(self.cheap, self.dear.inputs) ** 2))
 
     def of(self, names: Sequence[tuple[str, float]]) -> "_Nested | None":
         """With these members alone; None without any."""
@@ -208,10 +212,10 @@ class _Nested:
         return replace(self, members=members) if members else None
 
     def errors(self) -> dict[tuple[str, float], float]:
-        """Each member's mean absolute miss, per root-mean-square reach."""
-        reach = float(np.sqrt(np.mean((self.dear.inputs.c - self.edge) ** 2)))
+        """Each member's mean absolute miss, per root-mean-square log(FLOPs / largest FLOPs fitted)."""
+        reach = np.sqrt(np.mean((self.dear.inputs.c - self.cheap.c.max()) ** 2))
         return {
-            m.name: float(np.mean(np.abs(m.log_loss(self.dear.inputs) - self.dear.log_loss))) / reach
+            m.name: float(np.mean(np.abs(m.log_loss(self.dear.inputs) - self.dear.log_loss)) / reach)
             for m in self.members
         }
 
@@ -223,7 +227,7 @@ class _Nested:
             share=self.share,
             square=float(np.mean((_centre(weighed, x) - self.dear.log_loss) ** 2)),
             spread=float(np.mean(_spread(weighed, x) ** 2)),
-            reach=float(np.mean((self.dear.inputs.c - self.edge) ** 2)),
+            reach=self.reach,
         )
 
 
@@ -235,7 +239,7 @@ def _nested(points: Points, plan: Mapping[str, Sequence[float]]) -> list[_Nested
         cheap, dear = points.subset(below), points.subset(~below)
         laws = _affordable([LAWS[name] for name in plan], cheap.cells)
         members = [member for law in laws for member in _quick(cheap, law, plan[law.name])]
-        found.append(_Nested(tuple(members), dear, float(cheap.inputs.c.max()), len(cheap) / len(points)))
+        found.append(_Nested(tuple(members), cheap.inputs, dear, len(cheap) / len(points)))
     return found
 
 

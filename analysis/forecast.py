@@ -194,7 +194,7 @@ def forecast(
         loss=loss,
         interval=(low, high),
         level=level,
-        extrapolation=float(np.exp(target.c[0] - together.edge)),
+        extrapolation=float(np.exp(target.c[0] - points.inputs.c.max())),
         weights=together.weights,
         warnings=(*leader.warnings, *checks.of_target(points, target, together.tested)),
         params=float(params),

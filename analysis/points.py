@@ -86,6 +86,12 @@ def training_cost(inputs: Inputs, n: Float[np.ndarray, " sizes"]) -> Float[np.nd
     return np.interp(n, sizes, cost)
 
 
+def beyond(fitted: Inputs, inputs: Inputs) -> Float[np.ndarray, " rows"]:
+    """How far runs lie beyond fitted ones: log of the factor by which FLOPs, parameters or tokens exceed the most."""
+    over = [getattr(inputs, name) - getattr(fitted, name).max() for name in ("c", "n", "d")]
+    return np.maximum(np.max(over, axis=0), 0.0)
+
+
 def inputs_at(params: object, tokens: object, flops: object, unique_tokens: object | None = None) -> Inputs:
     """Inputs from raw counts, scalars or arrays; without ``unique_tokens`` nothing repeats."""
     counts = (params, tokens, flops, tokens if unique_tokens is None else unique_tokens)

@@ -2,12 +2,13 @@
 
 The variance of a log loss is held to be
 
-    scale^2 (spread^2 + noise^2) + form^2 log(C / largest C fitted)^2
+    scale^2 (spread^2 + noise^2) + form^2 reach^2
 
     spread   how far the laws and their clustered resamples lie apart at that run (``pool.spread``): it takes in both
              the noise and choice of the small runs and the disagreement of laws, and grows with extrapolation
     noise    of a single run: seeds, data order, what a digitised figure adds
-    form     what no law in use describes, per factor e of compute beyond the fitted runs
+    reach    log of the factor by which FLOPs, parameters or tokens exceed the most fitted (``points.beyond``)
+    form     what no law in use describes, per factor e of reach
     scale    whether the rest told too little or too much
 
 Neither ``scale`` nor ``form`` can be read off residuals, so both are inferred from nested extrapolations. Before those
@@ -42,7 +43,7 @@ class Miss:
         share: fitted runs of it / of all: a forecast from a few tiny runs tells little about one from all of them.
         square: of the missed log loss.
         spread: square of the pooled forecasts' spread.
-        reach: square of log(FLOPs / largest FLOPs fitted).
+        reach: square of the log factor beyond the cheaper runs.
     """
 
     share: float
@@ -94,7 +95,7 @@ class Calibration:
 
         Args:
             spread: of the pooled forecasts.
-            reach: log(FLOPs / largest FLOPs fitted), at least 0.
+            reach: log factor beyond the fitted runs, at least 0.
             level: between 0 and 1.
             seeds: how many runs are averaged.
         """

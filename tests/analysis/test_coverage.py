@@ -31,7 +31,11 @@ def test_intervals_of_parameters(law: str, design: str, noise: float) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("law", "design", "noise"), PARAMETERS)
+@pytest.mark.parametrize(
+    ("law", "design", "noise"),
+    # A sandwich of so few clusters falls short, as is known of it: the benchmark tells by how much.
+    [told for told in PARAMETERS if told[1] != "few_trunks"],
+)
 def test_intervals_of_parameters_in_200_sweeps(law: str, design: str, noise: float) -> None:
     check_parameters(law, design, noise, sweeps=200)
 
@@ -45,7 +49,7 @@ def test_trunks_taken_for_runs_of_their_own_would_hold_too_little() -> None:
     for seed in range(sweeps):
         points = sweep("chinchilla", "trunks", 0.004, seed)
         for told in held:
-            cluster = points.cluster if told else points.cell
+            cluster = points.cluster if told else np.arange(len(points))
             samples = estimate(law, points.inputs, points.log_loss, cluster, 60).samples
             low, high = np.quantile(samples[:, 3], [0.05, 0.95])
             held[told] += bool(low <= truth[3] <= high)
@@ -72,7 +76,7 @@ def test_forecasts_of_a_law(truth: str, design: str, least: float) -> None:
     ("truth", "law", "design", "sweeps", "least"),
     [
         ("compute", "compute", "isoflop", 200, 0.9),
-        ("chinchilla", "chinchilla", "trunks", 100, 0.9),
+        ("chinchilla", "chinchilla", "few_trunks", 100, 0.9),
         ("chinchilla", "chinchilla-tied", "isoflop", 200, 0.8),
         ("two powers", "auto", "isoflop", 12, 0.8),
     ],

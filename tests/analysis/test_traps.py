@@ -318,11 +318,22 @@ def test_random_labels_are_hardly_ever_a_convention() -> None:
 def test_a_target_beyond_what_nested_extrapolation_tried_is_named(times: float, warned: bool) -> None:
     points = Points.of(RunTable.from_frame(CLEAN).fit)
     flops = times * np.exp(points.inputs.c.max())
-    found = list(checks.of_target(points, inputs_at(1e4, flops / 6e4, flops), np.log(10.0)))
+    params = np.sqrt(flops / 6 / 50)
+    found = list(checks.of_target(points, inputs_at(params, 50 * params, flops), np.log(10.0)))
     assert [warning.code for warning in found] == ["far-extrapolation"] * warned
     if warned:
         assert "40 times the FLOPs" in found[0].message
         assert "could be tried over 10 times" in found[0].message
+
+
+@pytest.mark.parametrize(("ratio", "warned"), [(1e-3, True), (30.0, False), (1e6, True)])
+def test_a_target_of_a_strange_shape_is_named(ratio: float, warned: bool) -> None:
+    points = Points.of(RunTable.from_frame(CLEAN).fit)
+    flops = np.exp(points.inputs.c.max())
+    params = np.sqrt(flops / 6 / ratio)
+    found = list(checks.of_target(points, inputs_at(params, ratio * params, flops), 0.0))
+    assert [warning.code for warning in found] == ["far-extrapolation"] * warned
+    assert all("tokens per parameter, and the fitted runs" in warning.message for warning in found)
 
 
 def test_a_target_beyond_all_reason_is_refused() -> None:
