@@ -61,13 +61,20 @@ def overtrain() -> tuple[Sizes, Sizes]:
     return n.ravel(), (n * ratio).ravel()
 
 
-def trunks() -> tuple[Sizes, Sizes]:
+def few_trunks() -> tuple[Sizes, Sizes]:
     """Sixteen sizes from 50M to 2B, each with four branches of one trunk, told apart in tokens."""
     n, ratio = np.meshgrid(np.geomspace(5e7, 2e9, 16), np.geomspace(8, 128, 4), indexing="ij")
     return n.ravel(), (n * ratio).ravel()
 
 
-DESIGNS = {design.__name__: design for design in (isoflop, ladder, overtrain, trunks)}
+def trunks() -> tuple[Sizes, Sizes]:
+    """As ``few_trunks``, with two trunks of each size."""
+    n, d = few_trunks()
+    return np.tile(n, 2), np.tile(d, 2)
+
+
+_BRANCHES = {"few_trunks": 4, "trunks": 4}
+DESIGNS = {design.__name__: design for design in (isoflop, ladder, overtrain, few_trunks, trunks)}
 
 
 def sweep(truth: str, design: str, noise: float, seed: int) -> Points:
@@ -81,13 +88,13 @@ def sweep(truth: str, design: str, noise: float, seed: int) -> Points:
     """
     n, d = DESIGNS[design]()
     inputs = inputs_at(n, d, 6 * n * d)
-    cluster: Int[np.ndarray, " rows"] = np.arange(len(n))
+    cluster: Int[np.ndarray, " rows"] = np.arange(len(n)) // _BRANCHES.get(design, 1)
     rng = np.random.default_rng(seed)
     error = rng.standard_normal(len(n))
-    if design == "trunks":
-        cluster //= 4
+    if design in _BRANCHES:
         error = np.sqrt(0.5) * (error + rng.standard_normal(len(n))[cluster])
-    return Points(inputs, np.log(TRUTHS[truth](inputs)) + noise * error, cluster, np.arange(len(n)))
+    cell: Int[np.ndarray, " rows"] = np.unique(np.stack([n, d], axis=1), axis=0, return_inverse=True)[1].ravel()
+    return Points(inputs, np.log(TRUTHS[truth](inputs)) + noise * error, cluster, cell)
 
 
 def beyond(points: Points, factor: float) -> Inputs:

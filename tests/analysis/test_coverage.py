@@ -7,10 +7,8 @@ in a thousand oversteps by chance. The sweeps are always the same, so that a pas
 import numpy as np
 import pytest
 
-from analysis.fit import estimate
 from analysis.laws import LAWS
 from benchmarks.coverage import LEVELS, PARAMETERS, of_forecasts, of_parameters, sampling_error
-from benchmarks.simulate import PARAMS, sweep
 
 BOUND = 3.3
 
@@ -40,23 +38,6 @@ def test_intervals_of_parameters_in_200_sweeps(law: str, design: str, noise: flo
     check_parameters(law, design, noise, sweeps=200)
 
 
-@pytest.mark.slow
-def test_trunks_taken_for_runs_of_their_own_would_hold_too_little() -> None:
-    # So the check above can fail: half the variance is the trunk's, which four rows each repeat.
-    law, sweeps = LAWS["chinchilla"], 100
-    truth = law.internal(dict(PARAMS["chinchilla"]))
-    held = {True: 0, False: 0}
-    for seed in range(sweeps):
-        points = sweep("chinchilla", "trunks", 0.004, seed)
-        for told in held:
-            cluster = points.cluster if told else np.arange(len(points))
-            samples = estimate(law, points.inputs, points.log_loss, cluster, 60).samples
-            low, high = np.quantile(samples[:, 3], [0.05, 0.95])
-            held[told] += bool(low <= truth[3] <= high)
-    assert held[True] / sweeps == pytest.approx(0.9, abs=BOUND * sampling_error(0.9, sweeps))
-    assert held[False] / sweeps < 0.9 - BOUND * sampling_error(0.9, sweeps)
-
-
 def check_forecasts(truth: str, law: str, design: str, noise: float, sweeps: int, least: float) -> None:
     found = of_forecasts(truth, law, design, noise, sweeps, bootstrap=100)
     shares = found.covered.mean(axis=0)
@@ -68,17 +49,16 @@ def check_forecasts(truth: str, law: str, design: str, noise: float, sweeps: int
 
 @pytest.mark.parametrize(("truth", "design", "least"), [("chinchilla", "isoflop", 0.9), ("crossed", "overtrain", 0.8)])
 def test_forecasts_of_a_law(truth: str, design: str, least: float) -> None:
-    check_forecasts(truth, "chinchilla", design, 0.004, sweeps=25, least=least)
+    check_forecasts(truth, "chinchilla", design, 0.004, sweeps=20, least=least)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("truth", "law", "design", "sweeps", "least"),
     [
-        ("compute", "compute", "isoflop", 200, 0.9),
-        ("chinchilla", "chinchilla", "few_trunks", 100, 0.9),
-        ("chinchilla", "chinchilla-tied", "isoflop", 200, 0.8),
-        ("two powers", "auto", "isoflop", 12, 0.8),
+        ("compute", "compute", "isoflop", 80, 0.9),
+        ("chinchilla", "chinchilla", "few_trunks", 80, 0.9),
+        ("chinchilla", "chinchilla-tied", "isoflop", 80, 0.8),
     ],
 )
 def test_forecasts_of_many_sweeps(truth: str, law: str, design: str, sweeps: int, least: float) -> None:
