@@ -53,14 +53,14 @@ def command(
     result = backtest(runs, [law] if law else [*LAWS, AUTO], train_below)
 
     def text() -> str:
-        lines = ["train below  reach  train  test  law               error  signed  covered  half-width"]
+        lines = ["train below  reach  train  test  law                error  signed  covered  half-width"]
         for split in result.splits:
             head = f"{split.train_below:11.3g} {split.extrapolation:6.3g} {split.n_train:6d} {split.n_test:5d}"
             for name, s in split.laws.items():
-                lines.append(f"{head}  {name:15} {s.are:7.2%} {s.signed:+7.2%} {s.covered:8.0%} {s.half_width:11.2%}")
+                lines.append(f"{head}  {name:16} {s.are:7.2%} {s.signed:+7.2%} {s.covered:8.0%} {s.half_width:11.2%}")
         lines.append("mean error, worst, coverage, median half-width:")
         lines += [
-            f"  {name:15} {s['mean_are']:.2%}  {s['worst_are']:.2%}  {s['coverage']:.0%}  {s['median_half_width']:.2%}"
+            f"  {name:16} {s['mean_are']:.2%}  {s['worst_are']:.2%}  {s['coverage']:.0%}  {s['median_half_width']:.2%}"
             for name, s in result.summary.items()
         ]
         return "\n".join(lines)

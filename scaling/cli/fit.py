@@ -80,7 +80,8 @@ def command(
         results,
         as_json,
         lambda: "\n\n".join(
-            f"{_text(fit, LAWS[name])}\nweight      {weights[name]:.0%}" for name, fit in together.fits.items()
+            f"{_text(together.fits[name], LAWS[name])}\nweight      {weights[name]:.0%}"
+            for name in sorted(weights, key=lambda name: -weights[name])
         ),
     )
 

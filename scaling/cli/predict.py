@@ -186,7 +186,7 @@ def _calibration(told: Mapping[str, float]) -> str:
         return "interval       by prior belief alone: the runs do not suffice to forecast the dearer from the cheaper"
     return (
         f"interval       {told['scale']:.2f} times what laws and resamples tell, {told['form']:.2%} more per factor e "
-        f"of compute: by {told['splits']:.0f} forecasts among the fitted runs, up to {told['tested']:.3g} times the FLOPs"
+        f"of compute: by {told['splits']:.0f} forecasts among fitted runs, up to {told['tested']:.3g} times the FLOPs"
     )
 
 
