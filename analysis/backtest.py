@@ -92,6 +92,7 @@ def backtest(
     if train_below is None:
         limits = [float(flops.max()) / factor * (1 + 1e-9) for factor in _FACTORS]
         limits = [f for f in limits if (flops <= f).sum() >= _FEWEST_TRAIN and (flops > f).sum() >= _FEWEST_TEST]
+        limits = list({int((flops <= f).sum()): f for f in reversed(limits)}.values())[::-1]  # the same split once
         if not limits:
             raise InputError(
                 f"{table.source}: no threshold 3 to 100 times below the largest run leaves {_FEWEST_TRAIN} "

@@ -11,11 +11,13 @@ from jaxtyping import Float
 from analysis.endpoints import correlated, undecayed
 from analysis.laws import Inputs, Law
 from analysis.mixture import disagreements
-from analysis.points import MOST_ROWS, Points, representative
+from analysis.points import MOST_ROWS, Points, representative, training_cost
 from analysis.schema import ALIASES, NUMBERS, TEXTS
 from analysis.table import RunTable
 from analysis.warning import Code, Warning
 
+_TWICE = 2.0
+_FEWEST = 5  # runs, for the law of the fewest parameters
 _FAILED = 0.15  # log loss above the fit
 _ONE_LINE = 0.1  # root-mean-square distance in log params and log tokens
 _ODD_COST = 10.0  # head and attention make up for a factor of 3 in tiny models
@@ -138,6 +140,11 @@ def of_target(points: Points, target: Inputs, tested: float) -> Iterator[Warning
             f"{np.exp(span):.3g} times, and extrapolation among them could be tried over "
             + (f"{np.exp(tested):.3g} times" if tested else "nothing"),
         )
+    if reach < -(span + np.log(10.0)):
+        yield Warning(
+            "far-extrapolation",
+            f"the target needs {np.exp(-reach - span):.3g} times fewer FLOPs than the smallest fitted run",
+        )
     ratios = np.exp(points.inputs.d - points.inputs.n)
     ratio = float(np.exp(target.d[0] - target.n[0]))
     if not ratios.min() / 2 <= ratio <= 2 * ratios.max():
@@ -146,19 +153,45 @@ def of_target(points: Points, target: Inputs, tested: float) -> Iterator[Warning
             f"the target has {ratio:.3g} tokens per parameter, and the fitted runs {ratios.min():.3g} to "
             f"{ratios.max():.3g}: how laws bend beyond is not known",
         )
+    usual = target.n + target.d + np.log(training_cost(points.inputs, target.n))
+    if abs(target.c[0] - usual[0]) > np.log(_TWICE):
+        yield Warning(
+            "mixed-conventions",
+            f"the target's {np.exp(target.c[0]):.3g} FLOPs are counted otherwise than the runs': of their kind it "
+            f"would need {np.exp(usual[0]):.3g}",
+        )
 
 
-def absurd(points: Points, target: Inputs) -> str | None:
-    """Why nothing honest can be said of a target, or None: it lies over a thousand times and thrice the span away."""
-    reach = float(target.c[0] - points.inputs.c.max())
-    span = float(np.ptp(points.inputs.c))
-    if reach <= max(3 * span, np.log(1e3)):
+def absurd(fitted: Inputs, target: Inputs) -> str | None:
+    """Why nothing honest can be said of a target, or None.
+
+    It lies more than a thousand times beyond the runs and further than thrice their span, or ten million times
+    beyond: the longest forecast on record that came true reached 333 times.
+    """
+    if len(fitted.c) < _FEWEST:
+        return None  # too few for any law, which is told first
+    reach = float(target.c[0] - fitted.c.max())
+    span = float(np.ptp(fitted.c))
+    most = min(max(3 * span, np.log(1e3)), np.log(1e7))
+    if reach <= most:
         return None
     return (
         f"the target needs {np.exp(reach):.3g} times the FLOPs of the largest fitted run, and the fitted runs span "
         f"{np.exp(span):.3g} times: no forecast reaches that far; train larger runs, or aim lower (up to "
-        f"{np.exp(points.inputs.c.max() + max(3 * span, np.log(1e3))):.2g} FLOPs)"
+        f"{np.exp(fitted.c.max() + most):.2g} FLOPs)"
     )
+
+
+def _progress(rows: pd.DataFrame) -> Iterator[Warning]:
+    """Whether more compute lowers the loss at all."""
+    middle = np.sqrt(rows["flops"].min() * rows["flops"].max())
+    cheap, dear = (rows["loss"][side] for side in (rows["flops"] <= middle, rows["flops"] > middle))
+    if len(cheap) and len(dear) and dear.min() >= cheap.min():
+        yield Warning(
+            "floor-unidentified",
+            f"none of the {len(dear)} dearer runs has a lower loss than the best of the {len(cheap)} cheaper: the runs "
+            "do not show what compute buys",
+        )
 
 
 def _left_out(table: RunTable) -> Iterator[Warning]:
@@ -174,7 +207,7 @@ def _left_out(table: RunTable) -> Iterator[Warning]:
 def _pooled(rows: pd.DataFrame) -> Iterator[Warning]:
     """Losses per token on another text, or of other tokens, are not comparable."""
     for column, code in _TEXTS.items():
-        names = rows[column].dropna().unique().tolist() if column in rows else []
+        names = sorted(rows[column].dropna().unique().tolist()) if column in rows else []
         if len(names) > 1:
             yield Warning(
                 code,

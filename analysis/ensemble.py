@@ -16,11 +16,13 @@ from analysis.pool import middle, spread
 from analysis.solve import best_of_starts, minimise
 from analysis.table import RunTable
 from analysis.uncertainty import Calibration, Miss, run_noise
+from analysis.warning import Warning
 
 AUTO = "auto"
 _SPLITS = 6
 _LEAST_SHARE, _FEWEST_CELLS = 1 / 3, 8
 _NESTED_RESAMPLES = 40
+_HEARD = 0.5
 _FOCUSED_SHARE = 5  # one in so many resamples suffices where no standard errors are reported
 # Resamples start at the fit and need not settle to the last digit.
 _TOLERANCE, _STEPS = 1e-4, 30
@@ -93,6 +95,20 @@ class Ensemble:
         """The plain fit of the law with the largest share."""
         shares = self.weights
         return self.fits[max(shares, key=lambda name: shares[name])]
+
+    @property
+    def warnings(self) -> tuple[Warning, ...]:
+        """What laws with half of the weight or more warn of, in the words of the heaviest."""
+        shares = self.weights
+        ranked = sorted(self.fits, key=lambda name: -shares[name])
+        told: dict[str, list[Warning]] = {}
+        heard: dict[str, float] = {}
+        for name in ranked:
+            codes = {warning.code for warning in self.fits[name].warnings}
+            for code in codes:
+                told.setdefault(code, [w for w in self.fits[name].warnings if w.code == code])
+                heard[code] = heard.get(code, 0.0) + shares[name]
+        return tuple(w for code, group in told.items() if heard[code] >= _HEARD for w in group)
 
     def expect(self, inputs: Inputs) -> Float[np.ndarray, " rows"]:
         """The loss at each point, nats per token."""

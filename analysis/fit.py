@@ -61,10 +61,6 @@ class FitResult:
         """The loss, in nats per token."""
         return LAWS[self.law].predict(dict(self.params), inputs)
 
-    def predict_samples(self, inputs: Inputs) -> Float[np.ndarray, "resamples rows"]:
-        """The loss by each resample's parameters."""
-        return LAWS[self.law].evaluate(self.samples, inputs)[0]
-
     def to_dict(self) -> dict[str, object]:
         """The JSON object of ``scaling fit``."""
         return {
@@ -197,10 +193,13 @@ def too_few(law: Law[Inputs], runs: int) -> str:
     return f"{runs} runs are too few to fit {law.name}: its {len(law.names)} parameters need {len(law.names) + 2}"
 
 
-def _spread(samples: Float[np.ndarray, " resamples"]) -> float:
-    """Half the width of the central 68.3 %: the standard deviation of a Gaussian, deaf to a long tail."""
+def _spread(samples: Float[np.ndarray, " resamples"]) -> float | None:
+    """Half the width of the central 68.3 %: the standard deviation of a Gaussian, deaf to a long tail.
+
+    None for a parameter that the runs do not move: held fixed, at the end of its domain, or without effect.
+    """
     low, high = np.quantile(samples, [0.1587, 0.8413])
-    return float(high - low) / 2
+    return float(high - low) / 2 if high > low else None
 
 
 def resample_weights(cluster: Int[np.ndarray, " rows"], count: int, seed: int) -> Float[np.ndarray, "count rows"]:

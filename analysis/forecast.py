@@ -184,7 +184,7 @@ def forecast(
     if flops is None:
         flops = params * tokens * float(training_cost(points.inputs, np.log([params]))[0])
     target = inputs_at(params, tokens, flops)
-    if (refusal := checks.absurd(points, target)) is not None:
+    if (refusal := checks.absurd(points.inputs, target)) is not None:
         raise InputError(f"{table.source}: {refusal}")
     together = ensemble(table, law, bootstrap)
     loss, low, high = (float(value[0]) for value in together.predict(target, level, target_seeds))
@@ -196,7 +196,7 @@ def forecast(
         level=level,
         extrapolation=float(np.exp(target.c[0] - points.inputs.c.max())),
         weights=together.weights,
-        warnings=(*leader.warnings, *checks.of_target(points, target, together.tested)),
+        warnings=(*together.warnings, *checks.of_target(points, target, together.tested)),
         params=float(params),
         tokens=float(tokens),
         flops=float(flops),

@@ -56,7 +56,8 @@ class RunTable:
     def fit(self) -> pd.DataFrame:
         """The rows to fit: role ``fit`` (or no role), status ``done`` (or no status), chosen by the filter.
 
-        Always has ``run_id``, ``params``, ``tokens``, ``flops`` and ``loss``, the numbers in float64.
+        Always has ``run_id``, ``params``, ``tokens``, ``flops`` and ``loss``, the numbers in float64. Sorted by value,
+        so that what is drawn from them does not depend on the order of the file.
 
         Raises:
             InputError: if there is no such row.
@@ -64,7 +65,8 @@ class RunTable:
         if self.unfit is not None:
             raise InputError(self.unfit)
         rows = _completed(self.frame[self._chosen & _has(self.frame, "status", "done")])
-        return _best(rows) if self.best_only else rows
+        rows = _best(rows) if self.best_only else rows
+        return rows.sort_values(["flops", "params", "tokens", "loss", "run_id"], kind="stable")
 
     def best(self) -> "RunTable":
         """Reduces a sweep over learning rates and the like to its best: the setting of the least loss at each size and

@@ -93,8 +93,12 @@ class Law(Generic[X]):
     def evaluate(
         self, theta: Float[np.ndarray, "batch params"], inputs: X
     ) -> tuple[Float[np.ndarray, "batch rows"], Float[np.ndarray, "batch rows params"]]:
-        """The loss and its derivatives for many parameter vectors at once (coefficients as logarithms)."""
-        loss, partials = self.function(tuple(theta.T[:, :, None]), inputs)
+        """The loss and its derivatives for many parameter vectors at once (coefficients as logarithms).
+
+        Infinite or NaN, and silent, where the law overflows.
+        """
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            loss, partials = self.function(tuple(theta.T[:, :, None]), inputs)
         return loss, np.stack([np.broadcast_to(p, loss.shape) for p in partials], axis=-1)
 
     def internal(self, params: dict[str, float]) -> Float[np.ndarray, " params"]:

@@ -73,6 +73,7 @@ def command(
     weights = together.weights
     results: dict[str, Any] = {
         **together.leader.to_dict(),
+        "warnings": [warning.to_dict() for warning in together.warnings],
         "weights": weights,
         "laws": together.to_dict(),
     }
