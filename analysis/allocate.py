@@ -8,17 +8,23 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import brentq
 
+from analysis.checks import absurd
 from analysis.errors import InputError
 from analysis.fit import FitResult
 from analysis.frontier import central
 from analysis.laws import LAWS, Inputs
-from analysis.points import training_cost
+from analysis.points import inputs_at, training_cost
 from analysis.warning import Warning
 
 # 2305.16264: how many repeats of the data, and of the parameters that it suffices for, still pay.
 REPEATS, EXCESS = 15.387756, 5.309743
 TOLERANCE = 0.0025
 _GRID = 2001
+_AT_THE_END = 0.05
+_ENDLESS = Warning(
+    "not-bracketed",
+    "this fit has no best split: the loss falls to the end of the search; the runs do not tell parameters from tokens",
+)
 _RESAMPLES = 200
 
 
@@ -85,6 +91,9 @@ def allocate(
     def cost_at(n: Float[np.ndarray, " sizes"]) -> Float[np.ndarray, " sizes"]:
         return np.full_like(n, 6.0) if fitted is None else training_cost(fitted, n)
 
+    if fitted is not None and (refusal := absurd(fitted, inputs_at(1.0, 1.0, flops))) is not None:
+        raise InputError(refusal)
+
     # At least one token per parameter's millionth, so the grid spans every split that means anything.
     largest = np.log(flops / 6) / 2 + 8
     if inference_tokens:
@@ -120,6 +129,7 @@ def allocate(
     low = brentq(excess, smallest, best) if excess(smallest) > 0 else smallest
     high = brentq(excess, best, largest) if excess(largest) > 0 else largest
     params, tokens = float(np.exp(best)), float(tokens_at(np.array([best]))[0])
+    inside = min(best - smallest, largest - best) > _AT_THE_END
     draws = np.array([best_of(_with(fit, theta)) for theta in fit.samples[:_RESAMPLES]])
     return Allocation(
         params=params,
@@ -128,9 +138,15 @@ def allocate(
         loss=lowest,
         tokens_per_param=tokens / params,
         near_optimal={"params": (float(np.exp(low)), float(np.exp(high)))},
-        interval={"params": central(np.exp(draws)), "tokens": central(tokens_at(draws))} if len(draws) else None,
+        interval={"params": central(np.exp(draws)), "tokens": central(tokens_at(draws))}
+        if len(draws) and inside
+        else None,
         law=fit.law,
-        warnings=(*fit.warnings, *_warnings(flops, tokens / params, unique_tokens, tokens, fitted)),
+        warnings=(
+            *fit.warnings,
+            *(() if inside else (_ENDLESS,)),
+            *_warnings(flops, tokens / params, unique_tokens, tokens, fitted),
+        ),
     )
 
 

@@ -50,6 +50,7 @@ def _all_of(table: RunTable) -> tuple[Warning, ...]:
         *_conventions(rows),
         *_mixed(table),
         *undecayed(rows),
+        *_progress(rows),
         *correlated(rows),
     )
 
@@ -159,6 +160,17 @@ def of_target(points: Points, target: Inputs, tested: float) -> Iterator[Warning
             "mixed-conventions",
             f"the target's {np.exp(target.c[0]):.3g} FLOPs are counted otherwise than the runs': of their kind it "
             f"would need {np.exp(usual[0]):.3g}",
+        )
+
+
+def of_vocabulary(rows: pd.DataFrame, vocab: int) -> Iterator[Warning]:
+    """Whether a target's vocabulary is that of the fitted runs, where they tell."""
+    known = rows["vocab"].dropna() if "vocab" in rows else pd.Series(dtype=float)
+    if len(known) and not known.min() / _PADDED <= vocab <= _PADDED * known.max():
+        yield Warning(
+            "tokenizer-mismatch",
+            f"the target has a vocabulary of {vocab} and the fitted runs one of {known.max():.0f}: what is forecast is "
+            "the loss per token of the runs' tokenizer, not of the target's own",
         )
 
 

@@ -142,6 +142,8 @@ def forecast_task(
         flops = params * tokens * float(training_cost(points.inputs, np.log([params]))[0])
     target = inputs_at(params, tokens, flops)
     reach = float(target.c[0] - points.inputs.c.max())
+    if (refusal := checks.absurd(points.inputs, target)) is not None:
+        raise InputError(f"{table.source}: {refusal}")
     together = ensemble_of_points(points, AUTO, 0)
     tested = backtest_task(points, accuracy, LAWS[together.leader.law], reach)
     if not tested.predictable:

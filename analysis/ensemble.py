@@ -8,12 +8,11 @@ import numpy as np
 from jaxtyping import Float
 
 from analysis.errors import InputError
-from analysis.fit import FitResult, fit_points, law_named, on_table, resample_weights, too_few
-from analysis.focus import EVERYWHERE, FOCI, weights
+from analysis.fit import FitResult, fit_points, law_named, on_table, too_few
+from analysis.focus import EVERYWHERE, FOCI
 from analysis.laws import LAWS, WEIGHED, Inputs, Law
+from analysis.member import NESTED_RESAMPLES, Member, centre, focused, quick, spread_of
 from analysis.points import Points, beyond
-from analysis.pool import middle, spread
-from analysis.solve import best_of_starts, minimise
 from analysis.table import RunTable
 from analysis.uncertainty import Calibration, Miss, run_noise
 from analysis.warning import Warning
@@ -21,48 +20,8 @@ from analysis.warning import Warning
 AUTO = "auto"
 _SPLITS = 6
 _LEAST_SHARE, _FEWEST_CELLS = 1 / 3, 8
-_NESTED_RESAMPLES = 40
 _HEARD = 0.5
 _FOCUSED_SHARE = 5  # one in so many resamples suffices where no standard errors are reported
-# Resamples start at the fit and need not settle to the last digit.
-_TOLERANCE, _STEPS = 1e-4, 30
-
-
-@dataclass(frozen=True)
-class Member:
-    """A law under a focus, fitted.
-
-    Attributes:
-        law: the form.
-        focus: width of the weighing by distance from the frontier; infinite where all runs count alike.
-        theta: parameters, coefficients as logarithms.
-        samples: as theta, of each resample.
-        weight: its share of the forecast.
-    """
-
-    law: Law[Inputs]
-    focus: float
-    theta: Float[np.ndarray, " params"]
-    samples: Float[np.ndarray, "resamples params"]
-    weight: float = 0.0
-
-    @property
-    def name(self) -> tuple[str, float]:
-        """What tells it from others."""
-        return self.law.name, self.focus
-
-    def log_loss(self, inputs: Inputs) -> Float[np.ndarray, " rows"]:
-        """The log loss it expects."""
-        return _log(self.law.evaluate(self.theta[None], inputs)[0])[0]
-
-    def log_samples(self, inputs: Inputs) -> Float[np.ndarray, "resamples rows"]:
-        """The log loss that each resample expects."""
-        return _log(self.law.evaluate(self.samples, inputs)[0])
-
-    def to_dict(self) -> dict[str, object]:
-        """Its focus (None: all runs count alike), share and parameters as reported."""
-        params = dict(zip(self.law.names, self.law.reported(self.theta).tolist(), strict=True))
-        return {"focus": None if self.focus == EVERYWHERE else self.focus, "weight": self.weight, "params": params}
 
 
 @dataclass(frozen=True)
@@ -112,7 +71,7 @@ class Ensemble:
 
     def expect(self, inputs: Inputs) -> Float[np.ndarray, " rows"]:
         """The loss at each point, nats per token."""
-        return np.exp(_centre(self.members, inputs))
+        return np.exp(centre(self.members, inputs))
 
     def predict(
         self, target: Inputs, level: float = 0.9, seeds: int = 1
@@ -124,9 +83,9 @@ class Ensemble:
             level: the probability that an interval holds its loss.
             seeds: how many runs the mean is over.
         """
-        centre, width = _centre(self.members, target), _spread(self.members, target)
+        middle, width = centre(self.members, target), spread_of(self.members, target)
         half = self.calibration.half_width(width, beyond(self.fitted, target), level, seeds)
-        return np.exp(centre), np.exp(centre - half), np.exp(centre + half)
+        return np.exp(middle), np.exp(middle - half), np.exp(middle + half)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Each law's fit as ``scaling fit`` prints it, with its foci where there are several."""
@@ -170,9 +129,9 @@ def ensembles_of_points(points: Points, names: Sequence[str], bootstrap: int) ->
         law.name: FOCI if law.name in weighed else (EVERYWHERE,)
         for law in _affordable([LAWS[name] for name in LAWS if name in named | weighed], len(points))
     }
-    focused = max(bootstrap // _FOCUSED_SHARE, min(bootstrap, _NESTED_RESAMPLES))
+    fewer = max(bootstrap // _FOCUSED_SHARE, min(bootstrap, NESTED_RESAMPLES))
     fits = {name: fit_points(points, LAWS[name], bootstrap) for name in plan}
-    members = [member for name, fit in fits.items() for member in _focused(points, fit, plan[name], focused)]
+    members = [member for name, fit in fits.items() for member in focused(points, fit, plan[name], fewer)]
     nested = _nested(points, plan)
     found = {}
     for name in names:
@@ -241,8 +200,8 @@ class _Nested:
         x = self.dear.inputs
         return Miss(
             share=self.share,
-            square=float(np.mean((_centre(weighed, x) - self.dear.log_loss) ** 2)),
-            spread=float(np.mean(_spread(weighed, x) ** 2)),
+            square=float(np.mean((centre(weighed, x) - self.dear.log_loss) ** 2)),
+            spread=float(np.mean(spread_of(weighed, x) ** 2)),
             reach=self.reach,
         )
 
@@ -254,7 +213,7 @@ def _nested(points: Points, plan: Mapping[str, Sequence[float]]) -> list[_Nested
         below = points.budget <= number
         cheap, dear = points.subset(below), points.subset(~below)
         laws = _affordable([LAWS[name] for name in plan], cheap.cells)
-        members = [member for law in laws for member in _quick(cheap, law, plan[law.name])]
+        members = [member for law in laws for member in quick(cheap, law, plan[law.name])]
         found.append(_Nested(tuple(members), cheap.inputs, dear, len(cheap) / len(points)))
     return found
 
@@ -279,32 +238,6 @@ def _affordable(laws: Sequence[Law[Inputs]], runs: int) -> list[Law[Inputs]]:
     return [law for law in laws if len(law.names) + 2 <= runs]
 
 
-def _focused(points: Points, fit: FitResult, foci: Sequence[float], resamples: int) -> list[Member]:
-    """The law of a plain fit under every focus."""
-    law = LAWS[fit.law]
-    plain = Member(law, EVERYWHERE, law.internal(dict(fit.params)), fit.samples)
-    return [plain if f == EVERYWHERE else _refocused(points, plain, f, resamples) for f in foci]
-
-
-def _quick(points: Points, law: Law[Inputs], foci: Sequence[float]) -> list[Member]:
-    """A law under every focus, with few resamples."""
-    best = best_of_starts(law, points.inputs, points.log_loss, np.ones(len(points)))
-    start = Member(law, EVERYWHERE, best.theta[0], best.theta)
-    return [_refocused(points, start, f, _NESTED_RESAMPLES) for f in foci]
-
-
-def _refocused(points: Points, start: Member, focus: float, resamples: int) -> Member:
-    """Fits a law under a focus, and its resamples, from its fit under another."""
-    law, weight = start.law, weights(points, focus)
-    theta = start.theta
-    if focus != start.focus:
-        theta = minimise(law, points.inputs, points.log_loss, weight[None], theta[None]).theta[0]
-    drawn = resample_weights(points.cluster, resamples, 0) * weight
-    starts = np.repeat(theta[None], resamples, axis=0)
-    samples = minimise(law, points.inputs, points.log_loss, drawn, starts, _STEPS, _TOLERANCE).theta
-    return Member(law, focus, theta, samples)
-
-
 def _weights(names: Sequence[tuple[str, float]], nested: Sequence[_Nested]) -> Float[np.ndarray, " members"]:
     """Shares that fall with the square of the mean miss per reach; equal where nothing can be nested.
 
@@ -323,23 +256,3 @@ def _weights(names: Sequence[tuple[str, float]], nested: Sequence[_Nested]) -> F
     shares = max(float(scores.min()), 1e-300) / np.maximum(scores, 1e-300)
     shares = np.where(np.isfinite(shares), shares, 0.0)
     return shares / shares.sum()
-
-
-def _centre(members: Sequence[Member], inputs: Inputs) -> Float[np.ndarray, " rows"]:
-    """The pooled forecast of log loss."""
-    return middle(np.stack([member.log_loss(inputs) for member in members]), _shares(members))
-
-
-def _spread(members: Sequence[Member], inputs: Inputs) -> Float[np.ndarray, " rows"]:
-    """How far the members' resampled forecasts of log loss lie apart."""
-    return spread([member.log_samples(inputs) for member in members], _shares(members))
-
-
-def _shares(members: Sequence[Member]) -> Float[np.ndarray, " members"]:
-    shares = np.array([member.weight for member in members])
-    return shares / shares.sum()
-
-
-def _log(loss: Float[np.ndarray, "batch rows"]) -> Float[np.ndarray, "batch rows"]:
-    """Its logarithm, finite wherever a law overflows or vanishes."""
-    return np.log(np.clip(np.nan_to_num(loss, nan=1e300), 1e-300, 1e300))

@@ -162,6 +162,7 @@ def forecast(
     level: float = 0.9,
     bootstrap: int = 1000,
     target_seeds: int = 1,
+    vocab: int | None = None,
 ) -> Forecast:
     """Forecasts the mean loss of runs that have not been made.
 
@@ -175,6 +176,7 @@ def forecast(
         level: of the interval.
         bootstrap: resamples of whole trunks.
         target_seeds: how many runs will be averaged at the target.
+        vocab: the target's vocabulary, where it is known.
 
     Raises:
         InputError: for impossible values, an unknown law, too few runs, or a target absurdly far away.
@@ -196,7 +198,11 @@ def forecast(
         level=level,
         extrapolation=float(np.exp(target.c[0] - points.inputs.c.max())),
         weights=together.weights,
-        warnings=(*together.warnings, *checks.of_target(points, target, together.tested)),
+        warnings=(
+            *together.warnings,
+            *checks.of_target(points, target, together.tested),
+            *(checks.of_vocabulary(table.fit, vocab) if vocab is not None else ()),
+        ),
         params=float(params),
         tokens=float(tokens),
         flops=float(flops),
@@ -220,6 +226,20 @@ def forecast(
         version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def refuse_known(table: RunTable, params: float, tokens: float) -> None:
+    """Refuses to freeze a forecast of runs that are among those it is made from.
+
+    Raises:
+        InputError: naming the first of them.
+    """
+    near = RunTable.near(table.fit, params, tokens)
+    if near.any():
+        raise InputError(
+            f"{table.source}:{table.fit.index[near][0]}: the target's size and length are among the fitted runs' "
+            f"({near.sum()} of them); leave them out with --where before you freeze"
+        )
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -111,4 +111,5 @@ def predict_published(name: str, params: float, tokens: float) -> dict[str, Any]
         "params": params,
         "tokens": tokens,
         "source": fit.table_hash,
+        "convention": fit.convention,
     }

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     default="chinchilla",
     show_default=True,
     metavar="NAME",
-    help="chinchilla, chinchilla-tied or skaling, to fit to TABLE.",
+    help="The law to fit to TABLE: any that tells parameters from tokens.",
 )
 @table_options
 @json_option
@@ -61,7 +61,8 @@ def command(
 
     TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss. Training costs, per
     parameter and token, what the table's runs nearest in size cost: 6 FLOPs where it has no flops. published:NAME
-    takes a paper's constants instead, and 6: chinchilla-epoch, chinchilla-hoffmann, muennighoff.
+    takes a paper's constants instead, and 6: chinchilla-epoch, chinchilla-hoffmann, kaplan, muennighoff, gadre-c4,
+    gadre-redpajama, gadre-refinedweb.
 
     Approaches 1 and 2 assume no form of the loss: they find the best size at the computes that were trained, leave out
     those that do not bracket it, and continue a power law. They need a grid of sizes; training only, fresh data only.

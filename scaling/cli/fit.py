@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("table", metavar="TABLE")
+@click.argument("table", metavar="TABLE|published:NAME")
 @click.option(
     "--law",
     default="auto",
@@ -42,6 +42,8 @@ def command(
     TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss (nats per
     token). The fit minimises the summed Huber loss (delta 1e-3) of the log loss over many starts, in float64.
 
+    published:NAME prints a paper's constants instead, with their source: published:chinchilla-epoch, for example.
+
     With --law annealing, TABLE holds curves of one model: run_id, step, lr and loss; or it is a sweep's folder.
 
     \b
@@ -51,6 +53,14 @@ def command(
       scaling fit theirs.csv --columns params=n_nonemb,loss=c4_loss --json
       scaling fit curves.csv --law annealing
     """
+    from analysis.laws import LAWS
+    from analysis.published import PREFIX, published
+
+    if table.startswith(PREFIX):
+        refuse_options(("law", "bootstrap", "where", "columns", "best"), table, "a paper's fit")
+        constants = published(table)
+        emit(constants.to_dict(), as_json, lambda: _text(constants, LAWS[constants.law]))
+        return
     if law == "annealing":
         from analysis.annealing import LAW, fit_annealing
         from analysis.curves import read_curves
@@ -61,7 +71,6 @@ def command(
         return
     from analysis.ensemble import AUTO, ensemble
     from analysis.fit import fit
-    from analysis.laws import LAWS
     from analysis.table import read_table
 
     runs = read_table(table, parse_columns(columns), where, best=best)
@@ -92,6 +101,7 @@ def _text(result: "FitResult | AnnealingFit", law: "Law[Any]") -> str:
     for name, value in result.params.items():
         error = result.stderr[name]
         lines.append(f"{name:<11} {value:<12.5g}" + ("" if error is None else f" +- {error:.2g}"))
-    lines.append(f"objective   {result.objective:.9g}    {result.status.value}")
-    lines.append(f"runs        {result.n_runs}    {result.convention}")
+    found = "" if result.objective is None else f"{result.objective:.9g}    "
+    lines.append(f"objective   {found}{result.status.value}")
+    lines.append(f"runs        {result.n_runs or 'of ' + result.table_hash}    {result.convention}")
     return "\n".join(lines)

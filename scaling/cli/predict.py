@@ -109,7 +109,7 @@ def command(
       scaling predict f.json --json
       scaling predict runs.csv --task hellaswag --model llama3-8b --tokens 1T
     """
-    from analysis.forecast import forecast, read_forecast
+    from analysis.forecast import forecast, read_forecast, refuse_known
     from analysis.published import PREFIX, predict_published
     from analysis.table import read_table
 
@@ -120,27 +120,34 @@ def command(
         refuse_options(("law", "seeds", "bootstrap", "freeze"), "--task", "a forecast of one run's accuracy")
         extra = (task, task_loss) if task_loss != "loss" else (task,)
         runs = read_table(table, parse_columns(columns), where, extra, best)
-        foreseen = forecast_task(runs, task, *_target(model, params, tokens), flops, task_loss, interval)
+        foreseen = forecast_task(runs, task, *_target(model, params, tokens)[:2], flops, task_loss, interval)
         emit(foreseen.to_dict(), as_json, lambda: _text_of_task(foreseen))
         return
     refuse_options(() if task is not None else ("task_loss",), "a forecast without --task", "of the loss")
     if table.startswith(PREFIX):
         refuse_options((*fitting, "freeze"), table, "a paper's constants: a loss without an interval")
-        plain = predict_published(table, *_target(model, params, tokens))
-        emit(plain, as_json, f"loss           {plain['loss']:.4f} nats per token, from constants: no interval")
+        plain = predict_published(table, *_target(model, params, tokens)[:2])
+        emit(
+            plain,
+            as_json,
+            f"loss           {plain['loss']:.4f} nats per token, from constants: no interval\n"
+            f"constants      {plain['source']}\ncounts         {plain['convention']}",
+        )
         return
     if table.endswith(".json"):
         refuse_options(fitting, table, "frozen: forecast anew from its table")
         made = read_forecast(table)
-        if (model or params or tokens) and _target(model, params, tokens) != (made.params, made.tokens):
+        if (model or params or tokens) and _target(model, params, tokens)[:2] != (made.params, made.tokens):
             raise InputError(
                 f"{table}: is frozen for {made.params:.6g} parameters and {made.tokens:.6g} tokens; "
                 "forecast another target from its table"
             )
     else:
         runs = read_table(table, parse_columns(columns), where, best=best)
-        size, length = _target(model, params, tokens)
-        made = forecast(runs, size, length, flops, law, interval, bootstrap, seeds)
+        size, length, vocab = _target(model, params, tokens)
+        if freeze:
+            refuse_known(runs, size, length)
+        made = forecast(runs, size, length, flops, law, interval, bootstrap, seeds, vocab)
     if freeze:
         made = made.freeze(freeze)
     low, high = made.interval
@@ -149,14 +156,15 @@ def command(
         as_json,
         lambda: "\n".join(
             [
-                f"loss           {made.loss:.4f} nats per token, {made.level:.0%} interval {low:.4f} to "
+                f"loss           {made.loss:.4f} nats per token, {100 * made.level:.4g}% interval {low:.4f} to "
                 f"{high:.4f} ({low / made.loss - 1:+.1%} {high / made.loss - 1:+.1%})",
                 f"target         {format_quantity(made.params)} parameters, {format_quantity(made.tokens)} "
                 f"tokens, {made.flops:.3g} FLOPs: {made.extrapolation:.3g} times the largest fitted run",
                 "laws           " + ", ".join(f"{name} {weight:.0%}" for name, weight in made.weights.items()),
                 _calibration(made.calibration),
                 *(f"naive          {loss:.4f} by {name}" for name, loss in made.baselines.items()),
-                f"seed noise     {made.noise['run']:.2%} of one run's loss",
+                f"noise          {made.noise['run']:.2%} of one run's loss, from "
+                + ("replicates" if made.noise["replicates"] else "residuals"),
                 f"fitted         {made.n_runs} runs of {made.source}, table {made.table_hash[:12]}",
                 *([f"frozen in      {freeze}, sha256 {made.sha256}"] if freeze else []),
             ]
@@ -168,7 +176,8 @@ def _text_of_task(made: "TaskForecast") -> str:
     low, high = made.interval
     return "\n".join(
         [
-            f"accuracy       {made.accuracy:.3f} on {made.task}, {made.level:.0%} interval {low:.3f} to {high:.3f}",
+            f"accuracy       {made.accuracy:.3f} on {made.task}, {100 * made.level:.4g}% interval {low:.3f} to "
+            f"{high:.3f}",
             f"target         {format_quantity(made.params)} parameters, {format_quantity(made.tokens)} "
             f"tokens, {made.flops:.3g} FLOPs: {made.extrapolation:.3g} times the largest fitted run",
             f"loss           {made.loss:.4f} expected of {made.task_loss}",
@@ -190,7 +199,8 @@ def _calibration(told: Mapping[str, float]) -> str:
     )
 
 
-def _target(model: str | None, params: float | None, tokens: float | None) -> tuple[float, float]:
+def _target(model: str | None, params: float | None, tokens: float | None) -> tuple[float, float, int | None]:
+    """Parameters, tokens and, of a published model, the vocabulary."""
     if (model is None) == (params is None):
         raise InputError("give exactly one of --model and --params")
     if tokens is None:
@@ -198,6 +208,7 @@ def _target(model: str | None, params: float | None, tokens: float | None) -> tu
     if model is not None:
         from scaling.llama.zoo import find
 
-        return float(find(model).params), tokens
+        llama = find(model)
+        return float(llama.params), tokens, llama.config.vocab
     assert params is not None
-    return params, tokens
+    return params, tokens, None

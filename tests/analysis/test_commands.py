@@ -54,6 +54,24 @@ def test_constants_from_a_paper_refuse_what_only_a_fit_could_use(
     assert not Path("f.json").exists()
 
 
+def test_constants_are_printed_like_a_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("fit", "published:chinchilla-epoch", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["law"], told["params"]["E"], told["stderr"]["E"], told["n_runs"]) == ("chinchilla", 1.8172, None, 0)
+    assert run("fit", "published:kaplan") == 0
+    assert "2001.08361" in capsys.readouterr().out
+    assert refused(capsys, "fit", "published:kaplan", "--law", "compute")[0].startswith("--law: does not apply")
+
+
+def test_no_best_split_has_no_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = FRAME.assign(tokens=20 * FRAME.params, flops=120.0 * FRAME.params**2, loss=3 * FRAME.params**-0.05)
+    line.to_csv(tmp_path / "line.csv", index=False)
+    assert run("allocate", tmp_path / "line.csv", "--flops", "1e12", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["interval"] is None
+    assert "this fit has no best split" in " ".join(w["message"] for w in told["warnings"])
+
+
 @pytest.mark.parametrize("option", FITTING, ids=lambda option: option[0])
 def test_a_frozen_forecast_refuses_what_would_change_it(
     option: tuple[str, str], folder: Path, capsys: pytest.CaptureFixture[str]

@@ -1,5 +1,7 @@
 """How laws are weighed and pooled, and what calibrates their intervals."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from synthetic import chinchilla, sweep
@@ -13,6 +15,7 @@ from analysis.points import Points, beyond, inputs_at
 from analysis.pool import middle, spread
 from analysis.table import RunTable
 from analysis.uncertainty import Calibration, Miss, run_noise
+from analysis.warning import Warning
 
 POINTS = Points.of(RunTable.from_frame(sweep()).fit)
 TARGET = inputs_at([1.2e5, 4e5], [4e6, 1e7], [2.9e12, 2.4e13])
@@ -136,6 +139,21 @@ def test_a_sharper_truth_narrows_and_a_missing_form_widens() -> None:
 
     assert width(sweep(noise=0.001)) < width(sweep(noise=0.01))
     assert width(sweep(noise=0.001)) < 0.5 * width(sweep(noise=0.001, loss=bent))
+
+
+def test_what_laws_with_half_the_weight_warn_of_is_heard(auto: Ensemble) -> None:
+    def told(names: tuple[str, ...]) -> list[str]:
+        warning = (Warning("diverged-rows", "so"),)
+        fits = {n: replace(fit, warnings=warning if n in names else ()) for n, fit in auto.fits.items()}
+        return [w.code for w in replace(auto, fits=fits).warnings]
+
+    assert told(WEIGHED) == ["diverged-rows"]
+    assert told(("compute", "broken")) == []
+
+
+def test_what_the_runs_do_not_move_has_no_standard_error(auto: Ensemble) -> None:
+    assert auto.fits["farseer"].stderr["N_0"] is None
+    assert auto.fits["farseer"].stderr["beta"] is not None
 
 
 def test_runs_too_few_for_any_law_are_refused() -> None:

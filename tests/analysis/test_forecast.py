@@ -11,7 +11,7 @@ from synthetic import chinchilla, sweep
 
 from analysis.ensemble import ensemble_of_points
 from analysis.errors import InputError
-from analysis.forecast import Forecast, forecast, read_forecast
+from analysis.forecast import Forecast, forecast, read_forecast, refuse_known
 from analysis.points import Points, inputs_at
 from analysis.score import read_score, score
 from analysis.table import RunTable, read_table
@@ -89,6 +89,20 @@ def test_the_interval_grows_with_extrapolation_level_and_noise() -> None:
 
 def test_same_table_same_forecast(frozen: Forecast) -> None:
     assert replace(made(bootstrap=200), created=frozen.created) == frozen
+
+
+def test_the_order_of_rows_does_not_matter(frozen: Forecast) -> None:
+    shuffled = made(FRAME.sample(frac=1, random_state=3), bootstrap=200)
+    assert replace(shuffled, created=frozen.created) == frozen
+
+
+def test_a_target_among_the_fitted_runs_is_not_frozen() -> None:
+    table = RunTable.from_frame(FRAME)
+    refuse_known(table, SIZE, LENGTH)  # its runs have the role of target
+    with pytest.raises(
+        InputError, match=r"table:33: the target's size and length are among the fitted runs' .3 of them"
+    ):
+        refuse_known(RunTable.from_frame(FRAME.assign(role="fit")), SIZE, LENGTH)
 
 
 def test_freezing_is_for_good(frozen: Forecast, tmp_path: Path) -> None:

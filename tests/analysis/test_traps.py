@@ -326,6 +326,33 @@ def test_a_target_beyond_what_nested_extrapolation_tried_is_named(times: float, 
         assert "could be tried over 10 times" in found[0].message
 
 
+def test_a_target_below_all_runs_and_a_miscounted_one_are_named() -> None:
+    points = Points.of(RunTable.from_frame(CLEAN).fit)
+    small = np.exp(points.inputs.c.min()) / 50
+    params = np.sqrt(small / 6 / 50)
+    (below,) = checks.of_target(points, inputs_at(params, small / 6 / params, small), 0.0)
+    assert (below.code, "50 times fewer FLOPs than the smallest" in below.message) == ("far-extrapolation", True)
+    largest = np.exp(points.inputs.c.max())
+    params = np.sqrt(largest / 6 / 50)
+    (counted,) = checks.of_target(points, inputs_at(params, largest / 6 / params / 4, largest), 0.0)
+    assert (counted.code, "counted otherwise than the runs'" in counted.message) == ("mixed-conventions", True)
+
+
+def test_another_vocabulary_is_named() -> None:
+    rows = CLEAN.assign(vocab=256.0)
+    (warning,) = checks.of_vocabulary(rows, 128256)
+    assert warning.code == "tokenizer-mismatch"
+    assert "a vocabulary of 128256 and the fitted runs one of 256" in warning.message
+    assert list(checks.of_vocabulary(rows, 260)) == list(checks.of_vocabulary(CLEAN, 128256)) == []
+
+
+@pytest.mark.parametrize(("change", "warned"), [(1.0, False), (0.0, True), (-1.0, True)])
+def test_runs_that_compute_does_not_improve(change: float, warned: bool) -> None:
+    frame = CLEAN.assign(loss=2.0 * (CLEAN.loss / 2.0) ** change)
+    messages = [w.message for w in checks.of_table(RunTable.from_frame(frame)) if w.code == "floor-unidentified"]
+    assert ["what compute buys" in message for message in messages] == [True] * warned
+
+
 @pytest.mark.parametrize(("ratio", "warned"), [(1e-3, True), (30.0, False), (1e6, True)])
 def test_a_target_of_a_strange_shape_is_named(ratio: float, warned: bool) -> None:
     points = Points.of(RunTable.from_frame(CLEAN).fit)
@@ -340,5 +367,9 @@ def test_a_target_beyond_all_reason_is_refused() -> None:
     table = RunTable.from_frame(CLEAN)
     largest = table.fit.flops.max()
     assert "far-extrapolation" in [w.code for w in forecast(table, 1e6, 900 * largest / 6e6, bootstrap=20).warnings]
+    wide = CLEAN.assign(flops=CLEAN.flops.where(CLEAN.flops != CLEAN.flops.min(), 1.0))
+    points = Points.of(RunTable.from_frame(wide).fit)
+    assert checks.absurd(points.inputs, inputs_at(1e6, 1e6, 0.9e7 * largest)) is None
+    assert checks.absurd(points.inputs, inputs_at(1e6, 1e6, 1.1e7 * largest)) is not None
     with pytest.raises(InputError, match=r"needs 6e\+12 times .* span 31.6 times: no forecast reaches"):
         forecast(table, 70e9, 6e12 * largest / 6 / 70e9)
