@@ -100,8 +100,9 @@ def _text(result: "FitResult | AnnealingFit", law: "Law[Any]") -> str:
     lines = [f"{law.name}: {law.formula}    ({law.source})"]
     for name, value in result.params.items():
         error = result.stderr[name]
-        lines.append(f"{name:<11} {value:<12.5g}" + ("" if error is None else f" +- {error:.2g}"))
+        lines.append(f"{name:<11} {value:<12.5g}{'' if error is None else f' +- {error:.2g}'}".rstrip())
     found = "" if result.objective is None else f"{result.objective:.9g}    "
     lines.append(f"objective   {found}{result.status.value}")
-    lines.append(f"runs        {result.n_runs or 'of ' + result.table_hash}    {result.convention}")
+    origin = f"runs        {result.n_runs}" if result.n_runs else f"source      {result.table_hash}"
+    lines.append(f"{origin}    {result.convention}")
     return "\n".join(lines)
