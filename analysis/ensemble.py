@@ -63,8 +63,7 @@ class Ensemble:
         told: dict[str, list[Warning]] = {}
         heard: dict[str, float] = {}
         for name in ranked:
-            codes = {warning.code for warning in self.fits[name].warnings}
-            for code in codes:
+            for code in dict.fromkeys(warning.code for warning in self.fits[name].warnings):  # in order, each once
                 told.setdefault(code, [w for w in self.fits[name].warnings if w.code == code])
                 heard[code] = heard.get(code, 0.0) + shares[name]
         return tuple(w for code, group in told.items() if heard[code] >= _HEARD for w in group)

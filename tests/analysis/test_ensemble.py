@@ -143,11 +143,11 @@ def test_a_sharper_truth_narrows_and_a_missing_form_widens() -> None:
 
 def test_what_laws_with_half_the_weight_warn_of_is_heard(auto: Ensemble) -> None:
     def told(names: tuple[str, ...]) -> list[str]:
-        warning = (Warning("diverged-rows", "so"),)
+        warning = (Warning("diverged-rows", "so"), Warning("collinear", "so"), Warning("few-runs", "so"))
         fits = {n: replace(fit, warnings=warning if n in names else ()) for n, fit in auto.fits.items()}
         return [w.code for w in replace(auto, fits=fits).warnings]
 
-    assert told(WEIGHED) == ["diverged-rows"]
+    assert told(WEIGHED) == ["diverged-rows", "collinear", "few-runs"]
     assert told(("compute", "broken")) == []
 
 
