@@ -14,7 +14,7 @@ from analysis.fit import estimate
 from analysis.frontier import LeftOut, Minima, PowerLaw
 from analysis.isoflop import IsoFlop, isoflop
 from analysis.laws import LAWS, Inputs
-from analysis.points import Points, training_cost
+from analysis.points import Points, inputs_at, training_cost
 from analysis.table import RunTable
 from analysis.warning import Warning
 from analysis.where import closest
@@ -69,6 +69,8 @@ def allocate_by(approach: str, table: RunTable, flops: float) -> FrontierAllocat
     if not 0 < flops < np.inf:
         raise InputError(f"flops = {flops} is not a positive number")
     points = table.points
+    if (refusal := checks.absurd(points.inputs, inputs_at(1.0, 1.0, flops))) is not None:
+        raise InputError(refusal)
     found = APPROACHES[approach](points)
     if found.params is None or found.tokens is None:
         raise InputError(

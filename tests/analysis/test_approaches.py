@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from surfaces import FAR, best_size, exponent, isoflop_frame, loss_of
+from synthetic import sweep
 
 from analysis.allocate import allocate
 from analysis.approaches import APPROACHES, allocate_by
@@ -149,3 +150,9 @@ def test_figures(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert json.loads(out)["warnings"] == []
     text = (tmp_path / "figure.svg").read_text()
     assert ("minimum, 90 % interval" if kind == "isoflop" else "optimum bracketed") in text
+
+
+@pytest.mark.parametrize("approach", list(APPROACHES))
+def test_an_absurd_budget_is_refused(approach: str) -> None:
+    with pytest.raises(InputError, match="no forecast reaches that far"):
+        allocate_by(approach, RunTable.from_frame(sweep()), 1e40)
