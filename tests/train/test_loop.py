@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import make_run, make_text
+from tiny import MODEL, make_run, make_text
 
 from scaling.train.config import RunConfig
 from scaling.train.loop import Outcome, Progress, RunText, steps_per_dispatch, train_run
-from scaling.train.step import group_of, hyper_of, init_state, program_for
+from scaling.train.step import Hyper, Parameters, hyper_of, init_state, name_of, program_for
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_runs_that_differ_in_numbers_share_a_compilation(text: RunText) -> None:
 
 def test_evaluation_is_the_mean_over_held_out_tokens(run: RunConfig, text: RunText, tmp_path: Path) -> None:
     """With no step taken worth mentioning, the loss is that of the initial model, window by window."""
-    still = make_run(steps=1, learning_rate=1e-12)
+    still = make_run(steps=1, learning_rate=1e-12, weight_decay=0.0)
     outcome, _ = train(still, make_text(still), tmp_path)
     losses = program_for(still).evaluate(init_state(still).parameters, text.windows)
     assert losses.shape == (len(text.windows), run.model.seq_len)
@@ -120,7 +120,43 @@ def test_evaluation_is_the_mean_over_held_out_tokens(run: RunConfig, text: RunTe
     assert outcome.loss_stderr == pytest.approx(float(np.std(losses)) / math.sqrt(losses.size), rel=1e-2)
 
 
-def test_only_matrices_decay_and_every_parameter_has_a_group(run: RunConfig) -> None:
-    state = init_state(run)
-    groups = {group_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(state.parameters)}
-    assert groups == {"embedding", "matrix", "norm", "final_norm"}
+def test_each_rate_moves_its_own_parameters_and_only_matrices_decay(text: RunText) -> None:
+    model = dataclasses.replace(MODEL, tie_embeddings=False, qk_norm=True)
+    config = make_run(model=model, warmup=0.0, weight_decay=0.0)
+    program, hyper, batches = program_for(config), hyper_of(config), text.batches.take(0, 2)
+
+    def after(hyper: Hyper) -> Parameters:
+        # Two steps: an output head that starts at zero hides the rest from the first.
+        return program.train(init_state(config), hyper, batches, jnp.int32(2))[0].parameters
+
+    def moved(one: Parameters, other: Parameters) -> dict[str, np.ndarray]:
+        """Whether each column of each parameter differs, by the parameter's name."""
+        pairs = zip(*map(jax.tree_util.tree_leaves_with_path, (one, other)), strict=True)
+        columns = {name_of(path): np.asarray(a != b).reshape(-1, a.shape[-1]).any(axis=0) for (path, a), (_, b) in pairs}
+        return {name: column for name, column in columns.items() if column.any()}
+
+    owners = {
+        "embedding": {"embedding"},
+        "matrix": {"qkv", "gate_up"},
+        "query": {"qkv"},
+        "residual": {"out", "down"},
+        "norm": {"attention_norm", "ffn_norm", "key_norm"},
+        "query_norm": {"query_norm"},
+        "final_norm": {"norm"},
+        "head": {"output"},
+    }
+    assert owners.keys() == hyper.rates.keys()
+    zero = {group: jnp.zeros(()) for group in hyper.rates}
+    # The head must move, or nothing else has a gradient.
+    ground = zero | {"head": hyper.rates["head"]}
+    still, base = init_state(config).parameters, after(hyper._replace(rates=ground))
+    assert moved(base, still).keys() == owners.pop("head")
+    for group, names in owners.items():
+        columns = moved(after(hyper._replace(rates=ground | {group: hyper.rates[group]})), base)
+        assert columns.keys() - {"output"} == names, group
+        if "qkv" in names:
+            queries = np.arange(model.width + 2 * model.kv_heads * model.head_dim) < model.width
+            np.testing.assert_array_equal(columns["qkv"], queries == (group == "query"))
+    decayed = after(hyper._replace(weight_decay=jnp.float32(0.1), rates=ground | {"matrix": hyper.rates["matrix"]}))
+    plain = after(hyper._replace(rates=ground | {"matrix": hyper.rates["matrix"]}))
+    assert moved(decayed, plain).keys() == {"qkv", "out", "gate_up", "down", "output"}
