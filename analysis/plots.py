@@ -112,7 +112,7 @@ def loss_vs_tokens(table: RunTable, forecast: Forecast | None, curves: pd.DataFr
             fitted = forecast.curve(inputs_at(np.full(60, size), tokens, flops))
             axes.plot(tokens, fitted, "--", color=colour, lw=1.1, zorder=2)
     axes.set_xlim(0.4 * rows["tokens"].min(), 2 * rows["tokens"].max())
-    _log(axes, "training tokens", _si)
+    log_axis(axes, "training tokens", si)
     _loss_axis(axes, rows["loss"])
     _size_bar(axes, norm, rows)
     return axes
@@ -148,7 +148,7 @@ def loss_vs_flops(table: RunTable, forecast: Forecast | None, score: Score | Non
         place = np.full(len(losses), forecast.flops * 1.25)
         axes.plot(place, losses, "x", ms=5, mew=1.4, color=ACTUAL, zorder=6, label="actual, each seed")
         shown.append(pd.Series(losses))
-    _log(axes, "training FLOPs", _power)
+    log_axis(axes, "training FLOPs", power)
     _loss_axis(axes, pd.concat(shown))
     if forecast is not None:
         axes.legend(loc="best")
@@ -162,7 +162,7 @@ def isoflop_parabolas(result: IsoFlop, axes: Axes) -> Axes:
         axes.text(0.5, 0.5, "no budget has three sizes", ha="center", transform=axes.transAxes)
         return axes
     budgets = [parabola.flops for parabola in result.parabolas]
-    norm = _log_norm(np.array(budgets))
+    norm = log_norm(np.array(budgets))
     labels = {True: "minimum, 90 % interval", False: "budget left out"}
     for parabola in result.parabolas:
         colour, good = SIZES(norm(parabola.flops)), parabola.fault is None
@@ -176,10 +176,10 @@ def isoflop_parabolas(result: IsoFlop, axes: Axes) -> Axes:
             axes.plot(*place, "*", ms=9, color=FORECAST, mec="none", zorder=5, label=label)
             if parabola.interval is not None:
                 axes.hlines(parabola.minimum, *parabola.interval, color=FORECAST, lw=1.6, zorder=4)
-    _log(axes, "parameters", _si)
+    log_axis(axes, "parameters", si)
     _loss_axis(axes, pd.Series(np.concatenate([p.loss for p in result.parabolas])))
     axes.legend(loc="best")
-    _bar(axes, norm, "FLOPs", budgets, _power)
+    colour_bar(axes, norm, "FLOPs", budgets, power)
     return axes
 
 
@@ -189,20 +189,20 @@ def envelope_of_sizes(found: Envelope, axes: Axes) -> Axes:
         axes.text(0.5, 0.5, "fewer than three sizes at two computes", ha="center", transform=axes.transAxes)
         return axes
     sizes = np.exp([curve.n for curve in found.curves])
-    norm = _log_norm(sizes)
+    norm = log_norm(sizes)
     for curve, size in zip(found.curves, sizes.tolist(), strict=True):
         c = np.linspace(curve.c[0], curve.c[-1], 60)
         colour = SIZES(norm(size))
         axes.plot(np.exp(c), np.exp(curve.at(c)), color=colour, lw=0.8, alpha=0.7, zorder=2)
         axes.plot(np.exp(curve.c), np.exp(curve.log_loss), "o", ms=2.5, color=colour, mec="none", zorder=2)
     axes.plot(np.exp(found.c), found.loss, "--", color=_INK, lw=1.0, zorder=3, label="envelope")
-    _log(axes, "training FLOPs", _power)
+    log_axis(axes, "training FLOPs", power)
     _loss_axis(axes, pd.Series(np.concatenate([np.exp(curve.log_loss) for curve in found.curves])))
     if len(found.minima.c):
         within = (found.minima.c, found.minima.loss)
         axes.plot(np.exp(within[0]), within[1], ".", ms=2, color=FORECAST, zorder=4, label="optimum bracketed")
     axes.legend(loc="best")
-    _bar(axes, norm, "parameters", sizes.tolist(), _si)
+    colour_bar(axes, norm, "parameters", sizes.tolist(), si)
     return axes
 
 
@@ -214,7 +214,7 @@ def residuals(table: RunTable, forecast: Forecast, axes: Axes) -> Axes:
     axes.axhline(0, color=_INK, lw=0.8)
     axes.scatter(rows["flops"], miss, s=14, c=rows["params"], cmap=SIZES, norm=norm, lw=0, zorder=3)
     axes.set_ylabel("actual / fitted - 1 (%)")
-    _log(axes, "training FLOPs", _power)
+    log_axis(axes, "training FLOPs", power)
     _size_bar(axes, norm, rows)
     return axes
 
@@ -244,15 +244,17 @@ def _smoothed(curve: pd.DataFrame) -> pd.DataFrame:
 
 
 def _norm(rows: pd.DataFrame) -> Normalize:
-    return _log_norm(rows["params"].to_numpy())
+    return log_norm(rows["params"].to_numpy())
 
 
-def _log_norm(values: Float[np.ndarray, " rows"]) -> Normalize:
+def log_norm(values: Float[np.ndarray, " rows"]) -> Normalize:
+    """Colours by the log of positive values."""
     low, high = float(values.min()), float(values.max())
     return LogNorm(low, high if high > low else 2 * low)
 
 
-def _log(axes: Axes, label: str, ticks: Callable[[float, int | None], str]) -> None:
+def log_axis(axes: Axes, label: str, ticks: Callable[[float, int | None], str]) -> None:
+    """A log x axis with a label and few, readable ticks."""
     axes.set_xscale("log")
     axes.set_xlabel(label)
     low, high = axes.get_xlim()
@@ -274,16 +276,17 @@ def _loss_axis(axes: Axes, losses: "pd.Series[float]") -> None:
 
 
 def _size_bar(axes: Axes, norm: Normalize, rows: pd.DataFrame) -> None:
-    _bar(axes, norm, "parameters", list(rows["params"].unique()), _si)
+    colour_bar(axes, norm, "parameters", list(rows["params"].unique()), si)
 
 
-def _bar(
+def colour_bar(
     axes: Axes,
     norm: Normalize,
     label: str,
     values: list[float],
     ticks: Callable[[float, int | None], str],
 ) -> None:
+    """A colour bar with a tick at each of the values that do not crowd each other."""
     bar = axes.figure.colorbar(ScalarMappable(norm, SIZES), ax=axes, pad=0.02, aspect=30)
     bar.set_label(label)
     bar.outline.set_visible(False)
@@ -301,10 +304,12 @@ def _apart(values: list[float]) -> Iterator[float]:
             yield value
 
 
-def _si(value: float, _: int | None) -> str:
+def si(value: float, _: int | None) -> str:
+    """A tick such as ``8.03B``."""
     return short(value)
 
 
-def _power(value: float, _: int | None) -> str:
+def power(value: float, _: int | None) -> str:
+    """A tick such as ``3e18``."""
     mantissa, exponent = f"{value:.0e}".split("e")
     return f"{mantissa}e{int(exponent)}"

@@ -18,6 +18,8 @@ Code = Literal[
     "tokenizer-mismatch",
     "few-runs",
     "sampled-rows",
+    "recipe-off",
+    "recipe-drift",
 ]
 
 

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from analysis.forecast import Forecast, forecast, read_forecast
+from analysis.recipe_check import RecipeCheck, check_recipe
 from analysis.report import write_report
 from analysis.score import Score, score
 from analysis.table import RunTable
 from scaling.errors import InputError
 from scaling.sweep.design import PlannedRun, expand
 from scaling.sweep.execute import SweepProgress, execute
+from scaling.sweep.probe import probe
 from scaling.sweep.spec import SweepSpec
 from scaling.sweep.store import SweepFolder, write_parquet, write_text
 from scaling.sweep.text import load_text
@@ -58,6 +60,40 @@ class SweepResult:
 def plan_sweep(spec: SweepSpec) -> list[PlannedRun]:
     """The runs of a sweep on this machine's copy of its corpus."""
     return expand(spec, load_text(spec.corpus))
+
+
+def train_grid(spec: SweepSpec, source: str, out: Path, workers: int | None, report: Report) -> RunTable:
+    """Trains what is not yet trained of a sweep with a grid; its table is what the recipe is tuned from.
+
+    Args and Raises:
+        As ``run_sweep``.
+    """
+    folder = SweepFolder(out)
+    folder.prepare(spec.canonical(), source, plan_sweep(spec))
+    execute(folder, "fit", workers, lambda progress: report("fit", progress))
+    return write_tables(folder)
+
+
+def check_sweep(
+    spec: SweepSpec, source: str, out: Path, workers: int | None, report: Report
+) -> tuple[RecipeCheck, float]:
+    """Trains a few runs around a sweep's recipe and judges it by them; before the sweep itself is run.
+
+    Returns:
+        The verdict, and what it cost as a share of the sweep's FLOPs.
+
+    Args and Raises:
+        As ``run_sweep``.
+    """
+    plan = plan_sweep(spec)
+    around = probe(spec, plan)
+    table = train_grid(around, source, out, workers, report)
+    usual = {(run.config.params, run.config.tokens): run.config.recipe.rates.matrix for run in plan}
+    rows = table.frame.assign(
+        usual_lr=[usual[cell] for cell in zip(table.frame.params, table.frame.tokens, strict=True)]
+    )
+    target = max((float(run.config.flops) for run in plan if run.role == "target"), default=None)
+    return check_recipe(rows, target), rows.flops.sum() / sum(run.config.flops for run in plan)
 
 
 def run_sweep(spec: SweepSpec, source: str, out: Path, workers: int | None, report: Report) -> SweepResult:

@@ -26,6 +26,7 @@ class Init:
     Attributes:
         embedding: of the input embedding.
         matrix: of each layer's matrices times sqrt(fan_in); None means a flat 0.02, as Llama's reference code has it.
+        query: factor on the queries: their norm's initial gain, or without one on the matrix that makes them.
         residual: further factor on the two matrices that write to the residual stream.
         final_norm: the initial gain of the last norm, a constant: with a tied head it sets the scale of the logits.
         head: of the output head when untied.
@@ -33,6 +34,7 @@ class Init:
 
     embedding: float = 0.02
     matrix: float | None = None
+    query: float = 1.0
     residual: float = 1.0
     final_norm: float = 1.0
     head: float = 0.02
@@ -89,12 +91,14 @@ class Block(nnx.Module):
 
         self.attention_norm = nnx.Param(jnp.ones(width))
         self.qkv = normal((width, qkv))
+        if not config.qk_norm:
+            self.qkv[...] = self.qkv[...].at[:, :inner].multiply(init.query)
         self.out = normal((inner, width), init.residual)
         self.ffn_norm = nnx.Param(jnp.ones(width))
         self.gate_up = normal((width, 2 * config.ffn))
         self.down = normal((config.ffn, width), init.residual)
         if config.qk_norm:
-            self.query_norm = nnx.Param(jnp.ones(config.head_dim))
+            self.query_norm = nnx.Param(jnp.full(config.head_dim, init.query, jnp.float32))
             self.key_norm = nnx.Param(jnp.ones(config.head_dim))
 
     def __call__(

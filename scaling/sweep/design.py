@@ -1,8 +1,8 @@
 """A sweep file to its runs: every size, horizon and seed, with the recipe's numbers filled in."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from scaling.data.batches import Batches, held_out_windows
@@ -10,10 +10,11 @@ from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.quantity import format_quantity
+from scaling.sweep.choices import Setting
 from scaling.sweep.spec import SweepSpec
 from scaling.sweep.text import SweepText
 from scaling.train.config import DataConfig, RunConfig
-from scaling.train.recipe import RECIPES, Overrides, Recipe
+from scaling.train.recipe import RECIPES, Overrides, Recipe, Tuned
 
 # Evaluating costs a third of training per token: this share of the smallest run's tokens stays below 10 % of its time.
 EVAL_SHARE = 0.2
@@ -48,20 +49,22 @@ class _Cell:
         return round(self.tokens / self.recipe.batch_tokens)
 
 
-def expand(spec: SweepSpec, text: SweepText) -> list[PlannedRun]:
+def expand(spec: SweepSpec, text: SweepText, tuned: Tuned | None = None) -> list[PlannedRun]:
     """Every run of a sweep, the fitted ones first, each once.
 
     Args:
         spec: the sweep.
         text: its corpus on this machine.
+        tuned: laws of the learning rate and the batch, to go before the recipe's own.
 
     Raises:
         InputError: one line for every budget that cannot be met: less than one step, fewer tokens than the context,
             more text than the corpus has and ``epochs`` allows; held-out text shorter than the context; a target
             that is also fitted.
     """
-    cells = list(_cells(spec))
-    faults = [fault for cell in cells for fault in _faults(spec, cell, text)]
+    cells = list(_cells(spec, tuned))
+    fitted = {(cell.model, cell.steps) for cell in cells if cell.role == "fit"}
+    faults = [fault for cell in cells for fault in _faults(spec, cell, text, fitted)]
     if faults:
         raise InputError(dict.fromkeys(faults))
     data = DataConfig(
@@ -78,33 +81,37 @@ def expand(spec: SweepSpec, text: SweepText) -> list[PlannedRun]:
     return list(runs.values())
 
 
-def _cells(spec: SweepSpec) -> Iterator[_Cell]:
+def _cells(spec: SweepSpec, tuned: Tuned | None) -> Iterator[_Cell]:
     for number, block in enumerate(spec.fit):
         horizon, values = block.horizon
         for size in block.sizes:
             for index, value in enumerate(values):
                 place = spec.where("fit", number, horizon, index)
-                yield _cell(spec, spec.shape(size), horizon, value, block.seeds, "fit", place)
-    horizon, value = spec.target.horizon
-    model, place = spec.shape(spec.target.size), spec.where("target", horizon)
-    yield _cell(spec, model, horizon, value, spec.target.seeds, "target", place)
+                yield from _cell(spec, tuned, spec.shape(size), horizon, value, block.seeds, "fit", place)
+    if spec.target is not None:
+        horizon, value = spec.target.horizon
+        model, place = spec.shape(spec.target.size), spec.where("target", horizon)
+        yield from _cell(spec, tuned, model, horizon, value, spec.target.seeds, "target", place)
 
 
 def _cell(
     spec: SweepSpec,
+    tuned: Tuned | None,
     model: LlamaConfig,
     horizon: str,
     value: float,
     seeds: tuple[int, ...],
     role: Literal["fit", "target"],
     place: str,
-) -> _Cell:
+) -> Iterator[_Cell]:
+    """A size to a horizon: one cell, or with a grid one for each of its points."""
+    params = count_params(model).total
     tokens = value
     if horizon == "flops":
         tokens = value / flops_per_token(model, model.seq_len)
     elif horizon == "tokens_per_param":
-        tokens = value * count_params(model).total
-    overrides = Overrides(
+        tokens = value * params
+    chosen = Overrides(
         learning_rate=spec.recipe.learning_rate,
         batch_tokens=spec.recipe.batch_tokens,
         weight_decay=spec.recipe.weight_decay,
@@ -112,10 +119,29 @@ def _cell(
         schedule=spec.schedule.kind,
         decay=spec.schedule.decay,
     )
-    return _Cell(model, tokens, RECIPES[spec.recipe.name](model, tokens, overrides), seeds, role, place)
+    if tuned is not None:
+        chosen = tuned.fill(chosen, params, tokens)
+    make = RECIPES[spec.recipe.name]
+    for point in spec.grid.points() if spec.grid is not None else [{}]:
+        yield _Cell(model, tokens, _at(point, lambda given: make(model, tokens, given), chosen), seeds, role, place)
 
 
-def _faults(spec: SweepSpec, cell: _Cell, text: SweepText) -> Iterator[str]:
+def _at(point: dict[str, Setting], make: Callable[[Overrides], Recipe], chosen: Overrides) -> Recipe:
+    """The recipe at a point of a grid; the batch goes first, as the usual learning rate depends on it."""
+    if "batch_tokens" in point:
+        chosen = replace(chosen, batch_tokens=max(1, round(point["batch_tokens"].of(make(chosen).batch_tokens))))
+    if "learning_rate" in point:
+        chosen = replace(chosen, learning_rate=point["learning_rate"].of(make(chosen).rates.matrix))
+    if "warmup" in point:
+        chosen = replace(chosen, warmup=point["warmup"].of(make(chosen).schedule.warmup))
+    if "weight_decay" in point:
+        chosen = replace(chosen, weight_decay=point["weight_decay"].of(make(chosen).weight_decay))
+    return make(chosen)
+
+
+def _faults(
+    spec: SweepSpec, cell: _Cell, text: SweepText, fitted: Collection[tuple[LlamaConfig, int]]
+) -> Iterator[str]:
     seq_len, batch = cell.model.seq_len, cell.recipe.batch_tokens
     shape = f"{format_quantity(count_params(cell.model).total)} parameters"
     needed = max(seq_len, batch)
@@ -124,6 +150,8 @@ def _faults(spec: SweepSpec, cell: _Cell, text: SweepText) -> Iterator[str]:
         flops = format_quantity(needed * flops_per_token(cell.model, seq_len))
         yield f"{cell.place}: a budget of {cell.tokens:.3g} tokens is {why}: at {shape} that takes {flops} FLOPs"
         return
+    if not 0 < cell.recipe.schedule.warmup < 1:
+        yield f"{spec.where('grid', 'warmup')}: a warm-up of {cell.recipe.schedule.warmup:g} of the run is not possible"
     try:
         epochs = Batches(text.train, seq_len, 1, 0).epochs_needed(cell.steps * batch)
     except InputError as error:
@@ -135,8 +163,7 @@ def _faults(spec: SweepSpec, cell: _Cell, text: SweepText) -> Iterator[str]:
             f"{cell.place}: {format_quantity(cell.tokens)} tokens at {shape} are {epochs:.3g} epochs of the corpus "
             f"({format_quantity(len(text.train))} training tokens); allow it with corpus: {{..., epochs: {enough:g}}}"
         )
-    fitted = (other for other in _cells(spec) if other.role == "fit")
-    if cell.role == "target" and any((other.model, other.steps) == (cell.model, cell.steps) for other in fitted):
+    if cell.role == "target" and (cell.model, cell.steps) in fitted:
         yield f"{cell.place}: the target is also one of the fitted runs; a forecast of it is none"
 
 

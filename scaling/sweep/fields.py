@@ -15,7 +15,7 @@ _Number = TypeVar("_Number", int, float)
 class Strict(BaseModel):
     """Frozen, and unknown keys are faults."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
 
 def show(value: object) -> str:
@@ -41,7 +41,8 @@ def _number(value: object) -> float:
         raise ValueError(f"{show(value)} is not a number such as 3e18, 15T or 40%") from None
 
 
-def _positive(value: object) -> float:
+def positive(value: object) -> float:
+    """A positive number as people write it; ValueError otherwise."""
     number = _number(value)
     if number <= 0:
         raise ValueError(f"{show(value)} is not positive")
@@ -63,7 +64,7 @@ def _fraction(value: object) -> float:
 
 
 def _count(value: object) -> int:
-    number = _positive(value)
+    number = positive(value)
     if not number.is_integer():
         raise ValueError(f"{show(value)} is not a whole number")
     if number > _LARGEST:
@@ -85,6 +86,13 @@ def _seeds(value: object) -> object:
     if number > 1000:
         raise ValueError(f"{show(value)} seeds are more than the 1000 that are allowed; for one seed write [{number}]")
     return range(number)
+
+
+def as_text(value: object) -> str:
+    """Text that is not empty."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"must be text, not {show(value)}")
+    return value
 
 
 def _as_list(value: object) -> object:
@@ -113,7 +121,7 @@ def _name(value: str) -> str:
     return value
 
 
-Positive = Annotated[float, BeforeValidator(_positive)]
+Positive = Annotated[float, BeforeValidator(positive)]
 NotNegative = Annotated[float, BeforeValidator(_not_negative)]
 Fraction = Annotated[float, BeforeValidator(_fraction)]
 Count = Annotated[int, BeforeValidator(_count)]

@@ -9,13 +9,12 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_valid
 from scaling.data.corpus import CorpusSpec
 from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
+from scaling.sweep.choices import Grid, RecipeChoice, ScheduleChoice, usual_schedule
 from scaling.sweep.faults import dotted, told
 from scaling.sweep.fields import (
     Budgets,
     Count,
-    Fraction,
     Name,
-    NotNegative,
     OneOrMore,
     Positive,
     Seeds,
@@ -98,37 +97,6 @@ class Target(Strict):
         return name, value
 
 
-class RecipeChoice(Strict):
-    """A recipe by name, and what is set by hand instead of by it.
-
-    Attributes:
-        name: ``transfer``.
-        learning_rate: peak, as the recipe means it.
-        batch_tokens: tokens per step.
-        weight_decay: decoupled, as in AdamW.
-        warmup: fraction of the steps.
-    """
-
-    name: Literal["transfer"] = "transfer"
-    learning_rate: Positive | None = None
-    batch_tokens: Count | None = None
-    weight_decay: NotNegative | None = None
-    warmup: Fraction | None = None
-
-
-class ScheduleChoice(Strict):
-    """Of the learning rate: ``wsd`` with its final ``decay`` as a fraction of the steps, or ``cosine``."""
-
-    kind: Literal["wsd", "cosine"] = "wsd"
-    decay: Fraction | None = Field(default_factory=lambda given: 0.3 if given.get("kind") == "wsd" else None)
-
-    @model_validator(mode="after")
-    def _decay_is_for_wsd(self) -> "ScheduleChoice":
-        if (self.decay is None) != (self.kind == "cosine"):
-            raise ValueError("wsd needs a decay" if self.decay is None else "cosine takes no decay")
-        return self
-
-
 class SweepSpec(Strict):
     """A validated sweep file.
 
@@ -136,8 +104,9 @@ class SweepSpec(Strict):
         name: of the sweep and of its output folder.
         model: how a size becomes a Llama.
         corpus: the text.
-        fit: blocks of runs that the forecast is made from.
-        target: the run that is forecast.
+        fit: blocks of runs that the forecast is made from, or that are tuned.
+        target: the run that is forecast; or
+        grid: hyperparameters that every run of ``fit`` is tuned over: exactly one of the two.
         recipe: learning rate, batch, warm-up and weight decay as functions of the run's size and tokens.
         schedule: of the learning rate.
         dtype: of activations and matrix products.
@@ -149,12 +118,23 @@ class SweepSpec(Strict):
     model: ShapeRule
     corpus: CorpusChoice
     fit: OneOrMore[FitBlock]
-    target: Target
+    target: Target | None = None
+    grid: Grid | None = None
     recipe: RecipeChoice = RecipeChoice()
-    schedule: ScheduleChoice = ScheduleChoice()
+    schedule: ScheduleChoice = Field(default_factory=lambda given: usual_schedule(given["recipe"]))
     dtype: Literal["float32", "bfloat16"] = "float32"
     eval_tokens: Count | None = None
     _source: Located = PrivateAttr()
+
+    @model_validator(mode="after")
+    def _forecasts_or_tunes(self) -> "SweepSpec":
+        if self.target is None and self.grid is None:
+            raise ValueError("missing key 'target', the run to forecast; or 'grid', to tune over")
+        if self.target is not None and self.grid is not None:
+            raise ValueError("a sweep with a grid tunes the recipe and takes no target")
+        if self.grid is not None and (fixed := [name for name in self.grid.given if getattr(self.recipe, name)]):
+            raise ValueError(f"{fixed[0]} is given both by recipe and by grid")
+        return self
 
     def shape(self, size: Size) -> LlamaConfig:
         """The Llama of one of the sweep's sizes."""
@@ -212,7 +192,9 @@ def parse_sweep(text: str, name: str, overrides: Sequence[str] = ()) -> SweepSpe
     try:
         spec = SweepSpec.model_validate(data)
     except ValidationError as errors:
-        faults += [told(error, SweepSpec, root) for error in errors.errors(include_url=False)]
+        # A default that depends on a faulty key is no fault of its own.
+        told_of = (error for error in errors.errors(include_url=False) if error["type"] != "default_factory_not_called")
+        faults += [told(error, SweepSpec, root) for error in told_of]
     faults += [(root.find(path).place, f"{dotted(path)}: {message}") for path, message in _shape_faults(data)]
     if faults:
         raise InputError(_lines(faults))

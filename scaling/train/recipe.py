@@ -2,21 +2,36 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from scaling.llama.config import LlamaConfig
+from scaling.llama.counts import count_params, flops_per_token
 from scaling.llama.model import Init
 from scaling.train.schedule import Schedule
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Peak AdamW learning rates of the groups of parameters."""
+    """Peak AdamW learning rates of the groups of parameters.
+
+    Attributes:
+        embedding: of the input embedding, which a tied head shares.
+        matrix: of the matrices that read the residual stream; the rate that a table's ``lr`` gives.
+        query: of the part of them that makes the queries.
+        residual: of the two matrices of a layer that write to the residual stream.
+        norm: of the norms' gains.
+        query_norm: of the gain on the queries, where there is one.
+        final_norm: of the last norm's gain.
+        head: of an untied output head.
+    """
 
     embedding: float
     matrix: float
+    query: float
+    residual: float
     norm: float
+    query_norm: float
     final_norm: float
     head: float
 
@@ -29,7 +44,7 @@ class Recipe:
         name: of the recipe.
         batch_tokens: tokens per step.
         rates: peak learning rates by group.
-        weight_decay: decoupled, times the learning rate; on matrices and an untied head only.
+        weight_decay: decoupled; all matrices and an untied head shrink by it times the rate ``matrix`` in a step.
         beta1, beta2: of Adam's moments.
         clip: largest global norm of the gradient.
         schedule: of the learning rates.
@@ -63,52 +78,131 @@ class Overrides:
     warmup: float | None = None
 
 
-# The reference point of ``transfer``: 2400 steps of 128 tokens at a rate of 0.17 / width.
-_TOKENS, _BATCH, _STEPS, _RATE = 300e3, 128, 2400, 0.17
+@dataclass(frozen=True)
+class Tuned:
+    """Laws found by tuning, to go before a recipe's own.
 
-
-def _transfer(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
-    """AdamW that transfers across width and horizon: the default.
-
-    - batch = 128 tokens (tokens / 300k)^(1/2), to the nearest sequence;
-    - g = (batch / 128)^(1/2) (steps / 2400)^-0.32: rates grow with the square root of the batch (2405.14578) and
-      fall with the horizon (2409.19913);
-    - matrices: rate 0.17 g / width, initial std 1 / sqrt(fan_in) (muP under Adam, 2203.03466);
-    - embedding: rate 0.015 g, std 1/2, at every width;
-    - the last norm's gain starts at 8 / width, and its rate is scaled by that, so that a tied head's logits start,
-      and move, alike at every width; an untied head starts at 0;
-    - weight decay 0.1, clip 1, warm-up over 20 % of the run.
-
-    Found on byte-level models of English, 16 to 64 wide, at 2e10 to 3e12 FLOPs.
+    Attributes:
+        learning_rate: (params, tokens) -> peak rate of the matrices; None leaves it to the recipe.
+        batch_tokens: (params, tokens) -> tokens per step; None leaves it to the recipe.
     """
-    batch = chosen.batch_tokens or _BATCH * math.sqrt(tokens / _TOKENS)
-    batch_tokens = max(1, round(batch / model.seq_len)) * model.seq_len
-    growth = math.sqrt(batch_tokens / _BATCH) * (tokens / batch_tokens / _STEPS) ** -0.32
-    usual = _RATE / model.width * growth
-    matrix = chosen.learning_rate or usual
-    gain = 8.0 / model.width
+
+    learning_rate: Callable[[float, float], float] | None
+    batch_tokens: Callable[[float, float], float] | None
+
+    def fill(self, chosen: Overrides, params: float, tokens: float) -> Overrides:
+        """What is not set by hand, set by the laws."""
+        if self.learning_rate is not None and chosen.learning_rate is None:
+            chosen = replace(chosen, learning_rate=self.learning_rate(params, tokens))
+        if self.batch_tokens is not None and chosen.batch_tokens is None:
+            chosen = replace(chosen, batch_tokens=max(1, round(self.batch_tokens(params, tokens))))
+        return chosen
+
+
+def _whole(batch: float, model: LlamaConfig) -> int:
+    """Tokens of the nearest batch of whole sequences."""
+    return max(1, round(batch / model.seq_len)) * model.seq_len
+
+
+def _llama(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
+    """The Llamas' own recipe, for comparison and for runs of their size (2302.13971, 2307.09288, 2407.21783).
+
+    - rate 3e-4 (params / 8e9)^(-1/3) for every parameter: within a quarter of the published rates from 7B (3e-4) to
+      405B (8e-5), where Llama 3's are 3e-4 at 8B, 1.5e-4 at 70B and 8e-5 at 405B;
+    - batch 250k tokens (FLOPs / 6e18)^(3/8), at most 4M: the ends of Llama 3's own scaling runs, 250k at 6e18 and 4M at
+      1e22 FLOPs;
+    - AdamW with betas 0.9 and 0.95, weight decay 0.1, clip 1; initial std 0.02 throughout;
+    - warm-up of 2,000 steps, in shorter runs of a tenth; then half a cosine down to a tenth of the rate, or ``wsd``.
+    """
+    budget = tokens * flops_per_token(model, model.seq_len)
+    batch_tokens = chosen.batch_tokens or min(4e6, 250e3 * (budget / 6e18) ** 0.375)
+    batch_tokens = _whole(batch_tokens, model)
+    rate = chosen.learning_rate or 3e-4 * (count_params(model).total / 8e9) ** (-1 / 3)
     return Recipe(
-        name="transfer",
+        name="llama",
         batch_tokens=batch_tokens,
-        rates=Rates(
-            embedding=0.015 * growth * matrix / usual,
-            matrix=matrix,
-            norm=matrix,
-            final_norm=matrix * gain,
-            head=matrix,
-        ),
+        rates=Rates(rate, rate, rate, rate, rate, rate, rate, rate),
         weight_decay=0.1 if chosen.weight_decay is None else chosen.weight_decay,
         beta1=0.9,
         beta2=0.95,
         clip=1.0,
         schedule=Schedule(
             kind=chosen.schedule,
-            warmup=0.2 if chosen.warmup is None else chosen.warmup,
+            warmup=min(0.1, 2000 * batch_tokens / tokens) if chosen.warmup is None else chosen.warmup,
             decay=1.0 if chosen.decay is None else chosen.decay,
-            final=0.0,
+            final=0.1,
         ),
-        init=Init(embedding=0.5, matrix=1.0, final_norm=gain if model.tie_embeddings else 1.0, head=0.0),
+        init=Init(),
     )
 
 
-RECIPES: dict[str, Callable[[LlamaConfig, float, Overrides], Recipe]] = {"transfer": _transfer}
+# The reference point of ``transfer``, where its rules meet the values they were found at.
+_TOKENS, _BATCH, _STEPS, _RATE, _HEAD_DIM, _DEPTH = 300e3, 128, 2400, 0.23, 16, 2
+
+
+def _transfer(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
+    """AdamW that transfers across width, depth and horizon: the default.
+
+    Reference point: 2400 steps of 128 tokens at a matrix rate of 0.23 / width, head dimension 16, depth 2.
+
+    - batch = 128 tokens (tokens / 300k)^0.571, to the nearest sequence; Step Law's exponent (2503.04715);
+    - g = (batch / 128)^(1/2) (steps / 2400)^-0.32: rates grow with the square root of the batch (2405.14578) and
+      fall with the horizon (2409.19913);
+    - width (muP under Adam, 2203.03466): matrices have the rate 0.23 g / width and initial std 1 / sqrt(fan_in);
+      embedding and gains the rates 0.04 g and 0.007 g at every width, the embedding std 1/2; attention logits are
+      scaled by 4 / head_dim instead of 1 / sqrt(head_dim); the last norm's gain starts at 8 / width, and its rate is
+      scaled by that, so that a tied head's logits start, and move, alike at every width; an untied head starts at 0;
+    - depth (CompleteP, 2505.01618): what a layer adds to the residual stream is scaled by 2 / depth;
+    - weight decay by its time scale (2405.13698): at peak rate a matrix would lose a tenth in the whole run;
+    - clip 1; warm-up over a tenth of the run.
+
+    Multipliers are folded into the weights they act on: a factor m on a matrix's output is the same as initial std
+    and rate times m, since Adam's steps do not depend on the gradient's scale. So the model stays a plain Llama.
+
+    Constants found on byte-level models of English, 16 to 60 wide, at 2e10 to 3e12 FLOPs. Carried to Llama 3 8B (15T
+    tokens) the rules give 3.2M tokens a batch and a rate of 7.8e-4; published are 4M and more, and 3e-4.
+    """
+    batch_tokens = _whole(chosen.batch_tokens or _BATCH * (tokens / _TOKENS) ** 0.571, model)
+    steps = tokens / batch_tokens
+    growth = math.sqrt(batch_tokens / _BATCH) * (steps / _STEPS) ** -0.32
+    if chosen.learning_rate is not None:
+        growth = chosen.learning_rate * model.width / _RATE
+    matrix = _RATE * growth / model.width
+    query = math.sqrt(_HEAD_DIM / model.head_dim)
+    residual = _DEPTH / model.depth
+    gain = 8.0 / model.width
+    return Recipe(
+        name="transfer",
+        batch_tokens=batch_tokens,
+        rates=Rates(
+            embedding=0.04 * growth,
+            matrix=matrix,
+            query=matrix * (1.0 if model.qk_norm else query),
+            residual=matrix * residual,
+            norm=0.007 * growth,
+            query_norm=0.007 * growth * query,
+            final_norm=0.007 * growth * gain,
+            head=matrix,
+        ),
+        weight_decay=0.1 / (matrix * steps) if chosen.weight_decay is None else chosen.weight_decay,
+        beta1=0.9,
+        beta2=0.95,
+        clip=1.0,
+        schedule=Schedule(
+            kind=chosen.schedule,
+            warmup=0.1 if chosen.warmup is None else chosen.warmup,
+            decay=1.0 if chosen.decay is None else chosen.decay,
+            final=0.0,
+        ),
+        init=Init(
+            embedding=0.5,
+            matrix=1.0,
+            query=query,
+            residual=residual,
+            final_norm=gain if model.tie_embeddings else 1.0,
+            head=0.0,
+        ),
+    )
+
+
+RECIPES: dict[str, Callable[[LlamaConfig, float, Overrides], Recipe]] = {"transfer": _transfer, "llama": _llama}

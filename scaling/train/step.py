@@ -53,12 +53,34 @@ class Hyper(NamedTuple):
     steps: Int[Array, ""]
 
 
-def group_of(path: tuple[Any, ...]) -> str:
-    """The group of ``Rates`` that a parameter belongs to, from its path in the model."""
-    names = [str(entry.key) for entry in path if isinstance(entry, jax.tree_util.DictKey)]
-    if names[0] == "layers":
-        return "norm" if names[1].endswith("norm") else "matrix"
-    return {"embedding": "embedding", "norm": "final_norm", "output": "head"}[names[0]]
+# The matrix ``qkv`` makes queries, keys and values, so two groups share it; see ``_rate``.
+_GROUPS = {
+    "embedding": "embedding",
+    "attention_norm": "norm",
+    "qkv": "matrix",
+    "query_norm": "query_norm",
+    "key_norm": "norm",
+    "out": "residual",
+    "ffn_norm": "norm",
+    "gate_up": "matrix",
+    "down": "residual",
+    "norm": "final_norm",
+    "output": "head",
+}
+_DECAYED = ("matrix", "residual", "head")
+
+
+def name_of(path: tuple[Any, ...]) -> str:
+    """A parameter's own name, from its path in the model."""
+    return [str(entry.key) for entry in path if isinstance(entry, jax.tree_util.DictKey)][-1]
+
+
+def _rate(name: str, rates: dict[str, Float[Array, ""]], model: LlamaConfig) -> Float[Array, "*columns"]:
+    if name != "qkv":
+        return rates[_GROUPS[name]]
+    heads = jnp.arange(model.heads + 2 * model.kv_heads)
+    by_head = jnp.where(heads < model.heads, rates["query"], rates["matrix"])
+    return jnp.repeat(by_head, model.head_dim)
 
 
 def init_state(config: RunConfig) -> TrainState:
@@ -117,11 +139,12 @@ def _program(model: LlamaConfig, dtype: str, kind: str, beta1: float, beta2: flo
         updates, optimizer = adam.update(gradients, state.optimizer)
         now = factor(kind, state.step, hyper.steps, hyper.warmup, hyper.decay, hyper.final)
 
+        decay = hyper.rates["matrix"] * hyper.weight_decay
+
         def apply(path: tuple[Any, ...], parameter: Array, update: Array) -> Array:
-            group = group_of(path)
-            if group in ("matrix", "head"):
-                update = update + hyper.weight_decay * parameter
-            return parameter - now * hyper.rates[group] * update
+            name = name_of(path)
+            change = _rate(name, hyper.rates, model) * update
+            return parameter - now * (change + decay * parameter if _GROUPS[name] in _DECAYED else change)
 
         parameters = jax.tree_util.tree_map_with_path(apply, state.parameters, updates)
         return TrainState(parameters, optimizer, state.step + 1), loss

@@ -1,5 +1,6 @@
 """From sweep file to runs: budgets exact to a step, every impossible one named with its place."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from scaling.llama.counts import flops_per_token
 from scaling.sweep.design import PlannedRun, expand
 from scaling.sweep.spec import SweepSpec, parse_sweep
 from scaling.sweep.text import SweepText, load_text
+from scaling.train.recipe import Tuned
 
 SWEEP = """\
 name: tiny
@@ -111,3 +113,54 @@ def test_a_fault_names_its_place(text: SweepText) -> None:
 def test_epochs_allow_repetition(text: SweepText) -> None:
     runs = plan(text, "target.flops=1e12", "corpus={name: sotu, epochs: 20}")
     assert runs[-1].config.tokens > len(text.train)
+
+
+GRID = """\
+name: tiny
+model: {seq_len: 32, head_dim: 8, width_per_layer: 8}
+corpus: sotu
+grid: {learning_rate: [0.5x, 1x, 0.5], batch_tokens: [1x, 2x]}
+fit: {sizes: {width: 8, depth: 1}, tokens: 100k, seeds: 2}
+"""
+
+
+def test_a_grid_is_every_combination_with_every_seed_paired(text: SweepText) -> None:
+    runs = plan(text, source=GRID)
+    usual = plan(text, "grid={learning_rate: 1x}", source=GRID)
+    assert len(runs) == len({run.id for run in runs}) == 3 * 2 * 2
+    assert [run.id for run in usual] == [run.id for run in runs if run.id in {u.id for u in usual}]
+    recipe = usual[0].config.recipe
+    batches = {run.config.recipe.batch_tokens for run in runs}
+    assert batches == {recipe.batch_tokens, 2 * recipe.batch_tokens}
+    for batch in batches:
+        same = [run.config for run in runs if run.config.recipe.batch_tokens == batch]
+        assert len({config.stream for config in same}) == 2  # one for each seed
+        half, one, fixed = sorted({config.recipe.rates.matrix for config in same})
+        assert half == pytest.approx(one / 2)
+        assert fixed == pytest.approx(0.5)
+    # A larger batch brings a larger rate of its own, of which the multiples are.
+    assert len({config.recipe.rates.matrix for config in (run.config for run in runs)}) == 5
+
+
+def test_all_groups_follow_the_learning_rate(text: SweepText) -> None:
+    half, one = (plan(text, f"grid={{learning_rate: {x}}}", source=GRID)[0].config.recipe for x in ("0.5x", "1x"))
+    assert [a / b for a, b in zip(asdict(half.rates).values(), asdict(one.rates).values(), strict=True)] == (
+        pytest.approx([0.5] * 8)
+    )
+    assert half.weight_decay == pytest.approx(2 * one.weight_decay)  # its time scale is the run's
+
+
+def test_an_impossible_warmup_is_told(text: SweepText) -> None:
+    with pytest.raises(InputError, match=r"tiny.yaml:4:\d+: a warm-up of 2 of the run"):
+        plan(text, source=GRID.replace("batch_tokens: [1x, 2x]", "warmup: 20x"))
+
+
+def test_tuned_laws_go_before_the_recipe_but_not_before_the_file(text: SweepText) -> None:
+    spec = parse_sweep(SWEEP, "tiny.yaml")
+    tuned = Tuned(lambda params, _: 1.5 / params, lambda *_: 64.2)
+    for run in expand(spec, text, tuned):
+        assert run.config.recipe.rates.matrix == pytest.approx(1.5 / run.config.params)
+        assert run.config.recipe.batch_tokens == 64
+    by_hand = parse_sweep(SWEEP, "tiny.yaml", ["recipe={learning_rate: 0.01, batch_tokens: 96}"])
+    recipe = expand(by_hand, text, tuned)[0].config.recipe
+    assert (recipe.rates.matrix, recipe.batch_tokens) == (pytest.approx(0.01), 96)

@@ -291,3 +291,46 @@ def test_load_tells_unreadable_files(tmp_path: Path) -> None:
             load_sweep(path)
         assert len(error.value.faults) == 1
         assert error.value.faults[0].startswith(f"{path}: ")
+
+
+GRID = """\
+name: tuning
+model: {seq_len: 32, head_dim: 8, depth: 1}
+corpus: sotu
+grid: {learning_rate: [0.5x, 1x, 3e-3], warmup: 5%}
+fit: {sizes: 8k, flops: 1e9, seeds: 2}
+"""
+
+
+def test_a_grid_takes_numbers_and_multiples_of_the_recipes() -> None:
+    spec = parse(text=GRID)
+    assert spec.grid is not None
+    assert [point["learning_rate"].of(2.0) for point in spec.grid.points()] == [1.0, 2.0, 0.003]
+    assert [point["warmup"].of(0.1) for point in spec.grid.points()] == [0.05] * 3
+    again = SweepSpec.model_validate_json(json.dumps(spec.canonical()))
+    assert again.canonical() == spec.canonical()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("0.5x", "halfx", "x.yaml:4:24: grid.learning_rate.0: 'halfx' is neither a positive number nor a multiple"),
+        ("0.5x", "-1x", "x.yaml:4:24: grid.learning_rate.0: '-1x' is neither"),
+        ("0.5x", "1.0x", "x.yaml:4:23: grid.learning_rate: 1x is given twice"),
+        ("learning_rate", "rate", "x.yaml:4:8: grid: unknown key 'rate'"),
+        ("{learning_rate: [0.5x, 1x, 3e-3], warmup: 5%}", "{}", "x.yaml:4:7: grid: is empty"),
+        ("fit:", "target: {size: 8k, flops: 1e10}\nfit:", "takes no target"),
+        ("grid: {learning_rate: [0.5x, 1x, 3e-3], warmup: 5%}\n", "", "missing key 'target'"),
+        ("fit:", "recipe: {learning_rate: 1e-3}\nfit:", "learning_rate is given both by recipe and by grid"),
+        ("fit:", "recipe: {from: ''}\nfit:", "x.yaml:5:16: recipe.from: must be text"),
+    ],
+)
+def test_faults_of_a_grid(old: str, new: str, fault: str) -> None:
+    found = faults(GRID.replace(old, new))
+    assert len(found) == 1
+    assert fault in found[0]
+
+
+def test_a_recipe_brings_its_schedule() -> None:
+    assert (parse("recipe=llama").schedule.kind, parse("recipe=llama").schedule.decay) == ("cosine", None)
+    assert parse("recipe=llama", "schedule=wsd").schedule.kind == "wsd"
