@@ -30,6 +30,7 @@ class Optimum:
         curvature: H, [k, k].
         minimum: whether H is positive definite, so that there is a least.
         bracketed: whether the best setting tried and ``at`` both lie inside the values tried, for each of the k.
+        room: how far ``at`` lies inside the values tried, for each of the k; negative outside.
         noise: residual standard deviation of the log loss; None when no degree of freedom is left.
         freedom: degrees of freedom of the residual.
         settings: how many settings the surface was fitted to.
@@ -42,6 +43,7 @@ class Optimum:
     curvature: Float[np.ndarray, "k k"]
     minimum: bool
     bracketed: Bool[np.ndarray, " k"]
+    room: Float[np.ndarray, " k"]
     noise: float | None
     freedom: int
     settings: int
@@ -124,12 +126,14 @@ def find_optimum(
     curvature[upper] = theta[k:]
     curvature.T[upper] = theta[k:]
     at = best - np.linalg.pinv(curvature) @ theta[:k]
-    inside = (settings.min(axis=0) < at) & (at < settings.max(axis=0))
+    low, high = settings.min(axis=0), settings.max(axis=0)
+    room = np.minimum(at - low, high - at)
     return Optimum(
         at=at,
         curvature=curvature,
         minimum=bool(np.linalg.eigvalsh(curvature)[0] > 0),
-        bracketed=inside & (settings.min(axis=0) < best) & (best < settings.max(axis=0)),
+        bracketed=(room > 0) & (low < best) & (best < high),
+        room=room,
         noise=noise,
         freedom=freedom,
         settings=len(np.unique(number[use])),

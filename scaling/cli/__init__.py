@@ -21,6 +21,7 @@ COMMANDS = {
     "cost": "Estimate the FLOPs, device hours, days and price of a training run.",
     "design": "Choose which runs to buy next.",
     "feasible": "Check that the full-size run compiles and fits its devices.",
+    "recipe": "Tune and check the recipe of a sweep.",
     "report": "Write the HTML report of a sweep's folder.",
     "plot": "Draw one figure from a table of runs.",
     "models": "List the published Llamas: shapes, parameters, tokens, hours.",

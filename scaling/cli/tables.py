@@ -18,6 +18,11 @@ def table_options(function: F) -> F:
         is_flag=True,
         help="Fit only the best of each size and length: reduces a sweep over learning rates.  [default: all rows]",
     )(function)
+    return column_options(function)
+
+
+def column_options(function: F) -> F:
+    """Adds ``--where`` and ``--columns``."""
     function = click.option(
         "--where",
         metavar="EXPR",

@@ -1,0 +1,209 @@
+"""Power laws through points with errors, y = factor x1^a x2^b: a line in the logs, by weighted least squares.
+
+A point's weight is 1 / (its own variance + scatter^2), where scatter is what points differ from the line by beyond
+their own noise (Paule and Mandel 1982). Errors are the larger of two:
+
+    resampled    whole points weighed anew (Bayesian bootstrap, Rubin 1981), widened by points / freedom
+    own          what the weights say, for a few points may agree by chance
+
+An interval takes Student's t at the freedom left: of simulated laws with 4 to 17 points it covers 9 in 10.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import brentq
+from scipy.special import stdtrit
+
+LEVEL = 0.9
+_RESAMPLES, _SEED = 2000, 0
+_ONE_LINE = 0.1  # root-mean-square distance of log inputs from a common line that they can be told apart by
+_EXACT = 1e-12  # variance of points without noise
+
+
+@dataclass(frozen=True)
+class Form:
+    """A power law without its numbers.
+
+    Attributes:
+        formula: as people write it.
+        source: the paper.
+        names: of the factor and of each exponent.
+        inputs: the columns that the exponents belong to.
+    """
+
+    formula: str
+    source: str
+    names: tuple[str, ...]
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """A fitted power law.
+
+    Attributes:
+        form: which.
+        log_factor: log of the factor.
+        exponents: in the order of the form's inputs.
+        covariances: of (log factor, exponents), resampled and own; None when no degree of freedom is left.
+        collinear: whether the inputs move together: the law holds on their common line, and no exponent is known.
+        scatter: standard deviation of the log of points about the law beyond their own noise.
+        points: how many.
+        freedom: points less coefficients.
+    """
+
+    form: Form
+    log_factor: float
+    exponents: Float[np.ndarray, " inputs"]
+    covariances: Float[np.ndarray, "2 coefficients coefficients"] | None
+    collinear: bool
+    scatter: float
+    points: int
+    freedom: int
+
+    @property
+    def params(self) -> dict[str, float]:
+        """The factor and the exponents by name."""
+        return dict(zip(self.form.names, [float(np.exp(self.log_factor)), *self.exponents.tolist()], strict=True))
+
+    @property
+    def stderr(self) -> dict[str, float | None]:
+        """Standard errors by name; the factor's is that of its log times the factor. None where they are not known."""
+        errors = self._errors()
+        if errors is None:
+            return dict.fromkeys(self.form.names)
+        errors[0] *= np.exp(self.log_factor)
+        return dict(zip(self.form.names, errors.tolist(), strict=True))
+
+    @property
+    def interval(self) -> dict[str, tuple[float, float] | None]:
+        """90 % intervals by name; None where they are not known."""
+        errors = self._errors()
+        if errors is None:
+            return dict.fromkeys(self.form.names)
+        middle = np.array([self.log_factor, *self.exponents])
+        half = errors * stdtrit(self.freedom, (1 + LEVEL) / 2)
+        ends = np.stack([middle - half, middle + half])
+        ends[:, 0] = np.exp(ends[:, 0])
+        return {name: (float(low), float(high)) for name, low, high in zip(self.form.names, *ends, strict=True)}
+
+    def predict(self, *inputs: float) -> tuple[float, float | None]:
+        """The value at the inputs, in the form's order, and its standard error (that of its log times the value)."""
+        x = np.array([1.0, *np.log(inputs)])
+        value = float(np.exp(x @ np.array([self.log_factor, *self.exponents])))
+        error = self._error(x)
+        return value, None if error is None else value * error
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "formula": self.form.formula,
+            "source": self.form.source,
+            "params": self.params,
+            "stderr": self.stderr,
+            "interval": {name: None if ends is None else list(ends) for name, ends in self.interval.items()},
+            "scatter": self.scatter,
+            "points": self.points,
+        }
+
+    def _errors(self) -> Float[np.ndarray, " coefficients"] | None:
+        errors = [self._error(direction) for direction in np.eye(len(self.form.names))]
+        return None if self.collinear or None in errors else np.array(errors, dtype=np.float64)
+
+    def _error(self, direction: Float[np.ndarray, " coefficients"]) -> float | None:
+        """Standard error of a combination of the coefficients."""
+        if self.covariances is None:
+            return None
+        return float(np.sqrt(np.einsum("i,kij,j->k", direction, self.covariances, direction).max()))
+
+
+def fit_power_law(
+    form: Form,
+    inputs: Float[np.ndarray, "points inputs"],
+    value: Float[np.ndarray, " points"],
+    error: Float[np.ndarray, " points"],
+) -> PowerLaw | None:
+    """Fits one law.
+
+    Args:
+        form: its formula.
+        inputs: positive, in the form's order.
+        value: positive.
+        error: standard error of each point's log value; 0 where it has none.
+
+    Returns:
+        The law; None if there are fewer points than coefficients, or the inputs hardly vary. Inputs that move together
+        give the law of least exponents on their common line.
+    """
+    x, y, variance = np.log(inputs), np.log(value), error**2
+    centre = x.mean(axis=0) if len(x) else np.zeros(x.shape[1])
+    directions = _varied(x - centre)
+    freedom = len(y) - 1 - len(directions)
+    if not len(directions) or freedom < 0:
+        return None
+    design = np.column_stack([np.ones(len(y)), (x - centre) @ directions.T])
+    scatter = _scatter(design, y, variance) if freedom else 0.0
+    weight = 1 / (variance + scatter**2 + _EXACT)
+    fitted = _weighted(design, y, weight[None])[0]
+    to_form = np.zeros((1 + x.shape[1], design.shape[1]))
+    to_form[0, 0] = 1.0
+    to_form[0, 1:] = -centre @ directions.T
+    to_form[1:, 1:] = directions.T
+    covariances = None
+    if freedom:
+        shares = np.random.default_rng(_SEED).dirichlet(np.ones(len(y)), _RESAMPLES)
+        resampled = np.cov(_weighted(design, y, shares * weight).T) * len(y) / freedom
+        own = np.linalg.inv(design.T * weight @ design)
+        covariances = to_form @ np.stack([resampled, own]) @ to_form.T
+    coefficients = to_form @ fitted
+    return PowerLaw(
+        form=form,
+        log_factor=float(coefficients[0]),
+        exponents=coefficients[1:],
+        covariances=covariances,
+        collinear=len(directions) < x.shape[1],
+        scatter=scatter,
+        points=len(y),
+        freedom=freedom,
+    )
+
+
+def _varied(centred: Float[np.ndarray, "points inputs"]) -> Float[np.ndarray, "directions inputs"]:
+    """The directions, orthonormal, in which the log inputs spread enough to learn an exponent from."""
+    if not len(centred):
+        return np.zeros((0, centred.shape[1]))
+    _, spread, directions = np.linalg.svd(centred, full_matrices=False)
+    return directions[spread > _ONE_LINE * np.sqrt(len(centred))]
+
+
+def _scatter(
+    design: Float[np.ndarray, "points coefficients"],
+    y: Float[np.ndarray, " points"],
+    variance: Float[np.ndarray, " points"],
+) -> float:
+    """The scatter at which the weighted squared residuals sum to the degrees of freedom; 0 if they fall short of it."""
+
+    def surplus(scatter: float) -> float:
+        weight = 1 / (variance + scatter**2 + _EXACT)
+        rest = y - design @ _weighted(design, y, weight[None])[0]
+        return float(weight @ rest**2) - (design.shape[0] - design.shape[1])
+
+    if surplus(0.0) <= 0:
+        return 0.0
+    most = 1.0
+    while surplus(most) > 0:
+        most *= 2
+    return float(brentq(surplus, 0.0, most))
+
+
+def _weighted(
+    design: Float[np.ndarray, "points coefficients"],
+    y: Float[np.ndarray, " points"],
+    weight: Float[np.ndarray, "fits points"],
+) -> Float[np.ndarray, "fits coefficients"]:
+    """Least squares, once with each row of weights."""
+    normal = np.einsum("fp,pi,pj->fij", weight, design, design)
+    right = np.einsum("fp,pi,p->fi", weight, design, y)
+    return np.linalg.solve(normal, right[..., None])[..., 0]
