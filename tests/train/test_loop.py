@@ -132,7 +132,9 @@ def test_each_rate_moves_its_own_parameters_and_only_matrices_decay(text: RunTex
     def moved(one: Parameters, other: Parameters) -> dict[str, np.ndarray]:
         """Whether each column of each parameter differs, by the parameter's name."""
         pairs = zip(*map(jax.tree_util.tree_leaves_with_path, (one, other)), strict=True)
-        columns = {name_of(path): np.asarray(a != b).reshape(-1, a.shape[-1]).any(axis=0) for (path, a), (_, b) in pairs}
+        columns = {
+            name_of(path): np.asarray(a != b).reshape(-1, a.shape[-1]).any(axis=0) for (path, a), (_, b) in pairs
+        }
         return {name: column for name, column in columns.items() if column.any()}
 
     owners = {
