@@ -25,10 +25,10 @@ from analysis.warning import Warning
 
 # What a recipe may lose to its best rate, beyond two standard errors, before it is said to be off.
 TOLERANCE = 0.007
-# A bias of the forecast that matters beside the best forecasts' errors.
-MATERIAL = 0.005
+# A bias of the forecast that matters: what the best forecasts miss by.
+MATERIAL = 0.01
 _KEY = ["params", "tokens"]
-_SAME = 1e-3
+_SAME = 0.01  # of log rates: one setting
 
 
 @dataclass(frozen=True)
@@ -172,15 +172,14 @@ def _arrays(
 def _cell(part: pd.DataFrame, surface: Optimum, noise: float) -> CheckedCell:
     x, log_loss, seed = _arrays(part)
     farthest = float(np.abs(x).max())
-    if surface.minimum and surface.covariance is not None:
-        # A parabola's least far beyond what was tried says little but the direction.
-        (least,) = surface.at.tolist()
-        best = min(max(least, -2 * farthest), 2 * farthest)
-        error = max(float(np.sqrt(surface.covariance[0, 0])), abs(least - best))
+    (least,) = surface.at.tolist()
+    if surface.minimum and abs(least) <= 2 * farthest:
+        best = least
+        error = float(np.sqrt(surface.covariance[0, 0])) if surface.covariance is not None else 0.0
         loss, loss_error = surface.excess(np.zeros(1))
-    else:  # no basin in sight: the best rate lies beyond the best one tried, at the end
+    else:  # no basin in sight: the best rate lies somewhere beyond the end of those tried
         best, error = 2 * float(surface.best[0]), farthest
-        loss, loss_error = _gained(x - surface.best[0], x, log_loss, seed), noise * math.sqrt(2 / (seed.max() + 1))
+        loss, loss_error = _gained(float(surface.best[0]), x, log_loss, seed), noise * math.sqrt(2 / (seed.max() + 1))
     row = part.iloc[0]
     return CheckedCell(
         params=float(row["params"]),
@@ -198,18 +197,15 @@ def _cell(part: pd.DataFrame, surface: Optimum, noise: float) -> CheckedCell:
 
 
 def _gained(
-    from_best: Float[np.ndarray, " rows"],
-    from_usual: Float[np.ndarray, " rows"],
+    best: float,
+    x: Float[np.ndarray, " rows"],
     log_loss: Float[np.ndarray, " rows"],
     seed: Int[np.ndarray, " rows"],
 ) -> float:
-    """Mean over seeds of what the recipe's rate loses to the best one tried."""
-    gained = [
-        log_loss[(seed == one) & (np.abs(from_usual) < _SAME)].mean()
-        - log_loss[(seed == one) & (np.abs(from_best) < _SAME)].mean()
-        for one in range(int(seed.max()) + 1)
-    ]
-    return float(np.nanmean(gained))
+    """Mean over seeds of what the recipe's rate, x = 0, loses to the best one tried."""
+    usual, least = np.abs(x) < _SAME, np.abs(x - best) < _SAME
+    at_usual, at_least = (pd.Series(log_loss[rows]).groupby(seed[rows]).mean() for rows in (usual, least))
+    return float((at_usual - at_least).mean())
 
 
 def _warnings(cells: Sequence[CheckedCell], drift: float, error: float, bias: float | None) -> Iterator[Warning]:

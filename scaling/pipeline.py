@@ -9,11 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.errors import InputError as AnalysisInputError
 from analysis.forecast import Forecast, forecast, read_forecast
 from analysis.recipe_check import RecipeCheck, check_recipe
 from analysis.report import write_report
 from analysis.score import Score, score
-from analysis.table import RunTable
+from analysis.table import RunTable, read_table
+from analysis.tuning import fit_tuning
 from scaling.errors import InputError
 from scaling.sweep.design import PlannedRun, expand
 from scaling.sweep.execute import SweepProgress, execute
@@ -21,6 +23,7 @@ from scaling.sweep.probe import probe
 from scaling.sweep.spec import SweepSpec
 from scaling.sweep.store import SweepFolder, write_parquet, write_text
 from scaling.sweep.text import load_text
+from scaling.train.recipe import Tuned
 
 FORECAST, SCORE, TABLE, CURVES, SUMMARY, REPORT = (
     "forecast.json",
@@ -58,8 +61,26 @@ class SweepResult:
 
 
 def plan_sweep(spec: SweepSpec) -> list[PlannedRun]:
-    """The runs of a sweep on this machine's copy of its corpus."""
-    return expand(spec, load_text(spec.corpus))
+    """The runs of a sweep on this machine's copy of its corpus.
+
+    Raises:
+        InputError: an impossible sweep, or a table to take the recipe from that tells no law.
+    """
+    return expand(spec, load_text(spec.corpus), _tuned(spec))
+
+
+def _tuned(spec: SweepSpec) -> Tuned | None:
+    """The laws of the table that the recipe is to be taken from, if one is named."""
+    if spec.recipe.source is None:
+        return None
+    try:
+        tuning = fit_tuning(read_table(spec.recipe.source))
+    except AnalysisInputError as error:
+        raise InputError(f"{spec.where('recipe', 'from')}: {fault}" for fault in error.faults) from None
+    return Tuned(
+        learning_rate=(lambda params, tokens: tuning.rate(params, tokens)[0]) if tuning.laws["lr"] else None,
+        batch_tokens=(lambda _, tokens: tuning.batch(tokens)[0]) if tuning.laws["batch_tokens"] else None,
+    )
 
 
 def train_grid(spec: SweepSpec, source: str, out: Path, workers: int | None, report: Report) -> RunTable:

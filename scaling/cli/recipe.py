@@ -1,14 +1,17 @@
-"""``scaling recipe``: the laws of the best learning rate and batch."""
+"""``scaling recipe``: the laws of the best learning rate and batch, and whether a sweep's recipe is near it."""
 
+import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from scaling.cli.common import emit, json_option
+from scaling.cli.common import emit, json_option, workers_option
 from scaling.cli.tables import column_options, parse_columns
 
 if TYPE_CHECKING:
     from analysis.powerlaw import PowerLaw
+    from analysis.recipe_check import RecipeCheck
     from analysis.tuning import Cell, Tuning
 
 _TITLES = {"lr": "learning rate", "batch_tokens": "batch in tokens"}
@@ -16,7 +19,12 @@ _TITLES = {"lr": "learning rate", "batch_tokens": "batch in tokens"}
 
 @click.group()
 def command() -> None:
-    """Tune and check the recipe of a sweep: how learning rate and batch follow model size and length."""
+    """Tune and check the recipe of a sweep: how learning rate and batch follow model size and length.
+
+    \b
+    Example:
+      scaling recipe fit runs/tune
+    """
 
 
 @command.command()
@@ -44,6 +52,69 @@ def fit(table: str, where: str | None, columns: str | None, as_json: bool) -> No
 
     tuning = fit_tuning(read_table(table, parse_columns(columns), where))
     emit(tuning.to_dict(), as_json, lambda: _text(tuning))
+
+
+@command.command()
+@click.argument("sweep", metavar="SWEEP.yaml")
+@click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The folder of the check's runs.  [default: runs/<sweep name>-check]",
+)
+@workers_option
+@json_option
+def check(sweep: str, overrides: tuple[str, ...], out: Path | None, workers: int | None, as_json: bool) -> None:
+    """Try other learning rates at both ends of a sweep, before it is run.
+
+    Half, once and twice the recipe's rate are trained at the smallest and the largest fitted size, each at its
+    cheapest budget, with paired seeds: for a tenth of the sweep's FLOPs at most, where that pays for one seed. Told
+    are what the recipe loses to the best rate at each, whether the best rate drifts between them, and by how much
+    that would bias the forecast of the target.
+
+    \b
+    Examples:
+      scaling recipe check sweeps/quickstart.yaml
+      scaling recipe check sweeps/quickstart.yaml recipe.learning_rate=0.02
+    """
+    from scaling.cli.progress import ProgressLine
+    from scaling.cli.run import source_of
+    from scaling.pipeline import check_sweep
+    from scaling.sweep.spec import load_sweep
+
+    spec = load_sweep(sweep, overrides)
+    folder = out or Path("runs", f"{spec.name}-check")
+    verdict, share = check_sweep(spec, source_of(sweep, overrides), folder, workers, ProgressLine().show)
+    result = {**verdict.to_dict(), "share": share, "folder": str(folder)}
+    emit(result, as_json, lambda: _verdict(verdict, share))
+
+
+def _verdict(verdict: "RecipeCheck", share: float) -> str:
+    lines = [
+        f"{'params':>9} {'tokens':>9} {'recipe lr':>9} {'best lr, times that':>24} {'the recipe loses':>20} {'runs':>5}"
+    ]
+    for cell in verdict.cells:
+        low, high = cell.best_interval
+        times = f"{cell.best:.2f} ({low:.2f} to {high:.2f})" if cell.bracketed else f"{_beyond(cell.best)} those tried"
+        least = "" if cell.bracketed else ">= "
+        lines.append(
+            f"{cell.params:>9.3g} {cell.tokens:>9.3g} {cell.lr:>9.3g} {times:>24} "
+            f"{f'{least}{cell.loss:.2%} +- {cell.loss_stderr:.2%}':>20} {cell.runs:>5}"
+        )
+    lines.append(
+        f"drift        best rate times {math.exp(verdict.drift):.2f} from the first to the last, two standard errors a "
+        f"factor of {math.exp(2 * verdict.drift_stderr):.2f}"
+    )
+    if verdict.bias is not None:
+        lines.append(f"bias         the target's loss {verdict.bias:+.2%} against its forecast, if the drift goes on")
+    lines.append(f"cost         {share:.1%} of the sweep's FLOPs")
+    lines.append("verdict      " + ("not ready: see the warnings" if verdict.warnings else "the recipe holds"))
+    return "\n".join(lines)
+
+
+def _beyond(best: float) -> str:
+    return "above" if best > 1 else "below"
 
 
 def _text(tuning: "Tuning") -> str:

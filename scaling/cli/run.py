@@ -35,6 +35,8 @@ def command(
 ) -> None:
     """Train what is not yet trained, then forecast, train the target, score, report.
 
+    A sweep with a grid has no target: it is trained, and tuned from by: scaling recipe fit DIR.
+
     The forecast is frozen before the target's first step. Call it again to go on after an interruption: finished
     runs are kept, the others resume from their last checkpoint.
 
@@ -44,16 +46,27 @@ def command(
       scaling run sweeps/quickstart.yaml corpus=python --out runs/quickstart-python
     """
     from scaling.cli.progress import ProgressLine
-    from scaling.pipeline import run_sweep
+    from scaling.pipeline import run_sweep, train_grid
     from scaling.sweep.spec import load_sweep
 
     if executor != "local":
         raise InputError(f"--executor {executor} is not built yet; use local")
     spec = load_sweep(sweep, overrides)
     folder = out or Path("runs", spec.name)
-    source = Path(sweep).read_text(encoding="utf-8-sig") + "".join(f"\n# with {given}" for given in overrides)
+    source = source_of(sweep, overrides)
+    if spec.grid is not None:
+        table = train_grid(spec, source, folder, workers, ProgressLine().show)
+        runs = len(table.frame)
+        told = f"{runs} runs trained in {folder}; now: scaling recipe fit {folder}"
+        emit({"folder": str(folder), "runs": runs, "warnings": []}, as_json, told)
+        return
     result = run_sweep(spec, source, folder, workers, ProgressLine().show)
     emit(result.to_dict(), as_json, lambda: _story(result))
+
+
+def source_of(sweep: str, overrides: tuple[str, ...]) -> str:
+    """The text of a sweep's file with what was overridden, to be kept beside its results."""
+    return Path(sweep).read_text(encoding="utf-8-sig") + "".join(f"\n# with {given}" for given in overrides)
 
 
 def _story(result: "SweepResult") -> str:
