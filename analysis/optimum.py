@@ -147,8 +147,15 @@ def _means(
     setting: Int[np.ndarray, " rows"], group: Int[np.ndarray, " rows"], log_loss: Float[np.ndarray, " rows"]
 ) -> Float[np.ndarray, " settings"]:
     """Each setting's mean log loss with the groups' levels taken out: the additive fit of both."""
-    design = np.concatenate([_indicators(setting), _indicators(group)], axis=1)
-    return np.linalg.lstsq(design, log_loss, rcond=None)[0][: setting.max() + 1]
+    count = np.bincount(setting)
+
+    def means(values: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " settings"]:
+        return np.bincount(setting, values) / count
+
+    groups = _indicators(group)
+    within = groups - np.stack([means(column)[setting] for column in groups.T], axis=1)
+    level = np.linalg.lstsq(within, log_loss - means(log_loss)[setting], rcond=None)[0]
+    return means(log_loss - groups @ level)
 
 
 def _design(x: Float[np.ndarray, "rows k"], group: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows coefficients"]:

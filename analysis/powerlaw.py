@@ -67,7 +67,7 @@ class PowerLaw:
     @property
     def params(self) -> dict[str, float]:
         """The factor and the exponents by name."""
-        return dict(zip(self.form.names, [float(np.exp(self.log_factor)), *self.exponents.tolist()], strict=True))
+        return dict(zip(self.form.names, [_exp(self.log_factor), *self.exponents.tolist()], strict=True))
 
     @property
     def stderr(self) -> dict[str, float | None]:
@@ -75,7 +75,7 @@ class PowerLaw:
         errors = self._errors()
         if errors is None:
             return dict.fromkeys(self.form.names)
-        errors[0] *= np.exp(self.log_factor)
+        errors[0] *= _exp(self.log_factor)
         return dict(zip(self.form.names, errors.tolist(), strict=True))
 
     @property
@@ -87,13 +87,13 @@ class PowerLaw:
         middle = np.array([self.log_factor, *self.exponents])
         half = errors * stdtrit(self.freedom, (1 + LEVEL) / 2)
         ends = np.stack([middle - half, middle + half])
-        ends[:, 0] = np.exp(ends[:, 0])
+        ends[:, 0] = [_exp(end) for end in ends[:, 0]]
         return {name: (float(low), float(high)) for name, low, high in zip(self.form.names, *ends, strict=True)}
 
     def predict(self, *inputs: float) -> tuple[float, float | None]:
         """The value at the inputs, in the form's order, and its standard error (that of its log times the value)."""
         x = np.array([1.0, *np.log(inputs)])
-        value = float(np.exp(x @ np.array([self.log_factor, *self.exponents])))
+        value = _exp(float(x @ np.array([self.log_factor, *self.exponents])))
         error = self._error(x)
         return value, None if error is None else value * error
 
@@ -168,6 +168,11 @@ def fit_power_law(
         points=len(y),
         freedom=freedom,
     )
+
+
+def _exp(log: float) -> float:
+    """Finite, however little is known: a factor belongs to inputs of 1, far from any run's."""
+    return float(np.exp(np.clip(log, -300, 300)))
 
 
 def _varied(centred: Float[np.ndarray, "points inputs"]) -> Float[np.ndarray, "directions inputs"]:

@@ -105,19 +105,11 @@ class Tuning:
     table_hash: str
 
     def rate(self, params: float, tokens: float) -> tuple[float, float | None]:
-        """The best learning rate by Step Law's form, and its standard error.
-
-        Raises:
-            InputError: if there is no such law.
-        """
+        """The best learning rate by Step Law's form, and its standard error; InputError without such a law."""
         return self._step("lr").predict(params, tokens)
 
     def batch(self, tokens: float) -> tuple[float, float | None]:
-        """The best batch in tokens by Step Law's form, and its standard error.
-
-        Raises:
-            InputError: if there is no such law.
-        """
+        """The best batch in tokens by Step Law's form, and its standard error; InputError without such a law."""
         return self._step("batch_tokens").predict(tokens)
 
     def _step(self, knob: Knob) -> PowerLaw:
@@ -183,12 +175,16 @@ def _by_cell(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 def _varied(rows: pd.DataFrame) -> tuple[Knob, ...]:
     """The knobs with three values or more."""
-    return tuple(k for k in FORMS if k in rows and rows[k].where(rows[k] > 0).nunique() >= _FEWEST_VALUES)
+    return tuple(k for k in FORMS if k in rows and rows[k][_usable(rows[k])].nunique() >= _FEWEST_VALUES)
+
+
+def _usable(values: pd.Series) -> pd.Series:
+    return values.between(0, np.inf, inclusive="neither")
 
 
 def _cell(rows: pd.DataFrame) -> Cell:
     knobs = _varied(rows)
-    used = _profile(rows[(rows[list(knobs)] > 0).all(axis=1)], knobs)
+    used = _profile(rows[rows[list(knobs)].apply(_usable).all(axis=1)], knobs)
     optimum, fault = None, None
     try:
         x = np.log(used[list(knobs)].to_numpy())
@@ -295,11 +291,8 @@ def _of_laws(laws: Mapping[Knob, Mapping[str, PowerLaw]]) -> Iterator[Warning]:
             continue
         law = of["step"]
         if law.points < 2 * len(law.form.names):
-            yield Warning(
-                "few-runs",
-                f"{law.points} sizes and lengths for the {len(law.form.names)} constants of {law.form.formula}: expect "
-                "little",
-            )
+            told = f"{law.points} sizes and lengths for the {len(law.form.names)} constants of {law.form.formula}"
+            yield Warning("few-runs", f"{told}: expect little")
         if law.collinear:
             yield Warning(
                 "collinear",
