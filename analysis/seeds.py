@@ -120,7 +120,7 @@ def plan_seeds(table: RunTable, cells: Sequence[Cell], target: Cell) -> SeedPlan
     groups = [
         (budget == number) & (planned == seeds) for number, seeds in sorted(set(zip(budget, planned, strict=True)))
     ]
-    wanted = _bought(design, groups, flops, float(planned @ flops))
+    wanted = min(planned, _bought(design, groups, flops, float(planned @ flops)), key=design.std)
     return SeedPlan(
         noise=noise,
         budgets=tuple(

@@ -1,17 +1,37 @@
 """``scaling plan``: what a sweep would train, and what that takes."""
 
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from scaling.cli.common import emit, json_option, workers_option
+from scaling.cli.common import emit, json_option, out_option, workers_option
 from scaling.quantity import format_quantity
+
+if TYPE_CHECKING:
+    from analysis.seeds import SeedPlan
+    from analysis.table import RunTable
+
+# Part of its width that a forecast gains from other seeds, below which they are not worth changing.
+_WORTHWHILE = 0.02
 
 
 @click.command()
 @click.argument("sweep", metavar="SWEEP.yaml")
 @click.argument("overrides", metavar="[KEY=VALUE]...", nargs=-1)
+@out_option
+@click.option(
+    "--noise",
+    "table",
+    metavar="TABLE",
+    help="Runs with replicates to learn the seed noise from.  [default: those finished in the sweep's folder]",
+)
 @workers_option
 @json_option
-def command(sweep: str, overrides: tuple[str, ...], workers: int | None, as_json: bool) -> None:
+def command(
+    sweep: str, overrides: tuple[str, ...], out: Path | None, table: str | None, workers: int | None, as_json: bool
+) -> None:
     """List the runs of a sweep with their FLOPs, memory, estimated time and cost; spends nothing.
 
     FLOPs count every matrix product, attention over the full context and the output head. Seconds are
@@ -19,16 +39,23 @@ def command(sweep: str, overrides: tuple[str, ...], workers: int | None, as_json
     models attain, which narrow ones do not. Cost is those hours at the accelerator's list price; a CPU has none.
     Warnings name what a forecast from these runs would suffer from.
 
+    Where finished runs tell the noise between seeds, the plan says how many seeds each budget should have for the
+    same FLOPs.
+
     \b
     Examples:
       scaling plan sweeps/quickstart.yaml
+      scaling plan sweeps/quickstart.yaml --noise benchmarks/quickstart/sotu
       scaling plan sweeps/quickstart.yaml target.seeds=4 --json
     """
     from scaling.pipeline import plan_sweep
     from scaling.sweep.estimate import describe
     from scaling.sweep.spec import load_sweep
 
-    plan = describe(plan_sweep(load_sweep(sweep, overrides)), workers)
+    spec = load_sweep(sweep, overrides)
+    plan = describe(plan_sweep(spec), workers)
+    seeds = _seeds(plan["runs"], out or Path("runs", spec.name), table)
+    plan |= {"noise": None, "seeds": None} if seeds is None else seeds.to_dict()
 
     def text() -> str:
         rows = [
@@ -52,9 +79,56 @@ def command(sweep: str, overrides: tuple[str, ...], workers: int | None, as_json
             f"{_time(plan['est_seconds'])} on {plan['device']} with {plan['workers']} worker{plural}{price}, "
             f"at most {_size(max(run['state_bytes'] for run in plan['runs']))} of training state a worker"
         )
+        if plan["target_flops"]:
+            rows += _noise(seeds)
         return "\n".join(rows)
 
     emit(plan, as_json, text)
+
+
+def _seeds(runs: list[dict[str, Any]], folder: Path, table: str | None) -> "SeedPlan | None":
+    """Seeds by the noise of a table, or else of what is finished in the sweep's folder."""
+    from analysis.seeds import Cell, plan_seeds
+    from analysis.table import read_table
+
+    finished = _finished(folder) if table is None else read_table(table)
+    count = Counter((run["role"], run["params"], run["tokens"], run["flops"]) for run in runs)
+    cells: dict[str, list[Cell]] = {"fit": [], "target": []}
+    for (role, params, tokens, flops), seeds in count.items():
+        cells[role].append(Cell(params, tokens, flops, seeds))
+    if finished is None or not cells["target"]:
+        return None
+    return plan_seeds(finished, cells["fit"], cells["target"][0])
+
+
+def _finished(folder: Path) -> "RunTable | None":
+    """What is finished in a sweep's folder: its table of runs, or while that is not made what its runs tell."""
+    from analysis.table import RunTable, read_table
+    from scaling.pipeline import TABLE
+    from scaling.sweep.store import PLAN, SweepFolder
+
+    if (folder / TABLE).exists():
+        return read_table(folder)
+    if not (folder / PLAN).exists():
+        return None
+    frame = SweepFolder(folder).table()
+    return None if frame.empty else RunTable.from_frame(frame, str(folder))
+
+
+def _noise(seeds: "SeedPlan | None") -> list[str]:
+    if seeds is None:
+        return ["noise between seeds unknown: run the cheapest cells with 3 seeds first, or give --noise TABLE"]
+    noise = ", ".join(f"{budget.flops:.2g}: {budget.std:.2%}" for budget in seeds.noise.by_budget)
+    wanted = ", ".join(
+        f"{b.flops:.2g}: {b.planned}" + (f" -> {b.wanted}" if b.wanted != b.planned else "") for b in seeds.budgets
+    )
+    gain = 1 - seeds.wanted_std / seeds.planned_std
+    return [
+        f"noise between seeds, by FLOPs: {noise} ({seeds.noise.freedom} replicates)",
+        f"seeds for the same FLOPs: {wanted}; that would narrow the forecast by {gain:.1%}"
+        if gain > _WORTHWHILE
+        else f"seeds: as planned; others for the same FLOPs would narrow the forecast by less than {_WORTHWHILE:.0%}",
+    ]
 
 
 def _time(seconds: float | None) -> str:

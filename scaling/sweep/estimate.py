@@ -112,7 +112,19 @@ def _matmul_flops_per_s() -> float:
 
 def _warnings(plan: Sequence[PlannedRun]) -> Iterator[tuple[str, str]]:
     """Code and message of what the design alone tells."""
-    fitted = [run.config for run in plan if run.role == "fit"]
+    targets = [run.config for run in plan if run.role == "target"]
+    if targets:
+        yield from _of_forecast([run.config for run in plan if run.role == "fit"], targets)
+    epochs = [_epochs(run.config) for run in plan]
+    if repeated := sum(passes > 1.05 for passes in epochs):
+        yield (
+            "repeated-data",
+            f"{repeated} of {len(plan)} runs repeat their data (up to about {max(epochs):.2g} epochs), "
+            "which most laws count as fresh tokens",
+        )
+
+
+def _of_forecast(fitted: Sequence[RunConfig], targets: Sequence[RunConfig]) -> Iterator[tuple[str, str]]:
     cells = sorted({(count_params(config.model).total, config.tokens) for config in fitted})
     if len(cells) < _FEWEST_CELLS:
         yield (
@@ -125,16 +137,9 @@ def _warnings(plan: Sequence[PlannedRun]) -> Iterator[tuple[str, str]]:
             "params and tokens of the fitted runs move together, or one of them not at all: "
             "the fit cannot tell what each of them buys",
         )
-    reach = max(run.config.flops for run in plan) / max(config.flops for config in fitted)
+    reach = max(config.flops for config in targets) / max(config.flops for config in fitted)
     if reach > _FARTHEST:
         yield "far-extrapolation", f"the target needs {reach:.3g} times the FLOPs of the largest fitted run"
-    epochs = [_epochs(run.config) for run in plan]
-    if repeated := sum(passes > 1.05 for passes in epochs):
-        yield (
-            "repeated-data",
-            f"{repeated} of {len(plan)} runs repeat their data (up to about {max(epochs):.2g} epochs), "
-            "which most laws count as fresh tokens",
-        )
 
 
 def _collinear(cells: Sequence[tuple[int, int]]) -> bool:

@@ -112,6 +112,10 @@ def test_each_weakness_is_named(runs: list[PlannedRun], code: str) -> None:
     assert codes(runs) == {code}
 
 
+def test_without_a_target_there_is_no_forecast_to_warn_of() -> None:
+    assert codes(plan(GRID[:1])[:-1]) == set()
+
+
 def test_repeated_text_is_counted() -> None:
     ((code, message),) = estimate._warnings(plan(GRID, corpus_bytes=100_000))
     assert code == "repeated-data"
