@@ -11,6 +11,7 @@ from analysis.envelope import envelope
 from analysis.errors import InputError
 from analysis.forecast import Forecast, read_forecast
 from analysis.isoflop import isoflop
+from analysis.rate_plot import loss_vs_rate
 from analysis.score import Score, read_score
 from analysis.table import RunTable
 from analysis.warning import Warning
@@ -20,7 +21,7 @@ def draw(kind: str, table: RunTable, place: Path, output: Path) -> tuple[Warning
     """Draws a figure into a file.
 
     Args:
-        kind: flops, tokens, isoflop, envelope or residuals.
+        kind: flops, tokens, isoflop, envelope, rates or residuals.
         table: the runs.
         place: the table's file, or the sweep's folder, whose forecast, score and curves are shown too.
         output: .png, .svg or .pdf.
@@ -43,6 +44,8 @@ def _drawing(kind: str, table: RunTable, place: Path) -> tuple[Callable[[Axes], 
         case "isoflop":
             parabolas = isoflop(table.points)
             return lambda axes: plots.isoflop_parabolas(parabolas, axes), parabolas.warnings
+        case "rates":
+            return lambda axes: loss_vs_rate(table, axes), ()
         case "envelope":
             lowest = envelope(table.points)
             return lambda axes: plots.envelope_of_sizes(lowest, axes), lowest.warnings

@@ -83,7 +83,7 @@ class RecipeCheck:
         drift_stderr: its standard error.
         bias: by what fraction the target's loss will exceed its forecast because of the drift.
         target_flops: of the run that is to be forecast; None if there is none, and so no bias.
-        warnings: ``recipe-off`` and ``recipe-drift``; none if the recipe holds.
+        warnings: ``recipe-off``, ``recipe-drift``, ``not-bracketed`` and ``diverged-rows``; none if the recipe holds.
     """
 
     cells: tuple[CheckedCell, ...]
@@ -181,6 +181,9 @@ def _cell(part: pd.DataFrame, surface: Optimum, noise: float) -> CheckedCell:
         best, error = 2 * float(surface.best[0]), farthest
         loss, loss_error = _gained(float(surface.best[0]), x, log_loss, seed), noise * math.sqrt(2 / (seed.max() + 1))
     row = part.iloc[0]
+    # Rates that diverged bracket the best from above as well as losses do.
+    lost = part.loc[part["status"] == "diverged", "lr"].min() / row["usual_lr"]
+    fell = x.min() + _SAME < float(surface.best[0]) < math.log(lost) and best < math.log(lost)
     return CheckedCell(
         params=float(row["params"]),
         tokens=float(row["tokens"]),
@@ -190,7 +193,7 @@ def _cell(part: pd.DataFrame, surface: Optimum, noise: float) -> CheckedCell:
         log_best_stderr=error,
         loss=loss,
         loss_stderr=loss_error or 0.0,
-        bracketed=bool(surface.bracketed[0]),
+        bracketed=bool(surface.bracketed[0]) or fell,
         runs=len(part),
         diverged=int((part["status"] == "diverged").sum()),
     )
@@ -220,6 +223,12 @@ def _warnings(cells: Sequence[CheckedCell], drift: float, error: float, bias: fl
                 "recipe-off",
                 f"at {where} the rate {cell.lr:.3g} loses {least}{cell.loss:.1%} +- {cell.loss_stderr:.1%} to the "
                 f"best, which is {cell.best:.2g} times as high{beyond}",
+            )
+        elif not cell.bracketed:
+            yield Warning(
+                "not-bracketed",
+                f"at {where} the best rate is not among those tried but beyond {'twice' if cell.best > 1 else 'half'} "
+                "the recipe's, and how much the recipe loses is not known",
             )
     if abs(drift) > 2 * error and (bias is None or bias > MATERIAL):
         harm = "" if bias is None else f": expect the target's loss {bias:.1%} above its forecast"

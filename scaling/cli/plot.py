@@ -11,7 +11,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["flops", "tokens", "isoflop", "envelope", "residuals"]))
+@click.argument("kind", type=click.Choice(["flops", "tokens", "isoflop", "envelope", "rates", "residuals"]))
 @click.argument("table", metavar="TABLE")
 @click.option(
     "-o",
@@ -34,6 +34,7 @@ def command(
       tokens     loss over training tokens, by size; from a sweep's folder, with the fitted and measured curves
       isoflop    loss over parameters at each budget, with parabolas and their minima
       envelope   loss over training FLOPs by size, with the lowest of the curves
+      rates      what each learning rate loses to the best one, at each size and length of a tuning sweep
       residuals  how far each run lies from the laws of a sweep's frozen forecast
 
     TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss.

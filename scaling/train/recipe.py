@@ -150,8 +150,8 @@ def _transfer(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
       fall with the horizon (2409.19913);
     - width (muP under Adam, 2203.03466): matrices have the rate 0.23 g / width and initial std 1 / sqrt(fan_in);
       embedding and gains the rates 0.04 g and 0.007 g at every width, the embedding std 1/2; attention logits are
-      scaled by 4 / head_dim instead of 1 / sqrt(head_dim); the last norm's gain starts at 8 / width, and its rate is
-      scaled by that, so that a tied head's logits start, and move, alike at every width; an untied head starts at 0;
+      scaled by 4 / head_dim instead of 1 / sqrt(head_dim); under a tied head the last norm's gain starts at 8 / width,
+      and its rate is scaled by that, so that logits move alike at every width; an untied head starts at 0;
     - depth (CompleteP, 2505.01618): what a layer adds to the residual stream is scaled by 2 / depth;
     - weight decay by its time scale (2405.13698): at peak rate a matrix would lose a tenth in the whole run;
     - clip 1; warm-up over a tenth of the run.
@@ -170,7 +170,7 @@ def _transfer(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
     matrix = _RATE * growth / model.width
     query = math.sqrt(_HEAD_DIM / model.head_dim)
     residual = _DEPTH / model.depth
-    gain = 8.0 / model.width
+    gain = 8.0 / model.width if model.tie_embeddings else 1.0
     return Recipe(
         name="transfer",
         batch_tokens=batch_tokens,
@@ -199,7 +199,7 @@ def _transfer(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
             matrix=1.0,
             query=query,
             residual=residual,
-            final_norm=gain if model.tie_embeddings else 1.0,
+            final_norm=gain,
             head=0.0,
         ),
     )
