@@ -193,7 +193,7 @@ def _cell(part: pd.DataFrame, surface: Optimum, noise: float) -> CheckedCell:
         log_best_stderr=error,
         loss=loss,
         loss_stderr=loss_error or 0.0,
-        bracketed=bool(surface.bracketed[0]) or fell,
+        bracketed=bool(surface.bracketed[0] or fell),
         runs=len(part),
         diverged=int((part["status"] == "diverged").sum()),
     )
