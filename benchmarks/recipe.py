@@ -9,7 +9,8 @@ Under ``recipe/`` and ``quickstart/`` is what the commands below left, without c
       scaling recipe check sweeps/quickstart.yaml corpus=$corpus --json > recipe/check-$corpus.json
       scaling recipe check sweeps/quickstart.yaml corpus=$corpus "$BAD" --json > recipe/check-bad-$corpus.json
       scaling run sweeps/quickstart.yaml corpus=$corpus "$BAD" --out recipe/bad-$corpus
-      for replicate in 0 1 2; do
+      scaling run sweeps/quickstart.yaml corpus=$corpus --out quickstart/$corpus
+      for replicate in 1 2; do
         python benchmarks/replicate.py sweeps/quickstart.yaml $replicate corpus=$corpus \\
           --out quickstart/$corpus-$replicate
       done
@@ -128,7 +129,7 @@ def checks() -> Iterator[str]:
     ]
     for corpus in CORPORA:
         for recipe, name, folder in (
-            ("transfer", f"check-{corpus}", HERE / "quickstart" / f"{corpus}-0"),
+            ("transfer", f"check-{corpus}", HERE / "quickstart" / corpus),
             ("bad", f"check-bad-{corpus}", HERE / "recipe" / f"bad-{corpus}"),
         ):
             check, score = read(HERE / "recipe" / f"{name}.json"), read(folder / "score.json")
@@ -153,7 +154,7 @@ def replicates() -> Iterator[str]:
         "...; each has "
         "forecast and trained its own two targets."
     )
-    scores = {(c, r): read(HERE / "quickstart" / f"{c}-{r}" / "score.json") for c in CORPORA for r in range(3)}
+    scores = {(c, r): read(replicate_of(c, r) / "score.json") for c in CORPORA for r in range(3)}
     lines = [
         "| corpus | replicate | forecast | 90 % interval | actual, each seed | error |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -169,13 +170,17 @@ def replicates() -> Iterator[str]:
     errors = [abs(score["error"]) for score in scores.values()]
     yield f"Mean absolute error {np.mean(errors):.2%}; {sum(s['covered'] for s in scores.values())} of 6 inside."
     for corpus in CORPORA:
-        frames = [read_table(HERE / "quickstart" / f"{corpus}-{r}").fit for r in range(3)]
+        frames = [read_table(replicate_of(corpus, r)).fit for r in range(3)]
         rows = pd.concat(frames)
         rows["budget"] = rows.flops.map(lambda flops: float(f"{flops:.1e}"))
         logs = rows.assign(log=np.log(rows.loss)).groupby(["budget", "params"]).log
         noise = (logs.var() * (logs.count() - 1)).groupby("budget").sum() / (logs.count() - 1).groupby("budget").sum()
         told = ", ".join(f"{budget:.2g}: {math.sqrt(value):.2%}" for budget, value in noise.items())
         yield f"Standard deviation between seeds on `{corpus}`, all replicates together, by FLOPs: {told}."
+
+
+def replicate_of(corpus: str, number: int) -> Path:
+    return HERE / "quickstart" / (f"{corpus}-{number}" if number else corpus)
 
 
 def larger() -> Iterator[str]:

@@ -109,7 +109,8 @@ def check_sweep(
     plan = plan_sweep(spec)
     around = probe(spec, plan)
     table = train_grid(around, source, out, workers, report)
-    usual = {(run.config.params, run.config.tokens): run.config.recipe.rates.matrix for run in plan}
+    own = plan_sweep(around.model_copy(update={"grid": None}))
+    usual = {(run.config.params, run.config.tokens): run.config.recipe.rates.matrix for run in own}
     rows = table.frame.assign(
         usual_lr=[usual[cell] for cell in zip(table.frame.params, table.frame.tokens, strict=True)]
     )

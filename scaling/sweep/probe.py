@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from scaling.errors import InputError
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.sweep.choices import Grid, Setting
 from scaling.sweep.design import PlannedRun
@@ -17,25 +18,33 @@ def probe(spec: SweepSpec, plan: Sequence[PlannedRun]) -> SweepSpec:
     """A sweep with a grid: half, once and twice the recipe's rate at two sizes, each at its cheapest budget.
 
     As many paired seeds as fit into a tenth of the sweep's FLOPs, those of the larger size first: at most 4, at least
-    one, and two at the smaller size, which tell how far losses scatter.
+    one, and two at the smaller size, which tell how far losses scatter. Where one seed of the larger size is too
+    dear, it is trained to a smaller budget.
 
     Args:
         spec: the sweep.
         plan: its runs.
+
+    Raises:
+        InputError: all fitted runs are of one size.
     """
     cells = sorted(
         ((_params(block, spec), _flops(block, spec), number, block) for number, block in enumerate(_single(spec))),
         key=lambda cell: cell[:3],
     )
-    _, cheap, _, small = cells[0]
-    _, dear, _, large = min(cells, key=lambda cell: (-cell[0], *cell[1:3]))
+    least, cheap, _, small = cells[0]
+    most, dear, _, large = min(cells, key=lambda cell: (-cell[0], *cell[1:3]))
+    if least == most:
+        raise InputError(f"{spec.where('fit')}: all runs are of one size: a recipe is checked at two")
     afforded = SHARE * sum(run.config.flops for run in plan) / len(_RATES)
+    if dear > (left := afforded - 2 * cheap) > cheap:
+        dear = left
+        large = large.model_copy(update={large.horizon[0]: None, "flops": (left,)})
     of_large = min(max(1, int((afforded - 2 * cheap) / dear)), _MOST_SEEDS)
     of_small = min(max(2, int((afforded - of_large * dear) / cheap)), _MOST_SEEDS)
-    blocks = [_with_seeds(small, of_small)] + ([_with_seeds(large, of_large)] if large is not small else [])
     return spec.model_copy(
         update={
-            "fit": tuple(blocks),
+            "fit": (_with_seeds(small, of_small), _with_seeds(large, of_large)),
             "target": None,
             "grid": Grid(learning_rate=_RATES),
             "eval_tokens": plan[0].config.data.eval_tokens,
