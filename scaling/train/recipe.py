@@ -107,7 +107,7 @@ def _whole(batch: float, model: LlamaConfig) -> int:
 def _llama(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
     """The Llamas' own recipe, for comparison and for runs of their size (2302.13971, 2307.09288, 2407.21783).
 
-    - rate 3e-4 (params / 8e9)^(-1/3) for every parameter: within a quarter of the published rates from 7B (3e-4) to
+    - rate 3e-4 (params / 8e9)^(-1/3) for every parameter: within 30 % of the published rates from 7B (3e-4) to
       405B (8e-5), where Llama 3's are 3e-4 at 8B, 1.5e-4 at 70B and 8e-5 at 405B;
     - batch 250k tokens (FLOPs / 6e18)^(3/8), at most 4M: the ends of Llama 3's own scaling runs, 250k at 6e18 and 4M at
       1e22 FLOPs;
