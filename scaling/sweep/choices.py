@@ -70,6 +70,9 @@ class Setting(Strict):
         except ValueError:
             raise ValueError(f"{show(given)} is neither a positive number nor a multiple such as 0.5x") from None
 
+    def __str__(self) -> str:
+        return f"{self.value:g}{'x' * self.relative}"
+
     def of(self, usual: float) -> float:
         """The value where the recipe's is ``usual``."""
         return self.value * usual if self.relative else self.value
@@ -78,7 +81,7 @@ class Setting(Strict):
 def _differ(settings: tuple[Setting, ...]) -> tuple[Setting, ...]:
     for setting in settings:
         if settings.count(setting) > 1:
-            raise ValueError(f"{setting.value:g}{'x' * setting.relative} is given twice")
+            raise ValueError(f"{setting} is given twice")
     return settings
 
 

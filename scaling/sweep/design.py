@@ -1,7 +1,7 @@
 """A sweep file to its runs: every size, horizon and seed, with the recipe's numbers filled in."""
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
@@ -35,7 +35,7 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class _Cell:
-    """A size to a horizon, with its recipe: where it stands in the file, and what it asks for."""
+    """A size to a horizon, with its recipe: where it stands in the file and the grid, and what it asks for."""
 
     model: LlamaConfig
     tokens: float
@@ -43,6 +43,7 @@ class _Cell:
     seeds: tuple[int, ...]
     role: Literal["fit", "target"]
     place: str
+    point: Mapping[str, Setting]
 
     @property
     def steps(self) -> int:
@@ -60,11 +61,12 @@ def expand(spec: SweepSpec, text: SweepText, tuned: Tuned | None = None) -> list
     Raises:
         InputError: one line for every budget that cannot be met: less than one step, fewer tokens than the context,
             more text than the corpus has and ``epochs`` allows; held-out text shorter than the context; a target
-            that is also fitted.
+            that is also fitted; two points of the grid that come to one recipe.
     """
     cells = list(_cells(spec, tuned))
     fitted = {(cell.model, cell.steps) for cell in cells if cell.role == "fit"}
     faults = [fault for cell in cells for fault in _faults(spec, cell, text, fitted)]
+    faults += _coinciding(spec, cells)
     if faults:
         raise InputError(dict.fromkeys(faults))
     data = DataConfig(
@@ -123,10 +125,11 @@ def _cell(
         chosen = tuned.fill(chosen, params, tokens)
     make = RECIPES[spec.recipe.name]
     for point in spec.grid.points() if spec.grid is not None else [{}]:
-        yield _Cell(model, tokens, _at(point, lambda given: make(model, tokens, given), chosen), seeds, role, place)
+        recipe = _at(point, lambda given: make(model, tokens, given), chosen)
+        yield _Cell(model, tokens, recipe, seeds, role, place, point)
 
 
-def _at(point: dict[str, Setting], make: Callable[[Overrides], Recipe], chosen: Overrides) -> Recipe:
+def _at(point: Mapping[str, Setting], make: Callable[[Overrides], Recipe], chosen: Overrides) -> Recipe:
     """The recipe at a point of a grid; the batch goes first, as the usual learning rate depends on it."""
     if "batch_tokens" in point:
         chosen = replace(chosen, batch_tokens=max(1, round(point["batch_tokens"].of(make(chosen).batch_tokens))))
@@ -165,6 +168,27 @@ def _faults(
         )
     if cell.role == "target" and (cell.model, cell.steps) in fitted:
         yield f"{cell.place}: the target is also one of the fitted runs; a forecast of it is none"
+
+
+def _coinciding(spec: SweepSpec, cells: Sequence[_Cell]) -> Iterator[str]:
+    """Values of a grid that come to one recipe at a size and horizon, each pair once; a batch is whole sequences."""
+    first: dict[tuple[LlamaConfig, float, Recipe], _Cell] = {}
+    told: set[tuple[str, Setting, Setting]] = set()
+    for cell in cells:
+        other = first.setdefault((cell.model, cell.tokens, cell.recipe), cell)
+        differ = [name for name, setting in cell.point.items() if setting != other.point[name]]
+        # Where several differ, there is also a pair that differs in each of them alone.
+        if len(differ) != 1 or (pair := (differ[0], other.point[differ[0]], cell.point[differ[0]])) in told:
+            continue
+        told.add(pair)
+        name, one, two = pair
+        assert spec.grid is not None
+        place = spec.where("grid", name, spec.grid.given[name].index(two))
+        both = "come to the same"
+        if name == "batch_tokens":
+            both = f"both come to {cell.recipe.batch_tokens}, in whole sequences of {cell.model.seq_len},"
+        at = f"{format_quantity(count_params(cell.model).total)} parameters and {cell.tokens:.3g} tokens"
+        yield f"{place}: grid.{name}: {one} and {two} {both} at {at}"
 
 
 def _eval_tokens(spec: SweepSpec, cells: Sequence[_Cell], text: SweepText) -> int:

@@ -155,6 +155,23 @@ def test_an_impossible_warmup_is_told(text: SweepText) -> None:
         plan(text, source=GRID.replace("batch_tokens: [1x, 2x]", "warmup: 20x"))
 
 
+@pytest.mark.parametrize(
+    ("batches", "faults"),
+    [
+        ("[10, 40, 60, 90]", ["4:59: grid.batch_tokens: 10 and 40 both come to 32, in whole sequences of 32, at 2.9k"]),
+        ("[0.25x, 0.5x, 1x]", ["4:62: grid.batch_tokens: 0.25x and 0.5x both come to 32"]),
+        ("[64, 2x, 1x]", ["4:63: grid.batch_tokens: 64 and 1x both come to 64"]),
+    ],
+)
+def test_values_of_a_grid_that_come_to_the_same_are_told_once(text: SweepText, batches: str, faults: list[str]) -> None:
+    # At each of three rates and two budgets.
+    with pytest.raises(InputError) as error:
+        plan(text, "fit.tokens=[100k, 101k]", source=GRID.replace("[1x, 2x]", batches))
+    assert len(error.value.faults) == len(faults)
+    for line, fault in zip(error.value.faults, faults, strict=True):
+        assert line.startswith(f"tiny.yaml:{fault}")
+
+
 def test_tuned_laws_go_before_the_recipe_but_not_before_the_file(text: SweepText) -> None:
     spec = parse_sweep(SWEEP, "tiny.yaml")
     tuned = Tuned(lambda params, _: 1.5 / params, lambda *_: 64.2)
