@@ -6,7 +6,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from scaling.sweep.fields import Count, Fraction, NotNegative, OneOrMore, Positive, Strict, as_text, positive, show
+from scaling.sweep.fields import (
+    Count,
+    Fraction,
+    NotNegative,
+    OneOrMore,
+    Positive,
+    Strict,
+    as_text,
+    not_negative,
+    positive,
+    show,
+)
 
 
 class RecipeChoice(Strict):
@@ -51,11 +62,11 @@ class Setting(Strict):
     """A value of a grid: a number, or ``0.5x`` for half of what the recipe gives.
 
     Attributes:
-        value: the number.
+        value: the number; 0 only where it is not relative.
         relative: whether it multiplies the recipe's.
     """
 
-    value: Positive
+    value: NotNegative
     relative: bool = False
 
     @model_validator(mode="before")
@@ -65,8 +76,9 @@ class Setting(Strict):
             return given
         text = str(given).strip()
         relative = text.endswith("x")
+        read = positive if relative else not_negative
         try:
-            return {"value": positive(text.removesuffix("x") if relative else given), "relative": relative}
+            return {"value": read(text.removesuffix("x") if relative else given), "relative": relative}
         except ValueError:
             raise ValueError(f"{show(given)} is neither a positive number nor a multiple such as 0.5x") from None
 
@@ -85,7 +97,14 @@ def _differ(settings: tuple[Setting, ...]) -> tuple[Setting, ...]:
     return settings
 
 
-Settings = Annotated[OneOrMore[Setting], AfterValidator(_differ)]
+def _not_zero(setting: Setting) -> Setting:
+    if setting.value == 0:
+        raise ValueError("'0' is neither a positive number nor a multiple such as 0.5x")
+    return setting
+
+
+SettingsOrZero = Annotated[OneOrMore[Setting], AfterValidator(_differ)]
+Settings = Annotated[OneOrMore[Annotated[Setting, AfterValidator(_not_zero)]], AfterValidator(_differ)]
 
 
 class Grid(Strict):
@@ -95,13 +114,13 @@ class Grid(Strict):
         learning_rate: peak rates of the matrices; the other groups keep their ratio to it.
         batch_tokens: tokens per step; a relative learning rate is then of the rate that suits this batch.
         warmup: fractions of the steps.
-        weight_decay: as in AdamW.
+        weight_decay: as in AdamW; 0 for none.
     """
 
     learning_rate: Settings | None = None
     batch_tokens: Settings | None = None
     warmup: Settings | None = None
-    weight_decay: Settings | None = None
+    weight_decay: SettingsOrZero | None = None
 
     @model_validator(mode="after")
     def _not_empty(self) -> "Grid":

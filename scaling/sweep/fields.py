@@ -49,7 +49,8 @@ def positive(value: object) -> float:
     return number
 
 
-def _not_negative(value: object) -> float:
+def not_negative(value: object) -> float:
+    """0 or a positive number as people write it; ValueError otherwise."""
     number = _number(value)
     if number < 0:
         raise ValueError(f"{show(value)} is negative")
@@ -73,7 +74,7 @@ def _count(value: object) -> int:
 
 
 def _seed(value: object) -> int:
-    number = _not_negative(value)
+    number = not_negative(value)
     if not number.is_integer() or number >= 2**32:
         raise ValueError(f"{show(value)} is not a whole number below 2^32")
     return int(number)
@@ -122,7 +123,7 @@ def _name(value: str) -> str:
 
 
 Positive = Annotated[float, BeforeValidator(positive)]
-NotNegative = Annotated[float, BeforeValidator(_not_negative)]
+NotNegative = Annotated[float, BeforeValidator(not_negative)]
 Fraction = Annotated[float, BeforeValidator(_fraction)]
 Count = Annotated[int, BeforeValidator(_count)]
 Name = Annotated[str, AfterValidator(_name)]

@@ -132,7 +132,8 @@ class SweepSpec(Strict):
             raise ValueError("missing key 'target', the run to forecast; or 'grid', to tune over")
         if self.target is not None and self.grid is not None:
             raise ValueError("a sweep with a grid tunes the recipe and takes no target")
-        if self.grid is not None and (fixed := [name for name in self.grid.given if getattr(self.recipe, name)]):
+        fixed = [] if self.grid is None else [key for key in self.grid.given if getattr(self.recipe, key) is not None]
+        if fixed:
             raise ValueError(f"{fixed[0]} is given both by recipe and by grid")
         return self
 

@@ -311,6 +311,14 @@ def test_a_grid_takes_numbers_and_multiples_of_the_recipes() -> None:
     assert again.canonical() == spec.canonical()
 
 
+def test_a_grid_may_go_without_weight_decay() -> None:
+    spec = parse(text=GRID.replace("warmup: 5%", "weight_decay: [0, 1x]"))
+    assert spec.grid is not None
+    assert [point["weight_decay"].of(0.3) for point in spec.grid.points()] == [0.0, 0.3] * 3
+    again = SweepSpec.model_validate_json(json.dumps(spec.canonical()))
+    assert again.canonical() == spec.canonical()
+
+
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
@@ -322,6 +330,13 @@ def test_a_grid_takes_numbers_and_multiples_of_the_recipes() -> None:
         ("fit:", "target: {size: 8k, flops: 1e10}\nfit:", "takes no target"),
         ("grid: {learning_rate: [0.5x, 1x, 3e-3], warmup: 5%}\n", "", "missing key 'target'"),
         ("fit:", "recipe: {learning_rate: 1e-3}\nfit:", "learning_rate is given both by recipe and by grid"),
+        (
+            "learning_rate: [0.5x, 1x, 3e-3]",
+            "weight_decay: 0.1}\nrecipe: {weight_decay: 0",
+            "weight_decay is given both by recipe and by grid",
+        ),
+        ("3e-3", "0", "x.yaml:4:34: grid.learning_rate.2: '0' is neither a positive number"),
+        ("0.5x", "0x", "x.yaml:4:24: grid.learning_rate.0: '0x' is neither"),
         ("fit:", "recipe: {from: ''}\nfit:", "x.yaml:5:16: recipe.from: must be text"),
     ],
 )
