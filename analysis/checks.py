@@ -251,7 +251,7 @@ def _repeated(rows: pd.DataFrame) -> Iterator[Warning]:
 
 
 def _untuned(rows: pd.DataFrame) -> Iterator[Warning]:
-    knobs = [c for c in ("lr", "batch_tokens") if c in rows]
+    knobs = [c for c in ("lr", "batch_tokens", "weight_decay") if c in rows]
     if not knobs:
         return
     cell = [c for c in ("params", "tokens", "corpus", "seq_len", "width", "depth") if c in rows]

@@ -23,6 +23,7 @@ NUMBERS = (
     "batch_tokens",
     "warmup_tokens",
     "decay_fraction",
+    "weight_decay",
     "seed",
     "width",
     "depth",
@@ -56,6 +57,7 @@ ALIASES = {
     "trunk_id": ("trunk",),
     "corpus": ("train_data", "dataset", "data", "training_data", "train_set"),
     "lr": ("learning_rate", "peak_lr", "max_lr"),
+    "weight_decay": ("wd",),
     "epochs": ("n_epochs",),
 }
 # What a sweep may vary at one size and length, looking for the least loss; a seed is not looked for.
@@ -65,6 +67,7 @@ RECIPE = (
     "warmup_tokens",
     "schedule",
     "decay_fraction",
+    "weight_decay",
     "width",
     "depth",
     "heads",

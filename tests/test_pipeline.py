@@ -75,8 +75,8 @@ def test_the_table_has_the_schema(finished: Path) -> None:
     runs = pd.read_parquet(finished / "runs.parquet")
     schema = (
         "run_id trunk_id sweep role status params params_nonembedding params_active tokens unique_tokens epochs flops "
-        "flops_6nd loss loss_stderr bits_per_byte lr batch_tokens warmup_tokens schedule decay_fraction seed width "
-        "depth heads kv_heads ffn vocab seq_len corpus tokenizer dtype device wall_s mfu"
+        "flops_6nd loss loss_stderr bits_per_byte lr batch_tokens warmup_tokens schedule decay_fraction weight_decay "
+        "seed width depth heads kv_heads ffn vocab seq_len corpus tokenizer dtype device wall_s mfu"
     )
     assert list(runs.columns) == schema.split()
     assert (runs.status == "done").all()

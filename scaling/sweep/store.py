@@ -221,6 +221,7 @@ def _row(config: RunConfig, status: dict[str, Any], role: str, sweep: str) -> di
         "warmup_tokens": round(recipe.schedule.warmup * config.tokens),
         "schedule": recipe.schedule.kind,
         "decay_fraction": recipe.schedule.decay,
+        "weight_decay": recipe.weight_decay,
         "seed": config.seed,
         "width": model.width,
         "depth": model.depth,

@@ -65,3 +65,10 @@ def test_a_table_tells_its_degrees_of_freedom() -> None:
     noise = seed_noise(RunTable.from_frame(frame[frame.seed.eq(0) | frame.flops.lt(2e10)]).points)
     assert [(budget.runs, budget.freedom) for budget in noise.by_budget] == [(12, 8)]
     assert noise.freedom == 8
+
+
+def test_runs_of_another_weight_decay_are_no_replicates() -> None:
+    frame = sweep(noise=0.0, seeds=2)
+    tried = frame.assign(weight_decay=0.1 + 0.1 * frame["seed"], loss=frame["loss"] * (1 + 0.01 * frame["seed"]))
+    assert seed_noise(RunTable.from_frame(tried).points).freedom == 0
+    assert seed_noise(RunTable.from_frame(tried.drop(columns="weight_decay")).points).freedom == 16
