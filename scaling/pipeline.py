@@ -17,6 +17,7 @@ from analysis.score import Score, score
 from analysis.table import RunTable, read_table
 from analysis.tuning import fit_tuning
 from scaling.errors import InputError
+from scaling.llama.counts import count_params
 from scaling.sweep.design import PlannedRun, expand
 from scaling.sweep.execute import SweepProgress, execute
 from scaling.sweep.probe import probe
@@ -78,7 +79,9 @@ def _tuned(spec: SweepSpec) -> Tuned | None:
     except AnalysisInputError as error:
         raise InputError(f"{spec.where('recipe', 'from')}: {fault}" for fault in error.faults) from None
     return Tuned(
-        learning_rate=(lambda params, tokens: tuning.rate(params, tokens)[0]) if tuning.laws["lr"] else None,
+        learning_rate=(
+            (lambda model, tokens: tuning.rate(count_params(model).total, tokens)[0]) if tuning.laws["lr"] else None
+        ),
         batch_tokens=(lambda _, tokens: tuning.batch(tokens)[0]) if tuning.laws["batch_tokens"] else None,
     )
 

@@ -25,7 +25,8 @@ class RecipeChoice(Strict):
 
     Attributes:
         name: ``transfer`` or ``llama``.
-        source: ``from`` in the file: a table of tuning runs, whose laws give the learning rate and the batch.
+        source: ``from`` in the file: a table of tuning runs, whose laws give the learning rate and the batch. Under
+            another batch, by hand or of a grid, the rate grows with the batch's square root.
         learning_rate: peak, as the recipe means it.
         batch_tokens: tokens per step.
         weight_decay: decoupled, as in AdamW.

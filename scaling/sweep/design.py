@@ -107,12 +107,11 @@ def _cell(
     place: str,
 ) -> Iterator[_Cell]:
     """A size to a horizon: one cell, or with a grid one for each of its points."""
-    params = count_params(model).total
     tokens = value
     if horizon == "flops":
         tokens = value / flops_per_token(model, model.seq_len)
     elif horizon == "tokens_per_param":
-        tokens = value * params
+        tokens = value * count_params(model).total
     chosen = Overrides(
         learning_rate=spec.recipe.learning_rate,
         batch_tokens=spec.recipe.batch_tokens,
@@ -121,9 +120,7 @@ def _cell(
         schedule=spec.schedule.kind,
         decay=spec.schedule.decay,
     )
-    if tuned is not None:
-        chosen = tuned.fill(chosen, params, tokens)
-    make = RECIPES[spec.recipe.name]
+    make = RECIPES[spec.recipe.name] if tuned is None else tuned.before(RECIPES[spec.recipe.name])
     for point in spec.grid.points() if spec.grid is not None else [{}]:
         recipe = _at(point, lambda given: make(model, tokens, given), chosen)
         yield _Cell(model, tokens, recipe, seeds, role, place, point)

@@ -78,25 +78,38 @@ class Overrides:
     warmup: float | None = None
 
 
+Recipes = Callable[[LlamaConfig, float, Overrides], Recipe]
+
+
 @dataclass(frozen=True)
 class Tuned:
     """Laws found by tuning, to go before a recipe's own.
 
     Attributes:
-        learning_rate: (params, tokens) -> peak rate of the matrices; None leaves it to the recipe.
-        batch_tokens: (params, tokens) -> tokens per step; None leaves it to the recipe.
+        learning_rate: (model, tokens) -> peak rate of the matrices, at the batch of the other law, or without one at
+            the recipe's own; None leaves it to the recipe.
+        batch_tokens: (model, tokens) -> tokens per step; None leaves it to the recipe.
     """
 
-    learning_rate: Callable[[float, float], float] | None
-    batch_tokens: Callable[[float, float], float] | None
+    learning_rate: Callable[[LlamaConfig, float], float] | None
+    batch_tokens: Callable[[LlamaConfig, float], float] | None
 
-    def fill(self, chosen: Overrides, params: float, tokens: float) -> Overrides:
-        """What is not set by hand, set by the laws."""
-        if self.learning_rate is not None and chosen.learning_rate is None:
-            chosen = replace(chosen, learning_rate=self.learning_rate(params, tokens))
-        if self.batch_tokens is not None and chosen.batch_tokens is None:
-            chosen = replace(chosen, batch_tokens=max(1, round(self.batch_tokens(params, tokens))))
-        return chosen
+    def before(self, recipe: Recipes) -> Recipes:
+        """The recipe with what is not set by hand set by the laws.
+
+        Where another batch is set by hand, the law's rate grows with the square root of the batch (2405.14578).
+        """
+
+        def tuned(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
+            law = None if self.batch_tokens is None else max(1, round(self.batch_tokens(model, tokens)))
+            usual = recipe(model, tokens, replace(chosen, batch_tokens=law)).batch_tokens
+            made = recipe(model, tokens, replace(chosen, batch_tokens=chosen.batch_tokens or usual))
+            if self.learning_rate is None or chosen.learning_rate is not None:
+                return made
+            rate = self.learning_rate(model, tokens) * math.sqrt(made.batch_tokens / usual)
+            return recipe(model, tokens, replace(chosen, batch_tokens=made.batch_tokens, learning_rate=rate))
+
+        return tuned
 
 
 def _whole(batch: float, model: LlamaConfig) -> int:
@@ -205,4 +218,4 @@ def _transfer(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
     )
 
 
-RECIPES: dict[str, Callable[[LlamaConfig, float, Overrides], Recipe]] = {"transfer": _transfer, "llama": _llama}
+RECIPES: dict[str, Recipes] = {"transfer": _transfer, "llama": _llama}

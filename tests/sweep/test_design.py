@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scaling.errors import InputError
-from scaling.llama.counts import flops_per_token
+from scaling.llama.counts import count_params, flops_per_token
 from scaling.sweep.design import PlannedRun, expand
 from scaling.sweep.spec import SweepSpec, parse_sweep
 from scaling.sweep.text import SweepText, load_text
@@ -172,12 +172,37 @@ def test_values_of_a_grid_that_come_to_the_same_are_told_once(text: SweepText, b
         assert line.startswith(f"tiny.yaml:{fault}")
 
 
+TUNED = Tuned(lambda model, _: 1.5 / count_params(model).total, lambda *_: 64.2)
+
+
 def test_tuned_laws_go_before_the_recipe_but_not_before_the_file(text: SweepText) -> None:
     spec = parse_sweep(SWEEP, "tiny.yaml")
-    tuned = Tuned(lambda params, _: 1.5 / params, lambda *_: 64.2)
-    for run in expand(spec, text, tuned):
+    for run in expand(spec, text, TUNED):
         assert run.config.recipe.rates.matrix == pytest.approx(1.5 / run.config.params)
         assert run.config.recipe.batch_tokens == 64
     by_hand = parse_sweep(SWEEP, "tiny.yaml", ["recipe={learning_rate: 0.01, batch_tokens: 96}"])
-    recipe = expand(by_hand, text, tuned)[0].config.recipe
+    recipe = expand(by_hand, text, TUNED)[0].config.recipe
     assert (recipe.rates.matrix, recipe.batch_tokens) == (pytest.approx(0.01), 96)
+
+
+def test_a_tuned_rate_is_that_of_its_batch(text: SweepText) -> None:
+    def rates(tuned: Tuned, *overrides: str) -> dict[int, set[float]]:
+        found: dict[int, set[float]] = {}
+        for run in expand(parse_sweep(GRID, "tiny.yaml", overrides), text, tuned):
+            found.setdefault(run.config.recipe.batch_tokens, set()).add(
+                run.config.recipe.rates.matrix * run.config.params
+            )
+        return {batch: {round(rate, 6) for rate in each} for batch, each in found.items()}
+
+    batches = "batch_tokens: [1x, 4x, 32]"
+    assert rates(TUNED, f"grid={{learning_rate: 1x, {batches}}}") == {
+        64: {1.5},
+        256: {3.0},
+        32: {round(1.5 / 2**0.5, 6)},
+    }
+    assert rates(TUNED, f"grid={{{batches}}}") == rates(TUNED, f"grid={{learning_rate: 1x, {batches}}}")
+    assert rates(TUNED, "recipe.batch_tokens=256", "grid={learning_rate: [1x, 2x]}") == {256: {3.0, 6.0}}
+    # Without a law of the batch, the rate belongs to the recipe's own.
+    own = plan(text, "grid={learning_rate: 1x}", source=GRID)[0].config.recipe.batch_tokens
+    alone = Tuned(TUNED.learning_rate, None)
+    assert rates(alone, "grid={batch_tokens: [1x, 4x]}") == {own: {1.5}, 4 * own: {3.0}}
