@@ -4,10 +4,13 @@ The only file of ``scaling``, beside the command line, that knows ``analysis``.
 """
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from analysis.errors import InputError as AnalysisInputError
 from analysis.forecast import Forecast, forecast, read_forecast
@@ -15,9 +18,11 @@ from analysis.recipe_check import RecipeCheck, check_recipe
 from analysis.report import write_report
 from analysis.score import Score, score
 from analysis.table import RunTable, read_table
-from analysis.tuning import fit_tuning
+from analysis.tuning import Knob, Tuning, fit_tuning
+from analysis.warning import Warning
 from scaling.errors import InputError
-from scaling.llama.counts import count_params
+from scaling.llama.config import LlamaConfig
+from scaling.llama.counts import count_params, flops_per_token
 from scaling.sweep.design import PlannedRun, expand
 from scaling.sweep.execute import SweepProgress, execute
 from scaling.sweep.probe import probe
@@ -34,7 +39,10 @@ FORECAST, SCORE, TABLE, CURVES, SUMMARY, REPORT = (
     "summary.json",
     "report.html",
 )
+# Factor in params or tokens by which a run may lie outside the cells that its recipe was tuned at.
+_NEAR = 3.0
 Report = Callable[[str, SweepProgress], None]
+Count = Callable[[LlamaConfig, float], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -45,57 +53,111 @@ class SweepResult:
         folder: where everything is.
         forecast: as frozen before the target's first step.
         score: the forecast against the target's runs.
+        warnings: of the plan.
     """
 
     folder: Path
     forecast: Forecast
     score: Score
+    warnings: tuple[Warning, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of ``scaling run``."""
+        warnings = dict.fromkeys(self.warnings + self.forecast.warnings + self.score.warnings)
         return {
             "folder": str(self.folder),
             "forecast": self.forecast.to_dict(),
             "score": self.score.to_dict(),
-            "warnings": [asdict(warning) for warning in dict.fromkeys(self.forecast.warnings + self.score.warnings)],
+            "warnings": [warning.to_dict() for warning in warnings],
         }
 
 
 def plan_sweep(spec: SweepSpec) -> list[PlannedRun]:
-    """The runs of a sweep on this machine's copy of its corpus.
+    """As ``plan_with_warnings``, without these."""
+    return plan_with_warnings(spec)[0]
+
+
+def plan_with_warnings(spec: SweepSpec) -> tuple[list[PlannedRun], list[Warning]]:
+    """The runs of a sweep on this machine's copy of its corpus, and what to know of the table its recipe is from.
 
     Raises:
         InputError: an impossible sweep, or a table to take the recipe from that tells no law.
     """
-    return expand(spec, load_text(spec.corpus), _tuned(spec))
-
-
-def _tuned(spec: SweepSpec) -> Tuned | None:
-    """The laws of the table that the recipe is to be taken from, if one is named."""
-    if spec.recipe.source is None:
-        return None
+    source, text = spec.recipe.source, load_text(spec.corpus)
+    if source is None:
+        return expand(spec, text), []
     try:
-        tuning = fit_tuning(read_table(spec.recipe.source))
+        table = read_table(source)
+        tuning = fit_tuning(table)
     except AnalysisInputError as error:
         raise InputError(f"{spec.where('recipe', 'from')}: {fault}" for fault in error.faults) from None
-    return Tuned(
-        learning_rate=(
-            (lambda model, tokens: tuning.rate(count_params(model).total, tokens)[0]) if tuning.laws["lr"] else None
-        ),
-        batch_tokens=(lambda _, tokens: tuning.batch(tokens)[0]) if tuning.laws["batch_tokens"] else None,
-    )
+    count = _counting(table.fit)
+    runs = expand(spec, text, Tuned(_rule(tuning, "lr", count), _rule(tuning, "batch_tokens", count)))
+    asked = [count(run.config.model, run.config.tokens) for run in runs]
+    warnings = [*tuning.warnings, *_far_from_tuned(tuning, asked)]
+    return runs, [replace(warning, message=f"recipe from {source}: {warning.message}") for warning in warnings]
 
 
-def train_grid(spec: SweepSpec, source: str, out: Path, workers: int | None, report: Report) -> RunTable:
-    """Trains what is not yet trained of a sweep with a grid; its table is what the recipe is tuned from.
+def _counting(rows: pd.DataFrame) -> Count:
+    """Counts a run's parameters, tokens and training FLOPs as a table counts those of its own rows."""
+    nonembedding = "params_nonembedding" in rows and rows["params"].equals(rows["params_nonembedding"])
+    textbook = np.allclose(rows["flops"], 6 * rows["params"] * rows["tokens"], rtol=0.01)
+
+    def count(model: LlamaConfig, tokens: float) -> dict[str, float]:
+        counts = count_params(model)
+        params = counts.nonembedding if nonembedding else counts.total
+        per_token = 6 * params if textbook else flops_per_token(model, model.seq_len)
+        return {"params": float(params), "tokens": float(tokens), "flops": float(tokens * per_token)}
+
+    return count
+
+
+def _rule(tuning: Tuning, knob: Knob, count: Count) -> Callable[[LlamaConfig, float], float] | None:
+    """The law of a knob in Step Law's form, or else in DeepSeek's; None where the runs tell neither."""
+    forms = tuning.laws[knob]
+    law = forms.get("step", forms.get("deepseek"))
+    if law is None:
+        return None
+
+    def rule(model: LlamaConfig, tokens: float) -> float:
+        counts = count(model, tokens)
+        return law.predict(*(counts[name] for name in law.form.inputs))[0]
+
+    return rule
+
+
+def _far_from_tuned(tuning: Tuning, asked: Sequence[dict[str, float]]) -> Iterator[Warning]:
+    """How far runs lie outside the sizes and lengths that their recipe was tuned at."""
+    cells = [cell for cell in tuning.cells if cell.fault is None]
+    for name, tuned in (("params", [cell.params for cell in cells]), ("tokens", [cell.tokens for cell in cells])):
+        least, most = (extreme(counts[name] for counts in asked) for extreme in (min, max))
+        for factor, side, reach, edge in (
+            (min(tuned) / least, "below", least, min(tuned)),
+            (most / max(tuned), "beyond", most, max(tuned)),
+        ):
+            if factor > _NEAR:
+                yield Warning(
+                    "far-extrapolation",
+                    f"a run of {reach:.3g} {name} lies a factor of {factor:.3g} {side} those tuned ({edge:.3g})",
+                )
+
+
+def train_grid(
+    spec: SweepSpec, source: str, out: Path, workers: int | None, report: Report
+) -> tuple[RunTable, list[Warning]]:
+    """Trains what is not yet trained of a sweep with a grid.
+
+    Returns:
+        The table to tune the recipe from, and the warnings of its plan.
 
     Args and Raises:
         As ``run_sweep``.
     """
+    plan, warnings = plan_with_warnings(spec)
     folder = SweepFolder(out)
-    folder.prepare(spec.canonical(), source, plan_sweep(spec))
+    folder.prepare(spec.canonical(), source, plan)
     execute(folder, "fit", workers, lambda progress: report("fit", progress))
-    return write_tables(folder)
+    return write_tables(folder), warnings
 
 
 def check_sweep(
@@ -111,7 +173,7 @@ def check_sweep(
     """
     plan = plan_sweep(spec)
     around = probe(spec, plan)
-    table = train_grid(around, source, out, workers, report)
+    table, _ = train_grid(around, source, out, workers, report)
     own = plan_sweep(around.model_copy(update={"grid": None}))
     usual = {(run.config.params, run.config.tokens): run.config.recipe.rates.matrix for run in own}
     rows = table.frame.assign(
@@ -135,7 +197,7 @@ def run_sweep(spec: SweepSpec, source: str, out: Path, workers: int | None, repo
         InputError: an impossible sweep, a folder that holds another one or cannot be written, a failed worker, or
             too few finished runs to fit.
     """
-    plan = plan_sweep(spec)
+    plan, warnings = plan_with_warnings(spec)
     folder = SweepFolder(out)
     folder.prepare(spec.canonical(), source, plan)
     execute(folder, "fit", workers, lambda progress: report("fit", progress))
@@ -149,7 +211,7 @@ def run_sweep(spec: SweepSpec, source: str, out: Path, workers: int | None, repo
     result.write(out / SCORE)
     write_text(out / SUMMARY, json.dumps(summarise(folder, table)))
     write_report(out)
-    return SweepResult(out, frozen, result)
+    return SweepResult(out, frozen, result, tuple(warnings))
 
 
 def write_tables(folder: SweepFolder) -> RunTable:

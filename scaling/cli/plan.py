@@ -37,7 +37,7 @@ def command(
     FLOPs count every matrix product, attention over the full context and the output head. Seconds are
     a rough guide: on a CPU from a matrix product timed here, on an accelerator from its peak and the MFU that large
     models attain, which narrow ones do not. Cost is those hours at the accelerator's list price; a CPU has none.
-    Warnings name what a forecast from these runs would suffer from.
+    Warnings name what a forecast from these runs would suffer from, and a recipe that is from tuning runs far away.
 
     Where finished runs tell the noise between seeds, the plan says how many seeds each budget should have for the
     same FLOPs.
@@ -48,12 +48,14 @@ def command(
       scaling plan sweeps/quickstart.yaml --noise benchmarks/quickstart/sotu
       scaling plan sweeps/quickstart.yaml target.seeds=4 --json
     """
-    from scaling.pipeline import plan_sweep
+    from scaling.pipeline import plan_with_warnings
     from scaling.sweep.estimate import describe
     from scaling.sweep.spec import load_sweep
 
     spec = load_sweep(sweep, overrides)
-    plan = describe(plan_sweep(spec), workers)
+    planned, warnings = plan_with_warnings(spec)
+    plan = describe(planned, workers)
+    plan["warnings"] += [warning.to_dict() for warning in warnings]
     seeds = _seeds(plan["runs"], out or Path("runs", spec.name), table)
     plan |= {"noise": None, "seeds": None} if seeds is None else seeds.to_dict()
 

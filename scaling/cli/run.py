@@ -55,10 +55,10 @@ def command(
     folder = out or Path("runs", spec.name)
     source = source_of(sweep, overrides)
     if spec.grid is not None:
-        table = train_grid(spec, source, folder, workers, ProgressLine().show)
+        table, warnings = train_grid(spec, source, folder, workers, ProgressLine().show)
         runs = len(table.frame)
-        told = f"{runs} runs trained in {folder}; now: scaling recipe fit {folder}"
-        emit({"folder": str(folder), "runs": runs, "warnings": []}, as_json, told)
+        trained = {"folder": str(folder), "runs": runs, "warnings": [warning.to_dict() for warning in warnings]}
+        emit(trained, as_json, f"{runs} runs trained in {folder}; now: scaling recipe fit {folder}")
         return
     result = run_sweep(spec, source, folder, workers, ProgressLine().show)
     emit(result.to_dict(), as_json, lambda: _story(result))
