@@ -2,8 +2,8 @@
 
 At each of a few cells, a size trained to a length, rates around the recipe's are tried. With x the log of the best rate
 over the recipe's, the recipe loses e = h x^2 / 2 of the loss there, h the curvature. If x drifts, linearly in log FLOPs
-at the slope s between the first cell 1 and the last cell 2, e grows as a parabola, while a law fitted to the
-runs between the two carries on as straight as it can. What the forecast then misses at the target t is about
+at the slope s between the smallest size 1 and the largest 2, e grows as a parabola, while a law fitted to the runs
+between the two carries on as straight as it can. What the forecast then misses at the target t is about
 
     bias = h s^2 (c_t - c_1) (c_t - c_2) / 2,    c = log FLOPs,
 
@@ -27,8 +27,8 @@ from analysis.warning import Warning
 TOLERANCE = 0.007
 # A bias of the forecast that matters: what the best forecasts miss by.
 MATERIAL = 0.01
-_KEY = ["params", "tokens"]
-_SAME = 0.01  # of log rates: one setting
+# Nearer in FLOPs than this the two sizes do not tell where a drift would lead.
+_APART = 3.0
 
 
 @dataclass(frozen=True)
@@ -40,37 +40,46 @@ class CheckedCell:
         tokens: it was trained on.
         flops: of one run.
         lr: the recipe's rate.
-        log_best: log of the best rate over the recipe's.
-        log_best_stderr: its standard error.
-        loss: what the recipe loses to the best rate, as a fraction; at least that where not ``bracketed``.
-        loss_stderr: its standard error.
-        bracketed: whether the best rate lies inside those tried.
-        runs: how many were trained, and
-        diverged: how many of them diverged.
+        best: (low, value, high) of the log of the best rate over the recipe's, low and high two standard errors to
+            either side. Where the best lies beyond the rates tried, value is None and one end is infinite.
+        loss: what the recipe loses to the best rate, as a fraction; where that lies beyond those tried, to the best
+            one tried; None if it is not known.
+        loss_stderr: its standard error; None where no run to spare tells how far losses scatter.
+        runs: how many were trained.
+        diverged: the diverged rates as multiples of the recipe's, from the lowest.
     """
 
     params: float
     tokens: float
     flops: float
     lr: float
-    log_best: float
-    log_best_stderr: float
-    loss: float
-    loss_stderr: float
-    bracketed: bool
+    best: tuple[float, float | None, float]
+    loss: float | None
+    loss_stderr: float | None
     runs: int
-    diverged: int
+    diverged: tuple[float, ...]
 
     @property
-    def best(self) -> float:
-        """The best rate as a multiple of the recipe's."""
-        return math.exp(self.log_best)
+    def bracketed(self) -> bool:
+        """Whether the best rate lies among those tried."""
+        return self.best[1] is not None
 
-    @property
-    def best_interval(self) -> tuple[float, float]:
-        """Of ``best``: two standard errors of its log to either side."""
-        away = math.exp(2 * self.log_best_stderr)
-        return self.best / away, self.best * away
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; the best rate as a multiple of the recipe's, None for what is not known."""
+        low, value, high = self.best
+        return {
+            "params": self.params,
+            "tokens": self.tokens,
+            "flops": self.flops,
+            "lr": self.lr,
+            "best": None if value is None else math.exp(value),
+            "best_interval": [_times(low), _times(high)],
+            "loss": self.loss,
+            "loss_stderr": self.loss_stderr,
+            "bracketed": self.bracketed,
+            "runs": self.runs,
+            "diverged": list(self.diverged),
+        }
 
 
 @dataclass(frozen=True)
@@ -78,47 +87,36 @@ class RecipeCheck:
     """The verdict on a recipe.
 
     Attributes:
-        cells: from the cheapest.
-        drift: log of the last cell's best multiple over the first's.
-        drift_stderr: its standard error.
-        bias: by what fraction the target's loss will exceed its forecast because of the drift.
-        target_flops: of the run that is to be forecast; None if there is none, and so no bias.
-        warnings: ``recipe-off``, ``recipe-drift``, ``not-bracketed`` and ``diverged-rows``; none if the recipe holds.
+        cells: from the smallest size.
+        drift: as ``CheckedCell.best``: of the best rate over the recipe's from the first cell to the last.
+        bias: by what fraction the target's loss will exceed its forecast because of the drift, at least, if the drift
+            has no value; None where it cannot be told.
+        target_flops: of the run that is to be forecast, or None.
+        warnings: ``recipe-off``, ``recipe-drift``, ``not-bracketed``, ``diverged-rows``; none if the recipe holds.
     """
 
     cells: tuple[CheckedCell, ...]
-    drift: float
-    drift_stderr: float
+    drift: tuple[float, float | None, float]
     bias: float | None
     target_flops: float | None
     warnings: tuple[Warning, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object of ``scaling recipe check``."""
+        """The JSON object of ``scaling recipe check``; the drift as a factor."""
+        low, value, high = self.drift
         return {
             "ok": not self.warnings,
-            "cells": [
-                {
-                    "params": cell.params,
-                    "tokens": cell.tokens,
-                    "flops": cell.flops,
-                    "lr": cell.lr,
-                    "best": cell.best,
-                    "best_interval": list(cell.best_interval),
-                    "loss": cell.loss,
-                    "loss_stderr": cell.loss_stderr,
-                    "bracketed": cell.bracketed,
-                    "runs": cell.runs,
-                    "diverged": cell.diverged,
-                }
-                for cell in self.cells
-            ],
-            "drift": self.drift,
-            "drift_stderr": self.drift_stderr,
+            "cells": [cell.to_dict() for cell in self.cells],
+            "drift": None if value is None else math.exp(value),
+            "drift_interval": [_times(low), _times(high)],
             "bias": self.bias,
             "target_flops": self.target_flops,
             "warnings": [warning.to_dict() for warning in self.warnings],
         }
+
+
+def _times(log: float) -> float | None:
+    return math.exp(log) if math.isfinite(log) else None
 
 
 def check_recipe(rows: pd.DataFrame, target_flops: float | None) -> RecipeCheck:
@@ -130,110 +128,154 @@ def check_recipe(rows: pd.DataFrame, target_flops: float | None) -> RecipeCheck:
         target_flops: of the run that is to be forecast, if any.
 
     Raises:
-        InputError: if there are fewer than two sizes or lengths, or fewer than three rates at one that did not diverge.
+        InputError: if there are fewer than two sizes or lengths.
     """
-    parts = [part for _, part in sorted(rows.groupby(_KEY), key=lambda item: item[1]["flops"].mean())]
-    if len(parts) < 2:
+    tried = [_Tried.of(part) for _, part in rows.groupby(["params", "tokens"])]
+    if len(tried) < 2:
         raise InputError("a recipe is checked at two sizes at least; all runs have the same")
-    surfaces = [_surface(part) for part in parts]
-    freedom = sum(s.freedom for s in surfaces)
-    if freedom == 0:
-        raise InputError("no run to spare tells how far the losses scatter; try another seed at one size")
-    noise = math.sqrt(sum((s.noise or 0.0) ** 2 * s.freedom for s in surfaces) / freedom)
-    surfaces = [surface.with_noise(noise, freedom) for surface in surfaces]
-    cells = tuple(_cell(part, surface, noise) for part, surface in zip(parts, surfaces, strict=True))
+    surfaces = [surface for each in tried if (surface := each.surface) is not None]
+    freedom = sum(surface.freedom for surface in surfaces)
+    noise = math.sqrt(sum((s.noise or 0.0) ** 2 * s.freedom for s in surfaces) / freedom) if freedom else None
+    cells = tuple(each.cell(noise, freedom) for each in tried)
     first, last = cells[0], cells[-1]
-    drift = last.log_best - first.log_best
-    error = math.hypot(first.log_best_stderr, last.log_best_stderr)
+    drift = _drift(first, last)
     curved = [float(surface.curvature[0, 0]) for surface in surfaces if surface.minimum]
     bias = None
-    if target_flops is not None and curved:
-        slope = drift / math.log(last.flops / first.flops)
+    if target_flops is not None and curved and last.flops > _APART * first.flops:
+        low, value, high = drift
+        least = value if value is not None else max(low, 0.0) + min(high, 0.0)
+        slope = least / math.log(last.flops / first.flops)
         beyond = math.log(target_flops / first.flops) * math.log(target_flops / last.flops)
         bias = float(np.mean(curved)) * slope**2 * beyond / 2
-    return RecipeCheck(cells, drift, error, bias, target_flops, tuple(_warnings(cells, drift, error, bias)))
+    return RecipeCheck(cells, drift, bias, target_flops, tuple(_warnings(cells, drift, bias)))
 
 
-def _surface(part: pd.DataFrame) -> Optimum:
-    x, log_loss, seed = _arrays(part)
-    return find_optimum(x[:, None], log_loss, seed)
+def _drift(first: CheckedCell, last: CheckedCell) -> tuple[float, float | None, float]:
+    (low1, value1, high1), (low2, value2, high2) = first.best, last.best
+    if value1 is None or value2 is None:
+        return low2 - high1, None, high2 - low1
+    drift, away = value2 - value1, math.hypot(high1 - value1, high2 - value2)
+    return drift - away, drift, drift + away
 
 
-def _arrays(
-    part: pd.DataFrame,
-) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"], Int[np.ndarray, " rows"]]:
-    """Of the runs that ended well: log of the rate over the recipe's, log loss, and the seed's number."""
-    done = part[part["status"] == "done"]
-    x = np.log((done["lr"] / done["usual_lr"]).to_numpy(np.float64))
-    seed = np.unique(done["seed"].to_numpy(), return_inverse=True)[1]
-    return x, np.log(done["loss"].to_numpy(np.float64)), seed
+@dataclass(frozen=True)
+class _Tried:
+    """The runs of one cell.
 
+    Attributes:
+        rows: all of them.
+        x: of those that ended well, log of the rate over the recipe's.
+        log_loss: theirs.
+        seed: theirs, numbered.
+        surface: the parabola through them; None if fewer than three rates ended well.
+    """
 
-def _cell(part: pd.DataFrame, surface: Optimum, noise: float) -> CheckedCell:
-    x, log_loss, seed = _arrays(part)
-    farthest = float(np.abs(x).max())
-    (least,) = surface.at.tolist()
-    if surface.minimum and abs(least) <= 2 * farthest:
-        best = least
-        error = float(np.sqrt(surface.covariance[0, 0])) if surface.covariance is not None else 0.0
-        loss, loss_error = surface.excess(np.zeros(1))
-    else:  # no basin in sight: the best rate lies somewhere beyond the end of those tried
-        best, error = 2 * float(surface.best[0]), farthest
-        loss, loss_error = _gained(float(surface.best[0]), x, log_loss, seed), noise * math.sqrt(2 / (seed.max() + 1))
-    row = part.iloc[0]
-    # Rates that diverged bracket the best from above as well as losses do.
-    lost = part.loc[part["status"] == "diverged", "lr"].min() / row["usual_lr"]
-    fell = x.min() + _SAME < float(surface.best[0]) < math.log(lost) and best < math.log(lost)
-    return CheckedCell(
-        params=float(row["params"]),
-        tokens=float(row["tokens"]),
-        flops=float(part["flops"].mean()),
-        lr=float(row["usual_lr"]),
-        log_best=best,
-        log_best_stderr=error,
-        loss=loss,
-        loss_stderr=loss_error or 0.0,
-        bracketed=bool(surface.bracketed[0] or fell),
-        runs=len(part),
-        diverged=int((part["status"] == "diverged").sum()),
-    )
+    rows: pd.DataFrame
+    x: Float[np.ndarray, " rows"]
+    log_loss: Float[np.ndarray, " rows"]
+    seed: Int[np.ndarray, " rows"]
+    surface: Optimum | None
 
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> "_Tried":
+        done = rows[rows["status"] == "done"]
+        x = np.log((done["lr"] / done["usual_lr"]).to_numpy(np.float64)).round(3)
+        seed = np.unique(done["seed"].to_numpy(), return_inverse=True)[1]
+        log_loss = np.log(done["loss"].to_numpy(np.float64))
+        surface = find_optimum(x[:, None], log_loss, seed) if len(np.unique(x)) >= 3 else None
+        return cls(rows, x, log_loss, seed, surface)
 
-def _gained(
-    best: float,
-    x: Float[np.ndarray, " rows"],
-    log_loss: Float[np.ndarray, " rows"],
-    seed: Int[np.ndarray, " rows"],
-) -> float:
-    """Mean over seeds of what the recipe's rate, x = 0, loses to the best one tried."""
-    usual, least = np.abs(x) < _SAME, np.abs(x - best) < _SAME
-    at_usual, at_least = (pd.Series(log_loss[rows]).groupby(seed[rows]).mean() for rows in (usual, least))
-    return float((at_usual - at_least).mean())
-
-
-def _warnings(cells: Sequence[CheckedCell], drift: float, error: float, bias: float | None) -> Iterator[Warning]:
-    for cell in cells:
-        where = f"{cell.params:.3g} parameters and {cell.tokens:.3g} tokens"
-        if cell.diverged:
-            yield Warning("diverged-rows", f"at {where} {cell.diverged} of {cell.runs} runs diverged")
-        if cell.loss - 2 * cell.loss_stderr > TOLERANCE:
-            least = "" if cell.bracketed else "at least "
-            beyond = "" if cell.bracketed else ", beyond the rates tried"
-            yield Warning(
-                "recipe-off",
-                f"at {where} the rate {cell.lr:.3g} loses {least}{cell.loss:.1%} +- {cell.loss_stderr:.1%} to the "
-                f"best, which is {cell.best:.2g} times as high{beyond}",
-            )
-        elif not cell.bracketed:
-            yield Warning(
-                "not-bracketed",
-                f"at {where} the best rate is not among those tried but beyond {'twice' if cell.best > 1 else 'half'} "
-                "the recipe's, and how much the recipe loses is not known",
-            )
-    if abs(drift) > 2 * error and (bias is None or bias > MATERIAL):
-        harm = "" if bias is None else f": expect the target's loss {bias:.1%} above its forecast"
-        yield Warning(
-            "recipe-drift",
-            f"from the first size to the last the best rate moves by a factor of {math.exp(drift):.2g} against the "
-            f"recipe's (two standard errors: a factor of {math.exp(2 * error):.2g}){harm}",
+    def cell(self, noise: float | None, freedom: int) -> CheckedCell:
+        row = self.rows.iloc[0]
+        lost = self.rows.loc[self.rows["status"] == "diverged"]
+        diverged = np.unique((lost["lr"] / row["usual_lr"]).to_numpy(np.float64).round(3))
+        best, loss, error = self._judged(noise, freedom, math.log(diverged[0]) if len(diverged) else math.inf)
+        return CheckedCell(
+            params=float(row["params"]),
+            tokens=float(row["tokens"]),
+            flops=float(self.rows["flops"].mean()),
+            lr=float(row["usual_lr"]),
+            best=best,
+            loss=loss,
+            loss_stderr=error,
+            runs=len(self.rows),
+            diverged=tuple(diverged.tolist()),
         )
+
+    def _judged(
+        self, noise: float | None, freedom: int, lost: float
+    ) -> tuple[tuple[float, float | None, float], float | None, float | None]:
+        """The best rate, what the recipe loses and the standard error of that; ``lost`` is the lowest diverged rate."""
+        if not len(self.x):
+            return (-math.inf, None, lost), None, None
+        rates = np.unique(self.x)
+        means = [float(self.log_loss[self.x == rate].mean()) for rate in rates]
+        lowest = int(np.argmin(means))
+        if self.surface is not None and self.surface.minimum:
+            surface = self.surface if noise is None else self.surface.with_noise(noise, freedom)
+            (at,) = surface.at.tolist()
+            if rates[0] < at < (rates[-1] if math.isinf(lost) else lost):
+                away = math.inf if surface.covariance is None else 2 * math.sqrt(float(surface.covariance[0, 0]))
+                return (at - away, at, at + away), *surface.excess(np.zeros(1))
+            end = (-math.inf, None, float(rates[0])) if at <= rates[0] else (float(rates[-1]), None, lost)
+        else:  # no parabola: the best lies between the neighbours of the best one tried
+            above = float(rates[lowest + 1]) if lowest + 1 < len(rates) else lost
+            end = (float(rates[lowest - 1]) if lowest else -math.inf, None, above)
+        if 0 not in rates:
+            return end, None, None
+        usual, least = (
+            pd.Series(self.log_loss[self.x == x]).groupby(self.seed[self.x == x]).mean() for x in (0, rates[lowest])
+        )
+        error = None if noise is None else noise * math.sqrt(2 / len(usual)) if rates[lowest] else 0.0
+        return end, float((usual - least).mean()), error
+
+
+def _warnings(
+    cells: Sequence[CheckedCell], drift: tuple[float, float | None, float], bias: float | None
+) -> Iterator[Warning]:
+    for cell in cells:
+        yield from _of_cell(cell, f"at {cell.params:.3g} parameters and {cell.tokens:.3g} tokens")
+    low, value, high = drift
+    if (low > 0 or high < 0) and (value is None or bias is None or bias > MATERIAL):
+        moved = f"by a factor of {math.exp(value):.2g}" if value is not None else _at_least(low, high)
+        harm = "" if bias is None else f": expect the target's loss {bias:.1%} above its forecast"
+        harm += ", or more" if bias is not None and value is None else ""
+        yield Warning(
+            "recipe-drift", f"from the first size to the last the best rate moves {moved} against the recipe's{harm}"
+        )
+
+
+def _at_least(low: float, high: float) -> str:
+    return f"up by {math.exp(low):.2g} times or more" if low > 0 else f"down to {math.exp(high):.2g} times or less"
+
+
+def _of_cell(cell: CheckedCell, where: str) -> Iterator[Warning]:
+    low, value, high = cell.best
+    if cell.diverged:
+        rates = " and ".join(f"{times:.3g}" for times in cell.diverged)
+        near = "; the recipe itself diverges" if min(cell.diverged) <= 1 else ""
+        yield Warning("diverged-rows", f"{where} runs at {rates} times the recipe's rate diverged{near}")
+    if cell.loss is not None and cell.loss_stderr is not None and cell.loss - 2 * cell.loss_stderr > TOLERANCE:
+        least = "" if value is not None else "at least "
+        best = (
+            f", which is {math.exp(value):.2g} times as high"
+            if value is not None
+            else " one tried; the best of all: " + _beyond(low, high)
+        )
+        lost = f"{least}{cell.loss:.1%} +- {cell.loss_stderr:.1%}"
+        yield Warning(
+            "recipe-off",
+            f"{where} the rate {cell.lr:.3g} loses {lost} to the best{best}",
+        )
+    elif value is None:
+        lost = "" if cell.loss is None else f", and the best one tried gains {cell.loss:.1%} on it"
+        yield Warning(
+            "not-bracketed", f"{where} the best rate is not known from those tried but for: {_beyond(low, high)}{lost}"
+        )
+
+
+def _beyond(low: float, high: float) -> str:
+    """In words, where a best rate without a value lies."""
+    told = [f"above {math.exp(low):.2g}"] if math.isfinite(low) else []
+    told += [f"below {math.exp(high):.2g}"] if math.isfinite(high) else []
+    return f"{' and '.join(told)} times the recipe's" if told else "unknown"

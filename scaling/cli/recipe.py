@@ -68,10 +68,12 @@ def fit(table: str, where: str | None, columns: str | None, as_json: bool) -> No
 def check(sweep: str, overrides: tuple[str, ...], out: Path | None, workers: int | None, as_json: bool) -> None:
     """Try other learning rates at both ends of a sweep, before it is run.
 
-    Half, once and twice the recipe's rate are trained at the smallest and the largest fitted size, each at its
-    cheapest budget, with paired seeds: for a tenth of the sweep's FLOPs at most, where that pays for one seed. Told
-    are what the recipe loses to the best rate at each, whether the best rate drifts between them, and by how much
-    that would bias the forecast of the target.
+    Half, once and twice the recipe's rate are trained at the smallest and the largest fitted size with paired seeds,
+    for a tenth of the sweep's FLOPs, where that pays for a seed or two. Told are what the recipe loses to the best
+    rate at each, whether the best rate drifts between them, and by how much that would bias the forecast of the
+    target. Batch and warm-up are taken as they are: tune those by a sweep with a grid.
+
+    A recipe changed after a check needs another folder: --out.
 
     \b
     Examples:
@@ -95,26 +97,30 @@ def _verdict(verdict: "RecipeCheck", share: float) -> str:
         f"{'params':>9} {'tokens':>9} {'recipe lr':>9} {'best lr, times that':>24} {'the recipe loses':>20} {'runs':>5}"
     ]
     for cell in verdict.cells:
-        low, high = cell.best_interval
-        times = f"{cell.best:.2f} ({low:.2f} to {high:.2f})" if cell.bracketed else f"{_beyond(cell.best)} those tried"
-        least = "" if cell.bracketed else ">= "
+        error = "" if cell.loss_stderr is None else f" +- {cell.loss_stderr:.2%}"
+        lost = "unknown" if cell.loss is None else f"{'' if cell.bracketed else '>= '}{cell.loss:.2%}{error}"
         lines.append(
-            f"{cell.params:>9.3g} {cell.tokens:>9.3g} {cell.lr:>9.3g} {times:>24} "
-            f"{f'{least}{cell.loss:.2%} +- {cell.loss_stderr:.2%}':>20} {cell.runs:>5}"
+            f"{cell.params:>9.3g} {cell.tokens:>9.3g} {cell.lr:>9.3g} {_times(*cell.best):>24} {lost:>20} "
+            f"{cell.runs:>5}"
         )
-    lines.append(
-        f"drift        best rate times {math.exp(verdict.drift):.2f} from the first to the last, two standard errors a "
-        f"factor of {math.exp(2 * verdict.drift_stderr):.2f}"
-    )
+    lines.append(f"drift        best rate times {_times(*verdict.drift)} from the smallest to the largest")
     if verdict.bias is not None:
-        lines.append(f"bias         the target's loss {verdict.bias:+.2%} against its forecast, if the drift goes on")
+        least = "" if verdict.drift[1] is not None else " or more"
+        lines.append(f"bias         the target's loss {verdict.bias:+.2%}{least} against its forecast, if that goes on")
     lines.append(f"cost         {share:.1%} of the sweep's FLOPs")
     lines.append("verdict      " + ("not ready: see the warnings" if verdict.warnings else "the recipe holds"))
     return "\n".join(lines)
 
 
-def _beyond(best: float) -> str:
-    return "above" if best > 1 else "below"
+def _times(low: float, value: float | None, high: float) -> str:
+    """A factor with its interval, from logs."""
+    if value is not None:
+        return f"{math.exp(value):.2f} ({math.exp(low):.2f} to {math.exp(high):.2f})"
+    if math.isfinite(low) and math.isfinite(high):
+        return f"{math.exp(low):.2g} to {math.exp(high):.2g}"
+    if math.isfinite(low):
+        return f"above {math.exp(low):.2g}"
+    return f"below {math.exp(high):.2g}" if math.isfinite(high) else "unknown"
 
 
 def _text(tuning: "Tuning") -> str:

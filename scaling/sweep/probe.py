@@ -1,6 +1,8 @@
 """The few runs that check a sweep's recipe: other learning rates at its smallest and its largest fitted size."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from scaling.errors import InputError
 from scaling.llama.counts import count_params, flops_per_token
@@ -15,36 +17,37 @@ _MOST_SEEDS = 4
 
 
 def probe(spec: SweepSpec, plan: Sequence[PlannedRun]) -> SweepSpec:
-    """A sweep with a grid: half, once and twice the recipe's rate at two sizes, each at its cheapest budget.
+    """A sweep with a grid: half, once and twice the recipe's rate at the smallest size and the largest.
 
-    As many paired seeds as fit into a tenth of the sweep's FLOPs, those of the larger size first: at most 4, at least
-    one, and two at the smaller size, which tell how far losses scatter. Where one seed of the larger size is too
-    dear, it is trained to a smaller budget.
+    The smallest is trained at its cheapest budget, the largest at the dearest that two seeds can be had of for a tenth
+    of the sweep's FLOPs, or else at its cheapest, or less. Within that tenth go as many paired seeds as it pays for,
+    those of the larger size first: at most 4, at least one, and two at the smaller size, which tell how far losses
+    scatter.
 
     Args:
         spec: the sweep.
         plan: its runs.
 
     Raises:
-        InputError: all fitted runs are of one size.
+        InputError: all fitted runs are of one size, or the sweep has a grid itself.
     """
-    cells = sorted(
-        ((_params(block, spec), _flops(block, spec), number, block) for number, block in enumerate(_single(spec))),
-        key=lambda cell: cell[:3],
-    )
-    least, cheap, _, small = cells[0]
-    most, dear, _, large = min(cells, key=lambda cell: (-cell[0], *cell[1:3]))
-    if least == most:
+    if spec.grid is not None:
+        raise InputError(f"{spec.where('grid')}: a sweep with a grid tunes its recipe; there is none to check")
+    cells = sorted(_cells(spec))
+    small, largest = cells[0], [cell for cell in cells if cell.params == cells[-1].params]
+    if small in largest:
         raise InputError(f"{spec.where('fit')}: all runs are of one size: a recipe is checked at two")
     afforded = SHARE * sum(run.config.flops for run in plan) / len(_RATES)
-    if dear > (left := afforded - 2 * cheap) > cheap:
-        dear = left
-        large = large.model_copy(update={large.horizon[0]: None, "flops": (left,)})
-    of_large = min(max(1, int((afforded - 2 * cheap) / dear)), _MOST_SEEDS)
-    of_small = min(max(2, int((afforded - of_large * dear) / cheap)), _MOST_SEEDS)
+    left = afforded - 2 * small.flops
+    large = max((cell for cell in largest if 2 * cell.flops <= left), default=largest[0])
+    if large.flops > left > small.flops:
+        cut = large.block.model_copy(update={large.block.horizon[0]: None, "flops": (left,)})
+        large = large._replace(flops=left, block=cut)
+    of_large = min(max(1, int(left / large.flops)), _MOST_SEEDS)
+    of_small = min(max(2, int((afforded - of_large * large.flops) / small.flops)), _MOST_SEEDS)
     return spec.model_copy(
         update={
-            "fit": (_with_seeds(small, of_small), _with_seeds(large, of_large)),
+            "fit": (_with_seeds(small.block, of_small), _with_seeds(large.block, of_large)),
             "target": None,
             "grid": Grid(learning_rate=_RATES),
             "eval_tokens": plan[0].config.data.eval_tokens,
@@ -52,28 +55,26 @@ def probe(spec: SweepSpec, plan: Sequence[PlannedRun]) -> SweepSpec:
     )
 
 
-def _single(spec: SweepSpec) -> list[FitBlock]:
+class _Cell(NamedTuple):
+    """A size to a budget; ordered by its first fields, of which ``number`` is never the same."""
+
+    params: int
+    flops: float
+    number: int
+    block: FitBlock
+
+
+def _cells(spec: SweepSpec) -> Iterator[_Cell]:
     """The sweep's fitted blocks, taken apart into one size and one budget each."""
-    parts = []
+    number = itertools.count()
     for block in spec.fit:
         horizon, values = block.horizon
-        parts += [
-            block.model_copy(update={"sizes": (size,), horizon: (value,)}) for size in block.sizes for value in values
-        ]
-    return parts
-
-
-def _params(block: FitBlock, spec: SweepSpec) -> int:
-    return count_params(spec.shape(block.sizes[0])).total
-
-
-def _flops(block: FitBlock, spec: SweepSpec) -> float:
-    model = spec.shape(block.sizes[0])
-    horizon, (value,) = block.horizon
-    if horizon == "flops":
-        return value
-    tokens = value if horizon == "tokens" else value * count_params(model).total
-    return tokens * flops_per_token(model, model.seq_len)
+        for size, value in itertools.product(block.sizes, values):
+            model = spec.shape(size)
+            params, each = count_params(model).total, flops_per_token(model, model.seq_len)
+            flops = {"flops": value, "tokens": value * each, "tokens_per_param": value * params * each}[horizon]
+            alone = block.model_copy(update={"sizes": (size,), horizon: (value,)})
+            yield _Cell(params, flops, next(number), alone)
 
 
 def _with_seeds(block: FitBlock, count: int) -> FitBlock:
