@@ -61,12 +61,17 @@ def _suggest(word: str, known: Sequence[str]) -> str:
 
 
 def _unknown(key: str, schema: type[BaseModel], path: Sequence[str | int]) -> str:
-    known = list(_model_at(schema, path).model_fields)
+    known = _keys(_model_at(schema, path))
     hint = _suggest(key, known)
     if not hint:
-        others = [name for name in schema.model_fields if key in _model_at(schema, [name]).model_fields]
+        others = [name for name in schema.model_fields if key in _keys(_model_at(schema, [name]))]
         hint = f"; it belongs under '{others[0]}'" if others else f"; the keys here are {', '.join(known)}"
     return f"unknown key '{key}'{hint}"
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    """What a file calls a model's fields."""
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _model_at(model: type[BaseModel], path: Sequence[str | int]) -> type[BaseModel]:

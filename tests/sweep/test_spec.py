@@ -337,6 +337,8 @@ def test_a_grid_may_go_without_weight_decay() -> None:
         ),
         ("3e-3", "0", "x.yaml:4:34: grid.learning_rate.2: '0' is neither a positive number"),
         ("0.5x", "0x", "x.yaml:4:24: grid.learning_rate.0: '0x' is neither"),
+        ("fit:", "recipe: {form: x}\nfit:", "x.yaml:5:10: recipe: unknown key 'form'; did you mean 'from'?"),
+        ("fit:", "recipe: {source: x}\nfit:", "unknown key 'source'; the keys here are name, from, learning_rate"),
         ("fit:", "recipe: {from: ''}\nfit:", "x.yaml:5:16: recipe.from: must be text"),
     ],
 )
