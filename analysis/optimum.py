@@ -33,8 +33,8 @@ class Optimum:
         room: how far ``at`` lies inside the values tried, for each of the k; negative outside.
         noise: residual standard deviation of the log loss; None when no degree of freedom is left.
         freedom: degrees of freedom of the residual.
-        settings: how many settings the surface was fitted to.
-        rows: how many runs.
+        settings: how many settings the surface was fitted to, and
+        used: which runs.
         best: the setting of the least mean loss, [k].
         unit: covariance of b and of H's upper triangle, row by row, at a noise of 1 and with x counted from ``best``.
     """
@@ -47,7 +47,7 @@ class Optimum:
     noise: float | None
     freedom: int
     settings: int
-    rows: int
+    used: Bool[np.ndarray, " rows"]
     best: Float[np.ndarray, " k"]
     unit: Float[np.ndarray, "terms terms"]
 
@@ -63,6 +63,11 @@ class Optimum:
         """The same surface with a noise known better, for example pooled over sizes."""
         return replace(self, noise=noise, freedom=freedom)
 
+    def above(self, x: Float[np.ndarray, "points k"]) -> Float[np.ndarray, " points"]:
+        """By how much the log loss at each point exceeds that at ``at``; negative where the surface falls from there."""
+        away = x - self.at
+        return np.einsum("pi,ij,pj->p", away, self.curvature, away) / 2
+
     def excess(self, x: Float[np.ndarray, " k"]) -> tuple[float, float | None]:
         """By how much the log loss at x exceeds the least, and the standard error of that.
 
@@ -75,8 +80,7 @@ class Optimum:
         """
         if not self.minimum:
             raise ValueError("the surface has no least to exceed")
-        away = x - self.at
-        value = float(away @ self.curvature @ away / 2)
+        value = float(self.above(x[None])[0])
         if self.noise is None or self.covariance is None:
             return value, None
         rise = _terms((x - self.best)[None])[0] - _terms((self.at - self.best)[None])[0]
@@ -137,7 +141,7 @@ def find_optimum(
         noise=noise,
         freedom=freedom,
         settings=len(np.unique(number[use])),
-        rows=int(use.sum()),
+        used=use,
         best=best,
         unit=unit,
     )

@@ -5,55 +5,67 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.errors import InputError
-from analysis.optimum import find_optimum
 from analysis.plots import FORECAST, SIZES, colour_bar, log_axis, log_norm, power
 from analysis.table import RunTable
+from analysis.tuned_cells import Surface, tuned_cells
 
 _MOST = 8.0  # percent: what a rate far off loses is of no interest
+_SAME = 2  # decimals of a log rate: one rate
 
 
 def loss_vs_rate(table: RunTable, axes: Axes) -> Axes:
     """Loss over the least of its size and length, in percent, over the peak rate: runs as dots, seeds' levels out.
 
-    Each rate's best batch counts. The least of a parabola is the best rate: a star, with two standard errors.
+    Each rate's best batch counts. The least of the fitted surface is the best rate: a star, with two standard errors.
+    Where it is not to be believed, as at the edge of the rates tried, there is none, and the dots are hollow.
 
     Raises:
         InputError: if no size and length was trained at three rates.
     """
-    rows = table.fit
-    cells = [cell for _, cell in rows.groupby(["flops", "params"])] if "lr" in rows else []
-    cells = [cell for cell in cells if cell["lr"].nunique() >= 3]
+    cells = [cell for cell in tuned_cells(table) if "lr" in cell.surface.knobs]
     if not cells:
         raise InputError(f"{table.source}: no size and length was trained at three values of lr")
-    budgets = [float(cell["flops"].iloc[0]) for cell in cells]
-    norm = log_norm(np.array(budgets))
-    label: str | None = "best rate, two standard errors"
+    norm = log_norm(np.array([cell.flops for cell in cells]))
+    stars = 0
     for cell in cells:
-        if "batch_tokens" in cell:
-            mean = cell.groupby(["lr", "batch_tokens"])["loss"].transform("mean")
-            cell = cell[mean == mean.groupby(cell["lr"]).transform("min")]
-        colour = SIZES(norm(cell["flops"].iloc[0]))
-        x, log_loss = np.log(cell["lr"].to_numpy()), np.log(cell["loss"].to_numpy())
-        seed = pd.factorize(cell["seed"])[0] if "seed" in cell else np.zeros(len(cell), np.int64)
-        found = find_optimum(x[:, None], log_loss, seed)
-        (curvature,), (at,) = found.curvature[0], found.at.tolist()
-        offset = pd.Series(log_loss) - pd.Series(log_loss).groupby(x).transform("mean")
-        level = (log_loss - offset.groupby(seed).transform("mean")).to_numpy()
-        base = level[np.abs(x - found.best[0]) < 0.01].mean() - curvature * (found.best[0] - at) ** 2 / 2
-        axes.plot(np.exp(x), 100 * np.expm1(level - base), "o", ms=3, color=colour, mec="none", alpha=0.7, zorder=3)
-        if not found.minimum:
+        colour = SIZES(norm(cell.flops))
+        lr, loss = _dots(cell.surface)
+        fill = colour if cell.fault is None else "none"
+        axes.plot(lr, loss, "o", ms=3.5, mfc=fill, mec=colour, mew=0.7, alpha=0.7, zorder=3)
+        best = cell.best("lr")
+        if best is None:
             continue
-        line = np.linspace(min(x.min(), at), max(x.max(), at), 80)
-        axes.plot(np.exp(line), 100 * np.expm1(curvature * (line - at) ** 2 / 2), color=colour, lw=1.0, zorder=2)
-        if found.covariance is not None:
-            away = 2 * float(np.sqrt(found.covariance[0, 0]))
-            axes.hlines(0, np.exp(at - away), np.exp(at + away), color=FORECAST, lw=1.6, zorder=4)
-        axes.plot(np.exp(at), 0, "*", ms=9, color=FORECAST, mec="none", zorder=5, label=label)
-        label = None
-    log_axis(axes, "peak learning rate of the matrices", lambda value, _: f"{value:g}")
+        line = np.geomspace(lr.min(), lr.max(), 80)
+        axes.plot(line, _profile(cell.surface, line), color=colour, lw=1.0, zorder=2)
+        at, error = best
+        if error is not None:
+            axes.hlines(0, at * np.exp(-2 * error), at * np.exp(2 * error), color=FORECAST, lw=1.6, zorder=4)
+        label = None if stars else "best rate, two standard errors"
+        axes.plot(at, 0, "*", ms=9, color=FORECAST, mec="none", zorder=5, label=label)
+        stars += 1
+    if stars < len(cells):
+        label = "no best rate to believe"
+        axes.plot([], [], "o", ms=3.5, mfc="none", mec="0.5", mew=0.7, label=label)
+    log_axis(axes, "peak learning rate", lambda value, _: f"{value:g}")
     axes.set_ylim(-1, _MOST)
     axes.set_ylabel("loss over the best rate's (%)")
-    if label is None:
-        axes.legend(loc="best")
-    colour_bar(axes, norm, "FLOPs of a run", budgets, power)
+    axes.legend(loc="best")
+    colour_bar(axes, norm, "FLOPs of a run", [cell.flops for cell in cells], power)
     return axes
+
+
+def _dots(surface: Surface) -> tuple["pd.Series[float]", "pd.Series[float]"]:
+    """Rate, and loss over the least in percent, of the runs at each rate's best batch."""
+    runs = pd.DataFrame(np.exp(surface.x), columns=list(surface.knobs)).assign(loss=100 * np.expm1(surface.excess))
+    rate = np.log(runs["lr"]).round(_SAME)
+    mean = runs["loss"].groupby([rate, *(runs[knob] for knob in surface.knobs if knob != "lr")]).transform("mean")
+    kept = runs[mean == mean.groupby(rate).transform("min")]
+    return kept["lr"], kept["loss"]
+
+
+def _profile(surface: Surface, lr: np.ndarray) -> np.ndarray:
+    """What the surface loses at a rate and the batch that suits it, in percent."""
+    assert surface.optimum is not None
+    i = surface.knobs.index("lr")
+    curvature = 1 / np.linalg.inv(surface.optimum.curvature)[i, i]
+    return 100 * np.expm1(curvature * (np.log(lr) - surface.optimum.at[i]) ** 2 / 2)

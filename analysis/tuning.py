@@ -3,28 +3,23 @@
     step (2503.04715)        lr = c N^a D^b        batch tokens = d D^e
     deepseek (2401.02954)    lr = c C^a            batch tokens = d C^b
 
-Each size and length that was trained at several learning rates or batches is a cell, and the least of the quadratic
-surface of its log loss is its optimum (:mod:`analysis.optimum`): a best run is one of many nearly equal ones, drawn by
-noise. The laws are power laws through the cells' optima (:mod:`analysis.powerlaw`).
+They are power laws (:mod:`analysis.powerlaw`) through the optima of the sizes and lengths that were tuned
+(:mod:`analysis.tuned_cells`).
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import pandas as pd
-from jaxtyping import Int
 
 from analysis.checks import of_table
 from analysis.errors import InputError
-from analysis.optimum import Optimum, find_optimum
 from analysis.powerlaw import Form, PowerLaw, fit_power_law
-from analysis.schema import RECIPE
 from analysis.table import RunTable
+from analysis.tuned_cells import Cell, Knob, tuned_cells
 from analysis.warning import Warning
 
-Knob = Literal["lr", "batch_tokens"]
 FORMS: Mapping[Knob, Mapping[str, Form]] = {
     "lr": {
         "step": Form("lr = c N^a D^b", "2503.04715", ("c", "a", "b"), ("params", "tokens")),
@@ -36,54 +31,8 @@ FORMS: Mapping[Knob, Mapping[str, Form]] = {
     },
 }
 
-_FEWEST_VALUES = 3
-_SAME_LENGTH = 0.02  # whole steps of another batch make a slightly different number of tokens
-_DATA = ("corpus", "tokenizer", "seq_len")
 _TOLD = ("diverged-rows", "pooled-corpora", "tokenizer-mismatch")
-_FAILED = np.log(1.5)  # log loss above the cell's best
 _LISTED = 6
-_PRIOR_FREEDOM = 4  # for how many degrees of freedom the noise of all cells counts in that of each
-
-
-@dataclass(frozen=True)
-class Cell:
-    """The runs of one size and length.
-
-    Attributes:
-        params: parameters.
-        tokens: trained on; the median, as batches of another size differ by a part of a step.
-        flops: the median.
-        corpus: None where the table tells none.
-        runs: how many show the optimum.
-        knobs: what was tried at three values or more: the optimum's coordinates.
-        optimum: in the logs of the knobs; None if the runs determine none.
-        fault: why there is no optimum to believe, or None.
-    """
-
-    params: float
-    tokens: float
-    flops: float
-    corpus: str | None
-    runs: int
-    knobs: tuple[Knob, ...]
-    optimum: Optimum | None
-    fault: str | None
-
-    def best(self, knob: Knob) -> tuple[float, float | None] | None:
-        """The best value of a knob and the standard error of its log; None if it is not known."""
-        if self.optimum is None or self.fault is not None or knob not in self.knobs:
-            return None
-        i = self.knobs.index(knob)
-        at, covariance = self.optimum.at, self.optimum.covariance
-        return float(np.exp(at[i])), None if covariance is None else float(np.sqrt(covariance[i, i]))
-
-    def to_dict(self) -> dict[str, Any]:
-        told: dict[str, Any] = {name: getattr(self, name) for name in ("params", "tokens", "flops", "corpus", "runs")}
-        for knob in FORMS:
-            value, error = self.best(knob) or (None, None)
-            told[knob] = value
-            told[f"{knob}_stderr"] = None if value is None or error is None else value * error
-        return {**told, "fault": self.fault}
 
 
 @dataclass(frozen=True)
@@ -135,22 +84,10 @@ class Tuning:
 def fit_tuning(table: RunTable) -> Tuning:
     """Fits the laws to a table with ``lr``, ``batch_tokens`` or both, varied at several sizes and lengths.
 
-    A learning rate varied at one batch only is the best at that batch. Whatever else was varied (warm-up, schedule,
-    shape) is taken at its best for each learning rate and batch. Runs that share a seed are paired.
-
     Raises:
         InputError: if neither column is there, or no law can be fitted; one line.
     """
-    rows = table.fit
-    if not any(knob in rows for knob in FORMS):
-        raise InputError(f"{table.source}: no column 'lr' or 'batch_tokens'; choose with --columns lr=...")
-    tuned = [each for each in _by_cell(rows) if _varied(each)]
-    if not tuned:
-        raise InputError(
-            f"{table.source}: no size and length was trained at {_FEWEST_VALUES} values of lr or batch_tokens"
-        )
-    cells = [_judged(cell) for cell in _with_pooled_noise([_cell(each) for each in tuned])]
-    cells.sort(key=lambda cell: (cell.flops, cell.params))
+    cells = tuned_cells(table)
     laws: dict[Knob, dict[str, PowerLaw]] = {
         knob: {name: law for name, form in forms.items() if (law := _law(knob, form, cells)) is not None}
         for knob, forms in FORMS.items()
@@ -160,97 +97,11 @@ def fit_tuning(table: RunTable) -> Tuning:
         reasons = "".join(f"; {warning.message}" for warning in _left_out(cells))
         raise InputError(f"{table.source}: a law needs optima at two different FLOPs, and there are {known}{reasons}")
     warnings = [warning for warning in of_table(table) if warning.code in _TOLD]
-    warnings += [*_failed(tuned), *_left_out(cells), *_of_laws(laws)]
-    return Tuning(laws, tuple(cells), tuple(warnings), len(rows), table.hash())
+    warnings += [*_failed(cells), *_left_out(cells), *_of_laws(laws)]
+    return Tuning(laws, cells, tuple(warnings), len(table.fit), table.hash())
 
 
-def _by_cell(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """The rows of each size, length and kind of data."""
-    for _, size in rows.groupby(["params", *(c for c in _DATA if c in rows)], dropna=False):
-        ordered = size.sort_values("tokens", kind="stable")
-        length = (ordered["tokens"].pct_change() > _SAME_LENGTH).cumsum()
-        for _, cell in ordered.groupby(length):
-            yield cell
-
-
-def _varied(rows: pd.DataFrame) -> tuple[Knob, ...]:
-    """The knobs with three values or more."""
-    return tuple(k for k in FORMS if k in rows and rows[k][_usable(rows[k])].nunique() >= _FEWEST_VALUES)
-
-
-def _usable(values: pd.Series) -> pd.Series:
-    return values.between(0, np.inf, inclusive="neither")
-
-
-def _cell(rows: pd.DataFrame) -> Cell:
-    knobs = _varied(rows)
-    used = _profile(rows[rows[list(knobs)].apply(_usable).all(axis=1)], knobs)
-    optimum, fault = None, None
-    try:
-        x = np.log(used[list(knobs)].to_numpy())
-        optimum = find_optimum(x, np.log(used["loss"].to_numpy()), _paired(used, knobs))
-    except InputError as error:
-        (fault,) = error.faults
-    return Cell(
-        params=float(rows["params"].iloc[0]),
-        tokens=float(rows["tokens"].median()),
-        flops=float(rows["flops"].median()),
-        corpus=str(rows["corpus"].iloc[0]) if "corpus" in rows and pd.notna(rows["corpus"].iloc[0]) else None,
-        runs=len(used) if optimum is None else optimum.rows,
-        knobs=knobs,
-        optimum=optimum,
-        fault=fault,
-    )
-
-
-def _profile(rows: pd.DataFrame, knobs: tuple[Knob, ...]) -> pd.DataFrame:
-    """Of each setting of the knobs, the runs at the best of whatever else was varied, by the mean over seeds."""
-    others = [c for c in RECIPE if c in rows and c not in knobs]
-    recipe = rows.groupby([*knobs, *others], dropna=False).ngroup()
-    mean = rows["loss"].groupby(recipe).transform("mean")
-    return rows[mean == mean.groupby([rows[k] for k in knobs]).transform("min")]
-
-
-def _paired(rows: pd.DataFrame, knobs: tuple[Knob, ...]) -> Int[np.ndarray, " rows"]:
-    """Seeds as groups; seeds that were run at one setting alone pair nothing, and share a group."""
-    if "seed" not in rows:
-        return np.zeros(len(rows), np.int64)
-    settings = rows.groupby(list(knobs)).ngroup().groupby(rows["seed"]).transform("nunique")
-    return np.asarray(pd.factorize(rows["seed"].where(settings > 1))[0], dtype=np.int64)
-
-
-def _with_pooled_noise(cells: list[Cell]) -> list[Cell]:
-    """Draws each cell's noise towards that of all: one of few degrees of freedom is often small by chance."""
-    known = [(o.freedom, o.noise**2) for c in cells if (o := c.optimum) is not None and o.noise is not None]
-    if not known:
-        return cells
-    pooled = sum(freedom * square for freedom, square in known) / sum(freedom for freedom, _ in known)
-
-    def drawn(optimum: Optimum) -> Optimum:
-        freedom = optimum.freedom + _PRIOR_FREEDOM
-        own = optimum.freedom * (optimum.noise or 0.0) ** 2
-        return optimum.with_noise(float(np.sqrt((own + _PRIOR_FREEDOM * pooled) / freedom)), freedom)
-
-    return [cell if cell.optimum is None else replace(cell, optimum=drawn(cell.optimum)) for cell in cells]
-
-
-def _judged(cell: Cell) -> Cell:
-    """The cell with the reason why its optimum is not believed, if there is one."""
-    found = cell.optimum
-    if found is None:
-        return cell
-    error = np.zeros(len(cell.knobs)) if found.covariance is None else np.sqrt(np.diag(found.covariance))
-    for knob, bracketed, room, doubt in zip(cell.knobs, found.bracketed, found.room, error, strict=True):
-        if not bracketed:
-            return replace(cell, fault=f"the best {knob} is at the edge of those tried")
-        if not found.minimum:
-            return replace(cell, fault="the surface of its loss has no least")
-        if doubt > room:
-            return replace(cell, fault=f"the best {knob} is within its noise of the edge of those tried")
-    return cell
-
-
-def _law(knob: Knob, form: Form, cells: list[Cell]) -> PowerLaw | None:
+def _law(knob: Knob, form: Form, cells: Sequence[Cell]) -> PowerLaw | None:
     known = [(cell, *best) for cell in cells if (best := cell.best(knob)) is not None]
     if not known:
         return None
@@ -264,9 +115,8 @@ def _place(cell: Cell) -> str:
     return f"{cell.params:.3g} params, {cell.tokens:.3g} tokens{corpus}"
 
 
-def _failed(tuned: list[pd.DataFrame]) -> Iterator[Warning]:
-    failed = sum(int((np.log(rows["loss"] / rows["loss"].min()) > _FAILED).sum()) for rows in tuned)
-    if failed:
+def _failed(cells: Sequence[Cell]) -> Iterator[Warning]:
+    if failed := sum(cell.failed for cell in cells):
         yield Warning(
             "diverged-rows",
             f"{failed} runs lost half as much again as the best of their size and length: have they diverged? they "
@@ -274,7 +124,7 @@ def _failed(tuned: list[pd.DataFrame]) -> Iterator[Warning]:
         )
 
 
-def _left_out(cells: list[Cell]) -> Iterator[Warning]:
+def _left_out(cells: Sequence[Cell]) -> Iterator[Warning]:
     left = [f"{_place(cell)}: {cell.fault}" for cell in cells if cell.fault is not None]
     if left:
         more = f"; and {len(left) - _LISTED} more" if len(left) > _LISTED else ""

@@ -111,16 +111,18 @@ class Calibration:
 
 
 def run_noise(points: Points, residuals: Sequence[Float[np.ndarray, " rows"]], parameters: Sequence[int]) -> float:
-    """Standard deviation of one run's log loss: from replicates, else from the residuals of the law that fits best.
+    """Standard deviation of one run's log loss at the dearest budget: from replicates, else from residuals.
+
+    Replicates of all budgets tell it by their trend; residuals are those of the law that fits best.
 
     Args:
         points: the fitted runs.
         residuals: of each law.
         parameters: of each law.
     """
-    noise = seed_noise(points)
-    if noise.pooled is not None:
-        return noise.pooled
+    trend = seed_noise(points).trend
+    if trend is not None:
+        return float(trend.at(np.exp(points.inputs.c.max(keepdims=True)))[0])
     # The dearer half: small runs scatter more, and say less about the noise of a large one.
     dear = points.inputs.c >= np.median(points.inputs.c)
     count = len(points)

@@ -4,6 +4,7 @@ The only file of ``scaling``, beside the command line, that knows ``analysis``.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from analysis.forecast import Forecast, forecast, read_forecast
 from analysis.recipe_check import RecipeCheck, check_recipe
 from analysis.report import write_report
 from analysis.score import Score, score
+from analysis.seeds import Cell, SeedPlan, plan_seeds
 from analysis.table import RunTable, read_table
 from analysis.tuning import Knob, Tuning, fit_tuning
 from analysis.warning import Warning
@@ -27,7 +29,7 @@ from scaling.sweep.design import PlannedRun, expand
 from scaling.sweep.execute import SweepProgress, execute
 from scaling.sweep.probe import probe
 from scaling.sweep.spec import SweepSpec
-from scaling.sweep.store import SweepFolder, write_parquet, write_text
+from scaling.sweep.store import PLAN, SweepFolder, write_parquet, write_text
 from scaling.sweep.text import load_text
 from scaling.train.recipe import Tuned
 
@@ -140,6 +142,37 @@ def _far_from_tuned(tuning: Tuning, asked: Sequence[dict[str, float]]) -> Iterat
                     "far-extrapolation",
                     f"a run of {reach:.3g} {name} lies a factor of {factor:.3g} {side} those tuned ({edge:.3g})",
                 )
+
+
+def plan_seeds_of(plan: Sequence[PlannedRun], out: Path, source: str | None) -> SeedPlan | None:
+    """How many seeds each budget of a plan should have; None without a target, or where no replicate tells the noise.
+
+    Args:
+        plan: the runs.
+        out: the sweep's folder, whose finished runs tell the noise; or
+        source: a table that does.
+
+    Raises:
+        InputError (of analysis): no table of runs.
+    """
+    finished = _finished(SweepFolder(out)) if source is None else read_table(source)
+    cells: dict[str, list[Cell]] = {"fit": [], "target": []}
+    counts = Counter((run.role, run.config.params, run.config.tokens, run.config.flops) for run in plan)
+    for (role, params, tokens, flops), seeds in counts.items():
+        cells[role].append(Cell(float(params), float(tokens), float(flops), seeds))
+    if finished is None or not cells["target"]:
+        return None
+    return plan_seeds(finished, cells["fit"], cells["target"][0])
+
+
+def _finished(folder: SweepFolder) -> RunTable | None:
+    """A sweep's table of runs, or while that is not made what its finished runs tell."""
+    if (folder.path / TABLE).exists():
+        return read_table(folder.path)
+    if not (folder.path / PLAN).exists():
+        return None
+    frame = folder.table()
+    return None if frame.empty else RunTable.from_frame(frame, str(folder.path))
 
 
 def train_grid(

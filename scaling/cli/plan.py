@@ -1,17 +1,17 @@
 """``scaling plan``: what a sweep would train, and what that takes."""
 
-from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from scaling.cli.common import emit, json_option, out_option, workers_option
+from scaling.cli.tables import refuse_options
 from scaling.quantity import format_quantity
 
 if TYPE_CHECKING:
     from analysis.seeds import SeedPlan
-    from analysis.table import RunTable
 
 # Part of its width that a forecast gains from other seeds, below which they are not worth changing.
 _WORTHWHILE = 0.02
@@ -48,76 +48,67 @@ def command(
       scaling plan sweeps/quickstart.yaml --noise benchmarks/quickstart/sotu
       scaling plan sweeps/quickstart.yaml target.seeds=4 --json
     """
-    from scaling.pipeline import plan_with_warnings
+    from scaling.pipeline import plan_seeds_of, plan_with_warnings
     from scaling.sweep.estimate import describe
     from scaling.sweep.spec import load_sweep
 
     spec = load_sweep(sweep, overrides)
+    if spec.grid is not None:
+        refuse_options(["table"], sweep, "a grid and forecasts nothing")
     planned, warnings = plan_with_warnings(spec)
     plan = describe(planned, workers)
     plan["warnings"] += [warning.to_dict() for warning in warnings]
-    seeds = _seeds(plan["runs"], out or Path("runs", spec.name), table)
+    seeds = plan_seeds_of(planned, out or Path("runs", spec.name), table)
     plan |= {"noise": None, "seeds": None} if seeds is None else seeds.to_dict()
 
     def text() -> str:
-        rows = [
-            f"{'run':12}  {'role':6}  {'params':>8}  {'tokens':>8}  {'FLOPs':>8}  {'steps':>7}  {'seed':>4}  "
-            f"{'time':>12}"
-        ]
-        rows += [
-            f"{run['id']:12}  {run['role']:6}  {format_quantity(run['params']):>8}  "
-            f"{format_quantity(run['tokens']):>8}  {run['flops']:8.2g}  {run['steps']:7d}  {run['seed']:4d}  "
-            f"{_time(run['est_seconds']):>12}"
-            for run in plan["runs"]
-        ]
-        fitted = plan["total_flops"] - plan["target_flops"]
-        rows.append(
-            f"{len(plan['runs'])} runs, {plan['total_flops']:.3g} FLOPs (fitted {fitted:.2g}, target "
-            f"{plan['target_flops']:.2g})"
-        )
-        plural = "" if plan["workers"] == 1 else "s"
-        price = "" if plan["est_usd"] is None else f", about ${plan['est_usd']:,.2f}"
-        rows.append(
-            f"{_time(plan['est_seconds'])} on {plan['device']} with {plan['workers']} worker{plural}{price}, "
-            f"at most {_size(max(run['state_bytes'] for run in plan['runs']))} of training state a worker"
-        )
-        if plan["target_flops"]:
-            rows += _noise(seeds)
-        return "\n".join(rows)
+        lines = [*_runs(plan["runs"], () if spec.grid is None else spec.grid.given), *_totals(plan)]
+        return "\n".join(lines if spec.target is None else [*lines, *_noise(seeds, table)])
 
     emit(plan, as_json, text)
 
 
-def _seeds(runs: list[dict[str, Any]], folder: Path, table: str | None) -> "SeedPlan | None":
-    """Seeds by the noise of a table, or else of what is finished in the sweep's folder."""
-    from analysis.seeds import Cell, plan_seeds
-    from analysis.table import read_table
-
-    finished = _finished(folder) if table is None else read_table(table)
-    count = Counter((run["role"], run["params"], run["tokens"], run["flops"]) for run in runs)
-    cells: dict[str, list[Cell]] = {"fit": [], "target": []}
-    for (role, params, tokens, flops), seeds in count.items():
-        cells[role].append(Cell(params, tokens, flops, seeds))
-    if finished is None or not cells["target"]:
-        return None
-    return plan_seeds(finished, cells["fit"], cells["target"][0])
-
-
-def _finished(folder: Path) -> "RunTable | None":
-    """What is finished in a sweep's folder: its table of runs, or while that is not made what its runs tell."""
-    from analysis.table import RunTable, read_table
-    from scaling.pipeline import TABLE
-    from scaling.sweep.store import PLAN, SweepFolder
-
-    if (folder / TABLE).exists():
-        return read_table(folder)
-    if not (folder / PLAN).exists():
-        return None
-    frame = SweepFolder(folder).table()
-    return None if frame.empty else RunTable.from_frame(frame, str(folder))
+def _runs(runs: Sequence[dict[str, Any]], varied: Collection[str]) -> list[str]:
+    """The table of runs, with the learning rate and what else a grid varies."""
+    columns = {
+        "run": [run["id"] for run in runs],
+        "role": [run["role"] for run in runs],
+        "params": [format_quantity(run["params"]) for run in runs],
+        "tokens": [format_quantity(run["tokens"]) for run in runs],
+        "FLOPs": [f"{run['flops']:.2g}" for run in runs],
+        "steps": [str(run["steps"]) for run in runs],
+        "seed": [str(run["seed"]) for run in runs],
+        "lr": [f"{run['learning_rate']:.3g}" for run in runs],
+    }
+    if "batch_tokens" in varied:
+        columns["batch"] = [str(run["batch_tokens"]) for run in runs]
+    if "warmup" in varied:
+        columns["warm-up"] = [f"{run['warmup']:.3g}" for run in runs]
+    if "weight_decay" in varied:
+        columns["decay"] = [f"{run['weight_decay']:.3g}" for run in runs]
+    columns["time"] = [_time(run["est_seconds"]) for run in runs]
+    padded = []
+    for title, cells in columns.items():
+        width = max(map(len, (title, *cells)))
+        padded.append([f"{cell:{'<' if title in ('run', 'role') else '>'}{width}}" for cell in (title, *cells)])
+    return ["  ".join(row) for row in zip(*padded, strict=True)]
 
 
-def _noise(seeds: "SeedPlan | None") -> list[str]:
+def _totals(plan: dict[str, Any]) -> list[str]:
+    fitted = plan["total_flops"] - plan["target_flops"]
+    plural = "" if plan["workers"] == 1 else "s"
+    price = "" if plan["est_usd"] is None else f", about ${plan['est_usd']:,.2f}"
+    return [
+        f"{len(plan['runs'])} runs, {plan['total_flops']:.3g} FLOPs (fitted {fitted:.2g}, target "
+        f"{plan['target_flops']:.2g})",
+        f"{_time(plan['est_seconds'])} on {plan['device']} with {plan['workers']} worker{plural}{price}, "
+        f"at most {_size(max(run['state_bytes'] for run in plan['runs']))} of training state a worker",
+    ]
+
+
+def _noise(seeds: "SeedPlan | None", table: str | None) -> list[str]:
+    if seeds is None and table is not None:
+        return [f"noise between seeds unknown: {table} has no finished replicates"]
     if seeds is None:
         return ["noise between seeds unknown: run the cheapest cells with 3 seeds first, or give --noise TABLE"]
     noise = ", ".join(f"{budget.flops:.2g}: {budget.std:.2%}" for budget in seeds.noise.by_budget)

@@ -70,6 +70,8 @@ def _run(run: PlannedRun, flops_per_s: float | None) -> dict[str, Any]:
         "steps": config.steps,
         "batch_tokens": config.recipe.batch_tokens,
         "learning_rate": config.recipe.rates.matrix,
+        "warmup": config.recipe.schedule.warmup,
+        "weight_decay": config.recipe.weight_decay,
         "seed": config.seed,
         "width": config.model.width,
         "depth": config.model.depth,

@@ -231,10 +231,11 @@ def test_the_exponent_that_differs_does_so_by_their_method_too(step_law: Tuning,
 def test_both_laws_lose_next_to_nothing(step_law: Tuning) -> None:
     ours, theirs = [], []
     for cell in step_law.cells:
-        assert cell.optimum is not None
+        optimum = cell.surface.optimum
+        assert optimum is not None
         n, d = cell.params, cell.tokens
-        ours.append(cell.optimum.excess(np.log([step_law.rate(n, d)[0], step_law.batch(d)[0]]))[0])
-        theirs.append(cell.optimum.excess(np.log([best_rate(n, d), best_batch(d)]))[0])
+        ours.append(optimum.excess(np.log([step_law.rate(n, d)[0], step_law.batch(d)[0]]))[0])
+        theirs.append(optimum.excess(np.log([best_rate(n, d), best_batch(d)]))[0])
     assert np.mean(ours) < np.mean(theirs) < 0.0004
     assert max(theirs) < 0.00094
     assert max(ours) < 0.0011  # one cell; 0.1 % is what a run's own noise is
@@ -245,8 +246,8 @@ def test_a_law_from_the_cheaper_cells_holds_at_the_dearer(step_law: Tuning, publ
     dear = [cell for cell in step_law.cells if cell.flops > 5e19]
     assert len(dear) == 9
     lost = [
-        cell.optimum.excess(np.log([cheap.rate(cell.params, cell.tokens)[0], cheap.batch(cell.tokens)[0]]))[0]
+        optimum.excess(np.log([cheap.rate(cell.params, cell.tokens)[0], cheap.batch(cell.tokens)[0]]))[0]
         for cell in dear
-        if cell.optimum is not None
+        if (optimum := cell.surface.optimum) is not None
     ]
     assert np.median(lost) < 0.002

@@ -17,9 +17,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def plan(capsys: pytest.CaptureFixture[str], *args: object, code: int = 0) -> tuple[str, str]:
+def plan(capsys: pytest.CaptureFixture[str], *args: object, sweep: Path = SMOKE, code: int = 0) -> tuple[str, str]:
     with pytest.raises(SystemExit) as caught:
-        main(["plan", str(SMOKE), *map(str, args)])
+        main(["plan", str(sweep), *map(str, args)])
     assert caught.value.code == code
     return tuple(capsys.readouterr())
 
@@ -49,6 +49,41 @@ def test_unknown_noise_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "noise between seeds unknown: run the cheapest cells with 3 seeds first" in plan(capsys, *args)[0]
     told = json.loads(plan(capsys, *args, "--json")[0])
     assert (told["noise"], told["seeds"]) == (None, None)
+
+
+def test_a_table_without_replicates_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep(seeds=1).to_csv(tmp_path / "single.csv")
+    out, _ = plan(capsys, "--noise", tmp_path / "single.csv")
+    assert f"noise between seeds unknown: {tmp_path / 'single.csv'} has no finished replicates" in out
+    assert "give --noise" not in out
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> Path:
+    file = tmp_path / "grid.yaml"
+    file.write_text(
+        "name: grid\nmodel: {seq_len: 32, heads: 2, depth: 1}\ncorpus: sotu\n"
+        "grid: {batch_tokens: [32, 64], warmup: [5%, 10%], weight_decay: [0, 0.5]}\n"
+        "fit: {sizes: {width: 8, depth: 1}, tokens: 20k}\n"
+    )
+    return file
+
+
+def test_a_grids_plan_shows_what_it_varies(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    title, *rows = plan(capsys, sweep=grid)[0].splitlines()[:9]
+    assert " ".join(title.split()) == "run role params tokens FLOPs steps seed lr batch warm-up decay time"
+    shown = [tuple(map(float, row.split()[8:11])) for row in rows]
+    assert sorted(shown) == [(b, w, d) for b in (32.0, 64.0) for w in (0.05, 0.1) for d in (0.0, 0.5)]
+    runs = json.loads(plan(capsys, "--json", sweep=grid)[0])["runs"]
+    assert [(run["batch_tokens"], run["warmup"], run["weight_decay"]) for run in runs] == shown
+    assert "noise between seeds" not in "".join(plan(capsys, sweep=grid))
+    assert plan(capsys)[0].split("\n")[0].split()[-3:] == ["seed", "lr", "time"]
+
+
+def test_a_grid_has_no_use_for_noise(grid: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, err = plan(capsys, "--noise", folder, sweep=grid, code=2)
+    assert out == ""
+    assert err == f"error: --noise: does not apply to {grid}, which is a grid and forecasts nothing\n"
 
 
 def test_a_table_that_is_none_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
