@@ -106,8 +106,8 @@ def checks() -> Iterator[str]:
     yield """\
 `scaling recipe check` on the quickstart under `transfer`, and under a deliberately bad recipe: one learning rate
 for all sizes, 0.02, the best at the smallest, and 1 % warm-up. Beside it the forecast of the sweep itself, with the
-seeds of its file. *Best rate moves by* is the drift from the smallest fitted size to the largest, *bias* by how much the
-target will then exceed its forecast."""
+seeds of its file. *Best rate moves by* is the drift from the smallest fitted size to the largest, *bias* by how much
+the target will then exceed its forecast."""
     head = ["corpus", "recipe", "loses at the smallest", "at the largest", "best rate moves by", "bias", "cost"]
     head += ["verdict", "forecast", "actual", "error", "90 % interval"]
     lines = []
