@@ -120,12 +120,14 @@ def _whole(batch: float, model: LlamaConfig) -> int:
 def _llama(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
     """The Llamas' own recipe, for comparison and for runs of their size (2302.13971, 2307.09288, 2407.21783).
 
-    - rate 3e-4 (params / 8e9)^(-1/3) for every parameter: within 30 % of the published rates from 7B (3e-4) to
-      405B (8e-5), where Llama 3's are 3e-4 at 8B, 1.5e-4 at 70B and 8e-5 at 405B;
+    - rate 3e-4 (params / 8e9)^(-1/3) for every parameter: within 4 % of Llama 3's (3e-4 at 8B, 1.5e-4 at 70B, 8e-5 at
+      405B), and between 15 % below (the 13B) and 25 % above (Llama 1 33B) the rates of the others;
     - batch 250k tokens (FLOPs / 6e18)^(3/8), at most 4M: the ends of Llama 3's own scaling runs, 250k at 6e18 and 4M at
       1e22 FLOPs;
     - AdamW with betas 0.9 and 0.95, weight decay 0.1, clip 1; initial std 0.02 throughout;
     - warm-up of 2,000 steps, in shorter runs of a tenth; then half a cosine down to a tenth of the rate, or ``wsd``.
+
+    No Llama up to 3 normalises its queries and keys: with ``qk_norm`` this is their recipe on another model.
     """
     budget = tokens * flops_per_token(model, model.seq_len)
     batch_tokens = chosen.batch_tokens or min(4e6, 250e3 * (budget / 6e18) ** 0.375)
@@ -156,12 +158,14 @@ _TOKENS, _BATCH, _STEPS, _RATE, _HEAD_DIM, _DEPTH = 300e3, 128, 2400, 0.23, 16, 
 def _transfer(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
     """AdamW that transfers across width, depth and horizon: the default.
 
-    Reference point: 2400 steps of 128 tokens at a matrix rate of 0.23 / width, head dimension 16, depth 2.
+    Reference point: 128 tokens a step at 300k tokens; a matrix rate of 0.23 / width at 2400 steps of them; head
+    dimension 16, depth 2.
 
     - batch = 128 tokens (tokens / 300k)^0.571, to the nearest sequence; Step Law's exponent (2503.04715);
     - g = (batch / 128)^(1/2) (steps / 2400)^-0.32: rates grow with the square root of the batch (2405.14578) and
       fall with the horizon (2409.19913);
-    - width (muP under Adam, 2203.03466): matrices have the rate 0.23 g / width and initial std 1 / sqrt(fan_in);
+    - width (muP under Adam, 2203.03466): matrices have the rate 0.23 g / width and initial std 1 / sqrt(fan_in), also
+      the one that reads the inner layer, whose fan-in is ``ffn``: right for sizes of one ratio of ffn to width;
       embedding and gains the rates 0.04 g and 0.007 g at every width, the embedding std 1/2; attention logits are
       scaled by 4 / head_dim instead of 1 / sqrt(head_dim); under a tied head the last norm's gain starts at 8 / width,
       and its rate is scaled by that, so that logits move alike at every width; an untied head starts at 0;
@@ -170,7 +174,8 @@ def _transfer(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
     - clip 1; warm-up over a tenth of the run.
 
     Multipliers are folded into the weights they act on: a factor m on a matrix's output is the same as initial std
-    and rate times m, since Adam's steps do not depend on the gradient's scale. So the model stays a plain Llama.
+    and rate times m, since Adam's steps do not depend on the gradient's scale, as long as gradients are far above its
+    epsilon (1e-8, which no multiplier scales). So the model stays a plain Llama.
 
     Constants found on byte-level models of English, 16 to 60 wide, at 2e10 to 3e12 FLOPs. Carried to Llama 3 8B (15T
     tokens) the rules give 3.2M tokens a batch and a rate of 7.8e-4; published are 4M and more, and 3e-4.
