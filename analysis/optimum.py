@@ -64,7 +64,7 @@ class Optimum:
         return replace(self, noise=noise, freedom=freedom)
 
     def above(self, x: Float[np.ndarray, "points k"]) -> Float[np.ndarray, " points"]:
-        """By how much the log loss at each point exceeds that at ``at``; negative where the surface falls from there."""
+        """By how much the log loss of each point exceeds that of ``at``; negative where it falls from there."""
         away = x - self.at
         return np.einsum("pi,ij,pj->p", away, self.curvature, away) / 2
 

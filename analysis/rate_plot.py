@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from matplotlib.axes import Axes
 
 from analysis.errors import InputError
@@ -63,9 +64,10 @@ def _dots(surface: Surface) -> tuple["pd.Series[float]", "pd.Series[float]"]:
     return kept["lr"], kept["loss"]
 
 
-def _profile(surface: Surface, lr: np.ndarray) -> np.ndarray:
+def _profile(surface: Surface, lr: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
     """What the surface loses at a rate and the batch that suits it, in percent."""
     assert surface.optimum is not None
     i = surface.knobs.index("lr")
+    least = surface.optimum.at.tolist()[i]
     curvature = 1 / np.linalg.inv(surface.optimum.curvature)[i, i]
-    return 100 * np.expm1(curvature * (np.log(lr) - surface.optimum.at[i]) ** 2 / 2)
+    return 100 * np.expm1(curvature * (np.log(lr) - least) ** 2 / 2)
