@@ -12,12 +12,11 @@ from analysis.laws import LAWS, Inputs
 from analysis.noise import SeedNoise, seed_noise
 from analysis.points import Points, inputs_at
 from analysis.table import RunTable
+from analysis.uncertainty import FORM
 
 _LAW = LAWS["chinchilla"]
-# Different cells that a fit of the five constants needs.
-_FEWEST_CELLS = 7
-# What no law describes, per factor e of the distance to the target; ``analysis.uncertainty`` expects the same.
-_FORM = 0.002
+# Different cells that a fit of its constants needs.
+FEWEST_CELLS = len(_LAW.names) + 2
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def plan_seeds(table: RunTable, cells: Sequence[Cell], target: Cell) -> SeedPlan
     flops = np.array([cell.flops for cell in cells], float)
     planned = np.array([cell.seeds for cell in cells])
     std = trend.at(flops)
-    design = _Design(_slopes(points, at), std, _FORM * np.log(np.maximum(target.flops / flops, 1.0)))
+    design = _Design(_slopes(points, at), std, FORM * np.log(np.maximum(target.flops / flops, 1.0)))
     each = np.arange(len(cells))
     budget = Points(at.take(each), np.zeros(len(cells)), each, each).budget
     # A budget with different numbers of seeds is told apart by them.
@@ -140,7 +139,7 @@ def plan_seeds(table: RunTable, cells: Sequence[Cell], target: Cell) -> SeedPlan
 def _slopes(points: Points, at: Inputs) -> Float[np.ndarray, "rows constants"]:
     """Derivatives of the log loss by log E, log A, log B, alpha and beta, with the law written about the middle."""
     n, d = float(at.n.mean()), float(at.d.mean())
-    if points.cells < _FEWEST_CELLS:
+    if points.cells < FEWEST_CELLS:
         law = {"E": 1.0, "A": 1.0, "B": 1.0, "alpha": 0.35, "beta": 0.35}
     else:
         law = dict(fit_points(points, _LAW).params)

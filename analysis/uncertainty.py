@@ -27,12 +27,12 @@ from analysis.noise import seed_noise
 from analysis.points import Points
 
 _SCALE, _SCALE_LOG_SD = 1.0, 0.5
-_FORM, _FORM_LOG_SD = 0.002, 0.7
+FORM, _FORM_LOG_SD = 0.002, 0.7  # per factor e of reach
 # Every pair of (scale, form) that is considered.
 _SCALES, _FORMS = (
     grid.ravel() for grid in np.meshgrid(np.geomspace(0.2, 5.0, 40), np.geomspace(1e-4, 0.1, 50), indexing="ij")
 )
-_PRIOR = -0.5 * ((np.log(_SCALES / _SCALE) / _SCALE_LOG_SD) ** 2 + (np.log(_FORMS / _FORM) / _FORM_LOG_SD) ** 2)
+_PRIOR = -0.5 * ((np.log(_SCALES / _SCALE) / _SCALE_LOG_SD) ** 2 + (np.log(_FORMS / FORM) / _FORM_LOG_SD) ** 2)
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ _SHARE = 0.3
 _COMPILE_S = 4.0
 _START_S = 8.0
 
-# A law of loss in parameters and tokens has five constants (2203.15556); two cells more show how well it fits.
-_FEWEST_CELLS = 7
+# A law of loss in parameters and tokens has five constants (2203.15556); two cells more show how well it fits. The same
+# as ``analysis.seeds.FEWEST_CELLS``, which this package may not import: a test compares them.
+FEWEST_CELLS = 7
 _FARTHEST = 100.0
 _COLLINEAR = 0.98
 
@@ -128,10 +129,10 @@ def _warnings(plan: Sequence[PlannedRun]) -> Iterator[tuple[str, str]]:
 
 def _of_forecast(fitted: Sequence[RunConfig], targets: Sequence[RunConfig]) -> Iterator[tuple[str, str]]:
     cells = sorted({(count_params(config.model).total, config.tokens) for config in fitted})
-    if len(cells) < _FEWEST_CELLS:
+    if len(cells) < FEWEST_CELLS:
         yield (
             "few-runs",
-            f"{len(cells)} different (params, tokens) to fit; a law of params and tokens wants {_FEWEST_CELLS} or more",
+            f"{len(cells)} different (params, tokens) to fit; a law of params and tokens wants {FEWEST_CELLS} or more",
         )
     if _collinear(cells):
         yield (

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import pytest
 from tiny import DATA, make_run
 
+from analysis import seeds
 from scaling.llama.config import LlamaConfig
 from scaling.sweep import estimate
 from scaling.sweep.design import PlannedRun
@@ -91,6 +92,10 @@ def test_an_unknown_accelerator_is_not_guessed(monkeypatch: pytest.MonkeyPatch) 
     assert result["est_seconds"] is None
     assert result["est_usd"] is None
     assert {run["est_seconds"] for run in result["runs"]} == {None}
+
+
+def test_the_plan_and_the_fit_want_as_many_cells() -> None:
+    assert estimate.FEWEST_CELLS == seeds.FEWEST_CELLS == 7
 
 
 def test_a_sound_design_warns_of_nothing() -> None:
