@@ -23,21 +23,22 @@ def loss_vs_rate(table: RunTable, axes: Axes) -> Axes:
     Raises:
         InputError: if no size and length was trained at three rates.
     """
-    cells = [cell for cell in tuned_cells(table) if "lr" in cell.surface.knobs]
+    cells = [(cell, surface) for cell in tuned_cells(table) if (surface := cell.surface("lr")) is not None]
     if not cells:
         raise InputError(f"{table.source}: no size and length was trained at three values of lr")
-    norm = log_norm(np.array([cell.flops for cell in cells]))
+    budgets = [cell.flops for cell, _ in cells]
+    norm = log_norm(np.array(budgets))
     stars = 0
-    for cell in cells:
+    for cell, surface in cells:
         colour = SIZES(norm(cell.flops))
-        lr, loss = _dots(cell.surface)
-        fill = colour if cell.fault is None else "none"
+        lr, loss = _dots(surface)
+        fill = colour if surface.fault is None else "none"
         axes.plot(lr, loss, "o", ms=3.5, mfc=fill, mec=colour, mew=0.7, alpha=0.7, zorder=3)
-        best = cell.best("lr")
+        best = surface.best("lr")
         if best is None:
             continue
         line = np.geomspace(lr.min(), lr.max(), 80)
-        axes.plot(line, _profile(cell.surface, line), color=colour, lw=1.0, zorder=2)
+        axes.plot(line, _profile(surface, line), color=colour, lw=1.0, zorder=2)
         at, error = best
         if error is not None:
             axes.hlines(0, at * np.exp(-2 * error), at * np.exp(2 * error), color=FORECAST, lw=1.6, zorder=4)
@@ -51,7 +52,7 @@ def loss_vs_rate(table: RunTable, axes: Axes) -> Axes:
     axes.set_ylim(-1, _MOST)
     axes.set_ylabel("loss over the best rate's (%)")
     axes.legend(loc="best")
-    colour_bar(axes, norm, "FLOPs of a run", [cell.flops for cell in cells], power)
+    colour_bar(axes, norm, "FLOPs of a run", budgets, power)
     return axes
 
 

@@ -1,7 +1,8 @@
-"""The best learning rate and batch of each size and length of a tuning sweep.
+"""The best hyperparameters of each size and length of a tuning sweep.
 
-A size trained to a length at several learning rates or batches is a cell, and the least of the quadratic surface of its
-log loss is its optimum (:mod:`analysis.optimum`): a best run is one of many nearly equal ones, drawn by noise. What
+A size trained to a length at several values of a hyperparameter, a knob, is a cell, and the least of the quadratic
+surface of its log loss is its optimum (:mod:`analysis.optimum`): a best run is one of many nearly equal ones, drawn by
+noise. Learning rate and batch depend on each other and share a surface; warm-up and weight decay have one each. What
 the runs scatter by about the surfaces of all cells tells how well each optimum is known.
 """
 
@@ -18,8 +19,10 @@ from analysis.optimum import Optimum, find_optimum
 from analysis.schema import RECIPE
 from analysis.table import RunTable
 
-Knob = Literal["lr", "batch_tokens"]
-KNOBS: tuple[Knob, ...] = get_args(Knob)
+AnyKnob = Literal["lr", "batch_tokens", "warmup", "weight_decay"]
+KNOBS: tuple[AnyKnob, ...] = get_args(AnyKnob)
+TOGETHER: tuple[AnyKnob, ...] = ("lr", "batch_tokens")
+ALONE: tuple[AnyKnob, ...] = ("warmup", "weight_decay")
 
 _FEWEST_VALUES = 3
 _SAME_LENGTH = 0.02  # whole steps of another batch make a slightly different number of tokens
@@ -34,7 +37,7 @@ class Surface:
     """The losses over one or two knobs, and their least.
 
     Attributes:
-        knobs: what was tried: the coordinates.
+        knobs: what was tried at three values or more: the coordinates. A warm-up is a share of the run.
         x: their logs in each run.
         log_loss: of each run.
         group: runs that share a number share a level: those of one seed.
@@ -42,14 +45,14 @@ class Surface:
         fault: why there is no optimum to believe, or None.
     """
 
-    knobs: tuple[Knob, ...]
+    knobs: tuple[AnyKnob, ...]
     x: Float[np.ndarray, "rows k"]
     log_loss: Float[np.ndarray, " rows"]
     group: Int[np.ndarray, " rows"]
     optimum: Optimum | None
     fault: str | None
 
-    def best(self, knob: Knob) -> tuple[float, float | None] | None:
+    def best(self, knob: AnyKnob) -> tuple[float, float | None] | None:
         """The best value of a knob and the standard error of its log; None if it is not known."""
         if self.optimum is None or self.fault is not None:
             return None
@@ -85,7 +88,7 @@ class Cell:
         corpus: None where the table tells none.
         runs: how many there are, and
         failed: how many of them lost half as much again as the best.
-        surface: over the knobs that were tried at three values or more.
+        surfaces: none has a knob of another.
     """
 
     params: float
@@ -94,16 +97,21 @@ class Cell:
     corpus: str | None
     runs: int
     failed: int
-    surface: Surface
+    surfaces: tuple[Surface, ...]
+
+    def surface(self, knob: AnyKnob) -> Surface | None:
+        """The one that has this knob, if it was tried."""
+        return next((surface for surface in self.surfaces if knob in surface.knobs), None)
+
+    def best(self, knob: AnyKnob) -> tuple[float, float | None] | None:
+        """The best value of a knob and the standard error of its log; None if it is not known."""
+        surface = self.surface(knob)
+        return None if surface is None else surface.best(knob)
 
     @property
     def fault(self) -> str | None:
-        """Why there is no optimum to believe, or None."""
-        return self.surface.fault
-
-    def best(self, knob: Knob) -> tuple[float, float | None] | None:
-        """The best value of a knob and the standard error of its log; None if it is not known."""
-        return self.surface.best(knob) if knob in self.surface.knobs else None
+        """Why there is an optimum not to believe, or None."""
+        return "; ".join(surface.fault for surface in self.surfaces if surface.fault is not None) or None
 
     def to_dict(self) -> dict[str, Any]:
         told: dict[str, Any] = {name: getattr(self, name) for name in ("params", "tokens", "flops", "corpus", "runs")}
@@ -119,21 +127,28 @@ def tuned_cells(table: RunTable) -> tuple[Cell, ...]:
 
     A learning rate varied at one batch only is the best at that batch; one that follows the batch along a line is no
     knob of its own. Whatever else was varied (warm-up, schedule, shape) is taken at its best for each learning rate and
-    batch. Runs that share a seed are paired.
+    batch. A warm-up or weight decay is the best at the best setting of all else at which three values were tried. A
+    value of 0 has no log and is passed over. Runs that share a seed are paired.
 
     Raises:
         InputError: if no cell has three values of a knob; one line.
     """
     rows = table.fit
+    if "warmup_tokens" in rows:
+        rows = rows.assign(warmup=rows["warmup_tokens"] / rows["tokens"])
     if not any(knob in rows for knob in KNOBS):
-        raise InputError(f"{table.source}: no column 'lr' or 'batch_tokens'; choose with --columns lr=...")
-    cells = [_cell(each, knobs) for each in _by_cell(rows) if (knobs := _varied(each))]
+        raise InputError(
+            f"{table.source}: no column 'lr' or 'batch_tokens', 'warmup_tokens' or 'weight_decay'; choose with "
+            "--columns lr=..."
+        )
+    cells = [cell for each in _by_cell(rows) if (cell := _cell(each)).surfaces]
     if not cells:
         raise InputError(
-            f"{table.source}: no size and length was trained at {_FEWEST_VALUES} values of lr or batch_tokens"
+            f"{table.source}: no size and length was trained at {_FEWEST_VALUES} values of lr or batch_tokens, warm-up "
+            "or weight decay"
         )
-    noise = _pooled_noise([cell.surface for cell in cells])
-    cells = [replace(cell, surface=_judged(_with_noise(cell.surface, noise))) for cell in cells]
+    noise = _pooled_noise([surface for cell in cells for surface in cell.surfaces])
+    cells = [replace(cell, surfaces=tuple(_judged(_with_noise(s, noise)) for s in cell.surfaces)) for cell in cells]
     return tuple(sorted(cells, key=lambda cell: (cell.flops, cell.params)))
 
 
@@ -149,22 +164,12 @@ def _by_cell(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
             yield cell
 
 
-def _varied(rows: pd.DataFrame) -> tuple[Knob, ...]:
-    """The knobs with three values or more."""
-    knobs = tuple(k for k in KNOBS if k in rows and rows[k][_usable(rows[k])].nunique() >= _FEWEST_VALUES)
-    if len(knobs) == 2:
-        x = np.log(rows.loc[rows[list(knobs)].apply(_usable).all(axis=1), list(knobs)].drop_duplicates().to_numpy())
-        if np.linalg.matrix_rank(x - x.mean(axis=0), tol=_ONE_LINE * np.sqrt(len(x))) < 2:
-            return ("batch_tokens",)
-    return knobs
-
-
-def _usable(values: pd.Series) -> pd.Series:
-    return values.between(0, np.inf, inclusive="neither")
-
-
-def _cell(rows: pd.DataFrame, knobs: tuple[Knob, ...]) -> Cell:
-    used = _profile(rows[rows[list(knobs)].apply(_usable).all(axis=1)], knobs)
+def _cell(rows: pd.DataFrame) -> Cell:
+    together = _varied(rows)
+    surfaces = [_surface(_profile(_usable(rows, together), together), together)] if together else []
+    for knob in ALONE:
+        if knob in rows and not (tried := _best_slice(_usable(rows, (knob,)), knob)).empty:
+            surfaces.append(_surface(tried, (knob,)))
     return Cell(
         params=float(rows["params"].iloc[0]),
         tokens=float(rows["tokens"].median()),
@@ -172,11 +177,26 @@ def _cell(rows: pd.DataFrame, knobs: tuple[Knob, ...]) -> Cell:
         corpus=str(rows["corpus"].iloc[0]) if "corpus" in rows and pd.notna(rows["corpus"].iloc[0]) else None,
         runs=len(rows),
         failed=int((rows["loss"] > _FAILED * rows["loss"].min()).sum()),
-        surface=_surface(used, knobs),
+        surfaces=tuple(surfaces),
     )
 
 
-def _profile(rows: pd.DataFrame, knobs: tuple[Knob, ...]) -> pd.DataFrame:
+def _usable(rows: pd.DataFrame, knobs: tuple[AnyKnob, ...]) -> pd.DataFrame:
+    """The rows whose knobs have logs."""
+    return rows[rows[list(knobs)].apply(lambda values: values.between(0, np.inf, inclusive="neither")).all(axis=1)]
+
+
+def _varied(rows: pd.DataFrame) -> tuple[AnyKnob, ...]:
+    """Which of learning rate and batch have three values or more."""
+    knobs = tuple(k for k in TOGETHER if k in rows and _usable(rows, (k,))[k].nunique() >= _FEWEST_VALUES)
+    if len(knobs) == 2:
+        x = np.log(_usable(rows, knobs)[list(knobs)].drop_duplicates().to_numpy())
+        if np.linalg.matrix_rank(x - x.mean(axis=0), tol=_ONE_LINE * np.sqrt(len(x))) < 2:
+            return ("batch_tokens",)
+    return knobs
+
+
+def _profile(rows: pd.DataFrame, knobs: tuple[AnyKnob, ...]) -> pd.DataFrame:
     """Of each setting of the knobs, the runs at the best of whatever else was varied, by the mean over seeds."""
     others = [c for c in RECIPE if c in rows and c not in knobs]
     recipe = rows.groupby([*knobs, *others], dropna=False).ngroup()
@@ -184,7 +204,17 @@ def _profile(rows: pd.DataFrame, knobs: tuple[Knob, ...]) -> pd.DataFrame:
     return rows[mean == mean.groupby([rows[k] for k in knobs]).transform("min")]
 
 
-def _surface(rows: pd.DataFrame, knobs: tuple[Knob, ...]) -> Surface:
+def _best_slice(rows: pd.DataFrame, knob: AnyKnob) -> pd.DataFrame:
+    """The rows at the best setting of all else, of those at which three values of a knob or more were tried."""
+    own = "warmup_tokens" if knob == "warmup" else knob
+    others = [c for c in RECIPE if c in rows and c != own]
+    setting = rows.groupby(others, dropna=False).ngroup() if others else pd.Series(0, rows.index)
+    tried = rows.groupby(setting)[knob].transform("nunique") >= _FEWEST_VALUES
+    mean = rows["loss"].groupby([setting, rows[knob]]).transform("mean").where(tried)
+    return rows[setting.isin(setting[mean == mean.min()][:1])]
+
+
+def _surface(rows: pd.DataFrame, knobs: tuple[AnyKnob, ...]) -> Surface:
     x, log_loss = np.log(rows[list(knobs)].to_numpy()), np.log(rows["loss"].to_numpy())
     group = _paired(rows, knobs)
     try:
@@ -193,7 +223,7 @@ def _surface(rows: pd.DataFrame, knobs: tuple[Knob, ...]) -> Surface:
         return Surface(knobs, x, log_loss, group, None, error.faults[0])
 
 
-def _paired(rows: pd.DataFrame, knobs: tuple[Knob, ...]) -> Int[np.ndarray, " rows"]:
+def _paired(rows: pd.DataFrame, knobs: tuple[AnyKnob, ...]) -> Int[np.ndarray, " rows"]:
     """Seeds as groups; seeds that were run at one setting alone pair nothing, and share a group."""
     if "seed" not in rows:
         return np.zeros(len(rows), np.int64)

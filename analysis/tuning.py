@@ -9,7 +9,7 @@ They are power laws (:mod:`analysis.powerlaw`) through the optima of the sizes a
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,9 +17,10 @@ from analysis.checks import of_table
 from analysis.errors import InputError
 from analysis.powerlaw import Form, PowerLaw, fit_power_law
 from analysis.table import RunTable
-from analysis.tuned_cells import Cell, Knob, tuned_cells
+from analysis.tuned_cells import ALONE, TOGETHER, AnyKnob, Cell, tuned_cells
 from analysis.warning import Warning
 
+Knob = Literal["lr", "batch_tokens"]
 FORMS: Mapping[Knob, Mapping[str, Form]] = {
     "lr": {
         "step": Form("lr = c N^a D^b", "2503.04715", ("c", "a", "b"), ("params", "tokens")),
@@ -37,10 +38,11 @@ _LISTED = 6
 
 @dataclass(frozen=True)
 class Tuning:
-    """What a table tells about the best learning rate and batch.
+    """What a table tells about the best hyperparameters.
 
     Attributes:
-        laws: by knob and form; without those whose knob was varied in too few cells.
+        laws: by knob and form; without those whose knob was varied in too few cells, and so none of a table that only
+            tunes warm-up or weight decay.
         cells: from the cheapest.
         warnings: what to know before using them.
         n_runs: rows of the table to fit.
@@ -84,20 +86,22 @@ class Tuning:
 def fit_tuning(table: RunTable) -> Tuning:
     """Fits the laws to a table with ``lr``, ``batch_tokens`` or both, varied at several sizes and lengths.
 
+    Of warm-up and weight decay, where they were varied, each cell has the best value; there is no law of them.
+
     Raises:
-        InputError: if neither column is there, or no law can be fitted; one line.
+        InputError: if nothing was varied, or learning rate and batch alone and no law can be fitted; one line.
     """
     cells = tuned_cells(table)
     laws: dict[Knob, dict[str, PowerLaw]] = {
         knob: {name: law for name, form in forms.items() if (law := _law(knob, form, cells)) is not None}
         for knob, forms in FORMS.items()
     }
-    if not any(laws.values()):
+    if not any(laws.values()) and not any(cell.surface(knob) for cell in cells for knob in ALONE):
         known = sum(cell.fault is None for cell in cells)
-        reasons = "".join(f"; {warning.message}" for warning in _left_out(cells))
+        reasons = "".join(f"; {warning.message}" for warning in _not_bracketed(cells))
         raise InputError(f"{table.source}: a law needs optima at two different FLOPs, and there are {known}{reasons}")
     warnings = [warning for warning in of_table(table) if warning.code in _TOLD]
-    warnings += [*_failed(cells), *_left_out(cells), *_of_laws(laws)]
+    warnings += [*_failed(cells), *_not_bracketed(cells), *_of_laws(laws)]
     return Tuning(laws, cells, tuple(warnings), len(table.fit), table.hash())
 
 
@@ -124,15 +128,30 @@ def _failed(cells: Sequence[Cell]) -> Iterator[Warning]:
         )
 
 
-def _left_out(cells: Sequence[Cell]) -> Iterator[Warning]:
-    left = [f"{_place(cell)}: {cell.fault}" for cell in cells if cell.fault is not None]
-    if left:
-        more = f"; and {len(left) - _LISTED} more" if len(left) > _LISTED else ""
+def _not_bracketed(cells: Sequence[Cell]) -> Iterator[Warning]:
+    if left := _faults(cells, TOGETHER):
+        tuned = sum(any(cell.surface(knob) for knob in TOGETHER) for cell in cells)
         yield Warning(
             "not-bracketed",
-            f"{len(left)} of {len(cells)} sizes and lengths are left out of the laws, which lean towards what was "
-            f"tried where these lie beyond it ({'; '.join(left[:_LISTED])}{more})",
+            f"{len(left)} of {tuned} sizes and lengths are left out of the laws, which lean towards what was tried "
+            f"where these lie beyond it ({_listed(left)})",
         )
+    if left := _faults(cells, ALONE):
+        yield Warning("not-bracketed", f"not every best warm-up and weight decay is known ({_listed(left)})")
+
+
+def _faults(cells: Sequence[Cell], knobs: Sequence[AnyKnob]) -> list[str]:
+    return [
+        f"{_place(cell)}: {surface.fault}"
+        for cell in cells
+        for surface in cell.surfaces
+        if surface.fault is not None and surface.knobs[0] in knobs
+    ]
+
+
+def _listed(faults: Sequence[str]) -> str:
+    more = f"; and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
+    return "; ".join(faults[:_LISTED]) + more
 
 
 def _of_laws(laws: Mapping[Knob, Mapping[str, PowerLaw]]) -> Iterator[Warning]:

@@ -12,9 +12,16 @@ from scaling.cli.tables import column_options, parse_columns
 if TYPE_CHECKING:
     from analysis.powerlaw import PowerLaw
     from analysis.recipe_check import RecipeCheck
-    from analysis.tuning import Cell, Tuning
+    from analysis.tuned_cells import AnyKnob, Cell
+    from analysis.tuning import Tuning
 
 _TITLES = {"lr": "learning rate", "batch_tokens": "batch in tokens"}
+_COLUMNS: "dict[AnyKnob, str]" = {
+    "lr": "lr",
+    "batch_tokens": "batch",
+    "warmup": "warm-up share",
+    "weight_decay": "weight decay",
+}
 
 
 @click.group()
@@ -40,6 +47,9 @@ def fit(table: str, where: str | None, columns: str | None, as_json: bool) -> No
 
     Two forms are fitted: Step Law's, lr = c N^a D^b and batch = d D^e, and DeepSeek's, both powers of the training
     FLOPs C. N, D and C are counted as the table counts them.
+
+    Where warmup_tokens or weight_decay were varied, at three values or more with all else alike, the best share of
+    warm-up and the best weight decay of each size and length are told as well. There is no law of these.
 
     \b
     Examples:
@@ -127,6 +137,8 @@ def _text(tuning: "Tuning") -> str:
     parts = [
         _law(f"{_TITLES[knob]}, {name}", law) for knob, forms in tuning.laws.items() for name, law in forms.items()
     ]
+    if not parts:
+        parts.append("no law: learning rate and batch were not tuned at enough sizes and lengths")
     parts.append(_cells(tuning.cells))
     parts.append(f"runs {tuning.n_runs}, sizes and lengths {len(tuning.cells)}")
     return "\n\n".join(parts)
@@ -145,10 +157,12 @@ def _law(title: str, law: "PowerLaw") -> str:
 
 def _cells(cells: "tuple[Cell, ...]") -> str:
     corpora = any(cell.corpus for cell in cells)
-    lines = [f"{'params':>9} {'tokens':>9} {'best lr':>19} {'best batch':>19} {'runs':>5}" + "  corpus" * corpora]
+    tried = {knob: f"best {name}" for knob, name in _COLUMNS.items() if any(cell.surface(knob) for cell in cells)}
+    titles = "".join(f" {title:>19}" for title in tried.values())
+    lines = [f"{'params':>9} {'tokens':>9}{titles} {'runs':>5}" + "  corpus" * corpora]
     for cell in cells:
-        line = f"{cell.params:>9.3g} {cell.tokens:>9.3g} {_best(cell.best('lr')):>19} "
-        line += f"{_best(cell.best('batch_tokens')):>19} {cell.runs:>5}"
+        best = "".join(f" {_best(cell.best(knob)):>19}" for knob in tried)
+        line = f"{cell.params:>9.3g} {cell.tokens:>9.3g}{best} {cell.runs:>5}"
         line += f"  {cell.corpus or ''}" if corpora else ""
         lines.append(line if cell.fault is None else f"{line}  {cell.fault}")
     return "\n".join(lines)

@@ -165,6 +165,20 @@ def test_diverged_rows_do_not_move_the_laws() -> None:
     assert tuning.laws["lr"]["step"].params == pytest.approx(tuning_of(frame).laws["lr"]["step"].params)
 
 
+def test_a_grid_of_warm_ups_alone_has_no_law_but_a_best_in_each_cell() -> None:
+    frame = rates_only(noise=0.001)
+    share = frame["lr"] / frame.groupby(["params", "tokens"])["lr"].transform("median") / 10
+    tuning = tuning_of(frame.assign(lr=0.01, warmup_tokens=share * frame["tokens"]))
+    told = tuning.to_dict()
+    assert told["learning_rate"] is None
+    assert told["batch_tokens"] is None
+    assert all(cell["warmup_stderr"] > 0 for cell in told["cells"])
+    assert codes(tuning) == []
+    edge = tuning_of(frame.assign(lr=0.01, warmup_tokens=share * frame["tokens"], loss=2 + share))
+    assert codes(edge) == ["not-bracketed"]
+    assert "and 3 more" in edge.warnings[0].message
+
+
 def test_few_cells_are_told() -> None:
     tuning = tuning_of(rates_only(cells=[(1e6, 1e7), (1e6, 1e8), (5e6, 1e7), (5e6, 2e8)]))
     assert codes(tuning) == ["few-runs"]
@@ -177,7 +191,7 @@ def test_few_cells_are_told() -> None:
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (lambda frame: frame.drop(columns=["lr", "batch_tokens"]), "no column 'lr' or 'batch_tokens'"),
+        (lambda frame: frame.drop(columns=["lr", "batch_tokens"]), "no column 'lr' or 'batch_tokens', 'warmup_"),
         (lambda frame: frame.assign(lr=0.01), "no size and length was trained at 3 values"),
         (lambda frame: frame[frame["params"] * frame["tokens"] < 3e12], "optima at two different FLOPs"),
         (lambda frame: frame.assign(loss=2 + frame["lr"]), "at the edge of those tried"),
@@ -231,7 +245,7 @@ def test_the_exponent_that_differs_does_so_by_their_method_too(step_law: Tuning,
 def test_both_laws_lose_next_to_nothing(step_law: Tuning) -> None:
     ours, theirs = [], []
     for cell in step_law.cells:
-        optimum = cell.surface.optimum
+        optimum = cell.surfaces[0].optimum
         assert optimum is not None
         n, d = cell.params, cell.tokens
         ours.append(optimum.excess(np.log([step_law.rate(n, d)[0], step_law.batch(d)[0]]))[0])
@@ -248,6 +262,6 @@ def test_a_law_from_the_cheaper_cells_holds_at_the_dearer(step_law: Tuning, publ
     lost = [
         optimum.excess(np.log([cheap.rate(cell.params, cell.tokens)[0], cheap.batch(cell.tokens)[0]]))[0]
         for cell in dear
-        if (optimum := cell.surface.optimum) is not None
+        if (optimum := cell.surfaces[0].optimum) is not None
     ]
     assert np.median(lost) < 0.002

@@ -61,6 +61,17 @@ def test_fit_prints_laws_and_cells(grid: Path, capsys: pytest.CaptureFixture[str
     assert err == ""
 
 
+def test_fit_prints_the_best_weight_decay_of_each_cell(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pd.read_parquet(grid / "runs.parquet")
+    usual = frame.groupby(["params", "tokens"])["lr"].transform("median")
+    frame.assign(weight_decay=frame["lr"] / usual, lr=0.01).to_csv(grid / "decays.csv", index=False)
+    out, _ = run(capsys, 0, "recipe", "fit", grid / "decays.csv")
+    assert out.startswith("no law: learning rate and batch were not tuned")
+    assert "best weight decay" in out
+    assert "best lr" not in out
+    assert sum(" +- " in line for line in out.splitlines()) == 9
+
+
 def test_where_and_columns(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frame = pd.read_parquet(grid / "runs.parquet").rename(columns={"lr": "eta", "params": "n_nonemb"})
     frame.to_csv(grid / "theirs.csv", index=False)
