@@ -218,7 +218,7 @@ def step_law(published: Path) -> Tuning:
     return fit_tuning(read_table(published / "steplaw_dense.csv"))
 
 
-def test_exponents_of_step_law(step_law: Tuning) -> None:
+def test_step_law_as_far_as_its_runs_tell_it(step_law: Tuning) -> None:
     rate, batch = step_law.laws["lr"]["step"].interval, step_law.laws["batch_tokens"]["step"].interval
     assert rate["a"] is not None
     assert batch["d"] is not None
@@ -228,18 +228,27 @@ def test_exponents_of_step_law(step_law: Tuning) -> None:
     assert batch["e"][0] < 0.571 < batch["e"][1]
 
 
-def test_the_exponent_that_differs_does_so_by_their_method_too(step_law: Tuning, published: Path) -> None:
-    """lr's exponent of D is 0.22 +- 0.03, not 0.307: as in one regression of all runs within 0.25 % of the best,
-    which is how the paper's own fit chooses its runs."""
+def test_what_differs_does_so_by_their_method_too(step_law: Tuning, published: Path) -> None:
+    """lr's exponent of D is 0.22 +- 0.03, not 0.307, and the factor, which goes with it, 70 (8 to 640), not 1.79.
+
+    So it is, 0.197 and 78, in one regression of all runs within 0.25 % of the least loss of their size and length, as
+    the paper's fitting code has it (github.com/step-law/steplaw, code/fit_tool.py: ``filter_threshold``).
+    """
     runs = pd.read_csv(published / "steplaw_dense.csv")
     near = runs[runs["loss"] < 1.0025 * runs.groupby(["n_params", "tokens"])["loss"].transform("min")]
     design = np.column_stack([np.ones(len(near)), np.log(near[["n_params", "tokens"]])])
     theirs = np.linalg.lstsq(design, np.log(near["lr"].to_numpy()), rcond=None)[0]
+    assert np.exp(theirs[0]) == pytest.approx(77.7, abs=0.1)
     assert theirs[2] == pytest.approx(0.197, abs=0.001)
     law = step_law.laws["lr"]["step"]
-    error = law.stderr["b"]
-    assert error is not None
-    assert abs(law.params["b"] - theirs[2]) < error
+    factor, slope = law.interval["c"], law.interval["b"]
+    assert factor is not None
+    assert slope is not None
+    assert 1.79 < factor[0] < np.exp(theirs[0]) < factor[1]
+    assert slope[0] < theirs[2] < slope[1] < 0.307
+    # Where it was tuned it is nearly the same rate all the same.
+    ratio = [step_law.rate(cell.params, cell.tokens)[0] / best_rate(cell.params, cell.tokens) for cell in step_law.cells]
+    assert 0.79 < min(ratio) < max(ratio) < 1.15
 
 
 def test_both_laws_lose_next_to_nothing(step_law: Tuning) -> None:
