@@ -167,8 +167,12 @@ def _of_laws(laws: Mapping[Knob, Mapping[str, PowerLaw]]) -> Iterator[Warning]:
             told = f"{law.points} sizes and lengths for the {len(law.form.names)} constants of {law.form.formula}"
             yield Warning("few-runs", f"{told}: expect little")
         if law.collinear:
-            yield Warning(
-                "collinear",
-                f"params and tokens move together: the best {knob} is known along their common line only, and not what "
-                "it owes to each; tune sizes and lengths off that line",
-            )
+            hidden = [name for name, known in zip(law.form.inputs, law.known[1:].tolist(), strict=True) if not known]
+            if len(hidden) == 1:
+                told = f"{hidden[0]} hardly vary: the best {knob} is known at these only; tune at others"
+            else:
+                told = (
+                    f"{' and '.join(hidden)} move together: the best {knob} is known along their common line only, and "
+                    "not what it owes to each; tune sizes and lengths off that line"
+                )
+            yield Warning("collinear", told)

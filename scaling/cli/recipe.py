@@ -148,6 +148,9 @@ def _law(title: str, law: "PowerLaw") -> str:
     lines = [f"{title}: {law.form.formula}    ({law.form.source})"]
     for name, value in law.params.items():
         error, interval = law.stderr[name], law.interval[name]
+        if value is None:
+            lines.append(f"{name:<8} not known")
+            continue
         told = "" if error is None else f" +- {error:<8.2g}"
         told += "" if interval is None else f" 90 % {interval[0]:.3g} to {interval[1]:.3g}"
         lines.append(f"{name:<8} {value:<10.4g}{told}".rstrip())

@@ -40,7 +40,7 @@ def test_errors_of_simulated_laws(points: int, scatter: float) -> None:
         told.append([law.stderr["a"], law.stderr["b"]])
     assert np.mean(covered) >= 0.86
     # Four points leave one degree of freedom: hardly a scatter can be told, which the interval makes up for.
-    ratio = np.mean(np.array(told, float), axis=0) / np.std(found, axis=0)
+    ratio = np.mean(np.array(told, float), axis=0) / np.std(np.array(found, float), axis=0)
     assert (ratio > (0.5 if points == 4 else 0.75)).all()
     assert (ratio < 1.7).all()
 
@@ -70,11 +70,24 @@ def test_inputs_that_move_together() -> None:
     law = fit_power_law(PLANE, np.stack([n, 20 * n], axis=1), 5 * n**-0.4, np.full(4, 0.1))
     assert law is not None
     assert law.collinear
-    assert set(law.stderr.values()) == set(law.interval.values()) == {None}
+    assert set(law.params.values()) == set(law.stderr.values()) == set(law.interval.values()) == {None}
+    assert law.to_dict()["params"] == {"c": None, "a": None, "b": None}
     value, error = law.predict(1e8, 20e8)
     assert value == pytest.approx(5 * 1e8**-0.4)
     assert error is not None
     assert error > 0
+
+
+def test_an_input_that_hardly_varies_hides_its_own_exponent_and_the_factor() -> None:
+    n, d = np.array([1e6, 3e6, 1e7, 3e7]), 1e9 * np.array([1.0, 1.004, 0.998, 1.001])
+    law = fit_power_law(PLANE, np.stack([n, d], axis=1), 5 * n**-0.4 * d**0.3, np.full(4, 0.1))
+    assert law is not None
+    assert law.collinear
+    assert law.params == {"c": None, "a": pytest.approx(-0.4, abs=0.003), "b": None}
+    assert law.stderr["a"] is not None
+    assert law.stderr["c"] is None
+    assert law.interval["b"] is None
+    assert law.predict(1e8, 1e9)[0] == pytest.approx(5 * 1e8**-0.4 * 1e9**0.3, rel=0.02)
 
 
 def test_too_few_points_tell_no_law_and_just_enough_no_error() -> None:

@@ -120,7 +120,7 @@ def test_errors_of_sparse_noisy_grids() -> None:
         off.append(np.log(tuning.rate(1e6, 5e7)[0] / best_rate(1e6, 5e7)))
         assert tuning.to_dict()["batch_tokens"] is None
     assert np.mean(covered) >= 0.86
-    ratio = np.mean(np.array(told, float), axis=0) / np.std(found, axis=0)
+    ratio = np.mean(np.array(told, float), axis=0) / np.std(np.array(found, float), axis=0)
     assert ((ratio > 0.75) & (ratio < 1.7)).all()
     # The quadratic's least lies towards the flat side of a lopsided surface, alike in every cell: it costs little.
     assert lopsided(float(np.mean(off))) < 0.0007
@@ -182,6 +182,9 @@ def test_a_grid_of_warm_ups_alone_has_no_law_but_a_best_in_each_cell() -> None:
 def test_few_cells_are_told() -> None:
     tuning = tuning_of(rates_only(cells=[(1e6, 1e7), (1e6, 1e8), (5e6, 1e7), (5e6, 2e8)]))
     assert codes(tuning) == ["few-runs"]
+    one_length = tuning_of(rates_only(cells=[(n, 1e7) for n, _ in SIZES[::3]] * 2))
+    (told,) = (warning.message for warning in one_length.warnings if warning.code == "collinear")
+    assert told.startswith("tokens hardly vary: the best lr is known at these only")
     two = tuning_of(rates_only(cells=[(1e6, 2e7), (5e6, 1e8)]))
     assert {"few-runs", "collinear"} == set(codes(two))
     assert set(two.laws["lr"]["deepseek"].stderr.values()) == {None}
@@ -247,7 +250,9 @@ def test_what_differs_does_so_by_their_method_too(step_law: Tuning, published: P
     assert 1.79 < factor[0] < np.exp(theirs[0]) < factor[1]
     assert slope[0] < theirs[2] < slope[1] < 0.307
     # Where it was tuned it is nearly the same rate all the same.
-    ratio = [step_law.rate(cell.params, cell.tokens)[0] / best_rate(cell.params, cell.tokens) for cell in step_law.cells]
+    ratio = [
+        step_law.rate(cell.params, cell.tokens)[0] / best_rate(cell.params, cell.tokens) for cell in step_law.cells
+    ]
     assert 0.79 < min(ratio) < max(ratio) < 1.15
 
 

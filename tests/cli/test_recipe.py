@@ -61,6 +61,15 @@ def test_fit_prints_laws_and_cells(grid: Path, capsys: pytest.CaptureFixture[str
     assert err == ""
 
 
+def test_fit_prints_no_number_that_is_not_known(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = pd.read_parquet(grid / "runs.parquet")
+    rows[rows["tokens"] == rows["tokens"].min()].to_csv(grid / "line.csv", index=False)
+    out, err = run(capsys, 0, "recipe", "fit", grid / "line.csv")
+    assert [line.split()[1:3] for line in out.splitlines()[1:4:2]] == [["not", "known"]] * 2
+    assert out.splitlines()[2].startswith("a        -0.")
+    assert "[collinear]" in err
+
+
 def test_fit_prints_the_best_weight_decay_of_each_cell(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frame = pd.read_parquet(grid / "runs.parquet")
     usual = frame.groupby(["params", "tokens"])["lr"].transform("median")
