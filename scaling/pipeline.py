@@ -93,6 +93,8 @@ def plan_with_warnings(spec: SweepSpec) -> tuple[list[PlannedRun], list[Warning]
         tuning = fit_tuning(table)
     except AnalysisInputError as error:
         raise InputError(f"{spec.where('recipe', 'from')}: {fault}" for fault in error.faults) from None
+    if not any(tuning.laws.values()):
+        raise InputError(f"{spec.where('recipe', 'from')}: {source}: tells no law of the learning rate or the batch")
     count = _counting(table.fit)
     runs = expand(spec, text, Tuned(_rule(tuning, "lr", count), _rule(tuning, "batch_tokens", count)))
     asked = [count(run.config.model, run.config.tokens) for run in runs]
@@ -130,7 +132,7 @@ def _rule(tuning: Tuning, knob: Knob, count: Count) -> Callable[[LlamaConfig, fl
 
 def _far_from_tuned(tuning: Tuning, asked: Sequence[dict[str, float]]) -> Iterator[Warning]:
     """How far runs lie outside the sizes and lengths that their recipe was tuned at."""
-    cells = [cell for cell in tuning.cells if cell.fault is None]
+    cells = [cell for cell in tuning.cells if cell.best("lr") or cell.best("batch_tokens")]
     for name, tuned in (("params", [cell.params for cell in cells]), ("tokens", [cell.tokens for cell in cells])):
         least, most = (extreme(counts[name] for counts in asked) for extreme in (min, max))
         for factor, side, reach, edge in (
