@@ -11,7 +11,9 @@ SUFFIXES = (".png", ".svg", ".pdf")
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["flops", "tokens", "isoflop", "envelope", "rates", "residuals"]))
+@click.argument(
+    "kind", metavar="KIND", type=click.Choice(["flops", "tokens", "isoflop", "envelope", "rates", "residuals"])
+)
 @click.argument("table", metavar="TABLE")
 @click.option(
     "-o",

@@ -102,7 +102,7 @@ def test_help_lists_every_law(command: str, capsys: pytest.CaptureFixture[str]) 
 def test_help_of_plot_tells_one_kind_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("plot", "--help") == 0
     starts = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
-    assert starts[:5] == ["flops", "tokens", "isoflop", "envelope", "residuals"]
+    assert starts[:6] == ["flops", "tokens", "isoflop", "envelope", "rates", "residuals"]
 
 
 @pytest.mark.parametrize("args", [("predict", *AT), ("fit",), ("allocate", "--flops", "1e15")], ids=lambda a: a[0])
