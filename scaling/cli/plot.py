@@ -7,6 +7,7 @@ import click
 from scaling.cli.common import emit, json_option
 from scaling.cli.tables import parse_columns, table_options
 
+KINDS = ("flops", "tokens", "isoflop", "envelope", "rates", "residuals")
 SUFFIXES = (".png", ".svg", ".pdf")
 
 
