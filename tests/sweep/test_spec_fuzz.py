@@ -31,7 +31,8 @@ def check(text: str, overrides: list[str]) -> None:
     faults: tuple[str, ...] = ()
     try:
         spec = parse_sweep(text, "x.yaml", overrides)
-        assert spec.shape(spec.target.size).depth > 0
+        sizes = [spec.target.size] if spec.target is not None else [size for block in spec.fit for size in block.sizes]
+        assert all(spec.shape(size).depth > 0 for size in sizes)
     except InputError as error:
         faults = error.faults or ("none",)
     for fault in faults:
