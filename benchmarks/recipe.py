@@ -18,6 +18,8 @@ three hours on 2 cores.
       done
     done
     scaling run ../sweeps/larger.yaml --out recipe/larger
+    scaling run ../sweeps/tune.yaml 'fit=[{sizes: 400k, flops: 3e12, seeds: 2}]' \\
+      'grid={learning_rate: [0.5x, 1x, 2x]}' --out recipe/tune-400k
 """
 
 import json
@@ -29,8 +31,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.fit import fit
 from analysis.noise import seed_noise
 from analysis.plots import figure, save
+from analysis.points import inputs_at
 from analysis.rate_plot import loss_vs_rate
 from analysis.recipe_check import TOLERANCE, CheckedCell, RecipeCheck, check_recipe
 from analysis.table import RunTable, read_table
@@ -38,6 +42,7 @@ from analysis.table import RunTable, read_table
 HERE = Path(__file__).parent
 CORPORA = ("sotu", "python")
 TARGET = 3e12
+ALONE = ("chinchilla", "chinchilla-tied", "skaling", "farseer", "data-constrained", "compute")
 
 
 def main() -> None:
@@ -178,6 +183,11 @@ def larger() -> Iterator[str]:
         ["forecast", "actual (each seed)", "error", "90 % interval", "naive"],
         [[forecast, f"{actual} ({seeds})", error, interval, naive]],
     )
+    table = read_table(folder)
+    (aim,) = table.targets.iloc[:1].itertuples()
+    at = inputs_at(*(np.array([value]) for value in (aim.params, aim.tokens, aim.flops)))
+    alone = {law: float(fit(table, law, 0).predict(at)[0]) / score["actual"] - 1 for law in ALONE}
+    yield "Alone, laws would have missed by: " + ", ".join(f"{law} {miss:+.1%}" for law, miss in alone.items()) + "."
 
 
 def outcome(score: dict[str, Any]) -> list[str]:
