@@ -135,8 +135,8 @@ the target will then exceed its forecast."""
     yield markdown(head, lines)
     again = outcome(read(HERE / "recipe" / "bad-sotu-1" / "score.json"))
     yield f"""\
-The bad recipe's targets lose 2 to 3 % more, and its forecasts miss by more on both corpora. But it is not shown that they
-always do: transfer's own replicates below miss by up to 1.6 %, and replicate 1 of the bad sweep on `sotu`, forecast
+The bad recipe's targets lose 2 to 3 % more, and its forecasts miss by more on both corpora. But it is not shown that
+they always do: transfer's own replicates miss by up to 1.6 %, and replicate 1 of the bad sweep on `sotu`, forecast
 {again[0]} and actual {again[1]}, missed by {again[2]} only, where transfer's replicate 1 missed by -1.62 %."""
 
 
