@@ -12,9 +12,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 
 
 @click.command()
-@click.argument(
-    "kind", metavar="KIND", type=click.Choice(["flops", "tokens", "isoflop", "envelope", "rates", "residuals"])
-)
+@click.argument("kind", metavar="KIND", type=click.Choice(KINDS))
 @click.argument("table", metavar="TABLE")
 @click.option(
     "-o",
