@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.errors import InputError
+from scaling.sweep.jobs import added_steps
 from scaling.sweep.machine import accelerator, cores, worker_environment
 from scaling.sweep.store import ENDED, RunFolder, SweepFolder
 
@@ -21,7 +22,7 @@ class SweepProgress:
 
     Attributes:
         runs, runs_done: how many there are, and how many have ended.
-        flops, flops_done: training FLOPs in all and so far, half-trained runs included.
+        flops, flops_done: training FLOPs in all and so far, half-trained runs included; a trunk's count once.
         running: (run id, share done, latest training loss) of those that train now.
     """
 
@@ -47,7 +48,8 @@ def progress_of(sweep: SweepFolder, flops: dict[str, int]) -> SweepProgress:
 
 
 def states(sweep: SweepFolder) -> list[dict[str, Any]]:
-    """Every run's id, role, state, progress (0 to 1) and loss (held-out once done; None before the first step).
+    """Every run's id, role, state, progress (0 to 1), loss (held-out once done; None before the first step) and the
+    seconds spent compiling for it.
 
     States are ``planned``, ``running``, ``done``, ``diverged``, and ``interrupted`` for a run that was begun and is
     trained by nobody now.
@@ -64,6 +66,7 @@ def states(sweep: SweepFolder) -> list[dict[str, Any]]:
                     "state": status["state"],
                     "progress": 0.0 if planned else status["step"] / status["steps"],
                     "loss": None if planned or status["state"] == "diverged" else status["loss"],
+                    "compile_s": status.get("compile_s"),
                 }
             )
     return rows
@@ -95,7 +98,9 @@ def execute(sweep: SweepFolder, role: str, workers: int | None, report: Callable
     Raises:
         InputError: a worker failed; its last lines are named.
     """
-    flops = {run_id: sweep.run(run_id).config().flops for run_id in sweep.runs(role)}
+    configs = [sweep.run(run_id).config() for run_id in sweep.runs(role)]
+    added = added_steps(configs)
+    flops = {config.id: config.flops // config.steps * added[config.id] for config in configs}
     before = progress_of(sweep, flops)
     left = before.runs - before.runs_done
     if not left:

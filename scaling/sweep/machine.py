@@ -72,6 +72,22 @@ def use_compile_cache() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+class CompileClock:
+    """Seconds that this process spends lowering and compiling, or reading what was compiled before."""
+
+    _EVENTS = ("/jax/core/compile/jaxpr_to_mlir_module_duration", "/jax/core/compile/backend_compile_duration")
+
+    def __init__(self) -> None:
+        import jax.monitoring
+
+        self.seconds = 0.0
+        jax.monitoring.register_event_duration_secs_listener(self._hear)
+
+    def _hear(self, event: str, duration_secs: float, **kwargs: str | int) -> None:  # noqa: ARG002
+        if event in self._EVENTS:
+            self.seconds += duration_secs
+
+
 def worker_environment(pinned: bool) -> dict[str, str]:
     """The environment of a worker; pinned ones compute on one thread, so that results do not depend on the cores."""
     environment = dict(os.environ)

@@ -24,7 +24,7 @@ from scaling.train.config import RunConfig, read_config
 
 ENDED = ("done", "diverged")
 PLAN = "plan.json"
-RUNS = "runs"
+RUNS, TRUNKS = "runs", "trunks"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -78,6 +78,9 @@ class RunFolder:
     def finish(self, status: dict[str, Any]) -> None:
         """Writes the last status; only then are the checkpoints superfluous."""
         self.write_status(status)
+        self.drop_checkpoints()
+
+    def drop_checkpoints(self) -> None:
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def log(self, row: dict[str, Any]) -> None:
@@ -106,6 +109,7 @@ class RunFolder:
     @contextmanager
     def locked(self) -> Iterator[bool]:
         """Holds the run's lock; yields False at once if another process has it."""
+        self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / "lock", "a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -123,6 +127,10 @@ class SweepFolder:
 
     def run(self, run_id: str) -> RunFolder:
         return RunFolder(self.path / RUNS / run_id)
+
+    def trunk(self, trunk_id: str) -> RunFolder:
+        """Lock, metrics and checkpoints of a trunk, made when it is first trained."""
+        return RunFolder(self.path / TRUNKS / trunk_id)
 
     def prepare(self, canonical: dict[str, Any], source: str, plan: list[PlannedRun], may_grow: bool = False) -> None:
         """Makes the folder and every run's config, or leaves everything as it was.
@@ -215,8 +223,12 @@ class SweepFolder:
         rows = []
         for run_id in self.runs():
             folder = self.run(run_id)
-            batch = folder.config().recipe.batch_tokens
-            rows += [(run_id, row["step"] * batch, _number(row["loss"]), "train") for row in folder.metrics()]
+            config, metrics = folder.config(), folder.metrics()
+            if config.trunk is not None and metrics:
+                shared = self.trunk(config.trunk_id).metrics()
+                metrics = [row for row in shared if row["step"] <= config.branch_step] + metrics
+            batch = config.recipe.batch_tokens
+            rows += [(run_id, row["step"] * batch, _number(row["loss"]), "train") for row in metrics]
         return pd.DataFrame(rows, columns=["run_id", "tokens", "loss", "kind"])
 
 
@@ -224,7 +236,7 @@ def _row(config: RunConfig, status: dict[str, Any], role: str, sweep: str) -> di
     model, recipe, counts = config.model, config.recipe, count_params(config.model)
     return {
         "run_id": config.id,
-        "trunk_id": config.id,
+        "trunk_id": config.trunk_id,
         "sweep": sweep,
         "role": role,
         "status": status["state"],

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from scaling.llama.counts import count_params, flops_per_token
 from scaling.train.recipe import Recipe
 
 # Raised when the same config would train to another result, so that old runs are not taken for new ones.
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class RunConfig:
         steps: how many.
         seed: tells replicates apart; see ``stream``.
         dtype: of the activations and matrix products; parameters and moments are float32.
+        trunk: steps of the longest run that this one shares its beginning with; None for a run by itself.
     """
 
     model: LlamaConfig
@@ -53,21 +55,37 @@ class RunConfig:
     steps: int
     seed: int
     dtype: Literal["float32", "bfloat16"] = "float32"
+    trunk: int | None = None
     format: int = FORMAT
 
     @cached_property
     def id(self) -> str:
         """The first 12 hex digits of the SHA-256 of the config as canonical JSON."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+        return _digest(asdict(self))
+
+    @cached_property
+    def trunk_id(self) -> str:
+        """What the branches of a trunk have in common, and nobody else; the id of a run by itself."""
+        if self.trunk is None:
+            return self.id
+        shared = replace(self.recipe, schedule=replace(self.recipe.schedule, warmup=0.0))
+        return _digest(asdict(replace(self, recipe=shared, steps=self.trunk)))
+
+    @property
+    def branch_step(self) -> int:
+        """Steps before the rate begins to fall: a branch of a trunk leaves it here; 0 for a run by itself."""
+        return 0 if self.trunk is None else math.floor(self.steps * (1 - self.recipe.schedule.decay))
 
     @cached_property
     def stream(self) -> int:
         """The seed of this run's initial weights and order of data, 32 bits, from its shape, tokens and seed.
 
         Runs of one seed but another size or horizon are thus unrelated, so that their noise averages out in a fit,
-        while runs that differ in hyperparameters alone are paired.
+        while runs that differ in hyperparameters alone are paired. The branches of a trunk have the stream of the
+        longest.
         """
-        key = json.dumps([asdict(self.model), self.tokens, self.seed], sort_keys=True)
+        steps = self.steps if self.trunk is None else self.trunk
+        key = json.dumps([asdict(self.model), steps * self.recipe.batch_tokens, self.seed], sort_keys=True)
         return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big")
 
     @property
@@ -90,6 +108,10 @@ class RunConfig:
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1, sort_keys=True)
+
+
+def _digest(config: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:12]
 
 
 _ADAPTER = TypeAdapter(RunConfig)

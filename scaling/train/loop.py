@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -59,6 +60,23 @@ class Outcome:
     flops_per_s: float
 
 
+DIVERGED = Outcome("diverged", math.nan, math.nan, math.nan, 0.0, math.nan)
+
+
+class Stretch(NamedTuple):
+    """Some steps of a run, done.
+
+    Attributes:
+        state: after them.
+        finite: whether every loss was.
+        flops_per_s: as in ``Outcome``.
+    """
+
+    state: TrainState
+    finite: bool
+    flops_per_s: float
+
+
 def steps_per_dispatch(config: RunConfig) -> int:
     """Steps in one compiled call: a function of the config alone, so that a resumed run repeats the same calls."""
     per_step = config.flops / config.steps
@@ -71,6 +89,7 @@ def train_run(
     checkpoints: Path,
     checkpoint_s: tuple[float, float],
     report: Callable[[Progress], None],
+    begin: Callable[[], TrainState] | None = None,
 ) -> Outcome:
     """Trains a run to its last step, from its newest checkpoint if there is one, and evaluates it.
 
@@ -79,47 +98,81 @@ def train_run(
         text: its tokens.
         checkpoints: folder of its checkpoints; left behind for the caller to remove.
         checkpoint_s: seconds to the first checkpoint, and between later ones at least.
-        report: called after every dispatch, before its checkpoint is written.
+        report: called with every dispatch in order, before a checkpoint of it is written.
+        begin: makes the state to begin from; by default that of step 0.
+    """
+    state = restored(checkpoints, lambda: init_state(config), begin)
+    state, finite, speed = advance(config, state, config.steps, text, checkpoints, checkpoint_s, report)
+    if not finite:
+        return DIVERGED
+    return _evaluated(program_for(config), state, text, max(EVAL_TOKENS_PER_CALL, config.recipe.batch_tokens), speed)
+
+
+def advance(
+    config: RunConfig,
+    state: TrainState,
+    until: int,
+    text: RunText,
+    checkpoints: Path,
+    checkpoint_s: tuple[float, float],
+    report: Callable[[Progress], None],
+) -> Stretch:
+    """Trains from a state, which is used up, until so many steps were taken or a loss is not finite.
+
+    A dispatch's losses are read when the next one is under way, so that the device never waits for this process.
     """
     program, hyper, size = program_for(config), hyper_of(config), steps_per_dispatch(config)
-    state = _restored(config, checkpoints)
     first_s, every_s = checkpoint_s
     started = time.monotonic()
     due = started + first_s
     step = int(state.step)
     timed: tuple[int, float] | None = None
-    while step < config.steps:
-        count = min(size, config.steps - step)
-        batches = text.batches.take(step, size)
-        state, losses = program.train(state, hyper, batches, jnp.asarray(count, jnp.int32))
+    finite = True
+
+    def tell(step: int, losses: jax.Array, count: int) -> None:
+        nonlocal timed, finite
         loss = float(np.mean(np.asarray(losses)[:count], dtype=np.float64))
-        step += count
         now = time.monotonic()
         report(Progress(step, loss, now - started))
         timed = timed or (step, now)
-        if not math.isfinite(loss):
-            return Outcome("diverged", math.nan, math.nan, math.nan, 0.0, math.nan)
-        if now >= due and step < config.steps:
-            _save(state, checkpoints)
-            saved = time.monotonic()
-            due = saved + max(every_s, SAVE_SHARE * (saved - now))
+        finite = math.isfinite(loss)
+
+    under_way: tuple[int, jax.Array, int] | None = None
+    while step < until and finite:
+        count = min(size, until - step)
+        state, losses = program.train(state, hyper, text.batches.take(step, size), jnp.asarray(count, jnp.int32))
+        step += count
+        if under_way is not None:
+            tell(*under_way)
+        under_way = step, losses, count
+        if finite and step < until and time.monotonic() >= due:
+            tell(*under_way)
+            under_way = None
+            if finite:
+                before = time.monotonic()
+                _save(state, checkpoints)
+                saved = time.monotonic()
+                due = saved + max(every_s, SAVE_SHARE * (saved - before))
+    if under_way is not None and finite:
+        tell(*under_way)
     speed = math.nan
     if timed is not None and step > timed[0]:
         speed = (step - timed[0]) * config.flops / config.steps / (time.monotonic() - timed[1])
-    return _evaluated(program, state, text, max(EVAL_TOKENS_PER_CALL, config.recipe.batch_tokens), speed)
+    return Stretch(state, finite, speed)
 
 
-def _restored(config: RunConfig, folder: Path) -> TrainState:
-    fresh = init_state(config)
+def restored(folder: Path, like: Callable[[], TrainState], begin: Callable[[], TrainState] | None = None) -> TrainState:
+    """The newest state in a folder of checkpoints, or where there is none what ``begin`` makes, else ``like``."""
+    begin = begin or like
     if not folder.exists():
-        return fresh
+        return begin()
     # Imported late: Orbax takes a second to import, and most runs never need it.
     from scaling.train.checkpoint import Checkpoints
 
     checkpoints = Checkpoints(folder)
-    state = checkpoints.restore(fresh)
+    state = checkpoints.restore(like())
     checkpoints.close()
-    return fresh if state is None else state
+    return begin() if state is None else state
 
 
 def _save(state: TrainState, folder: Path) -> None:

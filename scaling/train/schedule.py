@@ -14,17 +14,21 @@ def factor(
 ) -> Float[Array, ""]:
     """The factor at a step; all but ``kind`` may be traced, so runs of every length share one compilation.
 
+    Up to its decay a ``wsd`` schedule does not depend on ``steps``, to the bit: runs of one warm-up and several
+    horizons share a trunk.
+
     Args:
         kind: ``wsd`` or ``cosine``.
         step: the step about to be taken, counted from 0.
         steps: of the whole run.
-        warmup, decay, final: as in ``recipe.Schedule``.
+        warmup, decay: steps of each, fractions of one included; a cosine decays from the warm-up on.
+        final: the factor at the end.
     """
-    done = (step + 0.5) / steps
+    done = step + 0.5
     rise = jnp.minimum(1.0, done / jnp.maximum(warmup, 1e-9))
     if kind == "cosine":
-        progress = jnp.clip((done - warmup) / (1 - warmup), 0.0, 1.0)
+        progress = jnp.clip((done - warmup) / (steps - warmup), 0.0, 1.0)
         left = 0.5 * (1 + jnp.cos(jnp.pi * progress))
     else:
-        left = jnp.clip((1 - done) / decay, 0.0, 1.0)
+        left = jnp.clip((steps - done) / decay, 0.0, 1.0)
     return rise * (final + (1 - final) * left)

@@ -45,7 +45,7 @@ class Program(NamedTuple):
 
 
 class Hyper(NamedTuple):
-    """A run's numbers as arrays, so that changing one compiles nothing anew."""
+    """A run's numbers as arrays, so that changing one compiles nothing anew; ``warmup`` and ``decay`` in steps."""
 
     rates: dict[str, Float[Array, ""]]
     weight_decay: Float[Array, ""]
@@ -118,8 +118,8 @@ def make_hyper(recipe: Recipe, steps: int) -> Hyper:
         rates={group: scalar(rate) for group, rate in asdict(recipe.rates).items()},
         weight_decay=scalar(recipe.weight_decay),
         clip=scalar(recipe.clip),
-        warmup=scalar(schedule.warmup),
-        decay=scalar(schedule.decay),
+        warmup=scalar(round(schedule.warmup * steps, 6)),  # the same for every branch of a trunk, to the bit
+        decay=scalar(schedule.decay * steps),
         final=scalar(schedule.final),
         steps=jnp.asarray(steps, jnp.int32),
     )

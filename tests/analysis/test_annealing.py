@@ -119,7 +119,7 @@ def test_a_rebuilt_schedule_is_the_one_trained_with(kind: str) -> None:
 
     ours = Schedule.wsd(1.0, 300, 0.2, 0.3) if kind == "wsd" else Schedule.cosine(1.0, 300, 0.2)
     for step in (0, 30, 100, 250, 299):
-        shares = (jnp.asarray(share) for share in (0.2, 0.3, 0.0))
+        shares = (jnp.asarray(share) for share in (0.2 * 300, 0.3 * 300, 0.0))
         trained = float(factor(kind, jnp.asarray(step), jnp.asarray(300), *shares))
         # A step's rate is the one in its middle.
         assert ours.rate_at(np.array([step + 0.5]))[0] == pytest.approx(trained, abs=1e-4)

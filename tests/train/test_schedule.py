@@ -9,7 +9,8 @@ from scaling.train.schedule import factor
 
 
 def curve(kind: str, steps: int, warmup: float, decay: float, final: float) -> np.ndarray:
-    traced = jax.jit(lambda step, n: factor(kind, step, n, jnp.float32(warmup), jnp.float32(decay), jnp.float32(final)))
+    shares = jnp.float32(warmup * steps), jnp.float32(decay * steps), jnp.float32(final)
+    traced = jax.jit(lambda step, n: factor(kind, step, n, *shares))
     return np.array([traced(jnp.int32(step), jnp.int32(steps)) for step in range(steps)])
 
 
@@ -31,3 +32,10 @@ def test_cosine_falls_from_the_warm_up_to_a_tenth() -> None:
 
 def test_no_warm_up_is_no_fault() -> None:
     assert curve("wsd", 4, 0.0, 0.5, 0.0)[0] == 1
+
+
+def test_horizons_share_their_trunk_to_the_bit() -> None:
+    warmup = 17.3
+    short, long = (curve("wsd", steps, warmup / steps, 0.3, 0.0) for steps in (90, 200))
+    assert (short[:63] == long[:63]).all()
+    assert short[63] < long[63] == 1
