@@ -17,7 +17,7 @@ from analysis.warning import Warning
 from scaling.errors import InputError
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.planning import TABLE, plan_sweep, plan_with_warnings
-from scaling.sweep.design import PlannedRun
+from scaling.sweep.design import PlannedRun, tokens_of
 from scaling.sweep.execute import SweepProgress, execute
 from scaling.sweep.probe import probe
 from scaling.sweep.spec import SweepSpec
@@ -156,8 +156,7 @@ def forecast_sweep(
     _, table, warnings = _train_fitted(spec, source, SweepFolder(out), workers, report, target=False)
     model = spec.shape(spec.target.size)
     params, each = count_params(model).total, flops_per_token(model, model.seq_len)
-    horizon, value = spec.target.horizon
-    tokens = {"flops": value / each, "tokens": value, "tokens_per_param": value * params}[horizon]
+    tokens = tokens_of(model, *spec.target.horizon)
     seeds = len(spec.target.seeds)
     return forecast(table, params, tokens, flops=tokens * each, target_seeds=seeds), warnings
 

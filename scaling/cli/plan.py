@@ -112,6 +112,7 @@ def _runs(runs: Sequence[dict[str, Any]], varied: Collection[str]) -> list[str]:
         "run": [run["id"] for run in runs],
         "role": [run["role"] for run in runs],
         "params": [format_quantity(run["params"]) for run in runs],
+        **({"trunk": [(run["trunk"] or "")[:6] for run in runs]} if any(run["trunk"] for run in runs) else {}),
         "tokens": [format_quantity(run["tokens"]) for run in runs],
         "FLOPs": [f"{run['flops']:.2g}" for run in runs],
         "steps": [str(run["steps"]) for run in runs],
@@ -142,9 +143,10 @@ def _totals(plan: dict[str, Any]) -> list[str]:
     price = "" if plan["est_usd"] is None else f", about ${plan['est_usd']:,.2f}"
     share = "" if plan["share"] is None else f": the fitted runs take {plan['share']:.3g} times the target's"
     guide = "a rough guide" if told is None else f"measured here on {told['measured'][:10]}"
+    saved = plan["saved_flops"] / (plan["total_flops"] + plan["saved_flops"])
     return [
         f"{len(plan['runs'])} runs, {plan['total_flops']:.3g} FLOPs (fitted {fitted:.2g}, target "
-        f"{plan['target_flops']:.2g}{share})",
+        f"{plan['target_flops']:.2g}{share})" + (f"; shared trunks save {saved:.0%}" if saved else ""),
         f"{len(compiling)} shapes and batches to compile, about {_time(sum(compiling) / len(compiling))} each unless "
         "kept from before",
         f"{_time(plan['est_seconds'])} on {plan['device']} with {team}{price} ({guide}), "

@@ -86,12 +86,12 @@ class Calibration:
         """Seconds to compile what a shape needs, if it was not compiled before."""
         return float(_compiled(model) @ np.array(self.compile))
 
-    def run_s(self, config: RunConfig) -> float:
-        """Seconds of a run, without compiling: its steps, and its evaluation, of a third of their work per token."""
+    def run_s(self, config: RunConfig, steps: int) -> float:
+        """Seconds of so many steps of a run and its evaluation, a third of the work per token; without compiling."""
         windows = max(1, _EVAL_TOKENS // config.model.seq_len)
         evaluated = math.ceil(config.data.eval_tokens / (windows * config.model.seq_len))
         evaluation = evaluated * self.step_s(config.model, windows) / 3
-        return config.steps * self.step_s(config.model, config.batch) + evaluation + _RUN_S
+        return steps * self.step_s(config.model, config.batch) + evaluation + _RUN_S
 
 
 def _work(model: LlamaConfig, batch: int) -> Float[np.ndarray, " kinds"]:

@@ -44,6 +44,7 @@ class _Cell:
     role: Literal["fit", "target"]
     place: str
     point: Mapping[str, Setting]
+    trunk: int | None = None
 
     @property
     def steps(self) -> int:
@@ -78,7 +79,8 @@ def expand(spec: SweepSpec, text: SweepText, tuned: Tuned | None = None) -> list
     runs: dict[str, PlannedRun] = {}
     for cell in cells:
         for seed in cell.seeds:
-            run = PlannedRun(RunConfig(cell.model, data, cell.recipe, cell.steps, seed, spec.dtype), cell.role)
+            config = RunConfig(cell.model, data, cell.recipe, cell.steps, seed, spec.dtype, cell.trunk)
+            run = PlannedRun(config, cell.role)
             runs.setdefault(run.id, run)
     return list(runs.values())
 
@@ -89,11 +91,19 @@ def _cells(spec: SweepSpec, tuned: Tuned | None) -> Iterator[_Cell]:
         for size in block.sizes:
             for index, value in enumerate(values):
                 place = spec.where("fit", number, horizon, index)
-                yield from _cell(spec, tuned, spec.shape(size), horizon, value, block.seeds, "fit", place)
+                ends = (min(values), max(values)) if block.trunk else None
+                yield from _cell(spec, tuned, spec.shape(size), horizon, value, block.seeds, "fit", place, ends)
     if spec.target is not None:
         horizon, value = spec.target.horizon
         model, place = spec.shape(spec.target.size), spec.where("target", horizon)
         yield from _cell(spec, tuned, model, horizon, value, spec.target.seeds, "target", place)
+
+
+def tokens_of(model: LlamaConfig, horizon: str, value: float) -> float:
+    """The training tokens of a model's horizon, which is given as flops, tokens or tokens_per_param."""
+    if horizon == "flops":
+        return value / flops_per_token(model, model.seq_len)
+    return value * count_params(model).total if horizon == "tokens_per_param" else value
 
 
 def _cell(
@@ -105,13 +115,15 @@ def _cell(
     seeds: tuple[int, ...],
     role: Literal["fit", "target"],
     place: str,
+    ends: tuple[float, float] | None = None,
 ) -> Iterator[_Cell]:
-    """A size to a horizon: one cell, or with a grid one for each of its points."""
-    tokens = value
-    if horizon == "flops":
-        tokens = value / flops_per_token(model, model.seq_len)
-    elif horizon == "tokens_per_param":
-        tokens = value * count_params(model).total
+    """A size to a horizon, maybe as a branch of a trunk: one cell, or with a grid one for each of its points.
+
+    Args:
+        ends: the shortest and the longest horizon of the trunk, or None for a run by itself.
+    """
+    tokens = tokens_of(model, horizon, value)
+    shortest, longest = (tokens, tokens) if ends is None else (tokens_of(model, horizon, end) for end in ends)
     chosen = Overrides(
         learning_rate=spec.recipe.learning_rate,
         batch_tokens=spec.recipe.batch_tokens,
@@ -122,8 +134,17 @@ def _cell(
     )
     make = RECIPES[spec.recipe.name] if tuned is None else tuned.before(RECIPES[spec.recipe.name])
     for point in spec.grid.points() if spec.grid is not None else [{}]:
-        recipe = _at(point, lambda given: make(model, tokens, given), chosen)
-        yield _Cell(model, tokens, recipe, seeds, role, place, point)
+        recipe = _at(point, lambda given: make(model, longest, given), chosen)
+        cell = _Cell(model, tokens, recipe, seeds, role, place, point)
+        yield cell if ends is None else _branch(cell, shortest, longest)
+
+
+def _branch(cell: _Cell, shortest: float, longest: float) -> _Cell:
+    """The cell as a branch of its trunk, whose recipe it has; the trunk warms up as its shortest branch would."""
+    schedule, batch = cell.recipe.schedule, cell.recipe.batch_tokens
+    warmup = schedule.warmup * (shortest / batch) / max(1, cell.steps)
+    recipe = replace(cell.recipe, schedule=replace(schedule, warmup=warmup))
+    return replace(cell, recipe=recipe, trunk=round(longest / batch))
 
 
 def _at(point: Mapping[str, Setting], make: Callable[[Overrides], Recipe], chosen: Overrides) -> Recipe:

@@ -73,7 +73,7 @@ def _cells(spec: SweepSpec) -> Iterator[_Cell]:
             model = spec.shape(size)
             params, each = count_params(model).total, flops_per_token(model, model.seq_len)
             flops = {"flops": value, "tokens": value * each, "tokens_per_param": value * params * each}[horizon]
-            alone = block.model_copy(update={"sizes": (size,), horizon: (value,)})
+            alone = block.model_copy(update={"sizes": (size,), horizon: (value,), "trunk": False})
             yield _Cell(params, flops, next(number), alone)
 
 

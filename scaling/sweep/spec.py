@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, StrictBool, ValidationError, model_validator
 
 from scaling.data.corpus import CorpusSpec
 from scaling.errors import InputError
@@ -54,6 +54,8 @@ class FitBlock(Strict):
         tokens: training tokens; or
         tokens_per_param: training tokens over total parameters: exactly one of the three.
         seeds: the seeds themselves; in the file, a number n stands for 0 to n - 1.
+        trunk: whether the horizons of a size and seed are branches of one trunk, trained once with the recipe of the
+            longest, that each leaves when its rate begins to fall.
     """
 
     sizes: OneOrMore[Size]
@@ -61,6 +63,7 @@ class FitBlock(Strict):
     tokens: Budgets | None = None
     tokens_per_param: Budgets | None = None
     seeds: Seeds = (0,)
+    trunk: StrictBool = False
 
     @model_validator(mode="after")
     def _one_horizon(self) -> "FitBlock":
@@ -132,6 +135,8 @@ class SweepSpec(Strict):
             raise ValueError("missing key 'target', the run to forecast; or 'grid', to tune over")
         if self.target is not None and self.grid is not None:
             raise ValueError("a sweep with a grid tunes the recipe and takes no target")
+        if self.schedule.kind != "wsd" and any(block.trunk for block in self.fit):
+            raise ValueError("trunk: only runs of schedule wsd share a trunk, as a cosine falls from the beginning")
         fixed = [] if self.grid is None else [key for key in self.grid.given if getattr(self.recipe, key) is not None]
         if fixed:
             raise ValueError(f"{fixed[0]} is given both by recipe and by grid")

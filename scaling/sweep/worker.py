@@ -3,7 +3,6 @@
 Started by ``execute`` as ``python -m scaling.sweep.worker FOLDER ROLE [CORE]``; any number may share a folder.
 """
 
-import functools
 import math
 import os
 import sys
@@ -84,11 +83,13 @@ class Worker:
             (config,) = left
             _Run(self._sweep.run(config.id), config, self._text, self._clock).train()
             return
+        runs: dict[str, _Run] = {}
 
-        @functools.cache
         def run_of(config: RunConfig) -> _Run:
             """From when the trunk is on its way to a branch, that run's time is counted."""
-            return _Run(self._sweep.run(config.id), config, self._text, self._clock)
+            if config.id not in runs:
+                runs[config.id] = _Run(self._sweep.run(config.id), config, self._text, self._clock)
+            return runs[config.id]
 
         def report(config: RunConfig, progress: Progress) -> None:
             run_of(config).show(progress)

@@ -69,7 +69,7 @@ def test_totals_and_time_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_time_by_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     result = described(monkeypatch, None, 2, MEASURED)
     assert result["calibration"] == {"machine": "here", "measured": "2026-01-01", "error": 0.05}
-    *fitted, target = (MEASURED.run_s(run.config) for run in plan(GRID))
+    *fitted, target = (MEASURED.run_s(run.config, run.config.steps) for run in plan(GRID))
     assert [run["est_seconds"] for run in result["runs"]] == [*fitted, target]
     # Three shapes of one layer are compiled, by both workers at once; these start for the fitted runs and the target.
     assert result["est_seconds"] == pytest.approx(sum(fitted) / 2 + target + 3 * 6.0 + 2 * 2.0)
