@@ -1,0 +1,190 @@
+"""Processes that time a training step, each of one framework and its settings: started once, then asked in turn.
+
+As ``python -m benchmarks.training.clock FRAMEWORK TRICK CORE`` one answers every line of JSON by another: a run's
+config by the seconds until its first steps were compiled and trained; a number of seconds by those that a step took.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.training.steps import Framework, Ours, PyTorch, Step
+from benchmarks.training.tricks import TRICKS
+from scaling.sweep.machine import use_compile_cache, worker_environment
+from scaling.train.config import RunConfig, read_config
+
+ROOT = Path(__file__).parents[2]
+_NONE = "none"
+_MATRIX = 2048
+_FEWEST_S, _FEWEST_ROUNDS = 1.0, 5
+
+
+class Failed(Exception):
+    """A process could not do what it was asked to, and why."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a process trains.
+
+    Attributes:
+        framework: ours, or PyTorch's two.
+        without: the name of a trick of ours to do without.
+        core: to be pinned to, with a single thread; None for all cores, or an accelerator.
+    """
+
+    framework: Framework
+    without: str | None = None
+    core: int | None = None
+
+
+class Clock:
+    """A process that times a variant; compiled programs are kept in the folder ``cache``."""
+
+    def __init__(self, variant: Variant, cache: str) -> None:
+        environment = worker_environment(variant.core is not None)
+        environment |= {"SCALING_CACHE": cache, "TORCHINDUCTOR_CACHE_DIR": f"{cache}/inductor"}
+        if variant.without is not None:
+            for name in TRICKS[variant.without].unset:
+                environment.pop(name, None)
+        command = [sys.executable, "-m", "benchmarks.training.clock", variant.framework, variant.without or _NONE]
+        if variant.core is not None:
+            command.append(str(variant.core))
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
+        )
+
+    def ask(self, question: Any) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+
+    def answer(self) -> float:
+        """Seconds; waits for them."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise Failed(f"exit {self._process.wait()}")
+        answer = json.loads(line)
+        if isinstance(answer, str):
+            raise Failed(answer)
+        return float(answer)
+
+    def prepare(self, config: RunConfig) -> float:
+        """Seconds to compile, and to train a first dispatch."""
+        self.ask({"run": config.to_json()})
+        return self.answer()
+
+    def step_s(self, seconds: float) -> float:
+        """Seconds of a step, trained for so long."""
+        self.ask({"train_s": seconds})
+        return self.answer()
+
+    def peak(self) -> float:
+        """FLOP/s of a large float32 matrix product."""
+        self.ask({"matrix": _MATRIX})
+        return self.answer()
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.communicate()
+
+
+@contextmanager
+def clocks(variants: Sequence[Variant]) -> Iterator[list[Clock]]:
+    """A process for each variant, ended with the block; nothing is compiled before."""
+    with ExitStack() as stack:
+        cache = stack.enter_context(tempfile.TemporaryDirectory())
+        timers = []
+        for variant in variants:
+            timers.append(Clock(variant, cache))
+            stack.callback(timers[-1].close)
+        yield timers
+
+
+def in_turn(timers: Sequence[Clock], rounds: int = _FEWEST_ROUNDS, seconds: float = _FEWEST_S) -> list[float]:
+    """Each one's seconds of a step: the median of several rounds, in each of which all train one after another."""
+    taken = [[timer.step_s(seconds) for timer in timers] for _ in range(rounds)]
+    return [statistics.median(times) for times in zip(*taken, strict=True)]
+
+
+def _make(framework: Framework, without: str | None, config: RunConfig) -> Step:
+    if framework != "ours":
+        return PyTorch(config, compiled=framework == "compile")
+    if without is None:
+        return Ours(config)
+    trick = TRICKS[without]
+    return Ours(trick.config(config), **trick.options)
+
+
+def _peak(framework: Framework, size: int) -> float:
+    best = float("inf")
+    if framework == "ours":
+        import jax
+        import jax.numpy as jnp
+
+        ones = jnp.ones((size, size))
+        product = jax.jit(jnp.matmul)
+        multiply = lambda: product(ones, ones).block_until_ready()  # noqa: E731
+    else:
+        import torch
+
+        matrix = torch.ones(size, size)
+        multiply = lambda: matrix @ matrix  # noqa: E731
+    for _ in range(6):
+        begun = time.perf_counter()
+        multiply()
+        best = min(best, time.perf_counter() - begun)
+    return 2 * size**3 / best
+
+
+def _train(step: Step, seconds: float) -> float:
+    begun, steps = time.perf_counter(), 0
+    while time.perf_counter() - begun < seconds:
+        steps += step.dispatch()
+    step.finish()
+    return (time.perf_counter() - begun) / steps
+
+
+def main(framework: Framework, without: str, core: str | None = None) -> None:
+    """Answers until there are no more questions; one that fails is answered by its fault, a string."""
+    if core is not None:
+        os.sched_setaffinity(0, {int(core)})
+    trick = None if without == _NONE else without
+    if trick is not None:
+        TRICKS[trick].patch()
+    if framework == "ours":
+        use_compile_cache()
+    step: Step | None = None
+    for line in sys.stdin:
+        question = json.loads(line)
+        answer: float | str
+        try:
+            if "run" in question:
+                step = None  # its memory first
+                begun = time.perf_counter()
+                step = _make(framework, trick, read_config(question["run"], "a run to time"))
+                step.dispatch()
+                step.finish()
+                answer = time.perf_counter() - begun
+            elif "matrix" in question:
+                answer = _peak(framework, question["matrix"])
+            else:
+                assert step is not None
+                answer = _train(step, question["train_s"])
+        except Exception as error:  # whatever a framework raises, the other variants go on
+            answer = f"{type(error).__name__}: {error}".splitlines()[0]
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])  # type: ignore[arg-type]
