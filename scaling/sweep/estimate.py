@@ -161,8 +161,8 @@ def _seconds(
         return None
     # No phase ends before its longest run, nor before its work is shared out.
     training = sum(max(max(seconds, default=0.0), sum(seconds) / workers) for seconds in phases)
-    # Workers that begin a group together compile it each.
-    compiling = sum(group["compile_s"] * min(workers, group["runs"]) for group in groups) / workers
+    # Workers begin with different groups, and find the programs of one another's kept.
+    compiling = sum(group["compile_s"] for group in groups) / min(workers, len(groups))
     return training + compiling + sum(bool(seconds) for seconds in phases) * clock.start_s
 
 

@@ -71,12 +71,12 @@ def run_on_eight(program: str, *args: str) -> str:
 def trained() -> dict[str, tuple[list[float], int]]:
     """Three losses, and the bytes that the fullest device holds of the state, by how it was trained."""
     ways = {
-        "plain": (None, False, 1),
-        "microbatches": (None, True, 4),
-        "fsdp": ((1, 8, 1), True, 1),
-        "tensor": ((1, 4, 2), True, 2),
-        "all": ((2, 2, 2), False, 1),
-        "all in parts": ((2, 2, 2), True, 2),
+        "plain": (None, "none", 1),
+        "microbatches": (None, "full", 4),
+        "fsdp": ((1, 8, 1), "full", 1),
+        "tensor": ((1, 4, 2), "selective", 2),
+        "all": ((2, 2, 2), "none", 1),
+        "all in parts": ((2, 2, 2), "full", 2),
     }
     shape = {name: getattr(TINY, name) for name in ("vocab", "width", "depth", "heads", "kv_heads", "ffn", "seq_len")}
     losses = json.loads(run_on_eight(STEPS, json.dumps(shape), json.dumps(list(ways.values()))))
@@ -104,7 +104,7 @@ config = LlamaConfig(vocab=64, width=256, depth=12, heads=8, kv_heads=4, ffn=768
 mesh = make_mesh(np.array(jax.devices()), (2, 4, 1))
 hyper = jax.eval_shape(lambda: make_hyper(RECIPES["llama"](config, 1e6, Overrides("cosine", None, 0.03, 256)), 1))
 state = abstract_state(config)
-step = make_step(config, "bfloat16", "cosine", 0.9, 0.95, Execution("chunked", True, mesh))
+step = make_step(config, "bfloat16", "cosine", 0.9, 0.95, Execution("chunked", "full", mesh))
 everywhere = NamedSharding(mesh, PartitionSpec())
 at = (stored(state, mesh), jax.tree.map(lambda _: everywhere, hyper), NamedSharding(mesh, PartitionSpec(BATCH)))
 windows = jax.ShapeDtypeStruct((8, 17), jnp.int32)

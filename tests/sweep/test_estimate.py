@@ -71,8 +71,8 @@ def test_time_by_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result["calibration"] == {"machine": "here", "measured": "2026-01-01", "error": 0.05}
     *fitted, target = (MEASURED.run_s(run.config, run.config.steps) for run in plan(GRID))
     assert [run["est_seconds"] for run in result["runs"]] == [*fitted, target]
-    # Three shapes of one layer are compiled, by both workers at once; these start for the fitted runs and the target.
-    assert result["est_seconds"] == pytest.approx(sum(fitted) / 2 + target + 3 * 6.0 + 2 * 2.0)
+    # Three shapes of one layer are compiled, by either worker; these start for the fitted runs and the target.
+    assert result["est_seconds"] == pytest.approx(sum(fitted) / 2 + target + 3 * 6.0 / 2 + 2 * 2.0)
 
 
 def test_more_workers_than_cores_are_no_faster(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,3 +165,34 @@ def test_repeated_text_is_counted() -> None:
     ((code, message),) = estimate._warnings(plan(GRID, corpus_bytes=100_000), FEWEST)
     assert code == "repeated-data"
     assert message.startswith("1 of 10 runs repeat their data (up to about 2 epochs)")
+
+
+def test_a_trunk_is_counted_once_and_short_branches_are_warned_of() -> None:
+    schedule = make_run().recipe.schedule
+
+    def branches(*lengths: int) -> list[PlannedRun]:
+        runs = []
+        for steps in lengths:
+            run = planned((8, steps), "fit", 10**9)
+            warmed = replace(run.config.recipe, schedule=replace(schedule, warmup=10 / steps))
+            longest = planned((8, max(lengths)), "fit", 10**9).config.recipe
+            runs.append(
+                PlannedRun(
+                    replace(run.config, recipe=replace(longest, schedule=warmed.schedule), trunk=max(lengths)), "fit"
+                )
+            )
+        return runs
+
+    runs = branches(400, 100)
+    result = estimate.describe(runs, 1, MEASURED, FEWEST)
+    long, short = result["runs"]
+    step = long["flops"] // 400
+    # The shorter branch leaves after 70 steps, the longer goes on from there.
+    assert (short["flops"], short["added_flops"]) == (100 * step, 100 * step)
+    assert (long["flops"], long["added_flops"]) == (400 * step, 330 * step)
+    assert (result["total_flops"], result["saved_flops"]) == (430 * step, 70 * step)
+    assert long["trunk"] == short["trunk"] not in (None, long["id"], short["id"])
+    assert long["est_seconds"] == MEASURED.run_s(runs[0].config, 330)
+    assert [code for code, _ in estimate._warnings(runs, FEWEST)] == []
+    (told,) = [message for code, message in estimate._warnings(branches(400, 60), FEWEST) if code == "short-branch"]
+    assert told.startswith("1 branches are as short as 1/7 of a trunk")

@@ -108,3 +108,27 @@ def test_where_the_lock_cannot_be_taken_the_status_is_believed(sweep: SweepFolde
     run.write_status({"state": "running", "step": 2, "steps": 8, "loss": 3.0})
     (run.path / "lock").mkdir()  # as in a folder that may only be read, but for root too
     assert state(sweep, run.path.name) == "running"
+
+
+@pytest.mark.slow
+def test_branches_are_trained_from_their_trunk_and_are_rows_of_their_own(tmp_path: Path) -> None:
+    sweep = prepare(tmp_path / "out", "fit.flops=[2e8, 4e8, 8e8]", "fit.trunk=true")
+    seen: list[SweepProgress] = []
+    execute(sweep, "fit", 2, seen.append)
+    rows = sweep.table()
+    assert rows.groupby("trunk_id").size().tolist() == [3, 3]
+    assert rows.status.eq("done").all()
+    for _, branches in rows.groupby("trunk_id"):
+        assert branches.sort_values("tokens").loss.is_monotonic_decreasing
+    steps = sum(sweep.run(run_id).config().steps for run_id in sweep.runs("fit"))
+    assert seen[-1].flops_done == seen[-1].flops < steps * rows.flops.iloc[0] / sweep.run(rows.run_id[0]).config().steps
+    curves = sweep.curves()
+    for run_id, curve in curves.groupby("run_id"):
+        config = sweep.run(str(run_id)).config()
+        assert curve.tokens.is_monotonic_increasing
+        assert curve.tokens.is_unique
+        assert curve.tokens.iloc[-1] == config.tokens
+        assert curve.tokens.iloc[0] < config.branch_step * config.recipe.batch_tokens, "with the trunk's part"
+    assert not list((tmp_path / "out" / "trunks").glob("*/checkpoints"))
+    assert all(row["compile_s"] >= 0 for row in states(sweep) if row["role"] == "fit")
+    assert sum(row["compile_s"] for row in states(sweep) if row["role"] == "fit") > 0
