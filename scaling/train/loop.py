@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ import numpy as np
 
 from scaling.data.batches import RunText
 from scaling.train.config import RunConfig
-from scaling.train.step import Program, TrainState, hyper_of, init_state, program_for
+from scaling.train.step import TrainState, hyper_of, init_state, program_for
 
 # A dispatch is about this much work: long enough to hide its overhead, short enough to report and stop between.
 DISPATCH_FLOPS = 1e10
@@ -63,6 +64,26 @@ class Outcome:
 DIVERGED = Outcome("diverged", math.nan, math.nan, math.nan, 0.0, math.nan)
 
 
+class Pace:
+    """When a checkpoint is due: after the first seconds, then as often as asked, or less where saving is slow."""
+
+    def __init__(self, checkpoint_s: tuple[float, float]) -> None:
+        first_s, self._every_s = checkpoint_s
+        self._due = time.monotonic() + first_s
+
+    @property
+    def due(self) -> bool:
+        return time.monotonic() >= self._due
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Around what saves."""
+        before = time.monotonic()
+        yield
+        saved = time.monotonic()
+        self._due = saved + max(self._every_s, SAVE_SHARE * (saved - before))
+
+
 class Stretch(NamedTuple):
     """Some steps of a run, done.
 
@@ -105,7 +126,7 @@ def train_run(
     state, finite, speed = advance(config, state, config.steps, text, checkpoints, checkpoint_s, report)
     if not finite:
         return DIVERGED
-    return _evaluated(program_for(config), state, text, max(EVAL_TOKENS_PER_CALL, config.recipe.batch_tokens), speed)
+    return evaluated(config, state, text, speed)
 
 
 def advance(
@@ -122,9 +143,7 @@ def advance(
     A dispatch's losses are read when the next one is under way, so that the device never waits for this process.
     """
     program, hyper, size = program_for(config), hyper_of(config), steps_per_dispatch(config)
-    first_s, every_s = checkpoint_s
-    started = time.monotonic()
-    due = started + first_s
+    started, pace = time.monotonic(), Pace(checkpoint_s)
     step = int(state.step)
     timed: tuple[int, float] | None = None
     finite = True
@@ -145,14 +164,12 @@ def advance(
         if under_way is not None:
             tell(*under_way)
         under_way = step, losses, count
-        if finite and step < until and time.monotonic() >= due:
+        if finite and step < until and pace.due:
             tell(*under_way)
             under_way = None
             if finite:
-                before = time.monotonic()
-                _save(state, checkpoints)
-                saved = time.monotonic()
-                due = saved + max(every_s, SAVE_SHARE * (saved - before))
+                with pace.saving():
+                    save(state, checkpoints)
     if under_way is not None and finite:
         tell(*under_way)
     speed = math.nan
@@ -175,7 +192,8 @@ def restored(folder: Path, like: Callable[[], TrainState], begin: Callable[[], T
     return begin() if state is None else state
 
 
-def _save(state: TrainState, folder: Path) -> None:
+def save(state: TrainState, folder: Path) -> None:
+    """Adds a state to a folder of checkpoints."""
     from scaling.train.checkpoint import Checkpoints
 
     checkpoints = Checkpoints(folder)
@@ -183,8 +201,10 @@ def _save(state: TrainState, folder: Path) -> None:
     checkpoints.close()
 
 
-def _evaluated(program: Program, state: TrainState, text: RunText, tokens_per_call: int, flops_per_s: float) -> Outcome:
+def evaluated(config: RunConfig, state: TrainState, text: RunText, flops_per_s: float) -> Outcome:
+    """How a run ended that was trained at such a speed: its loss on the held-out windows."""
     started = time.monotonic()
+    program, tokens_per_call = program_for(config), max(EVAL_TOKENS_PER_CALL, config.recipe.batch_tokens)
     count, seq_len = len(text.windows), text.windows.shape[1] - 1
     rows = min(max(1, tokens_per_call // seq_len), count)
     # The last call is filled up with the first window, so that one compilation serves all calls.
