@@ -184,7 +184,7 @@ def _compile(job: Job) -> Compiled:
     mesh = make_mesh(np.array(devices), (split.data, split.fsdp, split.tensor))
     execution = Execution(
         attention="chunked" if job.tpu is None else "splash",
-        remat=True,
+        remat="full",
         mesh=mesh,
         microbatches=plan.microbatches,
     )

@@ -144,7 +144,7 @@ def _memory(asked: Asked, plan: Plan) -> TrainingBytes:
         plan.microbatch,
         "bfloat16",
         plan.parallelism,
-        remat=True,
+        remat="full",
         flash=True,
         microbatches=plan.microbatches,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params
-from scaling.llama.parallelism import CHUNK_LOGITS, Parallelism
+from scaling.llama.parallelism import CHUNK_LOGITS, Parallelism, Remat
 
 _FP32 = 4
 _ITEMSIZE = {"float32": 4, "bfloat16": 2}
@@ -48,7 +48,7 @@ def training_bytes(
     batch: int,
     dtype: str = "float32",
     parallelism: Parallelism = ALONE,
-    remat: bool = False,
+    remat: Remat = "none",
     flash: bool = False,
     microbatches: int = 1,
 ) -> TrainingBytes:
@@ -59,7 +59,7 @@ def training_bytes(
         batch: sequences that a device computes at once, alone or together with those of its tensor group.
         dtype: of activations and matrix products; ``float32`` or ``bfloat16``.
         parallelism: over which devices the step is split.
-        remat: keep only what enters each layer, and compute the layer again in the backward pass (1604.06174).
+        remat: what of each layer is computed again in the backward pass.
         flash: attention in a fused kernel, which keeps no scores (2205.14135).
         microbatches: batches whose gradients are added up in a step; with several, their sum is held beside
             those of one.
@@ -77,12 +77,15 @@ def training_bytes(
 
 
 def _activations(
-    config: LlamaConfig, batch: int, itemsize: int, parallelism: Parallelism, remat: bool, flash: bool
+    config: LlamaConfig, batch: int, itemsize: int, parallelism: Parallelism, remat: Remat, flash: bool
 ) -> int:
     tokens, tensor = batch * config.seq_len, parallelism.tensor
     layer = tokens * kept_per_token(config, itemsize, flash) // tensor
     entering = config.depth * tokens * config.width * itemsize // tensor
-    kept = entering + layer if remat else config.depth * layer
+    kept = config.depth * layer
+    if remat != "none":  # of all layers a part, and one whole
+        products = config.depth * tokens * _products_per_token(config, itemsize) // tensor
+        kept = entering + layer + (products if remat == "selective" else 0)
     if tensor > 1:
         # What a block reads, gathered, and what it writes, before it is scattered.
         kept += 2 * tokens * config.width * itemsize
@@ -92,6 +95,12 @@ def _activations(
         # Parameters that are whole on a device: a layer at work and the next; the head, and its gradient.
         kept += 2 * itemsize * (count_params(config).per_layer + config.vocab * config.width) // tensor
     return kept
+
+
+def _products_per_token(config: LlamaConfig, itemsize: int) -> int:
+    """Bytes of one layer's projections that a backward pass with selective remat finds kept, per token."""
+    kv_width = config.kv_heads * config.head_dim
+    return itemsize * (2 * config.width + 2 * kv_width + 2 * config.ffn)
 
 
 def kept_per_token(config: LlamaConfig, itemsize: int, flash: bool) -> int:

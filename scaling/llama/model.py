@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from scaling.llama.attention import attention
 from scaling.llama.config import LlamaConfig
 from scaling.llama.init import Init
-from scaling.llama.sharding import BATCH, PLAIN, TENSOR, Execution, constrain, join, project
+from scaling.llama.sharding import BATCH, PLAIN, TENSOR, Execution, constrain, join, project, rematerialised
 
 # Up to this depth the layers are unrolled: small models run faster so, and compile about as fast.
 UNROLL_DEPTH = 8
@@ -164,8 +164,9 @@ class Llama(nnx.Module):
             return nnx.merge(graph, parameters)(x, rope, execution), None
 
         depth = self.config.depth
-        body = jax.checkpoint(layer, prevent_cse=False) if execution.remat else layer
-        x, _ = jax.lax.scan(body, x, layers, unroll=depth if depth <= UNROLL_DEPTH else 1)
+        x, _ = jax.lax.scan(
+            rematerialised(layer, execution.remat), x, layers, unroll=depth if depth <= UNROLL_DEPTH else 1
+        )
         return rms_norm(x, constrain(self.norm[...], mesh, None), self.config.norm_eps)
 
     def logits(

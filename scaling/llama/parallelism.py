@@ -8,11 +8,15 @@
 """
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 
 AXES = ("data", "fsdp", "tensor")
+# What of a layer is computed again in the backward pass (1604.06174): nothing; all but the outputs of its projections;
+# or all, so that only what enters the layer is kept.
+Remat: TypeAlias = Literal["none", "selective", "full"]
 # Logits held at once in the loss, of the tokens of one device: 2^25 floats are 128 MiB.
 CHUNK_LOGITS = 2**25
 # Queries and keys at a time in a TPU's attention kernel: the largest that divides the sequence.

@@ -5,17 +5,19 @@ layers' matrix products communicate; for the embedding, the head and the optimiz
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
-from scaling.llama.parallelism import AXES
+from scaling.llama.parallelism import AXES, Remat
 
+Layer = TypeVar("Layer", bound=Callable[..., Any])
 Attention: TypeAlias = Literal["chunked", "cudnn", "splash", "xla"]
 
 # Axes of the mesh that split a batch, and those that split the state.
@@ -46,18 +48,21 @@ class Execution:
 
     Attributes:
         attention: its implementation; None for the platform's own, see ``scaling.llama.attention``.
-        remat: keep only what enters each layer, and compute the layer again in the backward pass (1604.06174).
+        remat: what of each layer is computed again in the backward pass.
         mesh: of devices, with the axes of ``Parallelism``; None for one device.
         microbatches: parts that a batch is computed in, one after another, their gradients added up.
     """
 
     attention: Attention | None = None
-    remat: bool = False
+    remat: Remat = "none"
     mesh: Mesh | None = None
     microbatches: int = 1
 
 
 PLAIN = Execution()
+# The name under which ``selective`` remat keeps what ``project`` and ``join`` return; by name, as under a vmap every
+# product has a batch dimension, and policies that ask for products without one keep nothing.
+PRODUCT = "product"
 
 
 def axis_size(mesh: Mesh | None, axes: str | Sequence[str]) -> int:
@@ -88,7 +93,7 @@ def project(
     """
     ends = [sum(parts[: i + 1]) for i in range(len(parts) - 1)]
     if mesh is None:
-        return jnp.split(x @ matrix, ends, axis=-1)
+        return _kept(jnp.split(x @ matrix, ends, axis=-1))
     tensor = axis_size(mesh, TENSOR)
 
     def local(x: Array, matrix: Array) -> list[Array]:
@@ -101,9 +106,8 @@ def project(
         return jnp.split(products, [end // tensor for end in ends], axis=-1)
 
     rows, columns = PartitionSpec(BATCH, TENSOR), PartitionSpec(BATCH, None, TENSOR)
-    return jax.shard_map(local, mesh=mesh, in_specs=(rows, PartitionSpec(STATE)), out_specs=[columns] * len(parts))(
-        x, matrix
-    )
+    spread = jax.shard_map(local, mesh=mesh, in_specs=(rows, PartitionSpec(STATE)), out_specs=[columns] * len(parts))
+    return _kept(spread(x, matrix))
 
 
 def join(
@@ -111,7 +115,7 @@ def join(
 ) -> Float[Array, "batch seq width"]:
     """The product of x and the matrix: what a block writes (row-parallel); from the layout of ``project`` and back."""
     if mesh is None:
-        return x @ matrix
+        return _kept([x @ matrix])[0]
 
     def local(x: Array, matrix: Array) -> Array:
         # Gradients are averaged over replicas where this is transposed: after they were scattered, a shard each.
@@ -120,7 +124,21 @@ def join(
         return jax.lax.psum_scatter(part, TENSOR, scatter_dimension=1, tiled=True)
 
     columns, rows = PartitionSpec(BATCH, None, TENSOR), PartitionSpec(BATCH, TENSOR)
-    return jax.shard_map(local, mesh=mesh, in_specs=(columns, PartitionSpec(TENSOR, "fsdp")), out_specs=rows)(x, matrix)
+    spread = jax.shard_map(local, mesh=mesh, in_specs=(columns, PartitionSpec(TENSOR, "fsdp")), out_specs=rows)
+    return _kept([spread(x, matrix)])[0]
+
+
+def _kept(products: list[Array]) -> list[Array]:
+    return [checkpoint_name(product, PRODUCT) for product in products]
+
+
+def rematerialised(layer: Layer, remat: Remat) -> Layer:
+    """The function of a layer, of which the backward pass computes again what ``remat`` says."""
+    if remat == "none":
+        return layer
+    policy = jax.checkpoint_policies.save_only_these_names(PRODUCT) if remat == "selective" else None
+    again: Layer = jax.checkpoint(layer, prevent_cse=False, policy=policy)
+    return again
 
 
 def stored(state: Any, mesh: Mesh) -> Any:
