@@ -23,7 +23,8 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
     """Show every run with its progress and loss: planned, running, interrupted, done or diverged.
 
     Loss is the held-out one of a finished run, the latest training loss of a running one, in nats per token. An
-    interrupted run was begun and is trained by nobody now; `scaling run` goes on with it.
+    interrupted run was begun and is trained by nobody now; `scaling run` goes on with it. The last line
+    tells how much of the workers' time went into compiling.
 
     \b
     Examples:
@@ -64,10 +65,14 @@ def _counts(runs: list[dict[str, Any]]) -> str:
 
 
 def _text(runs: list[dict[str, Any]]) -> str:
+    from scaling.cli.progress import clock
+
     rows = [f"{'run':12}  {'role':6}  {'state':11}  {'progress':>8}  {'loss':>8}"]
     rows += [
         f"{run['id']:12}  {run['role']:6}  {run['state']:11}  {run['progress']:8.0%}  "
         + ("" if run["loss"] is None else f"{run['loss']:8.4f}")
         for run in runs
     ]
-    return "\n".join([*rows, f"{_ended(runs)} of {len(runs)} runs ended"])
+    spent, compiling = (sum(run[name] or 0.0 for run in runs) for name in ("wall_s", "compile_s"))
+    time_spent = f"; {clock(spent)} of training, {clock(compiling)} of it compiling" if spent else ""
+    return "\n".join([*rows, f"{_ended(runs)} of {len(runs)} runs ended{time_spent}"])

@@ -48,8 +48,8 @@ def progress_of(sweep: SweepFolder, flops: dict[str, int]) -> SweepProgress:
 
 
 def states(sweep: SweepFolder) -> list[dict[str, Any]]:
-    """Every run's id, role, state, progress (0 to 1), loss (held-out once done; None before the first step) and the
-    seconds spent compiling for it.
+    """Every run's id, role, state, progress (0 to 1), loss (held-out once done; None before the first step), and the
+    seconds it took so far, in all and compiling (None before it was begun).
 
     States are ``planned``, ``running``, ``done``, ``diverged``, and ``interrupted`` for a run that was begun and is
     trained by nobody now.
@@ -66,6 +66,7 @@ def states(sweep: SweepFolder) -> list[dict[str, Any]]:
                     "state": status["state"],
                     "progress": 0.0 if planned else status["step"] / status["steps"],
                     "loss": None if planned or status["state"] == "diverged" else status["loss"],
+                    "wall_s": status.get("wall_s"),
                     "compile_s": status.get("compile_s"),
                 }
             )

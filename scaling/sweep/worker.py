@@ -100,6 +100,7 @@ class Worker:
             with run.folder.locked():
                 run.train(begin)
 
+        run_of(min(left, key=lambda config: config.branch_step))
         train_trunk(left, self._text.of_run, job.folder.checkpoints, CHECKPOINT_S, report, leave)
         job.folder.drop_checkpoints()
 
