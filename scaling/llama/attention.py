@@ -1,10 +1,13 @@
 """Causal grouped-query attention, in the form that the platform runs fastest."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float
 
+from scaling.llama.folding import folding
 from scaling.llama.parallelism import SPLASH_BLOCKS
 from scaling.llama.sharding import BATCH, TENSOR, Attention
 
@@ -12,6 +15,7 @@ from scaling.llama.sharding import BATCH, TENSOR, Attention
 _MASKED = -1e30
 # Query rows at a time on a CPU: a chunk's scores stay in the cache, and what lies after it is never computed.
 _CHUNK, _MOST_CHUNKS = 64, 8
+_FUSED = ("cudnn", "splash")
 _LANES = 128  # of a TPU's vector registers
 
 
@@ -21,6 +25,7 @@ def attention(
     value: Float[Array, "batch seq kv_heads head_dim"],
     implementation: Attention | None = None,
     mesh: Mesh | None = None,
+    stacked: bool = False,
 ) -> Float[Array, "batch seq heads head_dim"]:
     """Softmax attention of each position to itself and those before it, scaled by 1 / sqrt(head_dim).
 
@@ -33,9 +38,12 @@ def attention(
             only for the shapes and dtypes that they are made for: half precision, and for ``splash`` a head_dim of
             whole lanes (multiples of 128) and a sequence of whole blocks.
         mesh: that the arrays are spread over, batch and heads; None for one device.
+        stacked: whether models are under vmap, which the fused kernels then take as one batch.
     """
     if implementation is None:
         implementation = _usual(query)
+    if stacked and implementation in _FUSED:
+        return folding(functools.partial(attention, implementation=implementation, mesh=mesh))(query, key, value)
     if implementation == "chunked":
         return _chunked(query, key, value)
     if implementation == "splash":

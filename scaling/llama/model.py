@@ -110,7 +110,8 @@ class Block(nnx.Module):
         if c.qk_norm:
             query = rms_norm(query, self.query_norm[...], c.norm_eps)
             key = rms_norm(key, self.key_norm[...], c.norm_eps)
-        mixed = attention(apply_rope(query, rope), apply_rope(key, rope), value, execution.attention, mesh)
+        query, key = apply_rope(query, rope), apply_rope(key, rope)
+        mixed = attention(query, key, value, execution.attention, mesh, execution.stacked)
         return join(mixed.reshape(batch, seq, inner), self.out[...].astype(x.dtype), mesh)
 
 

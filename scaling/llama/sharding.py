@@ -51,12 +51,14 @@ class Execution:
         remat: what of each layer is computed again in the backward pass.
         mesh: of devices, with the axes of ``Parallelism``; None for one device.
         microbatches: parts that a batch is computed in, one after another, their gradients added up.
+        stacked: whether the step is vmapped over models.
     """
 
     attention: Attention | None = None
     remat: Remat = "none"
     mesh: Mesh | None = None
     microbatches: int = 1
+    stacked: bool = False
 
 
 PLAIN = Execution()
