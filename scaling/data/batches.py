@@ -71,17 +71,14 @@ class Batches:
         """Passes over the corpus that training on ``tokens`` target tokens takes; above 1, text repeats."""
         return tokens / self.tokens_per_epoch
 
-    def take(self, step: int, count: int) -> Int32[np.ndarray, "count batch window"]:
-        """The batches of ``count`` steps from ``step`` on; the same whatever was taken before."""
-        first, size = step * self.batch_size, count * self.batch_size
-        rows = np.empty((size, self.seq_len + 1), dtype=np.int32)
-        done = 0
-        while done < size:
-            epoch, begin = divmod(first + done, self.windows_per_epoch)
-            starts = self._starts(epoch)[begin : begin + size - done]
-            rows[done : done + len(starts)] = self._windows[starts]
-            done += len(starts)
-        return rows.reshape(count, self.batch_size, self.seq_len + 1)
+    def take(self, step: int, count: int, rows: slice = slice(None)) -> Int32[np.ndarray, "count batch window"]:
+        """The batches of ``count`` steps from ``step`` on, or some rows of each; the same whatever was taken before."""
+        steps = np.arange(step, step + count, dtype=np.int64)[:, None]
+        epochs, turns = np.divmod(steps * self.batch_size + np.arange(self.batch_size)[rows], self.windows_per_epoch)
+        starts = np.empty_like(turns)
+        for epoch in np.unique(epochs):
+            starts[epochs == epoch] = self._starts(int(epoch))[turns[epochs == epoch]]
+        return self._windows[starts].astype(np.int32)
 
     def _starts(self, epoch: int) -> Int64[np.ndarray, " windows"]:
         """First token of every window of an epoch, in the epoch's order; the last epoch asked for is kept."""

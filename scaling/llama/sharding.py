@@ -7,7 +7,7 @@ layers' matrix products communicate; for the embedding, the head and the optimiz
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -139,8 +139,7 @@ def rematerialised(layer: Layer, remat: Remat) -> Layer:
     if remat == "none":
         return layer
     policy = jax.checkpoint_policies.save_only_these_names(PRODUCT) if remat == "selective" else None
-    again: Layer = jax.checkpoint(layer, prevent_cse=False, policy=policy)
-    return again
+    return cast(Layer, jax.checkpoint(layer, prevent_cse=False, policy=policy))
 
 
 def stored(state: Any, mesh: Mesh) -> Any:

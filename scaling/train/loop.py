@@ -13,7 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from scaling.data.batches import RunText
+from scaling.llama.sharding import BATCH, PLAIN, Execution, axis_size
 from scaling.train.config import RunConfig
+from scaling.train.placement import decided, replicated, split_rows, take_batches
 from scaling.train.step import TrainState, hyper_of, init_state, program_for
 
 # A dispatch is about this much work: long enough to hide its overhead, short enough to report and stop between.
@@ -111,6 +113,7 @@ def train_run(
     checkpoint_s: tuple[float, float],
     report: Callable[[Progress], None],
     begin: Callable[[], TrainState] | None = None,
+    execution: Execution = PLAIN,
 ) -> Outcome:
     """Trains a run to its last step, from its newest checkpoint if there is one, and evaluates it.
 
@@ -121,12 +124,13 @@ def train_run(
         checkpoint_s: seconds to the first checkpoint, and between later ones at least.
         report: called with every dispatch in order, before a checkpoint of it is written.
         begin: makes the state to begin from; by default that of step 0.
+        execution: how it is carried out; a run may go on another way than it was begun.
     """
-    state = restored(checkpoints, lambda: init_state(config), begin)
-    state, finite, speed = advance(config, state, config.steps, text, checkpoints, checkpoint_s, report)
+    state = restored(checkpoints, lambda: init_state(config, execution.mesh), begin)
+    state, finite, speed = advance(config, state, config.steps, text, checkpoints, checkpoint_s, report, execution)
     if not finite:
         return DIVERGED
-    return evaluated(config, state, text, speed)
+    return evaluated(config, state, text, speed, execution)
 
 
 def advance(
@@ -137,12 +141,18 @@ def advance(
     checkpoints: Path,
     checkpoint_s: tuple[float, float],
     report: Callable[[Progress], None],
+    execution: Execution = PLAIN,
 ) -> Stretch:
     """Trains from a state, which is used up, until so many steps were taken or a loss is not finite.
 
     A dispatch's losses are read when the next one is under way, so that the device never waits for this process.
     """
-    program, hyper, size = program_for(config), hyper_of(config), steps_per_dispatch(config)
+    mesh = execution.mesh
+    program, hyper, size = (
+        program_for(config, execution),
+        replicated(hyper_of(config), mesh),
+        steps_per_dispatch(config),
+    )
     started, pace = time.monotonic(), Pace(checkpoint_s)
     step = int(state.step)
     timed: tuple[int, float] | None = None
@@ -159,12 +169,13 @@ def advance(
     under_way: tuple[int, jax.Array, int] | None = None
     while step < until and finite:
         count = min(size, until - step)
-        state, losses = program.train(state, hyper, text.batches.take(step, size), jnp.asarray(count, jnp.int32))
+        batches, due = take_batches(text.batches, step, size, mesh), decided(pace.due)
+        state, losses = program.train(state, hyper, batches, replicated(jnp.int32(count), mesh))
         step += count
         if under_way is not None:
             tell(*under_way)
         under_way = step, losses, count
-        if finite and step < until and pace.due:
+        if finite and step < until and due():
             tell(*under_way)
             under_way = None
             if finite:
@@ -181,7 +192,7 @@ def advance(
 def restored(folder: Path, like: Callable[[], TrainState], begin: Callable[[], TrainState] | None = None) -> TrainState:
     """The newest state in a folder of checkpoints, or where there is none what ``begin`` makes, else ``like``."""
     begin = begin or like
-    if not folder.exists():
+    if not decided(folder.exists())():
         return begin()
     # Imported late: Orbax takes a second to import, and most runs never need it.
     from scaling.train.checkpoint import Checkpoints
@@ -201,15 +212,20 @@ def save(state: TrainState, folder: Path) -> None:
     checkpoints.close()
 
 
-def evaluated(config: RunConfig, state: TrainState, text: RunText, flops_per_s: float) -> Outcome:
+def evaluated(
+    config: RunConfig, state: TrainState, text: RunText, flops_per_s: float, execution: Execution = PLAIN
+) -> Outcome:
     """How a run ended that was trained at such a speed: its loss on the held-out windows."""
     started = time.monotonic()
-    program, tokens_per_call = program_for(config), max(EVAL_TOKENS_PER_CALL, config.recipe.batch_tokens)
+    program, shards = program_for(config, execution), axis_size(execution.mesh, BATCH)
+    tokens_per_call = max(EVAL_TOKENS_PER_CALL, config.recipe.batch_tokens // execution.microbatches)
     count, seq_len = len(text.windows), text.windows.shape[1] - 1
-    rows = min(max(1, tokens_per_call // seq_len), count)
+    size = min(max(1, tokens_per_call // seq_len), count)
+    size += -size % shards
     # The last call is filled up with the first window, so that one compilation serves all calls.
-    padded = np.concatenate([text.windows, np.repeat(text.windows[:1], -count % rows, axis=0)])
-    parts = [program.evaluate(state.parameters, padded[i : i + rows]) for i in range(0, len(padded), rows)]
+    padded = np.concatenate([text.windows, np.repeat(text.windows[:1], -count % size, axis=0)])
+    calls = [split_rows(padded[i : i + size], execution.mesh) for i in range(0, len(padded), size)]
+    parts = [program.evaluate(state.parameters, call) for call in calls]
     losses = np.concatenate([np.asarray(part, np.float64) for part in jax.device_get(parts)])[:count]
     mean = float(losses.mean())
     by_document = np.bincount(text.documents, weights=(losses - mean).sum(axis=1))

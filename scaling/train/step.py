@@ -7,15 +7,17 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int, UInt32
 
 from scaling.llama.config import LlamaConfig
 from scaling.llama.init import Init
 from scaling.llama.loss import cross_entropy
 from scaling.llama.model import Llama
-from scaling.llama.sharding import BATCH, PLAIN, Execution, as_stored, constrain, name_of
+from scaling.llama.sharding import BATCH, PLAIN, Execution, as_stored, constrain, name_of, stored
 from scaling.train.config import RunConfig
 from scaling.train.recipe import Recipe
 from scaling.train.schedule import factor
@@ -81,25 +83,26 @@ def _rate(name: str, rates: dict[str, Float[Array, ""]], model: LlamaConfig) -> 
     return jnp.repeat(by_head, model.head_dim)
 
 
-def init_state(config: RunConfig) -> TrainState:
-    """Fresh parameters from the run's seed and recipe, zero moments, step 0."""
+def init_state(config: RunConfig, mesh: Mesh | None = None) -> TrainState:
+    """Fresh parameters from the run's seed and recipe, zero moments, step 0; on a mesh each device makes its share."""
     recipe = config.recipe
-    return _initializer(config.model, recipe.init, recipe.beta1, recipe.beta2)(jax.random.key(config.stream))
+    return _initializer(config.model, recipe.init, recipe.beta1, recipe.beta2, mesh)(np.uint32(config.stream))
 
 
 @functools.cache
-def _initializer(model: LlamaConfig, init: Init, beta1: float, beta2: float) -> Callable[[Array], TrainState]:
-    @jax.jit
-    def initialize(key: Array) -> TrainState:
-        parameters = nnx.split(Llama(model, init, rngs=nnx.Rngs(key)))[1]
+def _initializer(
+    model: LlamaConfig, init: Init, beta1: float, beta2: float, mesh: Mesh | None
+) -> Callable[[UInt32[Any, ""]], TrainState]:
+    def initialize(seed: UInt32[Any, ""]) -> TrainState:
+        parameters = nnx.split(Llama(model, init, rngs=nnx.Rngs(jax.random.key(seed))))[1]
         return TrainState(parameters, optax.scale_by_adam(beta1, beta2).init(parameters), jnp.zeros((), jnp.int32))
 
-    return initialize
+    return jax.jit(initialize, out_shardings=None if mesh is None else stored(abstract_state(model), mesh))
 
 
 def abstract_state(model: LlamaConfig) -> TrainState:
     """Shapes and dtypes of a state, without its arrays."""
-    return jax.eval_shape(_initializer(model, Init(), 0.9, 0.95), jax.random.key(0))
+    return jax.eval_shape(_initializer(model, Init(), 0.9, 0.95, None), np.uint32(0))
 
 
 def hyper_of(config: RunConfig) -> Hyper:
@@ -125,18 +128,24 @@ def make_hyper(recipe: Recipe, steps: int) -> Hyper:
     )
 
 
-def program_for(config: RunConfig) -> Program:
-    """The compiled functions for a run; runs that differ in numbers only get the same ones."""
+def program_for(config: RunConfig, execution: Execution = PLAIN) -> Program:
+    """The compiled functions for a run; runs that differ in numbers only get the same ones.
+
+    On a mesh their arguments lie as ``placement`` puts them, and losses are whole on every device.
+    """
     recipe = config.recipe
-    return _program(config.model, config.dtype, recipe.schedule.kind, recipe.beta1, recipe.beta2)
+    return _program(config.model, config.dtype, recipe.schedule.kind, recipe.beta1, recipe.beta2, execution)
 
 
 @functools.cache
-def _program(model: LlamaConfig, dtype: str, kind: str, beta1: float, beta2: float) -> Program:
-    step = make_step(model, dtype, kind, beta1, beta2)
-    losses = make_losses(model, dtype)
+def _program(model: LlamaConfig, dtype: str, kind: str, beta1: float, beta2: float, execution: Execution) -> Program:
+    step = make_step(model, dtype, kind, beta1, beta2, execution)
+    losses = make_losses(model, dtype, execution)
+    mesh = execution.mesh
+    everywhere = None if mesh is None else NamedSharding(mesh, PartitionSpec())
+    after = None if mesh is None else (stored(abstract_state(model), mesh), everywhere)
 
-    @functools.partial(jax.jit, donate_argnums=0)
+    @functools.partial(jax.jit, donate_argnums=0, out_shardings=after)
     def train(
         state: TrainState, hyper: Hyper, batches: Int[Array, "count batch window"], count: Int[Array, ""]
     ) -> tuple[TrainState, Float[Array, "count"]]:
@@ -147,7 +156,7 @@ def _program(model: LlamaConfig, dtype: str, kind: str, beta1: float, beta2: flo
 
         return jax.lax.fori_loop(0, count, body, (state, jnp.zeros(batches.shape[0])))
 
-    @jax.jit
+    @functools.partial(jax.jit, out_shardings=everywhere)
     def evaluate(parameters: Parameters, windows: Int[Array, "batch window"]) -> Float[Array, "batch seq"]:
         return losses(parameters, windows)
 

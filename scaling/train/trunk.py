@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from scaling.data.batches import RunText
+from scaling.llama.sharding import PLAIN, Execution
 from scaling.train.config import RunConfig
 from scaling.train.loop import Progress, advance, restored
 from scaling.train.step import TrainState, init_state
@@ -26,6 +27,7 @@ def train_trunk(
     checkpoint_s: tuple[float, float],
     report: Callable[[RunConfig, Progress], None],
     leave: Callable[[RunConfig, Begin], None],
+    execution: Execution = PLAIN,
 ) -> None:
     """Trains a trunk as far as its branches reach, from its newest checkpoint if there is one.
 
@@ -37,17 +39,18 @@ def train_trunk(
         report: called with every dispatch of the trunk and the branch it leads to.
         leave: trains a branch; its second argument makes a copy of the trunk's state where the branch leaves it. After
             a loss that was not finite the branch leaves it there.
+        execution: how the trunk is trained.
     """
     ordered = sorted(branches, key=lambda branch: branch.branch_step)
     first = ordered[0]
     batches = text(first)  # those of every branch
-    state = restored(checkpoints, lambda: init_state(first))
+    state = restored(checkpoints, lambda: init_state(first, execution.mesh))
     if int(state.step) > first.branch_step:  # a shorter horizon than those trained before
-        state = init_state(first)
+        state = init_state(first, execution.mesh)
     for branch in ordered:
         if int(state.step) < branch.branch_step:
-            told = functools.partial(report, branch)
-            state, _, _ = advance(branch, state, branch.branch_step, batches, checkpoints, checkpoint_s, told)
+            told, until = functools.partial(report, branch), branch.branch_step
+            state, _, _ = advance(branch, state, until, batches, checkpoints, checkpoint_s, told, execution)
         leave(branch, functools.partial(_copy, state))
 
 

@@ -1,0 +1,88 @@
+"""Where a run's arrays lie: on one device, or on a mesh of devices, which may be those of several processes.
+
+Where there are several, all of them call these functions, and the compiled programs, in the same order.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import mesh_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Int, Int32
+
+from scaling.data.batches import Batches
+from scaling.errors import InputError
+from scaling.llama.parallelism import Parallelism
+from scaling.llama.sharding import BATCH, make_mesh
+
+_Tree = TypeVar("_Tree")
+
+
+def mesh_of_devices(parallelism: Parallelism) -> Mesh:
+    """A mesh of the devices that JAX has, neighbours in ``tensor`` nearest to one another.
+
+    Raises:
+        InputError: they are too few; or, where several processes share them, more than the mesh has.
+    """
+    devices, wanted = jax.devices(), parallelism.devices
+    told = f"the mesh (data {parallelism.data}, fsdp {parallelism.fsdp}, tensor {parallelism.tensor}) has {wanted}"
+    found = f"{len(devices)} {devices[0].platform} device{'s' * (len(devices) > 1)}"
+    if wanted > len(devices):
+        raise InputError(f"{told} devices; JAX finds {found} here")
+    if wanted < len(devices) and jax.process_count() > 1:
+        raise InputError(f"{told} devices; {jax.process_count()} processes have {found}, and all must be used")
+    sizes = (parallelism.data, parallelism.fsdp, parallelism.tensor)
+    return make_mesh(mesh_utils.create_device_mesh(sizes, devices[:wanted]), sizes)
+
+
+def replicated(tree: _Tree, mesh: Mesh | None) -> _Tree:
+    """Arrays that every device of the mesh has a copy of."""
+    if mesh is None:
+        return tree
+    place = NamedSharding(mesh, PartitionSpec())
+    placed: _Tree = jax.tree.map(lambda x: _placed(np.asarray(x), place), tree)
+    return placed
+
+
+def take_batches(batches: Batches, step: int, count: int, mesh: Mesh | None) -> Int[Any, "count batch window"]:
+    """The batches of ``count`` steps from ``step`` on; of those on a mesh a process makes its own rows only."""
+    if mesh is None:
+        return batches.take(step, count)
+    return jax.make_array_from_callback(
+        (count, batches.batch_size, batches.seq_len + 1),
+        NamedSharding(mesh, PartitionSpec(None, BATCH)),
+        lambda index: batches.take(step, count, rows=index[1]),  # type: ignore[index]  # never None
+    )
+
+
+def split_rows(windows: Int32[np.ndarray, "rows window"], mesh: Mesh | None) -> Int[Any, "rows window"]:
+    """Windows, shared out over the devices that split a batch."""
+    return windows if mesh is None else _placed(windows, NamedSharding(mesh, PartitionSpec(BATCH)))
+
+
+def _placed(array: np.ndarray, sharding: NamedSharding) -> Array:
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+
+def decided(flag: bool) -> Callable[[], bool]:
+    """What the first process says, for all of them to do the same.
+
+    The answer comes when what was dispatched before is done: ask before a dispatch, and call what is returned after
+    it, and no device waits.
+    """
+    if jax.process_count() == 1:
+        return lambda: flag
+    mesh = Mesh(np.array(jax.devices()), ("devices",))
+    mine = np.array([flag and jax.process_index() == 0])
+    flags = jax.make_array_from_callback((mesh.size,), NamedSharding(mesh, PartitionSpec("devices")), lambda _: mine)
+    answer = _any(mesh)(flags)
+    return lambda: bool(answer)
+
+
+@functools.cache
+def _any(mesh: Mesh) -> Callable[[Array], Array]:
+    return jax.jit(jnp.any, out_shardings=NamedSharding(mesh, PartitionSpec()))
