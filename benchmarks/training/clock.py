@@ -120,10 +120,7 @@ def in_turn(timers: Sequence[Clock], rounds: int = _FEWEST_ROUNDS, seconds: floa
 def _make(framework: Framework, without: str | None, config: RunConfig) -> Step:
     if framework != "ours":
         return PyTorch(config, compiled=framework == "compile")
-    if without is None:
-        return Ours(config)
-    trick = TRICKS[without]
-    return Ours(trick.config(config), **trick.options)
+    return Ours(config) if without is None else TRICKS[without].make(config)
 
 
 def _peak(framework: Framework, size: int) -> float:
@@ -160,8 +157,6 @@ def main(framework: Framework, without: str, core: str | None = None) -> None:
     if core is not None:
         os.sched_setaffinity(0, {int(core)})
     trick = None if without == _NONE else without
-    if trick is not None:
-        TRICKS[trick].patch()
     if framework == "ours":
         use_compile_cache()
     step: Step | None = None

@@ -10,6 +10,7 @@ import numpy as np
 
 from scaling.data.batches import Batches, TokenSet
 from scaling.llama.config import LlamaConfig
+from scaling.llama.sharding import Attention, Execution
 from scaling.train.config import DataConfig, RunConfig
 from scaling.train.loop import steps_per_dispatch
 from scaling.train.recipe import RECIPES, Overrides
@@ -56,15 +57,23 @@ class Ours:
         size: steps in a dispatch; None for as many as the loop takes.
         donate: whether the state's buffers are used again.
         late: whether losses are read when the next dispatch is under way.
+        attention: its implementation; None for the platform's own.
     """
 
-    def __init__(self, config: RunConfig, size: int | None = None, donate: bool = True, late: bool = True) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        size: int | None = None,
+        donate: bool = True,
+        late: bool = True,
+        attention: Attention | None = None,
+    ) -> None:
         import jax
         import jax.numpy as jnp
 
         from scaling.train.step import hyper_of, init_state, program_for
 
-        program = program_for(config)
+        program = program_for(config, Execution(attention=attention))
         self._train: Any = program.train if donate else jax.jit(program.train.__wrapped__)
         self._size = size or steps_per_dispatch(config)
         self._state, self._hyper = init_state(config), hyper_of(config)
