@@ -212,16 +212,19 @@ def save(state: TrainState, folder: Path) -> None:
     checkpoints.close()
 
 
+def eval_windows(config: RunConfig, execution: Execution = PLAIN) -> int:
+    """Held-out windows in one compiled call."""
+    tokens = max(EVAL_TOKENS_PER_CALL, config.recipe.batch_tokens // execution.microbatches)
+    windows = max(1, min(tokens, config.data.eval_tokens) // config.model.seq_len)
+    return windows + -windows % axis_size(execution.mesh, BATCH)
+
+
 def evaluated(
     config: RunConfig, state: TrainState, text: RunText, flops_per_s: float, execution: Execution = PLAIN
 ) -> Outcome:
     """How a run ended that was trained at such a speed: its loss on the held-out windows."""
     started = time.monotonic()
-    program, shards = program_for(config, execution), axis_size(execution.mesh, BATCH)
-    tokens_per_call = max(EVAL_TOKENS_PER_CALL, config.recipe.batch_tokens // execution.microbatches)
-    count, seq_len = len(text.windows), text.windows.shape[1] - 1
-    size = min(max(1, tokens_per_call // seq_len), count)
-    size += -size % shards
+    program, count, size = program_for(config, execution), len(text.windows), eval_windows(config, execution)
     # The last call is filled up with the first window, so that one compilation serves all calls.
     padded = np.concatenate([text.windows, np.repeat(text.windows[:1], -count % size, axis=0)])
     calls = [split_rows(padded[i : i + size], execution.mesh) for i in range(0, len(padded), size)]
