@@ -10,6 +10,7 @@ from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.quantity import format_quantity
+from scaling.sweep.arrangement import uneven
 from scaling.sweep.choices import Setting
 from scaling.sweep.spec import SweepSpec
 from scaling.sweep.text import SweepText
@@ -68,6 +69,7 @@ def expand(spec: SweepSpec, text: SweepText, tuned: Tuned | None = None) -> list
     fitted = {(cell.model, cell.steps) for cell in cells if cell.role == "fit"}
     faults = [fault for cell in cells for fault in _faults(spec, cell, text, fitted)]
     faults += _coinciding(spec, cells)
+    faults += _unsplit(spec, cells)
     if faults:
         raise InputError(dict.fromkeys(faults))
     data = DataConfig(
@@ -207,6 +209,14 @@ def _coinciding(spec: SweepSpec, cells: Sequence[_Cell]) -> Iterator[str]:
             both = f"both come to {cell.recipe.batch_tokens}, in whole sequences of {cell.model.seq_len},"
         at = f"{format_quantity(count_params(cell.model).total)} parameters and {cell.tokens:.3g} tokens"
         yield f"{place}: grid.{name}: {one} and {two} {both} at {at}"
+
+
+def _unsplit(spec: SweepSpec, cells: Sequence[_Cell]) -> Iterator[str]:
+    """Batches that the sweep's arrangement cannot split, a line for each size."""
+    place = spec.where("mesh" if spec.mesh is not None else "microbatches")
+    batches = [(cell.model, cell.recipe.batch_tokens // cell.model.seq_len) for cell in cells]
+    for model, fault in uneven(spec.arrangement, batches):
+        yield f"{place}: at {format_quantity(count_params(model).total)} parameters {fault}"
 
 
 def _eval_tokens(spec: SweepSpec, cells: Sequence[_Cell], text: SweepText) -> int:

@@ -9,6 +9,8 @@ from pydantic import BaseModel, Field, PrivateAttr, StrictBool, ValidationError,
 from scaling.data.corpus import CorpusSpec
 from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
+from scaling.llama.parallelism import Remat
+from scaling.sweep.arrangement import Arrangement, MeshChoice
 from scaling.sweep.choices import Grid, RecipeChoice, ScheduleChoice, usual_schedule
 from scaling.sweep.faults import dotted, told
 from scaling.sweep.fields import (
@@ -115,6 +117,7 @@ class SweepSpec(Strict):
         dtype: of activations and matrix products.
         eval_tokens: held-out tokens that every run is evaluated on, at most; where not given, as many as the
             smallest run can pay for.
+        mesh, microbatches, remat: how runs are carried out; see ``Arrangement``.
     """
 
     name: Name
@@ -127,6 +130,9 @@ class SweepSpec(Strict):
     schedule: ScheduleChoice = Field(default_factory=lambda given: usual_schedule(given["recipe"]))
     dtype: Literal["float32", "bfloat16"] = "float32"
     eval_tokens: Count | None = None
+    mesh: MeshChoice | None = None
+    microbatches: Count = 1
+    remat: Remat = "none"
     _source: Located = PrivateAttr()
 
     @model_validator(mode="after")
@@ -145,6 +151,11 @@ class SweepSpec(Strict):
     def shape(self, size: Size) -> LlamaConfig:
         """The Llama of one of the sweep's sizes."""
         return self.model.resolve(size)
+
+    @property
+    def arrangement(self) -> Arrangement:
+        """How its runs are carried out."""
+        return Arrangement(mesh=self.mesh, microbatches=self.microbatches, remat=self.remat)
 
     def where(self, *path: str | int) -> str:
         """Where a value was written, for a fault: ``where("fit", 0, "flops", 1)`` is ``sweeps/x.yaml:7:12``.
@@ -214,8 +225,11 @@ def _lines(faults: Faults) -> list[str]:
 
 
 def _shape_faults(data: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Sizes that no Llama has, and two of a block that are one shape; told even where other keys are bad."""
-    rule = _valid(ShapeRule, data.get("model"))
+    """Sizes that no Llama has or the mesh cannot split, and two of a block that are one shape.
+
+    Told even where other keys are bad.
+    """
+    rule, mesh = _valid(ShapeRule, data.get("model")), _valid(MeshChoice, data.get("mesh"))
     if rule is None:
         return
     blocks = data.get("fit")
@@ -224,7 +238,7 @@ def _shape_faults(data: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...],
         seen: dict[LlamaConfig, Size] = {}
         for index, item in enumerate(sizes if isinstance(sizes, list) else [sizes]):
             path = ("fit", number, "sizes", index)
-            config, faults = _shape(rule, item)
+            config, faults = _shape(rule, item, mesh)
             yield from ((path, fault) for fault in faults)
             if config in seen:
                 yield (
@@ -235,15 +249,17 @@ def _shape_faults(data: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...],
                 seen[config] = Size.model_validate(item)
     target = data.get("target")
     if isinstance(target, dict):
-        yield from ((("target", "size"), fault) for fault in _shape(rule, target.get("size"))[1])
+        yield from ((("target", "size"), fault) for fault in _shape(rule, target.get("size"), mesh)[1])
 
 
-def _shape(rule: ShapeRule, item: object) -> tuple[LlamaConfig | None, tuple[str, ...]]:
+def _shape(rule: ShapeRule, item: object, mesh: MeshChoice | None) -> tuple[LlamaConfig | None, tuple[str, ...]]:
     size = _valid(Size, item)
     try:
-        return (rule.resolve(size) if size else None), ()
+        config = rule.resolve(size) if size else None
     except InputError as error:
         return None, error.faults
+    uneven = [] if config is None or mesh is None else mesh.parallelism.faults(config)
+    return config, (f"the mesh cannot split it: {', '.join(uneven)}",) if uneven else ()
 
 
 def _valid(model: type[_Model], item: object) -> _Model | None:

@@ -19,6 +19,7 @@ import pandas as pd
 from scaling.errors import InputError
 from scaling.hardware import mfu
 from scaling.llama.counts import count_params
+from scaling.sweep.arrangement import without_arrangement
 from scaling.sweep.design import PlannedRun
 from scaling.train.config import RunConfig, read_config
 
@@ -170,10 +171,9 @@ class SweepFolder:
             raise InputError(f"{self.path}: cannot write the sweep's folder: {error.strerror}") from None
 
     def _refuse_other(self, existing: dict[str, Any], canonical: dict[str, Any], runs: list[dict[str, str]]) -> None:
-        if existing["sweep"] != canonical:
-            changed = sorted(
-                k for k in {*canonical, *existing["sweep"]} if canonical.get(k) != existing["sweep"].get(k)
-            )
+        before, now = without_arrangement(existing["sweep"]), without_arrangement(canonical)
+        if before != now:
+            changed = sorted(key for key in {*now, *before} if now.get(key) != before.get(key))
             raise InputError(
                 f"{self.path}: holds another sweep (different: {', '.join(changed)}); choose another --out or remove it"
             )
