@@ -42,10 +42,11 @@ _NO_TEXT = DataConfig(corpus={}, fingerprint={}, tokenizer={}, eval_tokens=1)
 
 def standard_runs() -> list[RunConfig]:
     """A run of each standard shape."""
-    return [_run(*shape) for shape in _SHAPES]
+    return [standard_run(*shape) for shape in _SHAPES]
 
 
-def _run(width: int, depth: int, heads: int, seq_len: int, batch: int) -> RunConfig:
+def standard_run(width: int, depth: int, heads: int, seq_len: int, batch: int) -> RunConfig:
+    """A run of a byte-level Llama, of no text in particular; ``batch`` in sequences."""
     model = LlamaConfig(
         vocab=256,
         width=width,

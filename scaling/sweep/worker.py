@@ -7,21 +7,24 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import jax
 
+from scaling.data.batches import RunText
 from scaling.data.corpus import CorpusSpec
 from scaling.errors import InputError
 from scaling.sweep.jobs import Job, Shape, jobs
 from scaling.sweep.machine import CompileClock, use_compile_cache
+from scaling.sweep.stacking import members_at_once
 from scaling.sweep.store import ENDED, RunFolder, SweepFolder
 from scaling.sweep.text import SweepText, load_text
 from scaling.train.config import RunConfig
-from scaling.train.loop import Progress, train_run
+from scaling.train.ensemble import Member, Share, stack_key, train_ensemble
+from scaling.train.loop import Outcome, Progress, train_run
 from scaling.train.trunk import Begin, train_trunk
 
 CHECKPOINT_S = (5.0, 30.0)
@@ -30,16 +33,24 @@ WAIT_S = 1.0
 _PARENT = os.getppid()
 
 
+def one_at_once(config: RunConfig, available: int) -> int:  # noqa: ARG001
+    """Of so many runs that could be stacked, how many are: one."""
+    return 1
+
+
 class Worker:
     """Trains jobs of a folder.
 
     Args:
         sweep: the folder.
         text: its corpus.
+        members: how many of so many runs, each like the one given but for its numbers, are to be trained at once.
     """
 
-    def __init__(self, sweep: SweepFolder, text: SweepText) -> None:
-        self._sweep, self._text = sweep, text
+    def __init__(
+        self, sweep: SweepFolder, text: SweepText, members: Callable[[RunConfig, int], int] = one_at_once
+    ) -> None:
+        self._sweep, self._text, self._members = sweep, text, members
         self._compiled: set[Shape] = set()
         self._clock = CompileClock()
 
@@ -47,15 +58,33 @@ class Worker:
         """Trains every run of a role that nobody else trains; returns when all have ended."""
         pending = jobs(self._sweep, (self._sweep.run(run_id).config() for run_id in self._sweep.runs(role)))
         while pending:
-            with self._next(pending) as job:
+            with self._next(pending) as job, ExitStack() as locks:
                 if job is None:  # the rest is being trained by others: if one of them dies, its lock comes free
                     time.sleep(WAIT_S)
                     continue
-                left = [config for config in job.runs if self._sweep.run(config.id).status()["state"] not in ENDED]
+                taken = [job, *self._company(job, pending, locks)]
+                left = [config for job in taken for config in self._left(job)]
                 if left:
                     self._train(job, left)
                     self._compiled.add(job.shape)
-                pending.remove(job)
+                for job in taken:
+                    pending.remove(job)
+
+    def _left(self, job: Job) -> list[RunConfig]:
+        return [config for config in job.runs if self._sweep.run(config.id).status()["state"] not in ENDED]
+
+    def _company(self, job: Job, pending: Sequence[Job], locks: ExitStack) -> Iterator[Job]:
+        """Jobs to be stacked with one, the dearest first, their locks taken; none beside a trunk."""
+        run, alike = job.runs[0], []
+        if run.trunk is None and self._left(job):
+            key = stack_key(run)
+            others = (other for other in pending if other is not job and other.runs[0].trunk is None)
+            alike = [other for other in others if stack_key(other.runs[0]) == key and self._left(other)]
+        wanted = self._members(run, 1 + len(alike)) - 1 if alike else 0
+        for other in sorted(alike, key=lambda other: other.flops, reverse=True):
+            if wanted and locks.enter_context(other.folder.locked()):
+                wanted -= 1
+                yield other
 
     @contextmanager
     def _next(self, pending: Sequence[Job]) -> Iterator[Job | None]:
@@ -79,16 +108,43 @@ class Worker:
         yield None
 
     def _train(self, job: Job, left: Sequence[RunConfig]) -> None:
-        if job.runs[0].trunk is None:
-            (config,) = left
-            _Run(self._sweep.run(config.id), config, self._text, self._clock).train()
-            return
+        if job.runs[0].trunk is not None:
+            self._train_trunk(job, left)
+        elif len(left) > 1:
+            self._train_together(left)
+        else:
+            self._run(left[0], self._shares(1)).train()
+
+    def _shares(self, members: int) -> tuple[Share, Share]:
+        """What each of several runs has of this worker's seconds from now on, in all and compiling."""
+        return Share(time.monotonic, members), Share(lambda: self._clock.seconds, members)
+
+    def _run(self, config: RunConfig, shares: tuple[Share, Share]) -> "_Run":
+        return _Run(self._sweep.run(config.id), config, self._text, *shares)
+
+    def _train_together(self, configs: Sequence[RunConfig]) -> None:
+        shares = self._shares(len(configs))
+
+        def member(config: RunConfig) -> Member:
+            run, text = self._run(config, shares), self._text.of_run(config)
+
+            def end(outcome: Outcome) -> None:
+                run.end(outcome, text)
+                for share in shares:
+                    share.leave()
+
+            run.show(Progress(0, math.nan, 0.0))
+            return Member(config, text, run.folder.checkpoints, run.report, end)
+
+        train_ensemble([member(config) for config in configs], CHECKPOINT_S)
+
+    def _train_trunk(self, job: Job, left: Sequence[RunConfig]) -> None:
         runs: dict[str, _Run] = {}
 
         def run_of(config: RunConfig) -> _Run:
             """From when the trunk is on its way to a branch, that run's time is counted."""
             if config.id not in runs:
-                runs[config.id] = _Run(self._sweep.run(config.id), config, self._text, self._clock)
+                runs[config.id] = self._run(config, self._shares(1))
             return runs[config.id]
 
         def report(config: RunConfig, progress: Progress) -> None:
@@ -106,32 +162,41 @@ class Worker:
 
 
 class _Run:
-    """A run that is being trained: its log and its status."""
+    """A run that is being trained: its log and its status.
 
-    def __init__(self, folder: RunFolder, config: RunConfig, text: SweepText, clock: CompileClock) -> None:
-        self.folder, self._config, self._text, self._clock = folder, config, text, clock
+    Args:
+        folder: its files.
+        config: the run.
+        text: the sweep's.
+        wall, compiling: count its seconds from now on, in all and compiling.
+    """
+
+    def __init__(self, folder: RunFolder, config: RunConfig, text: SweepText, wall: Share, compiling: Share) -> None:
+        self.folder, self._config, self._text = folder, config, text
+        self._wall, self._compiling, self._written = wall, compiling, 0.0
         before = folder.status()
         self._wall_s, self._compile_s = before.get("wall_s", 0.0), before.get("compile_s", 0.0)
-        self._started, self._compiled, self._written = time.monotonic(), clock.seconds, 0.0
 
     def train(self, begin: Begin | None = None) -> None:
         """Trains it from its newest checkpoint, or from where ``begin`` says, and writes how it ended."""
-        config = self._config
-        text = self._text.of_run(config)
+        text = self._text.of_run(self._config)
         self.show(Progress(0, math.nan, 0.0))
+        self.end(train_run(self._config, text, self.folder.checkpoints, CHECKPOINT_S, self.report, begin), text)
 
-        def report(progress: Progress) -> None:
-            self.folder.log(
-                {"step": progress.step, "loss": _finite(progress.loss), "seconds": round(self._spent()["wall_s"], 3)}
-            )
-            self.show(progress)
+    def report(self, progress: Progress) -> None:
+        """Logs a dispatch."""
+        self.folder.log(
+            {"step": progress.step, "loss": _finite(progress.loss), "seconds": round(self._spent()["wall_s"], 3)}
+        )
+        self.show(progress)
 
-        outcome = train_run(config, text, self.folder.checkpoints, CHECKPOINT_S, report, begin)
+    def end(self, outcome: Outcome, text: RunText) -> None:
+        """Writes how it ended."""
         self.folder.finish(
             {
                 "state": outcome.status,
-                "step": config.steps,
-                "steps": config.steps,
+                "step": self._config.steps,
+                "steps": self._config.steps,
                 "loss": _finite(outcome.loss),
                 "loss_stderr": _finite(outcome.loss_stderr),
                 "loss_stderr_documents": _finite(outcome.loss_stderr_documents),
@@ -164,8 +229,8 @@ class _Run:
     def _spent(self) -> dict[str, float]:
         """Seconds so far, in all and compiling; those before an interruption are counted."""
         return {
-            "wall_s": self._wall_s + time.monotonic() - self._started,
-            "compile_s": self._compile_s + self._clock.seconds - self._compiled,
+            "wall_s": self._wall_s + self._wall(),
+            "compile_s": self._compile_s + self._compiling(),
         }
 
 
@@ -181,7 +246,7 @@ def main(folder: str, role: str, core: str | None = None) -> None:
     sweep = SweepFolder(Path(folder))
     runs = sweep.runs(role)
     if runs:
-        Worker(sweep, _text(sweep.run(runs[0]).config())).work(role)
+        Worker(sweep, _text(sweep.run(runs[0]).config()), members_at_once).work(role)
 
 
 def _text(config: RunConfig) -> SweepText:
