@@ -144,7 +144,8 @@ def _peak(framework: Framework, size: int) -> float:
     return 2 * size**3 / best
 
 
-def _train(step: Step, seconds: float) -> float:
+def train_for(step: Step, seconds: float) -> float:
+    """Trains for so long, or one dispatch; seconds of a step."""
     begun, steps = time.perf_counter(), 0
     while time.perf_counter() - begun < seconds:
         steps += step.dispatch()
@@ -175,7 +176,7 @@ def main(framework: Framework, without: str, core: str | None = None) -> None:
                 answer = _peak(framework, question["matrix"])
             else:
                 assert step is not None
-                answer = _train(step, question["train_s"])
+                answer = train_for(step, question["train_s"])
         except Exception as error:  # whatever a framework raises, the other variants go on
             answer = f"{type(error).__name__}: {error}".splitlines()[0]
         print(json.dumps(answer), flush=True)

@@ -27,7 +27,7 @@ class Step(Protocol):
         """Trains some steps, without waiting for them where the framework does not; returns how many."""
 
     def finish(self) -> float:
-        """Waits for the steps dispatched; returns the last one's loss, nats per token."""
+        """Waits for the steps dispatched; returns the last one's mean loss, nats per token."""
 
 
 def make_run(model: LlamaConfig, batch: int, dtype: Literal["float32", "bfloat16"] = "float32") -> RunConfig:
@@ -46,7 +46,7 @@ def random_batches(config: RunConfig) -> Batches:
     """Batches of tokens drawn evenly from the vocabulary."""
     model = config.model
     tokens = np.random.default_rng(0).integers(0, model.vocab, _TOKENS, dtype=np.min_scalar_type(model.vocab - 1))
-    return Batches(TokenSet(tokens, np.array([_TOKENS], np.int64)), model.seq_len, config.batch, seed=0)
+    return Batches(TokenSet(tokens, np.array([_TOKENS], np.int64)), model.seq_len, config.batch, config.seed)
 
 
 class Ours:
@@ -98,6 +98,39 @@ class Ours:
         return float(np.asarray(self._losses)[-1])
 
 
+class Stacked:
+    """Our step of several seeds stacked, as ``train.ensemble`` calls it; a step is one of a member.
+
+    Args:
+        config: the runs', but for the seed.
+        members: how many.
+    """
+
+    def __init__(self, config: RunConfig, members: int) -> None:
+        from scaling.train.ensemble import ensemble_program, stack
+        from scaling.train.step import hyper_of, init_state
+
+        configs = [replace(config, seed=seed) for seed in range(members)]
+        self._train, self._size = ensemble_program(config), steps_per_dispatch(config)
+        self._states = stack([init_state(config) for config in configs])
+        self._hypers = stack([hyper_of(config) for config in configs])
+        self._counts = np.full(members, self._size, np.int32)
+        self._batches, self._step = [random_batches(config) for config in configs], 0
+        self._losses: Any = None
+
+    def dispatch(self) -> int:
+        windows = np.stack([batches.take(self._step, self._size) for batches in self._batches])
+        self._states, losses = self._train(self._states, self._hypers, windows, self._counts)
+        if self._losses is not None:
+            np.asarray(self._losses)
+        self._losses = losses
+        self._step += self._size
+        return self._size * len(self._counts)
+
+    def finish(self) -> float:
+        return float(np.asarray(self._losses)[:, -1].mean())
+
+
 class PyTorch:
     """transformers' LlamaForCausalLM under fused AdamW, gradients clipped at 1, the rate constant.
 
@@ -130,7 +163,8 @@ class PyTorch:
             tie_word_embeddings=model.tie_embeddings,
             use_cache=False,
         )
-        llama = transformers.LlamaForCausalLM(shape).to(device)
+        llama: Any = transformers.LlamaForCausalLM(shape)
+        llama.to(device)
         betas = (recipe.beta1, recipe.beta2)
         optimizer = torch.optim.AdamW(llama.parameters(), 1e-3, betas, weight_decay=recipe.weight_decay, fused=True)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from benchmarks.training.steps import Ours
+from benchmarks.training.steps import Ours, Stacked, Step
 from scaling.train.config import RunConfig
 
 
@@ -27,7 +27,7 @@ class Trick:
 
     name: str
     without: str
-    make: Callable[[RunConfig], Ours] = Ours
+    make: Callable[[RunConfig], Step] = Ours
     unset: tuple[str, ...] = ()
 
 
@@ -38,6 +38,7 @@ _TRICKS = (
     Trick("attention", "XLA's in place of the platform's own", lambda config: Ours(config, attention="xla")),
     Trick("unrolled-layers", "layers scanned", _scanned),
     Trick("malloc", "malloc as it comes", unset=("GLIBC_TUNABLES",)),
+    Trick("one-model", "four seeds stacked, by step and model", lambda config: Stacked(config, 4)),
     Trick("float32", "bfloat16 activations", lambda config: Ours(replace(config, dtype="bfloat16"))),
 )
 TRICKS = {trick.name: trick for trick in _TRICKS}
