@@ -169,13 +169,15 @@ def test_nothing_is_measured_where_it_must_not_be(monkeypatch: pytest.MonkeyPatc
     assert not measured
 
 
-@pytest.mark.usefixtures("cache")
-def test_a_cpu_measures_one_small_shape(monkeypatch: pytest.MonkeyPatch) -> None:
-    measured = gains(monkeypatch, w32=0.9)
+def test_a_cpu_measures_one_small_shape(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    measured = gains(monkeypatch, w32=1.2)
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     for config in (make_run(), standard_run(256, 4, 4, 256, 8)):
         assert members_at_once(config, 16) == 1
     assert measured == [(32, 4)]
+    (kept,) = cache.glob("stacking-*.json")
+    kept.write_text(json.dumps({"32 float32 4": 1.5}))
+    assert members_at_once(make_run(), 16) == 16
 
 
 @pytest.mark.usefixtures("cache")
