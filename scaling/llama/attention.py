@@ -7,14 +7,11 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float
 
+from scaling.llama.chunked import chunked
 from scaling.llama.folding import folding
 from scaling.llama.parallelism import SPLASH_BLOCKS
 from scaling.llama.sharding import BATCH, TENSOR, Attention
 
-# Large, yet finite: minus infinity would turn a difference of two of them into NaN.
-_MASKED = -1e30
-# Query rows at a time on a CPU: a chunk's scores stay in the cache, and what lies after it is never computed.
-_CHUNK, _MOST_CHUNKS = 64, 8
 _FUSED = ("cudnn", "splash")
 _LANES = 128  # of a TPU's vector registers
 
@@ -45,7 +42,7 @@ def attention(
     if stacked and implementation in _FUSED:
         return folding(functools.partial(attention, implementation=implementation, mesh=mesh))(query, key, value)
     if implementation == "chunked":
-        return _chunked(query, key, value)
+        return chunked(query, key, value)
     if implementation == "splash":
         return _splash(query, key, value, mesh)
     return jax.nn.dot_product_attention(query, key, value, is_causal=True, implementation=implementation)
@@ -95,31 +92,3 @@ def _splash(
     split = PartitionSpec(BATCH, None, TENSOR, None)
     # The kernel does not say over which axes its results vary, so that cannot be checked.
     return jax.shard_map(local, mesh=mesh, in_specs=(split,) * 3, out_specs=split, check_vma=False)(query, key, value)
-
-
-def _chunked(
-    query: Float[Array, "batch seq heads head_dim"],
-    key: Float[Array, "batch seq kv_heads head_dim"],
-    value: Float[Array, "batch seq kv_heads head_dim"],
-) -> Float[Array, "batch seq heads head_dim"]:
-    batch, seq, heads, head_dim = query.shape
-    kv_heads = key.shape[2]
-    query = query.reshape(batch, seq, kv_heads, heads // kv_heads, head_dim) * head_dim**-0.5
-    query = query.transpose(0, 2, 3, 1, 4)  # batch, kv head, query head of its group, position, head_dim
-    key, value = key.transpose(0, 2, 3, 1), value.transpose(0, 2, 1, 3)
-    size = max(_CHUNK, -(-seq // _MOST_CHUNKS))
-    parts = []
-    for start in range(0, seq, size):
-        chunk = query[:, :, :, start : start + size]
-        rows, seen = chunk.shape[3], start + chunk.shape[3]
-        flat = chunk.reshape(batch, kv_heads, -1, head_dim)
-        scores = jnp.matmul(flat, key[..., :seen], preferred_element_type=jnp.float32)
-        past = start + jnp.arange(rows)[:, None] >= jnp.arange(seen)[None, :]
-        # Adding a mask fuses into the exponential; a select would be kept for the backward pass.
-        scores = scores.reshape(*chunk.shape[:4], seen) + jnp.where(past, 0.0, _MASKED)
-        weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
-        mixed = weights.reshape(batch, kv_heads, -1, seen).astype(value.dtype) @ value[:, :, :seen]
-        # Dividing after the product divides head_dim numbers a row, not all that the row has seen.
-        total = weights.sum(axis=-1, keepdims=True).astype(value.dtype)
-        parts.append(mixed.reshape(chunk.shape) / total)
-    return jnp.concatenate(parts, axis=3).transpose(0, 3, 1, 2, 4).reshape(batch, seq, heads, head_dim)

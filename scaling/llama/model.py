@@ -5,7 +5,6 @@ Shapes below: B batch, S sequence, W width, H query heads, K key-value heads, D 
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
@@ -13,47 +12,13 @@ from jaxtyping import Array, Float, Int
 from scaling.llama.attention import attention
 from scaling.llama.config import LlamaConfig
 from scaling.llama.init import Init
+from scaling.llama.layers import Tables, apply_rope, rms_norm, rope_tables, swiglu
 from scaling.llama.sharding import BATCH, PLAIN, TENSOR, Execution, constrain, join, project, rematerialised
 
 # Up to this depth the layers are unrolled: small models run faster so, and compile about as fast.
 UNROLL_DEPTH = 8
 # The residual stream between the blocks: each tensor device keeps a share of the positions (2205.05198).
 RESIDUAL = (BATCH, TENSOR, None)
-
-
-def rms_norm(x: Float[Array, "*rows width"], weight: Float[Array, "width"], eps: float) -> Float[Array, "*rows width"]:
-    """x / sqrt(mean(x^2) + eps) * weight, computed in float32 (1910.07467)."""
-    x32 = x.astype(jnp.float32)
-    scale = jax.lax.rsqrt(jnp.mean(x32 * x32, axis=-1, keepdims=True) + eps)
-    return (x32 * scale).astype(x.dtype) * weight.astype(x.dtype)
-
-
-def rope_frequencies(config: LlamaConfig) -> np.ndarray:
-    """Radians per token of each rotated pair, shape (head_dim / 2,) (2104.09864), with Llama 3.1's scaling if set."""
-    frequencies = config.rope_theta ** (-np.arange(0, config.head_dim, 2) / config.head_dim)
-    scaling = config.rope_scaling
-    if scaling is None:
-        return frequencies
-    wavelengths = 2 * np.pi / frequencies
-    span = scaling.high_freq_factor - scaling.low_freq_factor
-    keep = np.clip((scaling.original_context / wavelengths - scaling.low_freq_factor) / span, 0.0, 1.0)
-    return frequencies * (keep + (1 - keep) / scaling.factor)
-
-
-def rope_tables(config: LlamaConfig, seq: int) -> tuple[Float[Array, "seq half"], Float[Array, "seq half"]]:
-    """Cosine and sine of each position's angles, float32; half = head_dim / 2."""
-    angles = np.arange(seq)[:, None] * rope_frequencies(config)[None, :]
-    return jnp.asarray(np.cos(angles), jnp.float32), jnp.asarray(np.sin(angles), jnp.float32)
-
-
-def apply_rope(
-    x: Float[Array, "batch seq heads head_dim"],
-    rope: tuple[Float[Array, "seq half"], Float[Array, "seq half"]],
-) -> Float[Array, "batch seq heads head_dim"]:
-    """Rotates the pairs (i, i + head_dim / 2) of every head by its position's angles."""
-    cos, sin = (table[:, None, :].astype(x.dtype) for table in rope)
-    first, second = jnp.split(x, 2, axis=-1)
-    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 
 
 class Block(nnx.Module):
@@ -82,14 +47,14 @@ class Block(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "batch seq width"],
-        rope: tuple[Float[Array, "seq half"], Float[Array, "seq half"]],
+        rope: Tables,
         execution: Execution = PLAIN,
     ) -> Float[Array, "batch seq width"]:
         c, mesh = self.config, execution.mesh
         x = constrain(x + self._attend(self._normed(x, self.attention_norm, mesh), rope, execution), mesh, *RESIDUAL)
         normed = self._normed(x, self.ffn_norm, mesh)
         gate, up = project(normed, self.gate_up[...].astype(x.dtype), (c.ffn, c.ffn), mesh)
-        return constrain(x + join(jax.nn.silu(gate) * up, self.down[...].astype(x.dtype), mesh), mesh, *RESIDUAL)
+        return constrain(x + join(swiglu(gate, up), self.down[...].astype(x.dtype), mesh), mesh, *RESIDUAL)
 
     def _normed(
         self, x: Float[Array, "batch seq width"], weight: nnx.Param[Array], mesh: Mesh | None
@@ -99,7 +64,7 @@ class Block(nnx.Module):
     def _attend(
         self,
         x: Float[Array, "batch seq width"],
-        rope: tuple[Float[Array, "seq half"], Float[Array, "seq half"]],
+        rope: Tables,
         execution: Execution,
     ) -> Float[Array, "batch seq width"]:
         c, mesh = self.config, execution.mesh

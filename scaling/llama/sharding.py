@@ -15,6 +15,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
+from scaling.llama.layers import matmul
 from scaling.llama.parallelism import AXES, Remat
 
 Layer = TypeVar("Layer", bound=Callable[..., Any])
@@ -95,7 +96,7 @@ def project(
     """
     ends = [sum(parts[: i + 1]) for i in range(len(parts) - 1)]
     if mesh is None:
-        return _kept(jnp.split(x @ matrix, ends, axis=-1))
+        return _kept(jnp.split(matmul(x, matrix), ends, axis=-1))
     tensor = axis_size(mesh, TENSOR)
 
     def local(x: Array, matrix: Array) -> list[Array]:
@@ -117,7 +118,7 @@ def join(
 ) -> Float[Array, "batch seq width"]:
     """The product of x and the matrix: what a block writes (row-parallel); from the layout of ``project`` and back."""
     if mesh is None:
-        return _kept([x @ matrix])[0]
+        return _kept([matmul(x, matrix)])[0]
 
     def local(x: Array, matrix: Array) -> Array:
         # Gradients are averaged over replicas where this is transposed: after they were scattered, a shard each.

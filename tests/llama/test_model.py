@@ -17,8 +17,9 @@ from scaling.llama.attention import attention
 from scaling.llama.config import LlamaConfig, RopeScaling
 from scaling.llama.counts import count_params
 from scaling.llama.init import Init
+from scaling.llama.layers import apply_rope, rope_frequencies, rope_tables
 from scaling.llama.loss import cross_entropy
-from scaling.llama.model import Llama, rope_frequencies
+from scaling.llama.model import Llama
 from scaling.llama.sharding import Attention
 from scaling.llama.zoo import ZOO, find
 
@@ -197,10 +198,10 @@ def test_position_matters_only_by_distance() -> None:
     """RoPE: the scores of shifted positions are those of the unshifted ones."""
     config = dataclasses.replace(TINY, seq_len=12)
     q, k = (jax.random.normal(jax.random.key(i), (1, 1, 1, config.head_dim)) for i in range(2))
-    cos, sin = model_module.rope_tables(config, 12)
+    cos, sin = rope_tables(config, 12)
 
     def score(at: int, past: int) -> float:
-        turn = lambda x, p: model_module.apply_rope(x, (cos[p : p + 1], sin[p : p + 1]))  # noqa: E731
+        turn = lambda x, p: apply_rope(x, (cos[p : p + 1], sin[p : p + 1]))  # noqa: E731
         return float((turn(q, at) * turn(k, past)).sum())
 
     assert score(5, 2) == pytest.approx(score(11, 8), abs=1e-5)
