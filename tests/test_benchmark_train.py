@@ -29,7 +29,7 @@ def test_a_step_without_a_trick_trains_alike() -> None:
 @pytest.mark.slow
 def test_processes_are_timed_in_turn_and_one_that_fails_says_why() -> None:
     config = steps.make_run(MODEL, 2)
-    variants = [Variant("ours", name, visible_cores()[0]) for name in (None, "unrolled-layers")]
+    variants = [Variant("ours", name, visible_cores()[0]) for name in (None, "swiglu-backward", "unrolled-layers")]
     with clocks(variants) as timers:
         assert all(timer.prepare(config) > 0 for timer in timers)
         assert all(0 < step_s < 1 for step_s in in_turn(timers, 1, 0.05))

@@ -1,5 +1,6 @@
 """What the step owes its speed to, each to be taken away alone; patched in here, so that the product has no switch."""
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,18 @@ def _scanned(config: RunConfig) -> Ours:
 
     model.UNROLL_DEPTH = 0
     return Ours(config)
+
+
+def _derived(module: str, name: str) -> Callable[[RunConfig], Ours]:
+    """With a function's gradients as JAX derives them, in place of its own backward pass."""
+
+    def make(config: RunConfig) -> Ours:
+        user = importlib.import_module(module)
+        own = getattr(user, name)
+        setattr(user, name, getattr(own, "fun", own))  # made anew for another run, it is replaced already
+        return Ours(config)
+
+    return make
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,11 @@ _TRICKS = (
     Trick("losses-late", "losses read at once", lambda config: Ours(config, late=False)),
     Trick("donated-buffers", "new buffers each dispatch", lambda config: Ours(config, donate=False)),
     Trick("attention", "XLA's in place of the platform's own", lambda config: Ours(config, attention="xla")),
+    Trick("chunked-backward", "JAX's derivative", _derived("scaling.llama.attention", "chunked")),
+    Trick("matmul-backward", "JAX's derivative", _derived("scaling.llama.sharding", "matmul")),
+    Trick("rms-norm-backward", "JAX's derivative", _derived("scaling.llama.model", "rms_norm")),
+    Trick("rope-backward", "JAX's derivative", _derived("scaling.llama.model", "apply_rope")),
+    Trick("swiglu-backward", "JAX's derivative", _derived("scaling.llama.model", "swiglu")),
     Trick("unrolled-layers", "layers scanned", _scanned),
     Trick("malloc", "malloc as it comes", unset=("GLIBC_TUNABLES",)),
     Trick("one-model", "four seeds stacked, by step and model", lambda config: Stacked(config, 4)),
