@@ -18,8 +18,9 @@ from scaling.errors import InputError
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.planning import TABLE, plan_sweep, plan_with_warnings
 from scaling.sweep.design import PlannedRun, tokens_of
-from scaling.sweep.execute import SweepProgress, execute
+from scaling.sweep.execute import SweepProgress, execute, join
 from scaling.sweep.probe import probe
+from scaling.sweep.processes import place
 from scaling.sweep.spec import SweepSpec
 from scaling.sweep.store import SweepFolder, write_parquet, write_text
 
@@ -137,6 +138,27 @@ def run_sweep(spec: SweepSpec, source: str, out: Path, workers: int | None, repo
 
     write_report(out)
     return SweepResult(out, frozen, result, tuple(warnings))
+
+
+def join_sweep(spec: SweepSpec, out: Path, target: bool) -> int:
+    """Where this is not the first of several processes that run a sweep: trains along with that one until it is done.
+
+    Args:
+        spec: the sweep.
+        out: its folder, which all processes share.
+        target: whether the target is trained too, if there is one.
+
+    Returns:
+        The process's index; 0, at once, for the first and for one by itself.
+
+    Raises:
+        InputError: the environment does not say which process this is, or the first one has ended before its time.
+    """
+    index = place(spec.mesh is not None).index
+    if index:
+        for role in ("fit", "target") if target and spec.target is not None else ("fit",):
+            join(SweepFolder(out), role)
+    return index
 
 
 def forecast_sweep(

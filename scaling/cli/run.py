@@ -49,6 +49,10 @@ def command(
     runs are kept, the others resume from their last checkpoint. Until the forecast is frozen, the file may grow by
     further runs, as scaling design writes them.
 
+    With a mesh in the file, several hosts train as one: call it on each, with --out on a disk that all see, and
+    JAX_COORDINATOR_ADDRESS (host:port of the first), JAX_NUM_PROCESSES and JAX_PROCESS_ID set; under Slurm and on TPUs
+    they are found without. The first plans, logs and tells the results.
+
     \b
     Examples:
       scaling run sweeps/quickstart.yaml
@@ -56,7 +60,7 @@ def command(
       scaling run sweeps/quickstart.yaml corpus=python --out runs/quickstart-python
     """
     from scaling.cli.progress import ProgressLine
-    from scaling.pipeline import forecast_sweep, run_sweep, train_grid
+    from scaling.pipeline import forecast_sweep, join_sweep, run_sweep, train_grid
     from scaling.sweep.spec import load_sweep
 
     if executor != "local":
@@ -64,6 +68,11 @@ def command(
     spec = load_sweep(sweep, overrides)
     folder = out or Path("runs", spec.name)
     source = source_of(sweep, overrides)
+    process = join_sweep(spec, folder, target=not fit_only)
+    if process:
+        joined = {"folder": str(folder), "process": process, "warnings": []}
+        emit(joined, as_json, f"process {process} has trained along; process 0 tells the results in {folder}")
+        return
     if spec.grid is not None:
         refuse_options(["fit_only"], sweep, "a grid and forecasts nothing")
         table, warnings = train_grid(spec, source, folder, workers, ProgressLine().show)

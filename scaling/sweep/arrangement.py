@@ -78,6 +78,6 @@ def uneven(arrangement: Arrangement, batches: Sequence[tuple[LlamaConfig, int]])
         enough = arrangement.parts * model.seq_len
         yield (
             model,
-            f"a batch of {told} sequences is not a multiple of data * fsdp * microbatches {arrangement.parts}; "
+            f"batches (of {told} sequences) are not multiples of data * fsdp * microbatches {arrangement.parts}; "
             f"set recipe.batch_tokens to {enough} or a multiple of it",
         )

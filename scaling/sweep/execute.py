@@ -11,6 +11,7 @@ from typing import Any
 from scaling.errors import InputError
 from scaling.sweep.jobs import added_steps
 from scaling.sweep.machine import accelerator, cores, worker_environment
+from scaling.sweep.processes import place
 from scaling.sweep.store import ENDED, RunFolder, SweepFolder
 
 _POLL_S = 0.5
@@ -93,40 +94,35 @@ def execute(sweep: SweepFolder, role: str, workers: int | None, report: Callable
     Args:
         sweep: the prepared folder.
         role: ``fit`` or ``target``.
-        workers: processes; None for one per core, or one if there is an accelerator.
+        workers: processes; None for one per core, or one if there is an accelerator or a mesh.
         report: called about twice a second.
 
     Raises:
-        InputError: a worker failed; its last lines are named.
+        InputError: a worker failed, and its last line is named; or several were asked for with a mesh.
     """
+    mesh = sweep.sweep().get("mesh") is not None
+    refuse_workers(workers, mesh)
+    here = place(mesh)
+    if here.index:
+        raise InputError(
+            f"this is process {here.index} of {here.count}: of all commands only run trains on several hosts"
+        )
+    team = here.count > 1
     configs = [sweep.run(run_id).config() for run_id in sweep.runs(role)]
     added = added_steps(configs)
     flops = {config.id: config.flops // config.steps * added[config.id] for config in configs}
     before = progress_of(sweep, flops)
     left = before.runs - before.runs_done
-    if not left:
+    if not left and not team:  # the other processes of a team wait to be told so
         return
-    pinned = accelerator() is None
+    pinned = not mesh and accelerator() is None
     available = cores()
-    count = min(left, workers or (len(available) if pinned else 1))
-    logs = sweep.path / "logs"
-    logs.mkdir(exist_ok=True)
+    count = 1 if mesh else min(left, workers or (len(available) if pinned else 1))
     started: list[tuple[subprocess.Popen[bytes], Path]] = []
     try:
         for index in range(count):
-            log = logs / f"{role}-{index}.log"
-            command = [sys.executable, "-m", "scaling.sweep.worker", str(sweep.path), role]
-            if pinned:
-                command.append(str(available[index % len(available)]))
-            with log.open("ab") as output:
-                worker = subprocess.Popen(
-                    command,
-                    stdout=output,
-                    stderr=output,
-                    stdin=subprocess.DEVNULL,
-                    env=worker_environment(pinned),
-                )
-            started.append((worker, log))
+            core = available[index % len(available)] if pinned else None
+            started.append(_start(sweep, role, index, core, team))
         while any(worker.poll() is None for worker, _ in started):
             time.sleep(_POLL_S)
             report(progress_of(sweep, flops))
@@ -134,12 +130,56 @@ def execute(sweep: SweepFolder, role: str, workers: int | None, report: Callable
         for worker, _ in started:
             worker.terminate()
             worker.wait()
-    failed = [(worker, log) for worker, log in started if worker.returncode != 0]
     after = progress_of(sweep, flops)
     report(after)
     if after.runs_done < after.runs:
-        tails = [f"worker exit {worker.returncode}: {_tail(log)} (see {log})" for worker, log in failed]
+        tails = [_failure(worker, log) for worker, log in started if worker.returncode != 0]
         raise InputError(tails or [f"{sweep.path}: {after.runs - after.runs_done} runs are held by another process"])
+
+
+def join(sweep: SweepFolder, role: str) -> None:
+    """Trains along with the first of several processes, each of which was called like this one.
+
+    Raises:
+        InputError: it ended before its time, or the first did.
+    """
+    worker, log = _start(sweep, role, place(mesh=True).index, None, team=True)
+    try:
+        worker.wait()
+    finally:
+        worker.terminate()
+        worker.wait()
+    if worker.returncode != 0:
+        raise InputError(_failure(worker, log))
+
+
+def refuse_workers(workers: int | None, mesh: bool) -> None:
+    """InputError where several workers are asked for with a mesh."""
+    if mesh and workers is not None and workers > 1:
+        raise InputError(f"--workers {workers}: a sweep with a mesh has one worker, which trains on all of the mesh")
+
+
+def _start(
+    sweep: SweepFolder, role: str, index: int, core: int | None, team: bool
+) -> tuple["subprocess.Popen[bytes]", Path]:
+    """A worker, pinned to a core if there is one, and its log."""
+    log = sweep.path / "logs" / f"{role}-{index}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    module = "scaling.sweep.team" if team else "scaling.sweep.worker"
+    command = [sys.executable, "-m", module, str(sweep.path), role, *([] if core is None else [str(core)])]
+    with log.open("ab") as output:
+        worker = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            env=worker_environment(pinned=core is not None),
+        )
+    return worker, log
+
+
+def _failure(worker: "subprocess.Popen[bytes]", log: Path) -> str:
+    return f"worker exit {worker.returncode}: {_tail(log)} (see {log})"
 
 
 def _tail(log: Path) -> str:

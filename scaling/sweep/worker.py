@@ -17,6 +17,8 @@ import jax
 from scaling.data.batches import RunText
 from scaling.data.corpus import CorpusSpec
 from scaling.errors import InputError
+from scaling.llama.sharding import PLAIN, Execution
+from scaling.sweep.arrangement import Arrangement, arrangement_of
 from scaling.sweep.jobs import Job, Shape, jobs
 from scaling.sweep.machine import CompileClock, use_compile_cache
 from scaling.sweep.stacking import members_at_once
@@ -25,6 +27,7 @@ from scaling.sweep.text import SweepText, load_text
 from scaling.train.config import RunConfig
 from scaling.train.ensemble import Member, Share, stack_key, train_ensemble
 from scaling.train.loop import Outcome, Progress, train_run
+from scaling.train.placement import mesh_of_devices
 from scaling.train.trunk import Begin, train_trunk
 
 CHECKPOINT_S = (5.0, 30.0)
@@ -38,6 +41,10 @@ def one_at_once(config: RunConfig, available: int) -> int:  # noqa: ARG001
     return 1
 
 
+def to_nobody(runs: Sequence[str]) -> None:
+    """What a worker by itself says of the runs that it trains next."""
+
+
 class Worker:
     """Trains jobs of a folder.
 
@@ -45,12 +52,20 @@ class Worker:
         sweep: the folder.
         text: its corpus.
         members: how many of so many runs, each like the one given but for its numbers, are to be trained at once.
+        execution: how runs are carried out.
+        announce: called with the ids of the runs that are trained next, together.
     """
 
     def __init__(
-        self, sweep: SweepFolder, text: SweepText, members: Callable[[RunConfig, int], int] = one_at_once
+        self,
+        sweep: SweepFolder,
+        text: SweepText,
+        members: Callable[[RunConfig, int], int] = one_at_once,
+        execution: Execution = PLAIN,
+        announce: Callable[[Sequence[str]], None] = to_nobody,
     ) -> None:
         self._sweep, self._text, self._members = sweep, text, members
+        self._execution, self._announce = execution, announce
         self._compiled: set[Shape] = set()
         self._clock = CompileClock()
 
@@ -65,6 +80,7 @@ class Worker:
                 taken = [job, *self._company(job, pending, locks)]
                 left = [config for job in taken for config in self._left(job)]
                 if left:
+                    self._announce([config.id for config in left])
                     self._train(job, left)
                     self._compiled.add(job.shape)
                 for job in taken:
@@ -113,7 +129,7 @@ class Worker:
         elif len(left) > 1:
             self._train_together(left)
         else:
-            self._run(left[0], self._shares(1)).train()
+            self._run(left[0], self._shares(1)).train(self._execution)
 
     def _shares(self, members: int) -> tuple[Share, Share]:
         """What each of several runs has of this worker's seconds from now on, in all and compiling."""
@@ -154,10 +170,11 @@ class Worker:
         def leave(config: RunConfig, begin: Begin) -> None:
             run = run_of(config)
             with run.folder.locked():
-                run.train(begin)
+                run.train(self._execution, begin)
 
         run_of(min(left, key=lambda config: config.branch_step))
-        train_trunk(left, self._text.of_run, job.folder.checkpoints, CHECKPOINT_S, report, leave)
+        checkpoints, execution = job.folder.checkpoints, self._execution
+        train_trunk(left, self._text.of_run, checkpoints, CHECKPOINT_S, report, leave, execution)
         job.folder.drop_checkpoints()
 
 
@@ -177,11 +194,11 @@ class _Run:
         before = folder.status()
         self._wall_s, self._compile_s = before.get("wall_s", 0.0), before.get("compile_s", 0.0)
 
-    def train(self, begin: Begin | None = None) -> None:
+    def train(self, execution: Execution, begin: Begin | None = None) -> None:
         """Trains it from its newest checkpoint, or from where ``begin`` says, and writes how it ended."""
-        text = self._text.of_run(self._config)
+        text, checkpoints = self._text.of_run(self._config), self.folder.checkpoints
         self.show(Progress(0, math.nan, 0.0))
-        self.end(train_run(self._config, text, self.folder.checkpoints, CHECKPOINT_S, self.report, begin), text)
+        self.end(train_run(self._config, text, checkpoints, CHECKPOINT_S, self.report, begin, execution), text)
 
     def report(self, progress: Progress) -> None:
         """Logs a dispatch."""
@@ -211,8 +228,7 @@ class _Run:
 
     def show(self, progress: Progress) -> None:
         """Writes how far the run is, twice a second at most; ends with the process that started this worker."""
-        if os.getppid() != _PARENT:
-            sys.exit("the process that started this worker has gone")
+        end_with_parent()
         now = time.monotonic()
         if now - self._written >= STATUS_S:
             self._written = now
@@ -234,6 +250,12 @@ class _Run:
         }
 
 
+def end_with_parent() -> None:
+    """Ends this process if the one that started it has gone."""
+    if os.getppid() != _PARENT:
+        sys.exit("the process that started this worker has gone")
+
+
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None  # JSON has no NaN
 
@@ -246,10 +268,27 @@ def main(folder: str, role: str, core: str | None = None) -> None:
     sweep = SweepFolder(Path(folder))
     runs = sweep.runs(role)
     if runs:
-        Worker(sweep, _text(sweep.run(runs[0]).config()), members_at_once).work(role)
+        execution = execution_of(arrangement_of(sweep.sweep()))
+        members = members_at_once if execution == PLAIN else one_at_once
+        Worker(sweep, text_of(sweep.run(runs[0]).config()), members, execution).work(role)
 
 
-def _text(config: RunConfig) -> SweepText:
+def execution_of(arrangement: Arrangement) -> Execution:
+    """An arrangement on the devices here.
+
+    Raises:
+        InputError: they are too few.
+    """
+    mesh = None if arrangement.mesh is None else mesh_of_devices(arrangement.parallelism)
+    return Execution(remat=arrangement.remat, mesh=mesh, microbatches=arrangement.microbatches)
+
+
+def text_of(config: RunConfig) -> SweepText:
+    """The corpus of a run.
+
+    Raises:
+        InputError: it is not what it was when the run was planned.
+    """
     text = load_text(CorpusSpec.model_validate(config.data.corpus))
     if asdict(text.fingerprint) != config.data.fingerprint:
         raise InputError(f"corpus {text.fingerprint.name}: its text has changed since the sweep was planned")
