@@ -32,8 +32,8 @@ from scaling.train.ensemble import LADDER, ensemble_program
 from scaling.train.loop import steps_per_dispatch
 from scaling.train.step import abstract_state, hyper_of, program_for
 
-# Less is not worth compiling for; nor, on a CPU, worth giving up that a run repeats itself to the bit, as the members of
-# a stack need not: at widths of 16 and less, stacking gains a tenth there.
+# Less is not worth compiling for; nor, on a CPU, worth giving up that a run repeats itself to the bit, which members
+# of a stack need not: at widths of 16 and less, stacking gains a tenth there.
 LEAST_GAIN, LEAST_GAIN_ON_CPU = 1.1, 1.3
 # (width, depth, heads, context, sequences per step)
 _SHAPES = ((32, 4, 2, 256, 8), (128, 4, 2, 256, 8), (256, 4, 4, 256, 8), (768, 4, 12, 256, 8))
