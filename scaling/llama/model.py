@@ -3,6 +3,8 @@
 Shapes below: B batch, S sequence, W width, H query heads, K key-value heads, D head_dim, F ffn, V vocab, L depth.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -19,30 +21,42 @@ from scaling.llama.sharding import BATCH, PLAIN, TENSOR, Execution, constrain, j
 UNROLL_DEPTH = 8
 # The residual stream between the blocks: each tensor device keeps a share of the positions (2205.05198).
 RESIDUAL = (BATCH, TENSOR, None)
+# Larger arrays keep their shape while they are drawn, so that a mesh can share the work.
+_IN_A_ROW = 2**24
+
+
+def _normal(key: Array, shape: tuple[int, ...]) -> Float[Array, "*shape"]:
+    """Normal numbers. A small array's are drawn in a row, the same numbers, as that compiles three times as fast."""
+    size = math.prod(shape)
+    return jax.random.normal(key, (size,)).reshape(shape) if size <= _IN_A_ROW else jax.random.normal(key, shape)
 
 
 class Block(nnx.Module):
-    """One layer: attention and SwiGLU, each on a normalised copy of the residual stream."""
+    """A layer: attention and SwiGLU, each on a normalised copy of the residual stream.
+
+    It is made with the parameters of all layers, along a first axis of length ``depth``, and called with those of one.
+    """
 
     def __init__(self, config: LlamaConfig, init: Init, *, rngs: nnx.Rngs) -> None:
         self.config = config
+        depth = config.depth
         width, inner = config.width, config.heads * config.head_dim
         qkv = inner + 2 * config.kv_heads * config.head_dim
 
         def normal(shape: tuple[int, int], factor: float = 1.0) -> nnx.Param[Array]:
-            return nnx.Param(factor * init.std(shape[0]) * jax.random.normal(rngs.params(), shape))
+            return nnx.Param(factor * init.std(shape[0]) * _normal(rngs.params(), (depth, *shape)))
 
-        self.attention_norm = nnx.Param(jnp.ones(width))
+        self.attention_norm = nnx.Param(jnp.ones((depth, width)))
         self.qkv = normal((width, qkv))
         if not config.qk_norm:
-            self.qkv[...] = self.qkv[...].at[:, :inner].multiply(init.query)
+            self.qkv[...] = self.qkv[...].at[..., :inner].multiply(init.query)
         self.out = normal((inner, width), init.residual)
-        self.ffn_norm = nnx.Param(jnp.ones(width))
+        self.ffn_norm = nnx.Param(jnp.ones((depth, width)))
         self.gate_up = normal((width, 2 * config.ffn))
         self.down = normal((config.ffn, width), init.residual)
         if config.qk_norm:
-            self.query_norm = nnx.Param(jnp.full(config.head_dim, init.query, jnp.float32))
-            self.key_norm = nnx.Param(jnp.ones(config.head_dim))
+            self.query_norm = nnx.Param(jnp.full((depth, config.head_dim), init.query, jnp.float32))
+            self.key_norm = nnx.Param(jnp.ones((depth, config.head_dim)))
 
     def __call__(
         self,
@@ -91,17 +105,11 @@ class Llama(nnx.Module):
         init = Init() if init is None else init
         self.config = config
         shape = (config.vocab, config.width)
-        self.embedding = nnx.Param(init.embedding * jax.random.normal(rngs.params(), shape))
-
-        @nnx.split_rngs(splits=config.depth)
-        @nnx.vmap(in_axes=0, out_axes=0)
-        def stack(rngs: nnx.Rngs) -> Block:
-            return Block(config, init, rngs=rngs)
-
-        self.layers = stack(rngs)
+        self.embedding = nnx.Param(init.embedding * _normal(rngs.params(), shape))
+        self.layers = Block(config, init, rngs=rngs)
         self.norm = nnx.Param(jnp.full(config.width, init.final_norm, jnp.float32))
         if not config.tie_embeddings:
-            self.output = nnx.Param(init.head * jax.random.normal(rngs.params(), shape))
+            self.output = nnx.Param(init.head * _normal(rngs.params(), shape))
 
     @property
     def head(self) -> Float[Array, "vocab width"]:

@@ -118,6 +118,18 @@ def test_no_position_depends_on_a_later_token(qk_norm: bool) -> None:
     assert (influence[-1] > 0).all()
 
 
+def test_small_arrays_are_drawn_as_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = nnx.state(llama())
+    monkeypatch.setattr(model_module, "_IN_A_ROW", 0)
+    jax.tree.map(np.testing.assert_array_equal, small, nnx.state(llama()))
+
+
+def test_layers_are_drawn_apart_at_their_own_scale() -> None:
+    drawn = np.asarray(llama(dataclasses.replace(TINY, width=96, ffn=200)).layers.down[...])
+    np.testing.assert_allclose(drawn.std(axis=(1, 2)), 1 / np.sqrt(200), rtol=0.05)
+    assert abs(np.corrcoef(drawn.reshape(3, -1))[0, 1]) < 0.05
+
+
 def test_scan_and_unrolled_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     model, tokens = llama(), ids()
     unrolled = model(tokens)
