@@ -12,7 +12,6 @@ from scaling.llama.folding import folding
 from scaling.llama.parallelism import SPLASH_BLOCKS
 from scaling.llama.sharding import BATCH, TENSOR, Attention
 
-_FUSED = ("cudnn", "splash")
 _LANES = 128  # of a TPU's vector registers
 
 
@@ -35,11 +34,11 @@ def attention(
             only for the shapes and dtypes that they are made for: half precision, and for ``splash`` a head_dim of
             whole lanes (multiples of 128) and a sequence of whole blocks.
         mesh: that the arrays are spread over, batch and heads; None for one device.
-        stacked: whether models are under vmap, which the fused kernels then take as one batch.
+        stacked: whether models are under vmap, which cuDNN's kernel does not know: it takes them as one batch.
     """
     if implementation is None:
         implementation = _usual(query)
-    if stacked and implementation in _FUSED:
+    if stacked and implementation == "cudnn":
         return folding(functools.partial(attention, implementation=implementation, mesh=mesh))(query, key, value)
     if implementation == "chunked":
         return chunked(query, key, value)

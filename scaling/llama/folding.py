@@ -1,4 +1,4 @@
-"""Attention of several models at once, for fused kernels that vmap cannot batch: their batches become one."""
+"""Attention of several models at once, for a fused kernel that vmap cannot batch: their batches become one."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
