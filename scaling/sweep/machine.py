@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -74,18 +75,18 @@ def use_compile_cache() -> None:
 
 
 class CompileClock:
-    """Seconds that this process spends lowering and compiling, or reading what was compiled before."""
+    """Seconds that the thread which made it spends lowering and compiling, or reading what was compiled before."""
 
     _EVENTS = ("/jax/core/compile/jaxpr_to_mlir_module_duration", "/jax/core/compile/backend_compile_duration")
 
     def __init__(self) -> None:
         import jax.monitoring
 
-        self.seconds = 0.0
+        self.seconds, self._thread = 0.0, threading.get_ident()
         jax.monitoring.register_event_duration_secs_listener(self._hear)
 
     def _hear(self, event: str, duration_secs: float, **kwargs: str | int) -> None:  # noqa: ARG002
-        if event in self._EVENTS:
+        if event in self._EVENTS and threading.get_ident() == self._thread:
             self.seconds += duration_secs
 
 

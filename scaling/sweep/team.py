@@ -20,9 +20,10 @@ from scaling.sweep.arrangement import arrangement_of
 from scaling.sweep.jobs import jobs
 from scaling.sweep.machine import use_compile_cache
 from scaling.sweep.processes import named
+from scaling.sweep.running import CHECKPOINT_S, end_with_parent
 from scaling.sweep.store import SweepFolder
 from scaling.sweep.text import SweepText
-from scaling.sweep.worker import CHECKPOINT_S, Worker, end_with_parent, execution_of, text_of
+from scaling.sweep.worker import Worker, execution_of, text_of
 from scaling.train.config import RunConfig
 from scaling.train.loop import Progress, train_run
 from scaling.train.trunk import Begin, train_trunk

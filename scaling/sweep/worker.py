@@ -12,28 +12,24 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-import jax
-
-from scaling.data.batches import RunText
 from scaling.data.corpus import CorpusSpec
 from scaling.errors import InputError
 from scaling.llama.sharding import PLAIN, Execution
 from scaling.sweep.arrangement import Arrangement, arrangement_of
 from scaling.sweep.jobs import Job, Shape, jobs
 from scaling.sweep.machine import CompileClock, use_compile_cache
+from scaling.sweep.running import CHECKPOINT_S, Running, finite
 from scaling.sweep.stacking import members_at_once
-from scaling.sweep.store import ENDED, RunFolder, SweepFolder
+from scaling.sweep.store import ENDED, SweepFolder
 from scaling.sweep.text import SweepText, load_text
+from scaling.train.ahead import Ahead
 from scaling.train.config import RunConfig
 from scaling.train.ensemble import Member, Share, stack_key, train_ensemble
-from scaling.train.loop import Outcome, Progress, train_run
+from scaling.train.loop import Outcome, Progress
 from scaling.train.placement import mesh_of_devices
 from scaling.train.trunk import Begin, train_trunk
 
-CHECKPOINT_S = (5.0, 30.0)
-STATUS_S = 0.5
 WAIT_S = 1.0
-_PARENT = os.getppid()
 
 
 def one_at_once(config: RunConfig, available: int) -> int:  # noqa: ARG001
@@ -54,6 +50,7 @@ class Worker:
         members: how many of so many runs, each like the one given but for its numbers, are to be trained at once.
         execution: how runs are carried out.
         announce: called with the ids of the runs that are trained next, together.
+        ahead: compiles the next shape while one trains; None where no core is idle then.
     """
 
     def __init__(
@@ -63,9 +60,10 @@ class Worker:
         members: Callable[[RunConfig, int], int] = one_at_once,
         execution: Execution = PLAIN,
         announce: Callable[[Sequence[str]], None] = to_nobody,
+        ahead: Ahead | None = None,
     ) -> None:
         self._sweep, self._text, self._members = sweep, text, members
-        self._execution, self._announce = execution, announce
+        self._execution, self._announce, self._ahead = execution, announce, ahead
         self._compiled: set[Shape] = set()
         self._clock = CompileClock()
 
@@ -81,10 +79,24 @@ class Worker:
                 left = [config for job in taken for config in self._left(job)]
                 if left:
                     self._announce([config.id for config in left])
+                    if self._ahead is not None:
+                        self._look_ahead(self._ahead, job, pending)
                     self._train(job, left)
                     self._compiled.add(job.shape)
                 for job in taken:
                     pending.remove(job)
+        if self._ahead is not None:
+            self._ahead.finish()
+
+    def _look_ahead(self, ahead: Ahead, job: Job, pending: Sequence[Job]) -> None:
+        """Begins to compile the shape that comes after a job's, unless its runs are to be stacked."""
+        known = {*self._compiled, job.shape}
+        others = [other for other in pending if other.shape not in known and self._left(other)]
+        if others:
+            coming = max(others, key=lambda other: other.flops)
+            alike = sum(other.shape == coming.shape for other in others)
+            if self._members(coming.runs[0], alike) == 1:
+                ahead.start(coming.runs[0])
 
     def _left(self, job: Job) -> list[RunConfig]:
         return [config for config in job.runs if self._sweep.run(config.id).status()["state"] not in ENDED]
@@ -135,8 +147,8 @@ class Worker:
         """What each of several runs has of this worker's seconds from now on, in all and compiling."""
         return Share(time.monotonic, members), Share(lambda: self._clock.seconds, members)
 
-    def _run(self, config: RunConfig, shares: tuple[Share, Share]) -> "_Run":
-        return _Run(self._sweep.run(config.id), config, self._text, *shares)
+    def _run(self, config: RunConfig, shares: tuple[Share, Share]) -> Running:
+        return Running(self._sweep.run(config.id), config, self._text, *shares)
 
     def _train_together(self, configs: Sequence[RunConfig]) -> None:
         shares = self._shares(len(configs))
@@ -155,9 +167,9 @@ class Worker:
         train_ensemble([member(config) for config in configs], CHECKPOINT_S)
 
     def _train_trunk(self, job: Job, left: Sequence[RunConfig]) -> None:
-        runs: dict[str, _Run] = {}
+        runs: dict[str, Running] = {}
 
-        def run_of(config: RunConfig) -> _Run:
+        def run_of(config: RunConfig) -> Running:
             """From when the trunk is on its way to a branch, that run's time is counted."""
             if config.id not in runs:
                 runs[config.id] = self._run(config, self._shares(1))
@@ -165,7 +177,7 @@ class Worker:
 
         def report(config: RunConfig, progress: Progress) -> None:
             run_of(config).show(progress)
-            job.folder.log({"step": progress.step, "loss": _finite(progress.loss)})
+            job.folder.log({"step": progress.step, "loss": finite(progress.loss)})
 
         def leave(config: RunConfig, begin: Begin) -> None:
             run = run_of(config)
@@ -178,88 +190,6 @@ class Worker:
         job.folder.drop_checkpoints()
 
 
-class _Run:
-    """A run that is being trained: its log and its status.
-
-    Args:
-        folder: its files.
-        config: the run.
-        text: the sweep's.
-        wall, compiling: count its seconds from now on, in all and compiling.
-    """
-
-    def __init__(self, folder: RunFolder, config: RunConfig, text: SweepText, wall: Share, compiling: Share) -> None:
-        self.folder, self._config, self._text = folder, config, text
-        self._wall, self._compiling, self._written = wall, compiling, 0.0
-        before = folder.status()
-        self._wall_s, self._compile_s = before.get("wall_s", 0.0), before.get("compile_s", 0.0)
-
-    def train(self, execution: Execution, begin: Begin | None = None) -> None:
-        """Trains it from its newest checkpoint, or from where ``begin`` says, and writes how it ended."""
-        text, checkpoints = self._text.of_run(self._config), self.folder.checkpoints
-        self.show(Progress(0, math.nan, 0.0))
-        self.end(train_run(self._config, text, checkpoints, CHECKPOINT_S, self.report, begin, execution), text)
-
-    def report(self, progress: Progress) -> None:
-        """Logs a dispatch."""
-        self.folder.log(
-            {"step": progress.step, "loss": _finite(progress.loss), "seconds": round(self._spent()["wall_s"], 3)}
-        )
-        self.show(progress)
-
-    def end(self, outcome: Outcome, text: RunText) -> None:
-        """Writes how it ended."""
-        self.folder.finish(
-            {
-                "state": outcome.status,
-                "step": self._config.steps,
-                "steps": self._config.steps,
-                "loss": _finite(outcome.loss),
-                "loss_stderr": _finite(outcome.loss_stderr),
-                "loss_stderr_documents": _finite(outcome.loss_stderr_documents),
-                "bits_per_byte": _finite(self._text.bits_per_byte(outcome.loss)),
-                "tokens_per_epoch": text.batches.tokens_per_epoch,
-                "device": jax.devices()[0].device_kind,
-                **self._spent(),
-                "eval_s": outcome.eval_s,
-                "flops_per_s": _finite(outcome.flops_per_s),
-            }
-        )
-
-    def show(self, progress: Progress) -> None:
-        """Writes how far the run is, twice a second at most; ends with the process that started this worker."""
-        end_with_parent()
-        now = time.monotonic()
-        if now - self._written >= STATUS_S:
-            self._written = now
-            self.folder.write_status(
-                {
-                    "state": "running",
-                    "step": progress.step,
-                    "steps": self._config.steps,
-                    "loss": _finite(progress.loss),
-                    **self._spent(),
-                }
-            )
-
-    def _spent(self) -> dict[str, float]:
-        """Seconds so far, in all and compiling; those before an interruption are counted."""
-        return {
-            "wall_s": self._wall_s + self._wall(),
-            "compile_s": self._compile_s + self._compiling(),
-        }
-
-
-def end_with_parent() -> None:
-    """Ends this process if the one that started it has gone."""
-    if os.getppid() != _PARENT:
-        sys.exit("the process that started this worker has gone")
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None  # JSON has no NaN
-
-
 def main(folder: str, role: str, core: str | None = None) -> None:
     """Pins itself to a core, if one is named, and works."""
     if core is not None and hasattr(os, "sched_setaffinity"):
@@ -270,7 +200,8 @@ def main(folder: str, role: str, core: str | None = None) -> None:
     if runs:
         execution = execution_of(arrangement_of(sweep.sweep()))
         members = members_at_once if execution == PLAIN else one_at_once
-        Worker(sweep, text_of(sweep.run(runs[0]).config()), members, execution).work(role)
+        ahead = Ahead() if core is None and execution == PLAIN else None
+        Worker(sweep, text_of(sweep.run(runs[0]).config()), members, execution, ahead=ahead).work(role)
 
 
 def execution_of(arrangement: Arrangement) -> Execution:

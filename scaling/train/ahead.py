@@ -5,27 +5,31 @@ import threading
 import jax
 import jax.numpy as jnp
 
+from scaling.llama.config import LlamaConfig
 from scaling.train.config import RunConfig
 from scaling.train.loop import eval_windows, steps_per_dispatch
 from scaling.train.step import Program, abstract_state, hyper_of, program_for
 
 
 class Ahead:
-    """One compilation at a time; what is begun is finished, as a process cannot end in the midst of it."""
+    """One compilation at a time, of each shape and batch once; what is begun is finished."""
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
+        self._begun: set[tuple[LlamaConfig, int]] = set()
 
     def start(self, config: RunConfig) -> bool:
-        """Begins to compile what a run needs, unless another compilation is under way; whether it did."""
-        if self._thread is not None and self._thread.is_alive():
+        """Begins to compile what a run needs, unless it was begun or another is under way; whether it did."""
+        shape = config.model, config.batch
+        if shape in self._begun or (self._thread is not None and self._thread.is_alive()):
             return False
-        self._thread = threading.Thread(target=compile_for, args=(config,), daemon=False)
+        self._begun.add(shape)
+        self._thread = threading.Thread(target=compile_for, args=(config,))
         self._thread.start()
         return True
 
     def finish(self) -> None:
-        """Waits for what was begun."""
+        """Waits for what was begun: a process cannot end in the midst of it."""
         if self._thread is not None:
             self._thread.join()
 

@@ -65,7 +65,8 @@ def test_a_run_is_its_steps_and_its_evaluation() -> None:
     config = make_run(steps=100)
     # 2048 held-out tokens are one call of 64 windows.
     evaluation = SPEEDS.step_s(config.model, 64) / 3
-    assert SPEEDS.run_s(config, 100) == pytest.approx(100 * SPEEDS.step_s(config.model, config.batch) + evaluation + 0.1)
+    steps = 100 * SPEEDS.step_s(config.model, config.batch)
+    assert SPEEDS.run_s(config, 100) == pytest.approx(steps + evaluation + 0.1)
 
 
 def test_layers_are_compiled_one_by_one_up_to_a_depth() -> None:

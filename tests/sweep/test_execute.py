@@ -12,6 +12,9 @@ from scaling.sweep.execute import SweepProgress, execute, progress_of, states
 from scaling.sweep.spec import parse_sweep
 from scaling.sweep.store import SweepFolder
 from scaling.sweep.text import load_text
+from scaling.sweep.worker import Worker, text_of
+from scaling.train.ahead import Ahead
+from scaling.train.config import RunConfig
 
 SWEEP = """\
 name: tiny
@@ -108,6 +111,23 @@ def test_where_the_lock_cannot_be_taken_the_status_is_believed(sweep: SweepFolde
     run.write_status({"state": "running", "step": 2, "steps": 8, "loss": 3.0})
     (run.path / "lock").mkdir()  # as in a folder that may only be read, but for root too
     assert state(sweep, run.path.name) == "running"
+
+
+@pytest.mark.slow
+def test_the_next_shape_is_compiled_while_one_trains(tmp_path: Path) -> None:
+    sweep = prepare(tmp_path / "out", "fit.sizes=[{width: 8, depth: 1}, {width: 16, depth: 1}]", "fit.flops=[2e8]")
+    begun: list[int] = []
+
+    class Noted(Ahead):
+        def start(self, config: RunConfig) -> bool:
+            begun.append(config.model.width)
+            return super().start(config)
+
+    text = text_of(sweep.run(sweep.runs("fit")[0]).config())
+    Worker(sweep, text, ahead=Noted()).work("fit")
+    assert {state(sweep, run_id) for run_id in sweep.runs("fit")} == {"done"}
+    first = max(sweep.runs("fit"), key=lambda run_id: sweep.run(run_id).config().flops)
+    assert set(begun) == {8, 16} - {sweep.run(first).config().model.width}
 
 
 @pytest.mark.slow

@@ -43,6 +43,7 @@ def test_training_finds_both_programs_in_the_cache(cache: Path, tmp_path: Path) 
     assert ahead.start(run)
     assert not ahead.start(run), "one at a time"
     ahead.finish()
+    assert not ahead.start(run), "once"
     compiled = kept(cache)
     assert len({name.split("-")[0] for name in compiled}) == 2
     step._program.cache_clear()  # as in another process
