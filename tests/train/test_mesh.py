@@ -47,7 +47,8 @@ from scaling.train.recipe import RECIPES, Overrides
 
 loop.MAX_STEPS_PER_DISPATCH, loop.SAVE_SHARE = 1, 0
 model = LlamaConfig(vocab=256, width=32, depth=2, heads=4, kv_heads=2, ffn=96, seq_len=32, qk_norm=True)
-recipe = RECIPES["transfer"](model, 50 * 512, Overrides(batch_tokens=512, schedule="wsd", decay=0.3))
+# Not the default recipe: at 50 steps it takes rates at which a step multiplies what rounding differs by.
+recipe = RECIPES["llama"](model, 50 * 512, Overrides("cosine", None, learning_rate=0.005, batch_tokens=512))
 config = RunConfig(model, DATA, recipe, 50, 0)
 folder, stop, ways = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
 
