@@ -79,7 +79,9 @@ def command(
         refuse_options(["table"], sweep, "a grid and forecasts nothing")
     planned, warnings = plan_with_warnings(spec)
     worth = None if spec.target is None else prospect(planned, out or Path("runs", spec.name), table)
-    plan = describe(planned, workers, None if accelerator() else _calibration(calibrate), FEWEST_CELLS)
+    plan = describe(
+        planned, workers, None if accelerator() else _calibration(calibrate), FEWEST_CELLS, spec.arrangement
+    )
     warnings += () if worth is None else worth.warnings
     plan["warnings"] += [warning.to_dict() for warning in warnings]
     plan |= {"expected": None, "noise": None, "seeds": None} if worth is None else worth.to_dict()
@@ -140,6 +142,8 @@ def _totals(plan: dict[str, Any]) -> list[str]:
     team = f"{workers} worker" + ("s" if workers > 1 else "")
     if workers > effective:
         team += f" (as fast as {effective})"
+    if plan["mesh"]:
+        team = "a mesh of " + ", ".join(f"{axis} {size}" for axis, size in plan["mesh"].items())
     price = "" if plan["est_usd"] is None else f", about ${plan['est_usd']:,.2f}"
     share = "" if plan["share"] is None else f": the fitted runs take {plan['share']:.3g} times the target's"
     guide = "a rough guide" if told is None else f"measured here on {told['measured'][:10]}"
@@ -150,7 +154,7 @@ def _totals(plan: dict[str, Any]) -> list[str]:
         f"{len(compiling)} shapes and batches to compile, about {_time(sum(compiling) / len(compiling))} each unless "
         "kept from before",
         f"{_time(plan['est_seconds'])} on {plan['device']} with {team}{price} ({guide}), "
-        f"at most {_size(plan['memory_bytes'])} of state and activations a worker",
+        f"at most {_size(plan['memory_bytes'])} of state and activations a {'device' if plan['mesh'] else 'worker'}",
     ]
 
 

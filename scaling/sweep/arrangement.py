@@ -57,6 +57,9 @@ class Arrangement(Strict):
         return batch // self.parts
 
 
+ONE_DEVICE = Arrangement()
+
+
 def arrangement_of(sweep: Mapping[str, Any]) -> Arrangement:
     """The arrangement of a sweep as JSON has it."""
     return Arrangement.model_validate({key: sweep[key] for key in Arrangement.model_fields if key in sweep})

@@ -13,8 +13,10 @@ from scaling.hardware import Device, device_of_kind
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params
 from scaling.llama.memory import training_bytes
+from scaling.sweep.arrangement import ONE_DEVICE, Arrangement
 from scaling.sweep.calibrate import Calibration
 from scaling.sweep.design import PlannedRun
+from scaling.sweep.execute import refuse_workers
 from scaling.sweep.jobs import added_steps
 from scaling.sweep.machine import accelerator, cores, visible_cores
 from scaling.train.config import RunConfig
@@ -32,15 +34,20 @@ _SHORTEST_BRANCH = 0.25
 
 
 def describe(
-    plan: Sequence[PlannedRun], workers: int | None, calibration: Calibration | None, fewest_cells: int
+    plan: Sequence[PlannedRun],
+    workers: int | None,
+    calibration: Calibration | None,
+    fewest_cells: int,
+    arrangement: Arrangement = ONE_DEVICE,
 ) -> dict[str, Any]:
     """The JSON object of ``scaling plan``: every run, groups, totals, seconds, US dollars and warnings.
 
     Args:
         plan: the runs.
-        workers: processes that train at once; None for one per core, or one if there is an accelerator.
+        workers: processes that train at once; None for one per core, or one if there is an accelerator or a mesh.
         calibration: the speed of this machine's cores, or None if it was not measured.
         fewest_cells: different (params, tokens) that a fit needs; fewer are warned of.
+        arrangement: how the runs are carried out.
 
     Returns:
         ``est_seconds`` is by the calibration on a CPU, or without one from a timed matrix product; from peak and usual
@@ -49,14 +56,19 @@ def describe(
         whole length; ``total_flops`` is what is spent, less by ``saved_flops`` as a trunk is trained once for all of
         its branches. ``share`` is what the fitted runs spend of the target's FLOPs. A group is what one compilation
         serves: the runs of one shape and batch. ``effective_workers`` are as many as add to the speed: a worker has a
-        core of its own, if there are enough, but shares an accelerator.
+        core of its own, if there are enough, but shares an accelerator. ``memory_bytes`` are those of a device.
+
+    Raises:
+        InputError: several workers with a mesh.
     """
+    mesh, devices = arrangement.mesh, arrangement.parallelism.devices
+    refuse_workers(workers, mesh is not None)
     kind = accelerator()
     device = None if kind is None else device_of_kind(kind)
-    count = workers or (len(cores()) if kind is None else 1)
-    clock = _Clock(None, _flops_per_s(kind, device)) if kind or not calibration else _Clock(calibration, None)
+    count = workers or (len(cores()) if kind is None and mesh is None else 1)
+    clock = _Clock(None, _flops_per_s(kind, device, devices)) if kind or not calibration else _Clock(calibration, None)
     added = added_steps([run.config for run in plan])
-    runs = [_run(run, clock, added[run.id]) for run in plan]
+    runs = [_run(run, clock, added[run.id], arrangement) for run in plan]
     groups = _groups(plan, clock)
     fitted, target = (sum(run["added_flops"] for run in runs if run["role"] == role) for role in ("fit", "target"))
     effective = min(count, len(cores())) if kind is None else 1
@@ -70,9 +82,10 @@ def describe(
         "share": fitted / target if target else None,
         "memory_bytes": max(run["memory_bytes"] for run in runs),
         "est_seconds": seconds,
-        "est_usd": _usd(seconds, device),
+        "est_usd": _usd(seconds, device, devices),
         "calibration": clock.told,
         "device": kind or "cpu",
+        "mesh": None if mesh is None else mesh.model_dump(),
         "workers": count,
         "effective_workers": effective,
         "compilations": len(groups),
@@ -113,9 +126,16 @@ class _Clock:
         return {name: value for name, value in asdict(self.calibration).items() if name in _TOLD}
 
 
-def _run(run: PlannedRun, clock: _Clock, added: int) -> dict[str, Any]:
+def _run(run: PlannedRun, clock: _Clock, added: int, arrangement: Arrangement) -> dict[str, Any]:
     config, counts = run.config, count_params(run.config.model)
-    memory = training_bytes(config.model, config.batch, config.dtype)
+    memory = training_bytes(
+        config.model,
+        arrangement.at_once(config.batch),
+        config.dtype,
+        arrangement.parallelism,
+        arrangement.remat,
+        microbatches=arrangement.microbatches,
+    )
     return {
         "id": run.id,
         "role": run.role,
@@ -166,17 +186,17 @@ def _seconds(
     return training + compiling + sum(bool(seconds) for seconds in phases) * clock.start_s
 
 
-def _usd(seconds: float | None, device: Device | None) -> float | None:
+def _usd(seconds: float | None, device: Device | None, devices: int) -> float | None:
     if seconds is None or device is None or device.usd_per_hour is None:
         return None
-    return seconds / 3600 * device.usd_per_hour
+    return seconds / 3600 * devices * device.usd_per_hour
 
 
-def _flops_per_s(kind: str | None, device: Device | None) -> float | None:
+def _flops_per_s(kind: str | None, device: Device | None, devices: int) -> float | None:
     """Of one worker."""
     if kind is None:
         return _SHARE * _matmul_flops_per_s() / len(visible_cores())
-    return None if device is None else device.utilization.mfu * device.peak_flops
+    return None if device is None else devices * device.utilization.mfu * device.peak_flops
 
 
 def _matmul_flops_per_s() -> float:
