@@ -68,7 +68,9 @@ class Block(nnx.Module):
         x = constrain(x + self._attend(self._normed(x, self.attention_norm, mesh), rope, execution), mesh, *RESIDUAL)
         normed = self._normed(x, self.ffn_norm, mesh)
         gate, up = project(normed, self.gate_up[...].astype(x.dtype), (c.ffn, c.ffn), mesh)
-        return constrain(x + join(swiglu(gate, up), self.down[...].astype(x.dtype), mesh), mesh, *RESIDUAL)
+        # On a mesh the gradients lie as gate and up do, on their own devices: side by side they would be sent around.
+        inner = swiglu(gate, up) if mesh is None else jax.nn.silu(gate) * up
+        return constrain(x + join(inner, self.down[...].astype(x.dtype), mesh), mesh, *RESIDUAL)
 
     def _normed(
         self, x: Float[Array, "batch seq width"], weight: nnx.Param[Array], mesh: Mesh | None

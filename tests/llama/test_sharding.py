@@ -122,6 +122,36 @@ def test_replicas_add_up_shards_of_the_layers_gradients_not_the_whole() -> None:
     assert not whole & shapes
 
 
+# Prints, for a gradient on 2 x 2 x 2 devices, the shape of everything that is sent between devices.
+SENT = """
+import re
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from scaling.llama.config import LlamaConfig
+from scaling.llama.sharding import BATCH, Execution, make_mesh, stored
+from scaling.train.step import abstract_state, make_losses
+
+config = LlamaConfig(vocab=256, width=64, depth=1, heads=8, kv_heads=4, ffn=224, seq_len=128)
+mesh = make_mesh(np.array(jax.devices()), (2, 2, 2))
+losses = make_losses(config, "float32", Execution(mesh=mesh))
+parameters = abstract_state(config).parameters
+at = stored(parameters, mesh), NamedSharding(mesh, PartitionSpec(BATCH))
+gradient = jax.jit(jax.grad(lambda p, w: losses(p, w).mean()), in_shardings=at, out_shardings=at[0])
+program = gradient.lower(parameters, jax.ShapeDtypeStruct((16, 129), jnp.int32)).compile()
+kinds = "all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter"
+for line in program.as_text().splitlines():
+    if found := re.search(rf"= (.*?) ({kinds})(-start)?\\(", line):
+        print(*re.findall(r"\\[([\\d,]*)\\]", found[1]))
+"""
+
+
+def test_within_attention_and_swiglu_nothing_is_sent() -> None:
+    shapes = [[int(n) for n in shape.split(",")] for line in run_on_eight(SENT).splitlines() for shape in line.split()]
+    assert [4, 128, 64] in shapes  # what a block reads: a device's sequences, gathered over their positions
+    # Heads have four axes; what is between gate_up and down is 224 / 2 wide.
+    assert not [shape for shape in shapes if len(shape) > 3 or (len(shape) == 3 and shape[2] == 112)]
+
+
 @pytest.mark.parametrize(("way", "shards"), [("plain", 1), ("fsdp", 8), ("tensor", 8), ("all", 4)])
 def test_the_state_is_shared_out(trained: dict[str, tuple[list[float], int]], way: str, shards: int) -> None:
     assert trained[way][1] == pytest.approx(12 * count_params(TINY).total / shards, rel=0.01)
