@@ -140,9 +140,9 @@ class Llama(nnx.Module):
             return nnx.merge(graph, parameters)(x, rope, execution), None
 
         depth = self.config.depth
-        x, _ = jax.lax.scan(
-            rematerialised(layer, execution.remat), x, layers, unroll=depth if depth <= UNROLL_DEPTH else 1
-        )
+        unrolled = depth <= UNROLL_DEPTH
+        body = rematerialised(layer, execution.remat, unrolled)
+        x, _ = jax.lax.scan(body, x, layers, unroll=depth if unrolled else 1)
         return rms_norm(x, constrain(self.norm[...], mesh, None), self.config.norm_eps)
 
     def logits(

@@ -135,12 +135,15 @@ def _kept(products: list[Array]) -> list[Array]:
     return [checkpoint_name(product, PRODUCT) for product in products]
 
 
-def rematerialised(layer: Layer, remat: Remat) -> Layer:
-    """The function of a layer, of which the backward pass computes again what ``remat`` says."""
+def rematerialised(layer: Layer, remat: Remat, unrolled: bool) -> Layer:
+    """The function of a layer, of which the backward pass computes again what ``remat`` says.
+
+    Where layers are unrolled, the compiler must be kept from finding that it computes a thing twice, and keeping it.
+    """
     if remat == "none":
         return layer
     policy = jax.checkpoint_policies.save_only_these_names(PRODUCT) if remat == "selective" else None
-    return cast(Layer, jax.checkpoint(layer, prevent_cse=False, policy=policy))
+    return cast(Layer, jax.checkpoint(layer, prevent_cse=unrolled, policy=policy))
 
 
 def stored(state: Any, mesh: Mesh) -> Any:
