@@ -28,8 +28,8 @@ MESHES: dict[str, dict[str, Any]] = {
     "one, remat full": {"remat": "full"},
 }
 
-# Devices are counted when JAX starts, so this is a process of its own: argv is the folder of checkpoints, the step after
-# which to be cut off, and the ways to train; it prints each way's losses, of which the last is of the held-out text.
+# A process of its own, as devices are counted when JAX starts. argv: the folder of checkpoints, the step after which to
+# be cut off, and the ways to train. It prints each way's losses, of which the last is of the held-out text.
 PROGRAM = """
 import json, os, sys
 from pathlib import Path
