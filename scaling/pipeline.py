@@ -4,10 +4,12 @@ Beside ``planning.py`` and the command line the only file of ``scaling`` that kn
 """
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from analysis.forecast import Forecast, forecast, read_forecast
 from analysis.recipe_check import RecipeCheck, check_recipe
@@ -17,12 +19,14 @@ from analysis.warning import Warning
 from scaling.errors import InputError
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.planning import TABLE, plan_sweep, plan_with_warnings
+from scaling.quantity import format_quantity
 from scaling.sweep.design import PlannedRun, tokens_of
 from scaling.sweep.execute import SweepProgress, execute, join
 from scaling.sweep.probe import probe
 from scaling.sweep.processes import place
 from scaling.sweep.spec import SweepSpec
 from scaling.sweep.store import SweepFolder, write_parquet, write_text
+from scaling.sweep.text import load_text
 
 FORECAST, SCORE, CURVES, SUMMARY, REPORT = (
     "forecast.json",
@@ -31,6 +35,8 @@ FORECAST, SCORE, CURVES, SUMMARY, REPORT = (
     "summary.json",
     "report.html",
 )
+# Runs whose loss is above this share of what the frequencies of tokens alone give have learnt hardly anything.
+_LEARNT = 0.98
 Report = Callable[[str, SweepProgress], None]
 
 
@@ -107,7 +113,21 @@ def check_sweep(
     )
     target = max((float(run.config.flops) for run in plan if run.role == "target"), default=None)
     share = rows.flops.sum() / sum(run.config.flops for run in plan)
-    return check_recipe(rows, target), float(share), warnings
+    check = check_recipe(rows, target)
+    told = tuple(_nothing_learnt(rows, load_text(spec.corpus).frequency_loss))
+    return replace(check, warnings=check.warnings + told), float(share), warnings
+
+
+def _nothing_learnt(rows: pd.DataFrame, frequency_loss: float) -> Iterator[Warning]:
+    """Sizes at which every rate tried is as bad, so that which is the best of them says nothing."""
+    for params, loss in rows.groupby("params").loss.min().items():
+        if loss > _LEARNT * frequency_loss:
+            yield Warning(
+                "recipe-off",
+                f"at {format_quantity(params)} parameters hardly anything is learnt at any of the rates tried: the "
+                f"least loss is {loss:.4g}, and the frequencies of tokens alone give {frequency_loss:.4g}; the best "
+                "rate is well below them, or the runs are too short",
+            )
 
 
 def run_sweep(spec: SweepSpec, source: str, out: Path, workers: int | None, report: Report) -> SweepResult:

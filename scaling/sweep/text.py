@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from scaling.data.batches import Batches, RunText, TokenSet, held_out_windows, tokenize
 from scaling.data.corpus import CorpusSpec, Fingerprint, load_corpus
 from scaling.data.tokenizer import BYTES, Tokenizer
@@ -32,6 +34,12 @@ class SweepText:
         seq_len = config.model.seq_len
         windows, documents = held_out_windows(self.held_out, seq_len, config.data.eval_tokens)
         return RunText(Batches(self.train, seq_len, config.batch, config.stream), windows, documents)
+
+    @property
+    def frequency_loss(self) -> float:
+        """The held-out loss, nats per token, of knowing how frequent every token is and nothing else."""
+        counts = np.bincount(self.train.tokens, minlength=self.tokenizer.vocab) + 1.0
+        return float(-np.log(counts / counts.sum())[self.held_out.tokens].mean())
 
     def bits_per_byte(self, loss: float) -> float:
         """A loss in nats per token as bits per byte of text, which compares across tokenizers."""

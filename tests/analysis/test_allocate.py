@@ -226,6 +226,7 @@ def test_a_loss_that_some_draws_never_reach() -> None:
     assert high is None
 
 
+@pytest.mark.slow
 def test_all_laws_together() -> None:
     table = RunTable.from_frame(sweep())
     known = of_table(table)

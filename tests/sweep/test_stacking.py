@@ -43,6 +43,7 @@ def prepare(path: Path) -> tuple[SweepFolder, SweepText]:
     return sweep, text
 
 
+@pytest.mark.slow
 def test_a_worker_that_stacks_makes_the_same_table(tmp_path: Path) -> None:
     asked: list[tuple[int, int]] = []
 
@@ -199,6 +200,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch: pytest.Monk
     assert known_gain(standard_run(32, 1, 2, 64, 4), 4) == 3.0
 
 
+@pytest.mark.slow
 def test_the_gain_is_measured() -> None:
     # At this size the machine decides which is faster; that one is ten times faster would be a mistake in counting.
     assert 0.1 < measured_gain(replace(standard_run(8, 1, 2, 32, 1), steps=10), 2) < 10

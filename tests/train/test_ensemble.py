@@ -86,6 +86,7 @@ def test_each_member_takes_its_own_steps() -> None:
     assert not np.isfinite(losses[4]).all()
 
 
+@pytest.mark.slow
 def test_outcomes_and_progress_are_those_of_each_run_alone(tmp_path: Path) -> None:
     outcomes, seen = together(RUNS, tmp_path / "together")
     for name, config in RUNS.items():
@@ -110,6 +111,7 @@ def kill_after(reports: int) -> Callable[[Progress], None]:
     return hear
 
 
+@pytest.mark.slow
 def test_a_run_begun_in_an_ensemble_goes_on_alone_or_with_others(tmp_path: Path) -> None:
     size = steps_per_dispatch(RUNS["long"])
     begun = {name: RUNS[name] for name in ("long", "plain")}
