@@ -120,7 +120,8 @@ def check_sweep(
 
 def _nothing_learnt(rows: pd.DataFrame, frequency_loss: float) -> Iterator[Warning]:
     """Sizes at which every rate tried is as bad, so that which is the best of them says nothing."""
-    for params, loss in rows.groupby("params").loss.min().items():
+    least = rows.groupby("params").loss.min()
+    for params, loss in zip(least.index.tolist(), least.tolist(), strict=True):
         if loss > _LEARNT * frequency_loss:
             yield Warning(
                 "recipe-off",
