@@ -20,7 +20,8 @@ run.
 """
 
 _SIZES = """A process for each, pinned to one core with one thread, in the environment of a worker; all compiled, then
-trained a second or more each in turn, {rounds} times: medians. Batches are taken from memory inside, and losses read.
+trained a second or more each in turn, {rounds} times: medians, in seconds of the processor, which on a core that nobody
+else uses are those of the clock. Batches are taken from memory inside, and losses read.
 PyTorch: transformers' `LlamaForCausalLM`, the same shapes, batches and float32, fused AdamW, gradients clipped at 1; it
 is spared a schedule and rates by group. No norms on queries and keys here, as transformers' Llama has none. Seconds to
 compile are those to the first steps; ours compile the evaluation too."""
