@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test slow lint clean
+.PHONY: demo test slow lint docs clean
 
 demo: $(VENV)/installed
 	$(BIN)/scaling run sweeps/quickstart.yaml
@@ -15,14 +15,17 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-# The long tests, the comparison with transformers, and the TPU's compiler.
-slow: $(VENV)/installed-parity $(VENV)/installed-tpu
-	$(BIN)/python -m pytest -m slow
+# The long tests, the comparison with transformers, the TPU's compiler, and the executors.
+slow: $(VENV)/installed-parity $(VENV)/installed-tpu $(VENV)/installed-ray $(VENV)/installed-slurm $(VENV)/installed-tensorboard
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx -W -q -b html docs build/docs
 
 clean:
 	rm -rf $(VENV)
@@ -43,7 +46,7 @@ $(VENV)/installed: $(VENV)/created pyproject.toml constraints.txt
 
 $(VENV)/installed-test: $(VENV)/created pyproject.toml constraints.txt
 	@echo "Installing pinned packages into $(VENV); a minute or two, once"
-	@$(INSTALL) -e ".[notebooks,test]"
+	@$(INSTALL) -e ".[hf,notebooks,test,tokenizers]"
 	@touch $@ $(VENV)/installed
 
 $(VENV)/installed-%: $(VENV)/installed-test

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from analysis import checks
 from analysis.ensemble import AUTO, Ensemble, ensemble_of_points, ensembles_of_points
@@ -24,7 +25,7 @@ class LawScore:
     """How a law did on one split, as fractions.
 
     Attributes:
-        are: mean of |predicted / actual - 1| over the held-out runs.
+        are: mean of the absolute value of predicted / actual - 1 over the held-out runs.
         signed: mean of predicted / actual - 1.
         covered: fraction of the held-out runs inside the 90 % interval.
         half_width: mean of (high - low) / (2 predicted).
@@ -36,6 +37,33 @@ class LawScore:
     half_width: float
 
 
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Forecasts of a split's held-out runs by one law.
+
+    Attributes:
+        reach: a run's FLOPs / the largest fitted FLOPs.
+        error: predicted / actual - 1.
+        half_width: (high - low) / (2 predicted).
+        covered: whether the 90 % interval holds the actual loss.
+    """
+
+    reach: Float[np.ndarray, " runs"]
+    error: Float[np.ndarray, " runs"]
+    half_width: Float[np.ndarray, " runs"]
+    covered: Bool[np.ndarray, " runs"]
+
+    @property
+    def score(self) -> LawScore:
+        """Their means."""
+        return LawScore(
+            are=float(np.abs(self.error).mean()),
+            signed=float(self.error.mean()),
+            covered=float(self.covered.mean()),
+            half_width=float(self.half_width.mean()),
+        )
+
+
 @dataclass(frozen=True)
 class SplitScore:
     """One threshold: trained on flops <= ``train_below``, tested on the rest, at most ``extrapolation`` off."""
@@ -44,7 +72,22 @@ class SplitScore:
     extrapolation: float
     n_train: int
     n_test: int
-    laws: Mapping[str, LawScore]
+    held_out: Mapping[str, HeldOut]
+
+    @property
+    def laws(self) -> dict[str, LawScore]:
+        """How each law did."""
+        return {name: runs.score for name, runs in self.held_out.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, without the single runs."""
+        return {
+            "train_below": self.train_below,
+            "extrapolation": self.extrapolation,
+            "n_train": self.n_train,
+            "n_test": self.n_test,
+            "laws": {name: asdict(score) for name, score in self.laws.items()},
+        }
 
 
 @dataclass(frozen=True)
@@ -63,7 +106,7 @@ class Backtest:
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of ``scaling backtest``."""
         return {
-            "splits": [asdict(split) for split in self.splits],
+            "splits": [split.to_dict() for split in self.splits],
             "summary": self.summary,
             "warnings": [warning.to_dict() for warning in self.warnings],
         }
@@ -114,20 +157,19 @@ def _split(points: Points, laws: Sequence[str], limit: float, bootstrap: int) ->
     fitted = ensembles_of_points(train, laws, bootstrap)
     if not fitted:
         ensemble_of_points(train, laws[0], bootstrap)  # says what is missing
-    scores = {law: _score(fitted[law], test) for law in laws if law in fitted}
+    held_out = {law: _held_out(fitted[law], train, test) for law in laws if law in fitted}
     reach = float(np.exp(test.inputs.c.max() - train.inputs.c.max()))
-    return SplitScore(limit, reach, len(train), len(test), scores)
+    return SplitScore(limit, reach, len(train), len(test), held_out)
 
 
-def _score(fitted: Ensemble, test: Points) -> LawScore:
+def _held_out(fitted: Ensemble, train: Points, test: Points) -> HeldOut:
     loss, low, high = fitted.predict(test.inputs, LEVEL)
     actual = np.exp(test.log_loss)
-    error = loss / actual - 1
-    return LawScore(
-        are=float(np.abs(error).mean()),
-        signed=float(error.mean()),
-        covered=float(((low <= actual) & (actual <= high)).mean()),
-        half_width=float(((high - low) / (2 * loss)).mean()),
+    return HeldOut(
+        reach=np.exp(test.inputs.c - train.inputs.c.max()),
+        error=loss / actual - 1,
+        half_width=(high - low) / (2 * loss),
+        covered=(low <= actual) & (actual <= high),
     )
 
 

@@ -14,7 +14,7 @@ from analysis.mixture import disagreements
 from analysis.points import MOST_ROWS, Points, representative, training_cost
 from analysis.schema import ALIASES, NUMBERS, TEXTS
 from analysis.table import RunTable
-from analysis.warning import Code, Warning
+from analysis.warning import Code, Warning, listed
 
 _TWICE = 2.0
 _FEWEST = 5  # runs, for the law of the fewest parameters
@@ -202,7 +202,7 @@ def absurd(fitted: Inputs, target: Inputs) -> str | None:
 
 def _progress(rows: pd.DataFrame) -> Iterator[Warning]:
     """Whether more compute lowers the loss at all."""
-    middle = np.sqrt(rows["flops"].min() * rows["flops"].max())
+    middle = np.sqrt(rows["flops"].min()) * np.sqrt(rows["flops"].max())
     cheap, dear = (rows["loss"][side] for side in (rows["flops"] <= middle, rows["flops"] > middle))
     if len(cheap) and len(dear) and dear.min() >= cheap.min():
         yield Warning(
@@ -214,7 +214,8 @@ def _progress(rows: pd.DataFrame) -> Iterator[Warning]:
 
 def _left_out(table: RunTable) -> Iterator[Warning]:
     if table.diverged:
-        yield Warning("diverged-rows", f"{table.diverged} diverged runs are left out of the fit")
+        told = f"{len(table.diverged)} diverged runs are left out of the fit: {listed(table.diverged)}"
+        yield Warning("diverged-rows", told)
     if len(table.fit) > MOST_ROWS:
         yield Warning(
             "sampled-rows",

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from analysis.errors import InputError
 from analysis.files import read_columns
-from analysis.schema import ALIASES
+from analysis.schema import ALIASES, NUMBERS, TEXTS
 from analysis.where import closest, columns_of, select
 
 _NAMES = {
@@ -157,7 +157,7 @@ def read_curves(path: str | Path, columns: Mapping[str, str] | None = None, wher
     frame = _renamed(read_columns(path, wanted | (columns_of(where) if where else set())), source, columns)
     beside = path.with_name("runs.parquet")
     if beside.is_file() and "run_id" in frame:
-        frame = _joined(frame, pd.read_parquet(beside))
+        frame = _joined(frame, read_columns(beside, {*NUMBERS, *TEXTS}))
     known = frame.attrs["known"]
     if faults := [
         name for name in ("step", "lr", "loss") if name not in frame and not ("peak" in frame and name != "loss")

@@ -84,7 +84,9 @@ class Ensemble:
         """
         middle, width = centre(self.members, target), spread_of(self.members, target)
         half = self.calibration.half_width(width, beyond(self.fitted, target), level, seeds)
-        return np.exp(middle), np.exp(middle - half), np.exp(middle + half)
+        # What runs that contradict each other leave unknown may be any number, but it is a number.
+        most = np.log(np.finfo(np.float64).max)
+        return np.exp(np.minimum(middle, most)), np.exp(middle - half), np.exp(np.minimum(middle + half, most))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Each law's fit as ``scaling fit`` prints it, with its foci where there are several."""

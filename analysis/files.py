@@ -42,7 +42,12 @@ def read_columns(path: Path, wanted: set[str]) -> pd.DataFrame:
         frame = _READERS[kind](path, None if everything else wanted)
     except InputError:
         raise
-    except (ValueError, OSError, MemoryError) as error:  # pyarrow's errors of parsing are ValueErrors
+    except (
+        ValueError,
+        OSError,
+        MemoryError,
+        NotImplementedError,
+    ) as error:  # as which pyarrow tells what it cannot read
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: not a readable {kind} file ({reason[:200]})") from None
     if not frame.attrs["known"]:

@@ -140,7 +140,7 @@ def read_forecast(path: str | Path) -> Forecast:
     path = Path(path)
     try:
         content = json.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a readable forecast ({str(error).splitlines()[0]})") from None
     names = {f.name for f in fields(Forecast)}
     if not isinstance(content, dict) or set(content) != names | {"digest"}:

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 
 from analysis.errors import InputError
-from analysis.plots import FORECAST, SIZES, colour_bar, log_axis, log_norm, power
+from analysis.plots import FORECAST, SIZES, colour_bar, legend, log_axis, log_norm, power
 from analysis.table import RunTable
 from analysis.tuned_cells import Surface, tuned_cells
 
@@ -51,7 +51,7 @@ def loss_vs_rate(table: RunTable, axes: Axes) -> Axes:
     log_axis(axes, "peak learning rate", lambda value, _: f"{value:g}")
     axes.set_ylim(-1, _MOST)
     axes.set_ylabel("loss over the best rate's (%)")
-    axes.legend(loc="best")
+    legend(axes)
     colour_bar(axes, norm, "FLOPs of a run", budgets, power)
     return axes
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from analysis.errors import InputError
 from analysis.forecast import Forecast, write_atomically
-from analysis.table import RunTable
-from analysis.warning import Warning
+from analysis.table import RunTable, diverged_runs
+from analysis.warning import Warning, listed
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def read_score(path: str | Path) -> Score:
         content["baselines"] = {name: Baseline(**each) for name, each in content["baselines"].items()}
         content["warnings"] = tuple(Warning(**warning) for warning in content["warnings"])
         return Score(**content)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not a readable score ({str(error).splitlines()[0]})") from None
 
 
@@ -142,5 +142,6 @@ def _warnings(table: RunTable) -> list[Warning]:
     frame = table.frame
     if "status" not in frame or "role" not in frame:
         return []
-    lost = int(((frame["role"] == "target") & (frame["status"] == "diverged")).sum())
-    return [Warning("diverged-rows", f"{lost} diverged target runs are not scored")] if lost else []
+    lost = diverged_runs(frame, (frame["role"] == "target").to_numpy(bool))
+    told = f"{len(lost)} diverged target runs are not scored: {listed(lost)}"
+    return [Warning("diverged-rows", told)] if lost else []

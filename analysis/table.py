@@ -20,6 +20,8 @@ from analysis.where import closest, columns_of, select
 # What two otherwise identical sweeps may differ in.
 _NOT_HASHED = frozenset(["wall_s", "mfu", "device", "role", "status"])
 _HASHED_AT_ONCE = 100_000
+# Beyond anything that is counted or lost, and far enough from the largest float for products of such numbers.
+_LARGEST = 1e60
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,11 +123,9 @@ class RunTable:
         return (((rows["params"] / params - 1).abs() < 0.01) & ((rows["tokens"] / tokens - 1).abs() < 0.01)).to_numpy()
 
     @property
-    def diverged(self) -> int:
-        """How many rows to fit were left out because their status is ``diverged``."""
-        if "status" not in self.frame:
-            return 0
-        return int((self._chosen & (self.frame["status"] == "diverged").to_numpy()).sum())
+    def diverged(self) -> tuple[str, ...]:
+        """The rows to fit that were left out because their status is ``diverged``: run ids, or else row numbers."""
+        return diverged_runs(self.frame, self._chosen)
 
     @property
     def convention(self) -> str:
@@ -215,9 +215,10 @@ def _checked(
         frame[name] = values
         if name in ("params", "tokens", "loss", "flops"):
             with np.errstate(invalid="ignore"):
-                bad = used & ~(np.isfinite(values) & (values > 0)).to_numpy() & ~frame.index.isin(texts.index)
+                bad = used & ~values.between(1 / _LARGEST, _LARGEST).to_numpy() & ~frame.index.isin(texts.index)
             faults += [
                 f"{source}:{row}: column {name!r}: {value} is not a positive number"
+                + (f" between {1 / _LARGEST:g} and {_LARGEST:g}" if 0 < value < np.inf else "")
                 for row, value in values[bad].items()
             ]
     if faults:
@@ -229,6 +230,16 @@ def _checked(
     if where is not None and table.unfit is not None:
         raise InputError(table.unfit)
     return table
+
+
+def diverged_runs(frame: pd.DataFrame, chosen: Bool[np.ndarray, " rows"]) -> tuple[str, ...]:
+    """What the rows chosen with status ``diverged`` are called: their run ids, or else ``row 1`` and so on."""
+    if "status" not in frame:
+        return ()
+    rows = np.flatnonzero(chosen & (frame["status"] == "diverged").to_numpy(bool))
+    if "run_id" in frame and frame["run_id"].notna().all():
+        return tuple(frame["run_id"].iloc[rows].astype(str))
+    return tuple(f"row {row + 1}" for row in rows)
 
 
 def _selected(frame: pd.DataFrame, where: str | None) -> Bool[np.ndarray, " rows"]:

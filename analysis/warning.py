@@ -1,5 +1,6 @@
 """What a careful expert would say about a table or a fit, each with a stable code."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -22,6 +23,8 @@ Code = Literal[
     "recipe-drift",
 ]
 
+_LISTED = 6
+
 
 @dataclass(frozen=True)
 class Warning:
@@ -32,3 +35,9 @@ class Warning:
 
     def to_dict(self) -> dict[str, str]:
         return asdict(self)
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few of some names, and how many more there are."""
+    more = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")

@@ -43,9 +43,13 @@ def select(frame: pd.DataFrame, expression: str) -> Bool[np.ndarray, " rows"]:
     try:
         mask = _evaluate(_parse(expression), frame)
     except TypeError:
-        raise InputError(f"--where {expression!r} compares text with numbers") from None
+        raise InputError(f"--where {_quoted(expression)} compares text with numbers") from None
+    except OverflowError:
+        raise InputError(f"--where {_quoted(expression)} compares with a number that is too large") from None
+    except RecursionError:
+        raise InputError(f"--where {_quoted(expression)} is nested too deeply") from None
     if not isinstance(mask, pd.Series) or mask.dtype != bool:
-        raise InputError(f"--where {expression!r} is no comparison; write for example flops <= 1e20")
+        raise InputError(f"--where {_quoted(expression)} is no comparison; write for example flops <= 1e20")
     return mask.to_numpy()
 
 
@@ -55,11 +59,18 @@ def closest(name: str, choices: list[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
+def _quoted(expression: str) -> str:
+    """An expression as a fault quotes it: in one line, and short."""
+    return repr(expression if len(expression) <= 200 else f"{expression[:197]}...")
+
+
 def _parse(expression: str) -> ast.expr:
     try:
         return ast.parse(expression.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise InputError(f"--where {expression!r} is no expression such as: flops <= 1e20 and corpus == 'c4'") from None
+        raise InputError(
+            f"--where {_quoted(expression)} is no expression such as: flops <= 1e20 and corpus == 'c4'"
+        ) from None
 
 
 def _evaluate(node: ast.expr, frame: pd.DataFrame) -> Any:
@@ -91,7 +102,7 @@ def _evaluate(node: ast.expr, frame: pd.DataFrame) -> Any:
             return [_evaluate(item, frame) for item in items]
         case _:
             raise InputError(
-                f"--where: {ast.unparse(node)!r} is not allowed; use comparisons joined by and, or, not, in"
+                f"--where: {_quoted(ast.unparse(node))} is not allowed; use comparisons joined by and, or, not, in"
             )
 
 
@@ -103,4 +114,6 @@ def _compare(op: ast.cmpop, value: Any, other: Any) -> Any:
         return ~found if isinstance(op, ast.NotIn) else found
     if type(op) not in _COMPARISONS:
         raise InputError("--where: 'is' is not a comparison of values; use ==")
+    if isinstance(value, list) or isinstance(other, list):
+        raise InputError("--where: a list goes with 'in', as in corpus in ['c4', 'sotu']")
     return _COMPARISONS[type(op)](value, other)

@@ -17,19 +17,24 @@ from analysis.score import Score, score
 from analysis.table import RunTable
 from analysis.warning import Warning
 from scaling.errors import InputError
+from scaling.files import write_parquet, write_text
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.planning import TABLE, plan_sweep, plan_with_warnings
 from scaling.quantity import format_quantity
+from scaling.sweep.changes import FORECAST
+from scaling.sweep.crew import Executor
 from scaling.sweep.design import PlannedRun, tokens_of
-from scaling.sweep.execute import SweepProgress, execute, join
+from scaling.sweep.execute import execute, join
+from scaling.sweep.local import local
 from scaling.sweep.probe import probe
 from scaling.sweep.processes import place
+from scaling.sweep.progress import SweepProgress
+from scaling.sweep.run_folder import ENDED
 from scaling.sweep.spec import SweepSpec
-from scaling.sweep.store import SweepFolder, write_parquet, write_text
+from scaling.sweep.store import SweepFolder
 from scaling.sweep.text import load_text
 
-FORECAST, SCORE, CURVES, SUMMARY, REPORT = (
-    "forecast.json",
+SCORE, CURVES, SUMMARY, REPORT = (
     "score.json",
     "curves.parquet",
     "summary.json",
@@ -68,7 +73,13 @@ class SweepResult:
 
 
 def train_grid(
-    spec: SweepSpec, source: str, out: Path, workers: int | None, report: Report
+    spec: SweepSpec,
+    source: str,
+    out: Path,
+    workers: int | None,
+    report: Report,
+    fork: bool = False,
+    executor: Executor = local,
 ) -> tuple[RunTable, list[Warning]]:
     """Trains what is not yet trained of a sweep with a grid.
 
@@ -78,17 +89,25 @@ def train_grid(
     Args and Raises:
         As ``run_sweep``.
     """
-    _, table, warnings = _train_fitted(spec, source, SweepFolder(out), workers, report)
+    _, table, warnings = _train_fitted(spec, source, SweepFolder(out), workers, report, fork=fork, executor=executor)
     return table, warnings
 
 
 def _train_fitted(
-    spec: SweepSpec, source: str, folder: SweepFolder, workers: int | None, report: Report, target: bool = True
+    spec: SweepSpec,
+    source: str,
+    folder: SweepFolder,
+    workers: int | None,
+    report: Report,
+    target: bool = True,
+    fork: bool = False,
+    executor: Executor = local,
 ) -> tuple[list[PlannedRun], RunTable, list[Warning]]:
     """The plan of a sweep, with or without its target, the table of its fitted runs, and the warnings of the plan."""
     plan, warnings = plan_with_warnings(spec if target else spec.model_copy(update={"target": None}))
-    folder.prepare(spec.canonical(), source, plan, may_grow=not (folder.path / FORECAST).exists())
-    execute(folder, "fit", workers, lambda progress: report("fit", progress))
+    with folder.locked():
+        folder.prepare(spec.canonical(), source, plan, may_grow=True, fork=fork)
+    execute(folder, "fit", workers, lambda progress: report("fit", progress), executor)
     return plan, write_tables(folder), warnings
 
 
@@ -131,7 +150,15 @@ def _nothing_learnt(rows: pd.DataFrame, frequency_loss: float) -> Iterator[Warni
             )
 
 
-def run_sweep(spec: SweepSpec, source: str, out: Path, workers: int | None, report: Report) -> SweepResult:
+def run_sweep(
+    spec: SweepSpec,
+    source: str,
+    out: Path,
+    workers: int | None,
+    report: Report,
+    fork: bool = False,
+    executor: Executor = local,
+) -> SweepResult:
     """Trains what is not yet trained, then forecasts, trains the target, scores and reports.
 
     Args:
@@ -140,15 +167,18 @@ def run_sweep(spec: SweepSpec, source: str, out: Path, workers: int | None, repo
         out: the sweep's folder; made if missing.
         workers: processes, or None for the machine's own number.
         report: called while runs train, with ``fit`` or ``target``.
+        fork: whether the sweep may be another than the folder holds; see ``SweepFolder.prepare``.
+        executor: where the workers are.
 
     Raises:
         InputError: an impossible sweep, a folder that holds another one or cannot be written, a failed worker, or
             too few finished runs to fit.
     """
     folder = SweepFolder(out)
-    plan, table, warnings = _train_fitted(spec, source, folder, workers, report)
-    frozen = _freeze(folder, table, plan)
-    execute(folder, "target", workers, lambda progress: report("target", progress))
+    plan, _, warnings = _train_fitted(spec, source, folder, workers, report, fork=fork, executor=executor)
+    while (frozen := _freeze(folder, plan)) is None:  # another call has made the sweep larger meanwhile
+        execute(folder, "fit", workers, lambda progress: report("fit", progress), executor)
+    execute(folder, "target", workers, lambda progress: report("target", progress), executor)
     table = write_tables(folder)
     if not (table.frame.role.eq("target") & table.frame.status.eq("done")).any():
         raise InputError(f"{out}: no run of the target ended well, so the forecast cannot be scored")
@@ -183,7 +213,13 @@ def join_sweep(spec: SweepSpec, out: Path, target: bool) -> int:
 
 
 def forecast_sweep(
-    spec: SweepSpec, source: str, out: Path, workers: int | None, report: Report
+    spec: SweepSpec,
+    source: str,
+    out: Path,
+    workers: int | None,
+    report: Report,
+    fork: bool = False,
+    executor: Executor = local,
 ) -> tuple[Forecast, list[Warning]]:
     """Trains the fitted runs and forecasts the target, which is left as it is; nothing is frozen.
 
@@ -194,9 +230,12 @@ def forecast_sweep(
         As ``run_sweep``; InputError too where the forecast is frozen already.
     """
     assert spec.target is not None
-    if (out / FORECAST).exists():
-        raise InputError(f"{out / FORECAST}: the forecast is frozen, and further runs can no longer change it")
-    _, table, warnings = _train_fitted(spec, source, SweepFolder(out), workers, report, target=False)
+    if not fork:
+        _refuse_frozen(out)
+    _, table, warnings = _train_fitted(
+        spec, source, SweepFolder(out), workers, report, target=False, fork=fork, executor=executor
+    )
+    _refuse_frozen(out)
     model = spec.shape(spec.target.size)
     params, each = count_params(model).total, flops_per_token(model, model.seq_len)
     tokens = tokens_of(model, *spec.target.horizon)
@@ -204,28 +243,44 @@ def forecast_sweep(
     return forecast(table, params, tokens, flops=tokens * each, target_seeds=seeds), warnings
 
 
+def _refuse_frozen(out: Path) -> None:
+    if (out / FORECAST).exists():
+        raise InputError(f"{out / FORECAST}: the forecast is frozen, and further runs can no longer change it")
+
+
 def write_tables(folder: SweepFolder) -> RunTable:
     """Derives the table of runs and their curves anew from the run folders."""
+    with folder.locked():  # lest an older table takes a newer one's place
+        return _derive_tables(folder)
+
+
+def _derive_tables(folder: SweepFolder) -> RunTable:
     frame = folder.table()
     write_parquet(folder.path / TABLE, frame)
     write_parquet(folder.path / CURVES, folder.curves())
     return RunTable.from_frame(frame, str(folder.path))
 
 
-def _freeze(folder: SweepFolder, table: RunTable, plan: Sequence[PlannedRun]) -> Forecast:
-    path = folder.path / FORECAST
-    if path.exists():
-        return read_forecast(path)
-    targets = [run for run in plan if run.role == "target"]
-    begun = [run.id for run in targets if folder.run(run.id).status()["state"] != "planned"]
-    if begun:
-        raise InputError(
-            f"{folder.path}: the target has begun but there is no {FORECAST}; it cannot be made afterwards"
-        )
-    config = targets[0].config
-    made = forecast(table, config.params, config.tokens, flops=float(config.flops), target_seeds=len(targets))
-    made.freeze(path)
-    return made
+def _freeze(folder: SweepFolder, plan: Sequence[PlannedRun]) -> Forecast | None:
+    """The forecast of a plan's target, made now or by another call before; None while fitted runs are left to train."""
+    with folder.locked():
+        if not {run.id for run in plan} <= set(folder.runs()):
+            raise InputError(f"{folder.path}: another `scaling run` has given it another sweep meanwhile")
+        path = folder.path / FORECAST
+        if path.exists():
+            return read_forecast(path)
+        targets = [run for run in plan if run.role == "target"]
+        begun = [run.id for run in targets if folder.run(run.id).status()["state"] != "planned"]
+        if begun:
+            raise InputError(
+                f"{folder.path}: the target has begun but there is no {FORECAST}; it cannot be made afterwards"
+            )
+        if any(folder.run(run_id).status()["state"] not in ENDED for run_id in folder.runs("fit")):
+            return None
+        config, table = targets[0].config, _derive_tables(folder)
+        made = forecast(table, config.params, config.tokens, flops=float(config.flops), target_seeds=len(targets))
+        made.freeze(path)
+        return made
 
 
 def summarise(folder: SweepFolder, table: RunTable) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 CHINCHILLA = {"E": 0.75, "A": 8.0, "B": 60.0, "alpha": 0.36, "beta": 0.37}
+BRACKETED = {**CHINCHILLA, "A": 20.0}  # whose best sizes lie among those of `bracketed`
 Loss = Callable[[float, float], float]
 
 
@@ -41,4 +42,34 @@ def sweep(seed: int = 0, noise: float = 0.004, seeds: int = 2, loss: Loss = chin
                 "wall_s": float(rng.uniform(1, 2)),
             }
         )
+    return pd.DataFrame(rows)
+
+
+def bracketed() -> pd.DataFrame:
+    """Six sizes at four budgets, two seeds each, and three runs of a target ten times beyond."""
+    sizes = (4e3, 8e3, 1.6e4, 3.2e4, 6.4e4, 1.28e5)
+    rng = np.random.default_rng(0)
+    cells = [(n, c, "fit", s) for c in (1e10, 3e10, 1e11, 3e11) for n in sizes for s in range(2)]
+    cells += [(2e5, 3e12, "target", s) for s in range(3)]
+    rows = []
+    for n, c, role, seed in cells:
+        d = c / 6 / n
+        loss = BRACKETED["E"] + BRACKETED["A"] / n ** BRACKETED["alpha"] + BRACKETED["B"] / d ** BRACKETED["beta"]
+        row = {"run_id": f"{role}-{n:.0f}-{d:.0f}-{seed}", "role": role, "status": "done", "params": n, "tokens": d}
+        row |= {"flops": c, "loss": loss * float(np.exp(0.003 * rng.standard_normal())), "lr": 0.01, "seed": seed}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def tuned(frame: pd.DataFrame, best: float = 0.01) -> pd.DataFrame:
+    """Three rates at the smallest and the largest fitted size of the sweep, for three paired seeds."""
+    cells = frame[frame.role == "fit"].drop_duplicates(["params", "tokens"]).sort_values("params").iloc[[0, -1]]
+    rng = np.random.default_rng(0)
+    rows = [
+        {**cell.to_dict(), "run_id": f"{i}-{lr}-{seed}", "seed": seed, "lr": lr}
+        | {"loss": cell.loss * float(np.exp(0.05 * np.log(lr / best) ** 2 + 1e-4 * rng.standard_normal()))}
+        for i, (_, cell) in enumerate(cells.iterrows())
+        for lr in (0.005, 0.01, 0.02)
+        for seed in range(3)
+    ]
     return pd.DataFrame(rows)

@@ -76,7 +76,7 @@ def test_the_table_has_the_schema(finished: Path) -> None:
     schema = (
         "run_id trunk_id sweep role status params params_nonembedding params_active tokens unique_tokens epochs flops "
         "flops_6nd loss loss_stderr bits_per_byte lr batch_tokens warmup_tokens schedule decay_fraction weight_decay "
-        "seed width depth heads kv_heads ffn vocab seq_len corpus tokenizer dtype device wall_s mfu"
+        "seed width depth heads kv_heads ffn vocab seq_len corpus tokenizer dtype device wall_s mfu loss_spikes"
     )
     assert list(runs.columns) == schema.split()
     assert (runs.status == "done").all()
@@ -191,7 +191,6 @@ def test_status_and_plan_agree_with_the_table(finished: Path, sweep: Path) -> No
         (["target.size={width: 24, depth: 1, heads: 4, kv_heads: 3}"], "not a multiple of kv_heads"),
         (["corpus={path: /nowhere/at/all}"], "no such file"),
         (["--out", "/dev/null/x"], "cannot write"),
-        (["--executor", "ray"], "not built yet"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(

@@ -54,7 +54,6 @@ _TRICKS = (
     Trick("chunked-backward", "JAX's derivative", _derived("scaling.llama.attention", "chunked")),
     Trick("matmul-backward", "JAX's derivative", _derived("scaling.llama.sharding", "matmul")),
     Trick("rms-norm-backward", "JAX's derivative", _derived("scaling.llama.model", "rms_norm")),
-    Trick("rope-backward", "JAX's derivative", _derived("scaling.llama.model", "apply_rope")),
     Trick("swiglu-backward", "JAX's derivative", _derived("scaling.llama.model", "swiglu")),
     Trick("unrolled-layers", "layers scanned", _scanned),
     Trick("malloc", "malloc as it comes", unset=("GLIBC_TUNABLES",)),

@@ -1,13 +1,15 @@
 """The command line: one small file per command, imported only when it is called."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
 import click
 
 from scaling import __version__
-from scaling.cli.common import faults_of
+from scaling.cli.common import faults_of, printable
+from scaling.train.stop import STOPPED_EXIT, Stopped
 
 COMMANDS = {
     "plan": "List the runs of a sweep with FLOPs, time, memory and cost; spends nothing.",
@@ -22,6 +24,7 @@ COMMANDS = {
     "design": "Choose which runs to buy next.",
     "feasible": "Check that the full-size run compiles and fits its devices.",
     "recipe": "Tune and check the recipe of a sweep.",
+    "data": "Make the data that sweeps train on, and look at it.",
     "report": "Write the HTML report of a sweep's folder.",
     "plot": "Draw one figure from a table of runs.",
     "models": "List the published Llamas: shapes, parameters, tokens, hours.",
@@ -38,6 +41,7 @@ class _LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"scaling.cli.{cmd_name}").command
+        command.name = cmd_name
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -55,19 +59,24 @@ def cli() -> None:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Runs one command: exit 0 on success, 2 on bad input with one line per fault on stderr."""
+    """Runs one command: exit 0 on success, 2 on bad input with one line per fault on stderr, 75 if asked to stop."""
     try:
+        if os.getcwd() not in sys.path:  # nor may the workers import what happens to lie in the working directory
+            os.environ["PYTHONSAFEPATH"] = "1"
         code = cli.main(args=args, prog_name="scaling", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help())
         sys.exit(0)
     except click.Abort:
         sys.exit(130)
+    except Stopped:
+        print("stopped; everything trained is saved, and the same command goes on with it", file=sys.stderr)
+        sys.exit(STOPPED_EXIT)
     except Exception as error:
         faults = faults_of(error)
         if faults is None:
             raise
         for fault in faults:
-            print(f"error: {fault}", file=sys.stderr)
+            print(f"error: {printable(fault)}", file=sys.stderr)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)

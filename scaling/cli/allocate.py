@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scaling.cli.common import QUANTITY, emit, json_option
+from scaling.cli.folders import TABLE
 from scaling.cli.tables import parse_columns, refuse_options, table_options
 from scaling.errors import InputError
 from scaling.quantity import format_quantity
@@ -22,7 +23,7 @@ _ROUNDING = 1e-6
 
 
 @click.command()
-@click.argument("table", metavar="TABLE|published:NAME")
+@click.argument("table", metavar="TABLE|published:NAME", type=TABLE)
 @click.option("--flops", type=QUANTITY, metavar="C", help="The training budget, in FLOPs.")
 @click.option("--loss", type=QUANTITY, metavar="L", help="Or the loss to be reached, nats per token.")
 @click.option("--params", type=QUANTITY, metavar="N", help="Fixes the parameters.")

@@ -3,11 +3,12 @@
 import click
 
 from scaling.cli.common import QUANTITY, emit, json_option
+from scaling.cli.folders import TABLE
 from scaling.cli.tables import parse_columns, table_options
 
 
 @click.command()
-@click.argument("table", metavar="TABLE")
+@click.argument("table", metavar="TABLE", type=TABLE)
 @click.option(
     "--train-below",
     type=QUANTITY,

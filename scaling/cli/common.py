@@ -1,5 +1,6 @@
 """What the commands share: the ``--json`` option, quantities as arguments, and how a fault is told."""
 
+import functools
 import json
 import sys
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from typing import Any
 
 import click
 
+from scaling.cli.folders import SWEEP_FOLDER
 from scaling.errors import InputError
 from scaling.quantity import parse_quantity
 
@@ -55,12 +57,33 @@ def faults_of(error: Exception) -> tuple[str, ...] | None:
         return (error.format_message().replace("\n", " "),)
     if isinstance(error, InputError):
         return error.faults
+    if isinstance(error, OSError) and error.strerror is not None:  # a disk that is full, or not ours to write
+        return (f"{error.filename}: {error.strerror}" if error.filename else error.strerror,)
     # analysis has its own InputError of the same shape, loaded only if the command used it.
     analysis_errors = sys.modules.get("analysis.errors")
     if analysis_errors is not None and isinstance(error, analysis_errors.InputError):
         faults: tuple[str, ...] = error.faults
         return faults
     return None
+
+
+def printable(text: str) -> str:
+    """A text as one line, in which nothing moves a terminal's cursor or turns the direction of what follows."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def stoppable(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that trains: on SIGTERM or Ctrl-C it saves what it trains, and ends at once on the second."""
+
+    @functools.wraps(command)
+    def called(*args: Any, **kwargs: Any) -> None:
+        from scaling.sweep.local import kill_workers
+        from scaling.train.stop import stopping_on_signals
+
+        with stopping_on_signals(kill_workers):
+            command(*args, **kwargs)
+
+    return called
 
 
 workers_option: Callable[..., Any] = click.option(
@@ -72,7 +95,7 @@ workers_option: Callable[..., Any] = click.option(
 
 out_option: Callable[..., Any] = click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="The sweep's folder.  [default: runs/<sweep name>]",
+    type=SWEEP_FOLDER,
+    metavar="DIR|URL",
+    help="The sweep's folder, or one in shared storage: gs://, s3://, file:///.  [default: runs/<sweep name>]",
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scaling.cli.common import QUANTITY, emit, json_option
+from scaling.cli.folders import TABLE
 from scaling.cli.tables import parse_columns, refuse_options, table_options
 from scaling.errors import InputError
 from scaling.quantity import format_quantity
@@ -22,7 +23,7 @@ _MOST_SEEDS = 8
 
 
 @click.command()
-@click.argument("table", metavar="TABLE|published:NAME")
+@click.argument("table", metavar="TABLE|published:NAME", type=TABLE)
 @click.option("--target-params", type=QUANTITY, required=True, metavar="N", help="Parameters of the target run.")
 @click.option("--target-tokens", type=QUANTITY, required=True, metavar="D", help="Tokens of the target run.")
 @click.option("--spend", type=QUANTITY, required=True, metavar="FLOPS", help="FLOPs to spend on further small runs.")
@@ -136,7 +137,8 @@ def _refresh(folder: Path) -> None:
         InputError: runs that are bought already are not trained, or no further ones can be added.
     """
     from scaling.pipeline import FORECAST, TABLE, write_tables
-    from scaling.sweep.store import ENDED, SweepFolder
+    from scaling.sweep.run_folder import ENDED
+    from scaling.sweep.store import SweepFolder
 
     if (folder / FORECAST).exists():
         raise InputError(

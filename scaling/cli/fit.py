@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scaling.cli.common import emit, json_option
+from scaling.cli.folders import TABLE
 from scaling.cli.tables import parse_columns, refuse_options, table_options
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("table", metavar="TABLE|published:NAME")
+@click.argument("table", metavar="TABLE|published:NAME", type=TABLE)
 @click.option(
     "--law",
     default="auto",

@@ -5,15 +5,16 @@ from pathlib import Path
 import click
 
 from scaling.cli.common import emit, json_option
+from scaling.cli.folders import TABLE
 from scaling.cli.tables import parse_columns, table_options
 
-KINDS = ("flops", "tokens", "isoflop", "envelope", "rates", "residuals")
+KINDS = ("flops", "tokens", "isoflop", "envelope", "optimum", "overtraining", "backtest", "residuals", "rates")
 SUFFIXES = (".png", ".svg", ".pdf")
 
 
 @click.command()
 @click.argument("kind", metavar="KIND", type=click.Choice(KINDS))
-@click.argument("table", metavar="TABLE")
+@click.argument("table", metavar="TABLE", type=TABLE)
 @click.option(
     "-o",
     "--output",
@@ -31,12 +32,15 @@ def command(
 
     \b
     Kinds:
-      flops      loss over training FLOPs; from a sweep's folder, with its forecast and the target's runs
-      tokens     loss over training tokens, by size; from a sweep's folder, with the fitted and measured curves
-      isoflop    loss over parameters at each budget, with parabolas and their minima
-      envelope   loss over training FLOPs by size, with the lowest of the curves
-      rates      what each learning rate loses to the best one, at each size and length of a tuning sweep
-      residuals  how far each run lies from the laws of a sweep's frozen forecast
+      flops         loss over training FLOPs; from a sweep's folder, with its forecast and the target's runs
+      tokens        loss over training tokens, by size; from a sweep's folder, with the fitted and measured curves
+      isoflop       loss over parameters at each budget, with parabolas and their minima
+      envelope      loss over training FLOPs by size, with the lowest of the curves
+      optimum       the best parameters and tokens over training FLOPs, by the parabolas and by the envelope
+      overtraining  loss over tokens per parameter, by size
+      backtest      errors of forecasts from the cheaper runs, over how far beyond them the dearer ones lie
+      residuals     how far each run lies from the laws of a sweep's frozen forecast
+      rates         what each learning rate loses to the best one, at each size and length of a tuning sweep
 
     TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss.
 

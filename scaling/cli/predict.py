@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scaling.cli.common import QUANTITY, emit, json_option
+from scaling.cli.folders import TABLE
 from scaling.cli.tables import parse_columns, refuse_options, table_options
 from scaling.errors import InputError
 from scaling.quantity import format_quantity
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("table", metavar="TABLE|forecast.json")
+@click.argument("table", metavar="TABLE|forecast.json", type=TABLE)
 @click.option("--model", metavar="NAME", help="The target: a published Llama; `scaling models` lists them.")
 @click.option("--params", type=QUANTITY, metavar="N", help="Or its parameters, counted as in the table.")
 @click.option("--tokens", type=QUANTITY, metavar="D", help="Its training tokens.")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scaling.cli.common import emit, json_option, source_of, workers_option
+from scaling.cli.common import emit, json_option, source_of, stoppable, workers_option
+from scaling.cli.folders import TABLE
 from scaling.cli.tables import column_options, parse_columns
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("table", metavar="TABLE")
+@click.argument("table", metavar="TABLE", type=TABLE)
 @column_options
 @json_option
 def fit(table: str, where: str | None, columns: str | None, as_json: bool) -> None:
@@ -76,6 +77,7 @@ def fit(table: str, where: str | None, columns: str | None, as_json: bool) -> No
 )
 @workers_option
 @json_option
+@stoppable
 def check(sweep: str, overrides: tuple[str, ...], out: Path | None, workers: int | None, as_json: bool) -> None:
     """Try other learning rates at both ends of a sweep, before it is run.
 
@@ -91,13 +93,14 @@ def check(sweep: str, overrides: tuple[str, ...], out: Path | None, workers: int
       scaling recipe check sweeps/quickstart.yaml
       scaling recipe check sweeps/quickstart.yaml recipe.learning_rate=0.02
     """
-    from scaling.cli.progress import ProgressLine
+    from scaling.cli.progress import ProgressDisplay
     from scaling.pipeline import check_sweep
     from scaling.sweep.spec import load_sweep
 
     spec = load_sweep(sweep, overrides)
     folder = out or Path("runs", f"{spec.name}-check")
-    verdict, share, warnings = check_sweep(spec, source_of(sweep, overrides), folder, workers, ProgressLine().show)
+    with ProgressDisplay(spec.name) as display:
+        verdict, share, warnings = check_sweep(spec, source_of(sweep, overrides), folder, workers, display.show)
     result = {**verdict.to_dict(), "share": share, "folder": str(folder)}
     result["warnings"] += [warning.to_dict() for warning in warnings]
     emit(result, as_json, lambda: _verdict(verdict, share))

@@ -1,13 +1,14 @@
 """``scaling run``: a sweep from its file to its report."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaling.cli.common import emit, json_option, out_option, source_of, workers_option
+from scaling.cli.common import emit, json_option, out_option, source_of, stoppable, workers_option
 from scaling.cli.tables import refuse_options
-from scaling.errors import InputError
 
 if TYPE_CHECKING:
     from analysis.forecast import Forecast
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
     type=click.Choice(["local", "ray", "slurm"]),
     default="local",
     show_default=True,
-    help="Where the workers run; ray and slurm are not built yet.",
+    help="Where the workers run: here, on a Ray cluster (at RAY_ADDRESS, or one on this machine), or in jobs of Slurm.",
+)
+@click.option(
+    "--slurm",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="A parameter of Slurm's jobs, as submitit knows it: partition=gpu, account=..., time=MINUTES.",
 )
 @workers_option
 @click.option(
@@ -31,14 +38,29 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Train the fitted runs and print the forecast, not frozen; leave the target, however large it is.",
 )
+@click.option(
+    "--fork",
+    is_flag=True,
+    help="Go on with an edited sweep: runs that still belong are kept; plan and results so far move to DIR/forks.",
+)
+@click.option(
+    "--track",
+    "tracker",
+    type=click.Choice(["tensorboard"]),
+    help="Keep the runs' curves, configs and losses for a tracker too: TensorBoard's event files in DIR/tensorboard.",
+)
 @json_option
+@stoppable
 def command(
     sweep: str,
     overrides: tuple[str, ...],
     out: Path | None,
     executor: str,
+    slurm: tuple[str, ...],
     workers: int | None,
     fit_only: bool,
+    fork: bool,
+    tracker: str | None,
     as_json: bool,
 ) -> None:
     """Train what is not yet trained, then forecast, train the target, score, report.
@@ -47,9 +69,12 @@ def command(
 
     The forecast is frozen before the target's first step. Call it again to go on after an interruption: finished
     runs are kept, the others resume from their last checkpoint. Until the forecast is frozen, the file may grow by
-    further runs, as scaling design writes them.
+    further runs, as scaling design writes them. A file edited in another way is refused with what differs; --fork goes
+    on with it, unless a forecast would then be made after its target has begun.
 
-    With a mesh in the file, several hosts train as one: call it on each, with --out on a disk that all see, and
+    With a mesh in the file, several hosts train as one, with --out on a disk that all see. --executor ray starts its
+    processes, as few as the GPUs of a node allow or else one per device; --executor slurm starts them in one job, one
+    on each of its nodes. --workers says how many. Without an executor, call it on each host with
     JAX_COORDINATOR_ADDRESS (host:port of the first), JAX_NUM_PROCESSES and JAX_PROCESS_ID set; under Slurm and on TPUs
     they are found without. The first plans, logs and tells the results.
 
@@ -59,12 +84,14 @@ def command(
       scaling run next.yaml --out runs/quickstart --fit-only
       scaling run sweeps/quickstart.yaml corpus=python --out runs/quickstart-python
     """
-    from scaling.cli.progress import ProgressLine
     from scaling.pipeline import forecast_sweep, join_sweep, run_sweep, train_grid
+    from scaling.sweep.executors import find_executor
     from scaling.sweep.spec import load_sweep
+    from scaling.sweep.trackers import need_tracker
 
-    if executor != "local":
-        raise InputError(f"--executor {executor} is not built yet; use local")
+    hands = find_executor(executor, slurm)
+    if tracker is not None:
+        need_tracker(tracker)
     spec = load_sweep(sweep, overrides)
     folder = out or Path("runs", spec.name)
     source = source_of(sweep, overrides)
@@ -75,13 +102,15 @@ def command(
         return
     if spec.grid is not None:
         refuse_options(["fit_only"], sweep, "a grid and forecasts nothing")
-        table, warnings = train_grid(spec, source, folder, workers, ProgressLine().show)
+        with _reporting(spec.name, folder, tracker) as report:
+            table, warnings = train_grid(spec, source, folder, workers, report, fork, hands)
         runs = len(table.frame)
         trained = {"folder": str(folder), "runs": runs, "warnings": [warning.to_dict() for warning in warnings]}
         emit(trained, as_json, f"{runs} runs trained in {folder}; now: scaling recipe fit {folder}")
         return
     if fit_only:
-        made, warnings = forecast_sweep(spec, source, folder, workers, ProgressLine().show)
+        with _reporting(spec.name, folder, tracker) as report:
+            made, warnings = forecast_sweep(spec, source, folder, workers, report, fork, hands)
         told = [warning.to_dict() for warning in dict.fromkeys((*warnings, *made.warnings))]
         emit(
             {"folder": str(folder), "forecast": made.to_dict(), "warnings": told},
@@ -89,8 +118,19 @@ def command(
             lambda: "\n".join(_forecast(made)),
         )
         return
-    result = run_sweep(spec, source, folder, workers, ProgressLine().show)
+    with _reporting(spec.name, folder, tracker) as report:
+        result = run_sweep(spec, source, folder, workers, report, fork, hands)
     emit(result.to_dict(), as_json, lambda: _story(result))
+
+
+@contextmanager
+def _reporting(sweep: str, folder: Path, tracker: str | None) -> Iterator[Callable[[str, Any], None]]:
+    """Yields what shows a sweep's progress; a tracker is told of it within this."""
+    from scaling.cli.progress import ProgressDisplay
+    from scaling.sweep.trackers import tracking
+
+    with ProgressDisplay(sweep) as display, tracking(folder, tracker, display.show) as report:
+        yield report
 
 
 def _story(result: "SweepResult") -> str:

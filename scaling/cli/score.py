@@ -3,11 +3,12 @@
 import click
 
 from scaling.cli.common import emit, json_option
+from scaling.cli.folders import TABLE
 
 
 @click.command()
 @click.argument("forecast", metavar="forecast.json")
-@click.argument("table", metavar="TABLE")
+@click.argument("table", metavar="TABLE", type=TABLE)
 @click.option("--write", type=click.Path(dir_okay=False), metavar="FILE", help="Also write the score, as score.json.")
 @json_option
 def command(forecast: str, table: str, write: str | None, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int32, Int64, Integer
@@ -9,6 +10,28 @@ from jaxtyping import Int32, Int64, Integer
 from scaling.data.corpus import Document
 from scaling.data.tokenizer import Tokenizer
 from scaling.errors import InputError
+
+
+@runtime_checkable
+class Tokens(Protocol):
+    """Documents end to end, wherever they are kept.
+
+    Attributes:
+        ends: position after each document's closing token; the last is the number of tokens.
+    """
+
+    @property
+    def ends(self) -> Int64[np.ndarray, " documents"]: ...
+
+    def __len__(self) -> int: ...
+
+    def windows(self, starts: Int64[np.ndarray, "*shape"], width: int) -> Int32[np.ndarray, "*shape width"]:
+        """The ``width`` tokens from each start on."""
+        ...
+
+    def counts(self, vocab: int) -> Int64[np.ndarray, " vocab"]:
+        """How often each token occurs."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -25,6 +48,15 @@ class TokenSet:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def windows(self, starts: Int64[np.ndarray, "*shape"], width: int) -> Int32[np.ndarray, "*shape width"]:
+        """The ``width`` tokens from each start on."""
+        # Row i is the window that begins at token i: a view, no copy, whether in memory or memory-mapped.
+        return np.lib.stride_tricks.sliding_window_view(self.tokens, width)[starts].astype(np.int32)
+
+    def counts(self, vocab: int) -> Int64[np.ndarray, " vocab"]:
+        """How often each token occurs."""
+        return np.bincount(self.tokens, minlength=vocab)
 
 
 def tokenize(documents: Iterable[Document], tokenizer: Tokenizer) -> TokenSet:
@@ -51,15 +83,14 @@ class Batches:
         InputError: too few tokens for one window at every phase.
     """
 
-    def __init__(self, tokens: TokenSet, seq_len: int, batch_size: int, seed: int) -> None:
+    def __init__(self, tokens: Tokens, seq_len: int, batch_size: int, seed: int) -> None:
         self.seq_len, self.batch_size, self.seed = seq_len, batch_size, seed
         self.windows_per_epoch = len(tokens) // seq_len - 1
         if self.windows_per_epoch < 1:
             raise InputError(
                 f"the corpus has {len(tokens)} training tokens; a context of {seq_len} needs {2 * seq_len} at least"
             )
-        # Row i is the window that begins at token i: a view, no copy, whether in memory or memory-mapped.
-        self._windows = np.lib.stride_tricks.sliding_window_view(tokens.tokens, seq_len + 1)
+        self._tokens = tokens
         self._epoch = (-1, np.empty(0, dtype=np.int64))
 
     @property
@@ -78,7 +109,7 @@ class Batches:
         starts = np.empty_like(turns)
         for epoch in np.unique(epochs):
             starts[epochs == epoch] = self._starts(int(epoch))[turns[epochs == epoch]]
-        return self._windows[starts].astype(np.int32)
+        return self._tokens.windows(starts, self.seq_len + 1)
 
     def _starts(self, epoch: int) -> Int64[np.ndarray, " windows"]:
         """First token of every window of an epoch, in the epoch's order; the last epoch asked for is kept."""
@@ -90,7 +121,7 @@ class Batches:
 
 
 def held_out_windows(
-    held_out: TokenSet, seq_len: int, max_tokens: int
+    held_out: Tokens, seq_len: int, max_tokens: int
 ) -> tuple[Int32[np.ndarray, "windows window"], Int64[np.ndarray, " windows"]]:
     """The windows that every run of a sweep is evaluated on.
 
@@ -123,8 +154,7 @@ def held_out_windows(
         )
     count = min(max(1, max_tokens // seq_len), len(starts))
     chosen = starts[(2 * np.arange(count) + 1) * len(starts) // (2 * count)]
-    windows = held_out.tokens[chosen[:, None] + np.arange(seq_len + 1)].astype(np.int32)
-    return windows, np.searchsorted(held_out.ends, chosen, side="right")
+    return held_out.windows(chosen, seq_len + 1), np.searchsorted(held_out.ends, chosen, side="right")
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class CorpusSpec(BaseModel):
     Attributes:
         name: ``sotu`` (English: State of the Union addresses) or ``python`` (code: the standard library).
         path: a file, a folder (every file below it) or a glob such as ``texts/**/*.txt``, from the working
-            directory; each file is one document of UTF-8 text.
+            directory; each file is one document of UTF-8 text. Or a folder that ``scaling data build`` has made.
         tests: for ``python``, include its tests.
         site_packages: for ``python``, include the installed packages.
     """
@@ -109,7 +109,7 @@ def load_corpus(spec: CorpusSpec) -> Corpus:
             distinct documents remain.
     """
     if spec.path is not None:
-        name, files = _own_files(spec.path)
+        name, files = own_files(spec.path)
     elif spec.name == "sotu":
         name, files = "sotu", _sotu_files()
     else:
@@ -207,7 +207,7 @@ def _python_files(tests: bool, site_packages: bool) -> tuple[str, list[tuple[str
     return name, [(id, file) for id, file in files if file.suffix == ".py"]
 
 
-def _own_files(path: str) -> tuple[str, list[tuple[str, Path]]]:
+def own_files(path: str) -> tuple[str, list[tuple[str, Path]]]:
     try:
         where = Path(path).expanduser()
         if where.is_dir():

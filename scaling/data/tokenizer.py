@@ -4,12 +4,12 @@ import hashlib
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Integer, UInt8
 
 
 @runtime_checkable
-class Tokenizer(Protocol):
-    """What the rest of the toolkit asks of a tokenizer.
+class Vocabulary(Protocol):
+    """What is known of token ids, whoever made them.
 
     Attributes:
         name: as written in the table of runs.
@@ -30,8 +30,17 @@ class Tokenizer(Protocol):
     @property
     def hash(self) -> str: ...
 
-    def encode(self, text: bytes) -> UInt8[np.ndarray, " tokens"]:
+
+@runtime_checkable
+class Tokenizer(Vocabulary, Protocol):
+    """Text to ids and back."""
+
+    def encode(self, text: bytes) -> Integer[np.ndarray, " tokens"]:
         """The ids of one document's UTF-8 text, without the closing ``end``."""
+        ...
+
+    def decode(self, ids: Integer[np.ndarray, " tokens"]) -> str:
+        """The text of ids, for people to read."""
         ...
 
 
@@ -45,6 +54,9 @@ class ByteTokenizer:
 
     def encode(self, text: bytes) -> UInt8[np.ndarray, " tokens"]:
         return np.frombuffer(text, dtype=np.uint8)
+
+    def decode(self, ids: Integer[np.ndarray, " tokens"]) -> str:
+        return bytes(ids.tolist()).decode(errors="replace")
 
 
 BYTES = ByteTokenizer()

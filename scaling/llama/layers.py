@@ -93,24 +93,11 @@ def rope_tables(config: LlamaConfig, seq: int) -> Tables:
     return jnp.asarray(np.cos(angles), jnp.float32), jnp.asarray(np.sin(angles), jnp.float32)
 
 
-@jax.custom_vjp
 def apply_rope(x: Float[Array, "batch seq heads head_dim"], rope: Tables) -> Float[Array, "batch seq heads head_dim"]:
     """Rotates the pairs (i, i + head_dim / 2) of every head by its position's angles."""
     cos, sin = (table[:, None, :].astype(x.dtype) for table in rope)
     first, second = jnp.split(x, 2, axis=-1)
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
-
-
-def _rope_forward(x: Array, rope: Tables) -> tuple[Array, Tables]:
-    return apply_rope(x, rope), rope
-
-
-def _rope_backward(rope: Tables, g: Array) -> tuple[Array, None]:
-    cos, sin = rope
-    return apply_rope(g, (cos, -sin)), None  # rotated back
-
-
-apply_rope.defvjp(_rope_forward, _rope_backward)
 
 
 @jax.custom_vjp

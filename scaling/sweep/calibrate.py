@@ -23,10 +23,10 @@ from jaxtyping import Float
 from pydantic import TypeAdapter, ValidationError
 
 from scaling import __version__
+from scaling.files import write_text
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params
 from scaling.sweep.machine import cache_folder, cores, worker_environment
-from scaling.sweep.store import write_text
 from scaling.train.config import RunConfig
 
 # Raised when older measurements no longer hold for this version's train step.

@@ -1,6 +1,7 @@
 """What a sweep file says about hyperparameters: the recipe, the schedule, and a grid to tune over."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -94,8 +95,8 @@ class Setting(Strict):
 
 
 def _differ(settings: tuple[Setting, ...]) -> tuple[Setting, ...]:
-    for setting in settings:
-        if settings.count(setting) > 1:
+    for setting, times in Counter(settings).items():
+        if times > 1:
             raise ValueError(f"{setting} is given twice")
     return settings
 

@@ -16,8 +16,8 @@ from scaling.llama.memory import training_bytes
 from scaling.sweep.arrangement import ONE_DEVICE, Arrangement
 from scaling.sweep.calibrate import Calibration
 from scaling.sweep.design import PlannedRun
-from scaling.sweep.execute import refuse_workers
 from scaling.sweep.jobs import added_steps
+from scaling.sweep.local import refuse_workers
 from scaling.sweep.machine import accelerator, cores, visible_cores
 from scaling.train.config import RunConfig
 
@@ -263,4 +263,6 @@ def _collinear(cells: Sequence[tuple[int, int]]) -> bool:
 def _epochs(config: RunConfig) -> float:
     """About how often a run passes over the training text, read byte by byte with an end after each document."""
     corpus = config.data.fingerprint
+    if "train_tokens" in corpus:
+        return config.tokens / corpus["train_tokens"]
     return config.tokens / ((1 - HELD_OUT) * (corpus["bytes"] + corpus["documents"]))

@@ -1,187 +1,169 @@
-"""Trains a sweep's runs on this machine: a worker process per core, or one for an accelerator."""
+"""Sees to it that all runs of a role are trained: starts workers, by one executor or another, until all have ended."""
 
-import subprocess
-import sys
+import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from scaling.errors import InputError
-from scaling.sweep.jobs import added_steps
-from scaling.sweep.machine import accelerator, cores, worker_environment
+from scaling.llama.counts import count_params
+from scaling.sweep.arrangement import arrangement_of
+from scaling.sweep.crew import Crew, Executor, Fault
+from scaling.sweep.jobs import Job, added_steps, jobs
+from scaling.sweep.local import Seat, WorkerProcess, local
 from scaling.sweep.processes import place
-from scaling.sweep.store import ENDED, RunFolder, SweepFolder
+from scaling.sweep.progress import SweepProgress, progress_of
+from scaling.sweep.run_folder import ENDED
+from scaling.sweep.storage.origin import root_of
+from scaling.sweep.store import SweepFolder
+from scaling.train.config import RunConfig
+from scaling.train.stop import STOPPED_EXIT, Stopped, asked_to_stop
 
 _POLL_S = 0.5
+# A run's state: parameters and AdamW's two moments in fp32. Two checkpoints are kept while a third is written.
+_STATE_BYTES_PER_PARAM, _CHECKPOINTS = 12, 3
+# Logs, metrics, tables and the report.
+_SPARE_BYTES = 64 * 2**20
 
 
-@dataclass(frozen=True)
-class SweepProgress:
-    """How far a sweep's runs of one role are.
-
-    Attributes:
-        runs, runs_done: how many there are, and how many have ended.
-        flops, flops_done: training FLOPs in all and so far, half-trained runs included; a trunk's count once.
-        running: (run id, share done, latest training loss) of those that train now.
-    """
-
-    runs: int
-    runs_done: int
-    flops: float
-    flops_done: float
-    running: tuple[tuple[str, float, float | None], ...]
-
-
-def progress_of(sweep: SweepFolder, flops: dict[str, int]) -> SweepProgress:
-    """Reads the runs' status files; ``flops`` names the runs and their training FLOPs."""
-    done, spent, running = 0, 0.0, []
-    for run_id, cost in flops.items():
-        status = sweep.run(run_id).status()
-        if status["state"] in ENDED:
-            done, spent = done + 1, spent + cost
-        elif status["state"] == "running":
-            share = status["step"] / status["steps"]
-            spent += share * cost
-            running.append((run_id, share, status["loss"]))
-    return SweepProgress(len(flops), done, float(sum(flops.values())), spent, tuple(running))
-
-
-def states(sweep: SweepFolder) -> list[dict[str, Any]]:
-    """Every run's id, role, state, progress (0 to 1), loss (held-out once done; None before the first step), and the
-    seconds it took so far, in all and compiling (None before it was begun).
-
-    States are ``planned``, ``running``, ``done``, ``diverged``, and ``interrupted`` for a run that was begun and is
-    trained by nobody now.
-    """
-    rows = []
-    for role in ("fit", "target"):
-        for run_id in sweep.runs(role):
-            status = _status(sweep.run(run_id))
-            planned = status["state"] == "planned"
-            rows.append(
-                {
-                    "id": run_id,
-                    "role": role,
-                    "state": status["state"],
-                    "progress": 0.0 if planned else status["step"] / status["steps"],
-                    "loss": None if planned or status["state"] == "diverged" else status["loss"],
-                    "wall_s": status.get("wall_s"),
-                    "compile_s": status.get("compile_s"),
-                }
-            )
-    return rows
-
-
-def _status(folder: RunFolder) -> dict[str, Any]:
-    status = folder.status()
-    if status["state"] != "running":
-        return status
-    try:
-        with folder.locked() as free:
-            status = folder.status()  # again, as it may just have ended
-            if free and status["state"] == "running":
-                status["state"] = "interrupted"
-    except OSError:  # a folder that we may only read
-        pass
-    return status
-
-
-def execute(sweep: SweepFolder, role: str, workers: int | None, report: Callable[[SweepProgress], None]) -> None:
-    """Trains every unfinished run of a role; returns when all have ended.
+def execute(
+    sweep: SweepFolder,
+    role: str,
+    workers: int | None,
+    report: Callable[[SweepProgress], None],
+    executor: Executor = local,
+) -> None:
+    """Trains every unfinished run of a role; returns when all have ended, here or by the workers of others.
 
     Args:
         sweep: the prepared folder.
         role: ``fit`` or ``target``.
-        workers: processes; None for one per core, or one if there is an accelerator or a mesh.
+        workers: processes; None for one per core, or one per device if there is an accelerator, or as a mesh needs.
         report: called about twice a second.
+        executor: where the workers are.
 
     Raises:
-        InputError: a worker failed, and its last line is named; or several were asked for with a mesh.
+        InputError: runs have failed, each is named with its reason; nothing can be trained; the disk has no room for
+            the checkpoints; or the workers asked for do not suit the mesh.
+        Stopped: this process was asked to stop, and all its workers have saved their states.
     """
-    mesh = sweep.sweep().get("mesh") is not None
-    refuse_workers(workers, mesh)
-    here = place(mesh)
+    arrangement = arrangement_of(sweep.sweep())
+    devices = None if arrangement.mesh is None else arrangement.parallelism.devices
+    here = place(mesh=devices is not None)
     if here.index:
         raise InputError(
             f"this is process {here.index} of {here.count}: of all commands only run trains on several hosts"
         )
-    team = here.count > 1
     configs = [sweep.run(run_id).config() for run_id in sweep.runs(role)]
     added = added_steps(configs)
     flops = {config.id: config.flops // config.steps * added[config.id] for config in configs}
-    before = progress_of(sweep, flops)
-    left = before.runs - before.runs_done
-    if not left and not team:  # the other processes of a team wait to be told so
+    if here.count > 1:
+        join(sweep, role, lambda: report(progress_of(sweep, flops)))
         return
-    pinned = not mesh and accelerator() is None
-    available = cores()
-    count = 1 if mesh else min(left, workers or (len(available) if pinned else 1))
-    started: list[tuple[subprocess.Popen[bytes], Path]] = []
-    try:
-        for index in range(count):
-            core = available[index % len(available)] if pinned else None
-            started.append(_start(sweep, role, index, core, team))
-        while any(worker.poll() is None for worker, _ in started):
-            time.sleep(_POLL_S)
-            report(progress_of(sweep, flops))
-    finally:
-        for worker, _ in started:
-            worker.terminate()
-            worker.wait()
-    after = progress_of(sweep, flops)
-    report(after)
-    if after.runs_done < after.runs:
-        tails = [_failure(worker, log) for worker, log in started if worker.returncode != 0]
-        raise InputError(tails or [f"{sweep.path}: {after.runs - after.runs_done} runs are held by another process"])
+    work = jobs(sweep, configs)
+    _try_failed_again(sweep, work)
+    before = progress_of(sweep, flops)
+    if before.runs_done == before.runs:
+        return
+    with executor(sweep, role, workers, devices) as crew:
+        _need_room(sweep, configs, crew.size)
+        keep_at_work(crew, sweep, work, lambda: report(progress_of(sweep, flops)))
+    failures = [
+        f"run {config.id} has failed: {sweep.run(config.id).status()['reason']}"
+        for config in configs
+        if _state(sweep, config) == "failed"
+    ]
+    if failures:
+        raise InputError([*failures, f"{sweep.path}: the other runs are trained; run again to go on with those"])
 
 
-def join(sweep: SweepFolder, role: str) -> None:
-    """Trains along with the first of several processes, each of which was called like this one.
+def keep_at_work(
+    crew: Crew, sweep: SweepFolder, work: Sequence[Job], report: Callable[[], None] = lambda: None, wait: bool = True
+) -> None:
+    """Tends a crew until all jobs have ended.
+
+    Args:
+        crew: whose hands train.
+        sweep: the folder.
+        work: the jobs.
+        report: called about twice a second.
+        wait: for the jobs of others too, which come free if they die; otherwise until no job is free.
+
+    Raises:
+        InputError: nothing can be trained.
+        Stopped: this process was asked to stop.
+    """
+    while True:
+        if asked_to_stop():
+            raise Stopped
+        left = [job for job in work if any(_state(sweep, config) not in (*ENDED, "failed") for config in job.runs)]
+        free = sum(job.folder.free() for job in left)
+        crew.tend(free, len(left) - free, [len(left), [job.folder.attempts() for job in left]])
+        report()
+        if crew.idle and not (left if wait else free):
+            return
+        time.sleep(_POLL_S)
+
+
+def _state(sweep: SweepFolder, config: RunConfig) -> str:
+    state: str = sweep.run(config.id).status()["state"]
+    return state
+
+
+def _try_failed_again(sweep: SweepFolder, work: Sequence[Job]) -> None:
+    """What failed goes on from its last checkpoint, with as many attempts as any."""
+    for job in work:
+        if not any(_state(sweep, config) == "failed" for config in job.runs):
+            continue
+        with job.folder.locked() as mine:
+            for config in job.runs if mine else ():
+                folder = sweep.run(config.id)
+                if _state(sweep, config) == "failed":
+                    job.folder.forget_attempts()
+                    status = folder.status()
+                    del status["reason"]
+                    folder.write_status({**status, "state": "running"})
+
+
+def _need_room(sweep: SweepFolder, configs: Sequence[RunConfig], workers: int) -> None:
+    """InputError where the disk has no room for the checkpoints of the largest runs that are trained at once."""
+    sizes = sorted((count_params(config.model).total * _STATE_BYTES_PER_PARAM for config in configs), reverse=True)
+    need, free = _CHECKPOINTS * sum(sizes[:workers]) + _SPARE_BYTES, shutil.disk_usage(sweep.path).free
+    if free < need:
+        raise InputError(
+            f"{sweep.path}: checkpoints and results need about {need / 2**30:.2g} GiB, and the disk has "
+            f"{free / 2**30:.2g} GiB free"
+        )
+
+
+def join(sweep: SweepFolder, role: str, report: Callable[[], None] = lambda: None) -> None:
+    """Trains as one of several processes, each of which was called like this one.
+
+    Args:
+        sweep: the folder.
+        role: ``fit`` or ``target``.
+        report: called about twice a second.
 
     Raises:
         InputError: it ended before its time, or the first did.
+        Stopped: this process was asked to stop.
     """
-    worker, log = _start(sweep, role, place(mesh=True).index, None, team=True)
+    if fault := work_along(sweep, role, report):
+        raise InputError(fault.told)
+
+
+def work_along(sweep: SweepFolder, role: str, report: Callable[[], None] = lambda: None) -> Fault | None:
+    """As ``join``, but returns why it ended before its time."""
+    if root_of(sweep.path / "lock") is not None:
+        raise InputError("several processes that train as one need an --out on a disk that all of them see")
+    worker = WorkerProcess(sweep, role, Seat(place(mesh=True).index), team=True)
     try:
-        worker.wait()
+        while worker.code is None and not asked_to_stop():
+            time.sleep(_POLL_S)
+            report()
     finally:
-        worker.terminate()
+        if worker.code is None:
+            worker.terminate()
         worker.wait()
-    if worker.returncode != 0:
-        raise InputError(_failure(worker, log))
-
-
-def refuse_workers(workers: int | None, mesh: bool) -> None:
-    """InputError where several workers are asked for with a mesh."""
-    if mesh and workers is not None and workers > 1:
-        raise InputError(f"--workers {workers}: a sweep with a mesh has one worker, which trains on all of the mesh")
-
-
-def _start(
-    sweep: SweepFolder, role: str, index: int, core: int | None, team: bool
-) -> tuple["subprocess.Popen[bytes]", Path]:
-    """A worker, pinned to a core if there is one, and its log."""
-    log = sweep.path / "logs" / f"{role}-{index}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    module = "scaling.sweep.team" if team else "scaling.sweep.worker"
-    command = [sys.executable, "-m", module, str(sweep.path), role, *([] if core is None else [str(core)])]
-    with log.open("ab") as output:
-        worker = subprocess.Popen(
-            command,
-            stdout=output,
-            stderr=output,
-            stdin=subprocess.DEVNULL,
-            env=worker_environment(pinned=core is not None),
-        )
-    return worker, log
-
-
-def _failure(worker: "subprocess.Popen[bytes]", log: Path) -> str:
-    return f"worker exit {worker.returncode}: {_tail(log)} (see {log})"
-
-
-def _tail(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "no output"
+    if asked_to_stop() or worker.code == STOPPED_EXIT:
+        raise Stopped
+    return worker.fault()

@@ -1,6 +1,7 @@
 """What a sweep file's values may be: numbers as people write them, lists that may be a single value."""
 
 import re
+from collections import Counter
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
@@ -64,6 +65,13 @@ def _fraction(value: object) -> float:
     return number
 
 
+def _ratio(value: object) -> float:
+    number = positive(value)
+    if not 1e-3 <= number <= 1e6:
+        raise ValueError(f"{show(value)} is not a ratio between 1/1000 and a million")
+    return number
+
+
 def _count(value: object) -> int:
     number = positive(value)
     if not number.is_integer():
@@ -107,8 +115,8 @@ def _filled(values: tuple[_Item, ...]) -> tuple[_Item, ...]:
 
 
 def _distinct(values: tuple[_Number, ...]) -> tuple[_Number, ...]:
-    for value in values:
-        if values.count(value) > 1:
+    for value, times in Counter(values).items():
+        if times > 1:
             raise ValueError(f"{value:g} is given twice")
     return _filled(values)
 
@@ -125,6 +133,7 @@ def _name(value: str) -> str:
 Positive = Annotated[float, BeforeValidator(positive)]
 NotNegative = Annotated[float, BeforeValidator(not_negative)]
 Fraction = Annotated[float, BeforeValidator(_fraction)]
+Ratio = Annotated[float, BeforeValidator(_ratio)]
 Count = Annotated[int, BeforeValidator(_count)]
 Name = Annotated[str, AfterValidator(_name)]
 Seeds = Annotated[

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from scaling.llama.config import LlamaConfig
-from scaling.sweep.store import RunFolder, SweepFolder
+from scaling.sweep.run_folder import RunFolder
+from scaling.sweep.store import SweepFolder
 from scaling.train.config import RunConfig
 
 # What is compiled for: runs of one shape and batch share their programs.

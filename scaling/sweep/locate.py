@@ -3,14 +3,17 @@
 import math
 import textwrap
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.composer import Composer
+from ruamel.yaml.error import MarkedYAMLError, StreamMark, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 _DEEPEST = 20
 _MOST_VALUES = 10_000
+_EXCESS = "values are too many, or nested too deeply"
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,12 @@ def read_yaml(text: str, source: str) -> tuple[Located | None, Faults]:
         all duplicate keys and keys that are no text.
     """
     yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _Limited
     yaml.composer.warn_double_anchors = False
     try:
         node = yaml.compose(text)
+    except _Excess as excess:
+        return None, [(excess.at(source), _EXCESS)]
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(source, mark.line + 1, mark.column + 1) if mark else Place(source)
@@ -91,13 +97,13 @@ def read_yaml(text: str, source: str) -> tuple[Located | None, Faults]:
         return None, [(place, f"character {_code(error.character)} is not allowed")]
     except YAMLError as error:
         return None, [(Place(source), " ".join(str(error).split()))]
-    except RecursionError:
-        return None, [(Place(source, 1, 1), "values are nested too deeply")]
+    except (ValueError, OverflowError):  # ruamel leaves these to Python
+        return None, [(Place(source), "the number of a character or of a YAML version is too large")]
     reader = _Reader(source)
     try:
         located = None if node is None else reader.read(node, 0)
     except _Excess as excess:
-        return None, [(excess.place, "values are too many, or nested too deeply")]
+        return None, [(excess.at(source), _EXCESS)]
     return located, reader.faults
 
 
@@ -116,8 +122,25 @@ def _code(character: int | str) -> str:
 
 
 class _Excess(Exception):
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    """Values beyond the limits, found at a mark of ruamel's."""
+
+    def __init__(self, mark: StreamMark) -> None:
+        self._mark = mark
+
+    def at(self, source: str) -> Place:
+        return Place(source, self._mark.line + 1, self._mark.column + 1)
+
+
+class _Limited(Composer):
+    """Stops at the limits while it reads, so that no file takes long, whatever is in it."""
+
+    count = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self.count += 1
+        if self.count > _MOST_VALUES or self.depth > _DEEPEST + 1:
+            raise _Excess(self.parser.peek_event().start_mark)
+        return super().compose_node(parent, index)
 
 
 class _Reader:
@@ -135,7 +158,7 @@ class _Reader:
         # Aliases can make a small file endless: a mapping inside itself, or a list of lists of lists.
         self.left -= 1
         if depth > _DEEPEST or self.left < 0:
-            raise _Excess(self.place(node))
+            raise _Excess(node.start_mark)
         if isinstance(node, MappingNode):
             return Located(self.mapping(node, depth), self.place(node))
         if isinstance(node, SequenceNode):

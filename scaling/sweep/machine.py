@@ -15,7 +15,10 @@ _PLUGINS = ("jax_plugins",)
 # libtpu is also there for its compiler alone; where there is a TPU, so is one of these.
 _TPU_PLUGIN = "libtpu"
 _TPU_FILES = ("/dev/accel*", "/dev/vfio/[0-9]*")
-_PROBE = "import jax; print(jax.default_backend(), jax.devices()[0].device_kind, sep='\\n')"
+_PROBE = (
+    "import jax; devices = jax.local_devices(); "
+    "print(jax.default_backend(), devices[0].device_kind, len(devices), sep='\\n')"
+)
 _PROBE_S = 120.0
 _GLIBC = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184"
 
@@ -39,9 +42,24 @@ def cores() -> list[int]:
     return sorted(random.sample(visible, count))
 
 
-@functools.cache
 def accelerator() -> str | None:
-    """What JAX calls the accelerator here, for example ``NVIDIA H100 80GB HBM3``; None if there is only the CPU.
+    """What JAX calls the accelerator here, for example ``NVIDIA H100 80GB HBM3``; None if there is only the CPU."""
+    found = _accelerator()
+    return None if found is None else found[1]
+
+
+def gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    found = _accelerator()
+    if found is None or found[0] not in ("gpu", "cuda"):
+        return []
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",") if named else [str(index) for index in range(found[2])]
+
+
+@functools.cache
+def _accelerator() -> tuple[str, str, int] | None:
+    """Its platform, its kind, and how many there are.
 
     Where a plugin for one is installed, a short process asks JAX, so that this one claims no device.
     """
@@ -53,10 +71,10 @@ def accelerator() -> str | None:
         asked = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=_PROBE_S)
     except subprocess.TimeoutExpired:
         return None
-    answer = asked.stdout.splitlines()[-2:]
-    if asked.returncode != 0 or len(answer) != 2 or answer[0] == "cpu":
+    answer = asked.stdout.splitlines()[-3:]
+    if asked.returncode != 0 or len(answer) != 3 or answer[0] == "cpu":
         return None
-    return answer[1]
+    return answer[0], answer[1], int(answer[2])
 
 
 def cache_folder() -> Path:

@@ -23,6 +23,10 @@ class Place:
     index: int
     count: int
 
+    def variables(self, coordinator: str) -> dict[str, str]:
+        """What tells a process its place; ``coordinator`` is the host and port of the first."""
+        return {_COORDINATOR: coordinator, _COUNT: str(self.count), _INDEX: str(self.index)}
+
 
 ALONE = Place(0, 1)
 
@@ -37,9 +41,11 @@ def place(mesh: bool) -> Place:
             there is no mesh that several processes could share.
     """
     told = named()
+    if told is None:
+        return _detected() if mesh else ALONE
     if told.count > 1 and not mesh:
         raise InputError(f"{_COUNT} is {told.count}, but the sweep has no mesh for several processes to train on")
-    return told if _COORDINATOR in os.environ or not mesh else _detected()
+    return told
 
 
 @functools.cache
@@ -54,14 +60,14 @@ def _detected() -> Place:
     return ALONE
 
 
-def named() -> Place:
-    """The place that JAX's variables say; alone where no coordinator is named.
+def named() -> Place | None:
+    """The place that JAX's variables say; None where no coordinator is named.
 
     Raises:
         InputError: as ``place``.
     """
     if _COORDINATOR not in os.environ:
-        return ALONE
+        return None
     index, count = os.environ.get(_INDEX, ""), os.environ.get(_COUNT, "")
     if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
         raise InputError(
@@ -69,3 +75,9 @@ def named() -> Place:
             f"they are {count!r} and {index!r}"
         )
     return Place(int(index), int(count))
+
+
+def refuse_uneven(processes: int, devices: int) -> None:
+    """InputError where processes cannot have equal shares of a mesh's devices."""
+    if devices % processes:
+        raise InputError(f"--workers {processes}: the mesh has {devices} devices, of which each needs an equal share")

@@ -2,23 +2,47 @@
 
 import math
 import os
-import sys
 import time
+from collections import deque
 
 import jax
 
 from scaling.data.batches import RunText
 from scaling.llama.sharding import Execution
-from scaling.sweep.store import RunFolder
+from scaling.sweep.run_folder import RunFolder
 from scaling.sweep.text import SweepText
 from scaling.train.config import RunConfig
 from scaling.train.ensemble import Share
 from scaling.train.loop import Outcome, Progress, train_run
+from scaling.train.stop import ask_to_stop
 from scaling.train.trunk import Begin
 
 CHECKPOINT_S = (5.0, 30.0)
 STATUS_S = 0.5
+SPEED_S = 10.0
 _PARENT = os.getppid()
+
+
+class Speed:
+    """Tokens per second over the last seconds; those before the first dispatch was done, which compiled, left out."""
+
+    def __init__(self, tokens_per_step: int) -> None:
+        self._tokens_per_step = tokens_per_step
+        self._reached: deque[tuple[float, int]] = deque()
+
+    def note(self, step: int, now: float) -> None:
+        """So many steps were taken at a time in seconds."""
+        self._reached.append((now, step))
+        while now - self._reached[0][0] > SPEED_S and len(self._reached) > 2:
+            self._reached.popleft()
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """None before the second dispatch is done."""
+        if len(self._reached) < 2:
+            return None
+        (before, first), (now, last) = self._reached[0], self._reached[-1]
+        return self._tokens_per_step * (last - first) / (now - before) if now > before else None
 
 
 class Running:
@@ -34,6 +58,7 @@ class Running:
     def __init__(self, folder: RunFolder, config: RunConfig, text: SweepText, wall: Share, compiling: Share) -> None:
         self.folder, self._config, self._text = folder, config, text
         self._wall, self._compiling, self._written = wall, compiling, 0.0
+        self._speed, self._compiled = Speed(config.recipe.batch_tokens), False
         before = folder.status()
         self._wall_s, self._compile_s = before.get("wall_s", 0.0), before.get("compile_s", 0.0)
 
@@ -70,17 +95,24 @@ class Running:
         )
 
     def show(self, progress: Progress) -> None:
-        """Writes how far the run is, twice a second at most; ends with the process that started this worker."""
-        end_with_parent()
+        """Writes how far the run is: that its first dispatch is done, and then twice a second at most.
+
+        Asks to stop when whoever started this worker has gone.
+        """
+        stop_with_parent()
         now = time.monotonic()
-        if now - self._written >= STATUS_S:
-            self._written = now
+        compiled = not math.isnan(progress.loss)
+        if compiled:
+            self._speed.note(progress.step, now)
+        if now - self._written >= STATUS_S or compiled > self._compiled:
+            self._written, self._compiled = now, compiled
             self.folder.write_status(
                 {
                     "state": "running",
                     "step": progress.step,
                     "steps": self._config.steps,
                     "loss": finite(progress.loss),
+                    "tokens_per_s": self._speed.tokens_per_s,
                     **self._spent(),
                 }
             )
@@ -93,10 +125,10 @@ class Running:
         }
 
 
-def end_with_parent() -> None:
-    """Ends this process if the one that started it has gone."""
+def stop_with_parent() -> None:
+    """Asks this process to stop if the one that started it has gone."""
     if os.getppid() != _PARENT:
-        sys.exit("the process that started this worker has gone")
+        ask_to_stop()
 
 
 def finite(value: float) -> float | None:

@@ -11,7 +11,7 @@ from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params
 from scaling.llama.zoo import find
 from scaling.quantity import format_quantity, parse_quantity
-from scaling.sweep.fields import Count, Positive, Strict, show
+from scaling.sweep.fields import Count, Positive, Ratio, Strict, show
 
 _FARTHEST = 1.5
 _LAYER_COST = 0.05
@@ -74,7 +74,7 @@ class ShapeRule(Strict):
     ``kv_heads = heads / kv_ratio``; ``ffn = ffn_ratio * width``, rounded up to a multiple of ``ffn_multiple``.
 
     Attributes:
-        vocab: entries of the vocabulary, at least the tokenizer's.
+        vocab: entries of the vocabulary, at least the tokenizer's, which is taken where none is given.
         seq_len: context in training, in tokens.
         head_dim: of every head; even, as RoPE rotates pairs. Or:
         heads: how many, if wider models are to have wider heads rather than more.
@@ -92,21 +92,14 @@ class ShapeRule(Strict):
     seq_len: Count
     head_dim: Count | None = None
     heads: Count | None = None
-    width_per_layer: Positive | None = None
+    width_per_layer: Ratio | None = None
     depth: Count | None = None
     kv_ratio: Count = 1
-    ffn_ratio: Positive = 8 / 3
+    ffn_ratio: Ratio = 8 / 3
     ffn_multiple: Count = 8
     tie_embeddings: StrictBool = True
     rope_theta: Positive = 10000.0
     qk_norm: StrictBool = False
-
-    @field_validator("vocab")
-    @classmethod
-    def _holds_tokenizer(cls, value: int) -> int:
-        if value < BYTES.vocab:
-            raise ValueError(f"{value} is smaller than the vocabulary of the {BYTES.name} tokenizer, {BYTES.vocab}")
-        return value
 
     @field_validator("head_dim")
     @classmethod

@@ -1,5 +1,6 @@
 """A sweep file: YAML to SweepSpec, with every fault told at once and where it is."""
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -7,6 +8,8 @@ from typing import Any, Literal, TypeVar, get_args
 from pydantic import BaseModel, Field, PrivateAttr, StrictBool, ValidationError, model_validator
 
 from scaling.data.corpus import CorpusSpec
+from scaling.data.shards import is_built, read_manifest
+from scaling.data.tokenizer import BYTES, Vocabulary
 from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.parallelism import Remat
@@ -21,6 +24,7 @@ from scaling.sweep.fields import (
     Positive,
     Seeds,
     Strict,
+    positive,
     show,
 )
 from scaling.sweep.locate import Faults, Located, Place, expand, override, read_yaml
@@ -30,6 +34,8 @@ Horizon = Literal["flops", "tokens", "tokens_per_param"]
 _HORIZONS: tuple[Horizon, ...] = get_args(Horizon)
 _SHORTHANDS = {"corpus": "name", "recipe": "name", "schedule": "kind"}
 _LARGEST_FILE = 2**20
+_MOST_RUNS = 20_000
+_MOST_FAULTS = 50
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -117,7 +123,9 @@ class SweepSpec(Strict):
         dtype: of activations and matrix products.
         eval_tokens: held-out tokens that every run is evaluated on, at most; where not given, as many as the
             smallest run can pay for.
-        mesh, microbatches, remat: how runs are carried out; see ``Arrangement``.
+        mesh: how runs are carried out; like ``microbatches`` and ``remat`` see ``Arrangement``.
+        microbatches: likewise.
+        remat: likewise.
     """
 
     name: Name
@@ -141,6 +149,10 @@ class SweepSpec(Strict):
             raise ValueError("missing key 'target', the run to forecast; or 'grid', to tune over")
         if self.target is not None and self.grid is not None:
             raise ValueError("a sweep with a grid tunes the recipe and takes no target")
+        points = 1 if self.grid is None else math.prod(map(len, self.grid.given.values()))
+        runs = points * sum(len(block.sizes) * len(block.horizon[1]) * len(block.seeds) for block in self.fit)
+        if runs > _MOST_RUNS:
+            raise ValueError(f"the sweep comes to {runs} runs; {_MOST_RUNS} are the most")
         if self.schedule.kind != "wsd" and any(block.trunk for block in self.fit):
             raise ValueError("trunk: only runs of schedule wsd share a trunk, as a cosine falls from the beginning")
         fixed = [] if self.grid is None else [key for key in self.grid.given if getattr(self.recipe, key) is not None]
@@ -179,20 +191,23 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
     Raises:
         InputError: every fault of the file and the overrides, as ``file:line:column: message``.
     """
-    file = Path(path)
+    return parse_sweep(read_file(path, "sweep file"), str(path), overrides)
+
+
+def read_file(path: str | Path, what: str) -> str:
+    """The text of a file that people write; InputError if it is too large for that, or no text."""
     try:
-        with file.open("rb") as stream:
+        with Path(path).open("rb") as stream:
             content = stream.read(_LARGEST_FILE + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"{path}: cannot read the sweep file: {reason}") from None
+        raise InputError(f"{path}: cannot read the {what}: {reason}") from None
     if len(content) > _LARGEST_FILE:
-        raise InputError(f"{path}: larger than 1 MiB; this is no sweep file")
+        raise InputError(f"{path}: larger than 1 MiB; this is no {what}")
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a text file: byte {content[error.start]:#04x} is not UTF-8") from None
-    return parse_sweep(text, str(path), overrides)
 
 
 def parse_sweep(text: str, name: str, overrides: Sequence[str] = ()) -> SweepSpec:
@@ -200,12 +215,13 @@ def parse_sweep(text: str, name: str, overrides: Sequence[str] = ()) -> SweepSpe
     root, faults = read_yaml(text, name)
     if root is None or not isinstance(root.value, dict):
         found = "the file is empty" if root is None else f"not {show(root.plain())}"
-        raise InputError(_lines(faults or [(Place(name, 1, 1), f"a sweep file maps keys to values; {found}")]))
+        raise InputError(lines_of(faults or [(Place(name, 1, 1), f"a sweep file maps keys to values; {found}")]))
     for assignment in overrides:
         faults += override(root, assignment, _SHORTHANDS)
     for key in root.value.keys() & _SHORTHANDS.keys():
         root.value[key] = expand(root.value[key], _SHORTHANDS[key])
     data: Any = root.plain()
+    faults += [(root.find(path).place, f"{dotted(path)}: {message}") for path, message in _fit_vocab(data)]
     try:
         spec = SweepSpec.model_validate(data)
     except ValidationError as errors:
@@ -214,14 +230,42 @@ def parse_sweep(text: str, name: str, overrides: Sequence[str] = ()) -> SweepSpe
         faults += [told(error, SweepSpec, root) for error in told_of]
     faults += [(root.find(path).place, f"{dotted(path)}: {message}") for path, message in _shape_faults(data)]
     if faults:
-        raise InputError(_lines(faults))
+        raise InputError(lines_of(faults))
     spec._source = root
     return spec
 
 
-def _lines(faults: Faults) -> list[str]:
+def _fit_vocab(data: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Gives the model the tokenizer's vocabulary where it has none; yields what is wrong with the one it has."""
+    corpus, model = data.get("corpus"), data.get("model")
+    path = corpus.get("path") if isinstance(corpus, dict) else None
+    tokenizer: Vocabulary = BYTES
+    if isinstance(path, str) and is_built(path):
+        try:
+            tokenizer = read_manifest(Path(path).expanduser()).tokenizer
+        except InputError as error:
+            yield from ((("corpus", "path"), fault) for fault in error.faults)
+            return
+    if not isinstance(model, dict):
+        return
+    if "vocab" not in model:
+        model |= {"vocab": str(tokenizer.vocab)} if tokenizer is not BYTES else {}
+        return
+    try:
+        vocab = positive(model["vocab"])
+    except ValueError:  # told as a fault of its own
+        return
+    if vocab < tokenizer.vocab:
+        name = f"the vocabulary of the {tokenizer.name} tokenizer"
+        yield ("model", "vocab"), f"{vocab:g} is smaller than {name}, {tokenizer.vocab}"
+
+
+def lines_of(faults: Faults) -> list[str]:
+    """Faults as lines, in the order of their places."""
     ordered = sorted(faults, key=lambda fault: (fault[0].line, fault[0].column))
-    return list(dict.fromkeys(f"{place}: {' '.join(message.split())}" for place, message in ordered))
+    lines = list(dict.fromkeys(f"{place}: {' '.join(message.split())}" for place, message in ordered))
+    hidden = len(lines) - _MOST_FAULTS
+    return lines[:_MOST_FAULTS] + ([f"{ordered[0][0].source}: {hidden} more faults"] if hidden > 0 else [])
 
 
 def _shape_faults(data: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -1,15 +1,8 @@
-"""A sweep's folder: run folders, their locks and metrics, and the tables made from them.
+"""A sweep's folder: its plan, its run folders, and the tables made from them, which can always be rebuilt."""
 
-A run's folder holds ``config.json``, ``metrics.jsonl``, ``status.json``, ``lock`` and, while it trains,
-``checkpoints/``. Tables are derived and can always be rebuilt.
-"""
-
-import fcntl
 import json
-import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,107 +10,34 @@ from typing import Any
 import pandas as pd
 
 from scaling.errors import InputError
+from scaling.files import write_text
 from scaling.hardware import mfu
 from scaling.llama.counts import count_params
-from scaling.sweep.arrangement import without_arrangement
+from scaling.sweep.changes import (
+    FORECAST,
+    FORKS,
+    PLAN,
+    SOURCE,
+    Plan,
+    begun,
+    conflict,
+    discard_results,
+    forecast_holds,
+    keep,
+    read_plan,
+    refuse_links,
+    take_back,
+    told,
+    with_target_left,
+)
 from scaling.sweep.design import PlannedRun
-from scaling.train.config import RunConfig, read_config
+from scaling.sweep.locks import waited_for
+from scaling.sweep.run_folder import ENDED, RunFolder
+from scaling.train.config import RunConfig
+from scaling.train.health import loss_spikes
 
-ENDED = ("done", "diverged")
-PLAN = "plan.json"
 RUNS, TRUNKS = "runs", "trunks"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
-def write_parquet(path: Path, frame: pd.DataFrame) -> None:
-    """Writes a table whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    frame.to_parquet(temporary, index=False)
-    os.replace(temporary, path)
-
-
-@dataclass(frozen=True)
-class RunFolder:
-    """One run's files."""
-
-    path: Path
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    def config(self) -> RunConfig:
-        file = self.path / "config.json"
-        try:
-            return read_config(file.read_text(), str(file))
-        except OSError as error:
-            raise InputError(f"{file}: {error.strerror}") from None
-
-    def status(self) -> dict[str, Any]:
-        """``state`` (planned, running, done, diverged) and what else is known; planned if nothing was written."""
-        file = self.path / "status.json"
-        try:
-            status: dict[str, Any] = json.loads(file.read_text())
-        except FileNotFoundError:
-            return {"state": "planned"}
-        except ValueError:
-            raise InputError(f"{file}: damaged; remove it to have the run trained again") from None
-        return status
-
-    def write_status(self, status: dict[str, Any]) -> None:
-        write_text(self.path / "status.json", json.dumps(status))
-
-    def finish(self, status: dict[str, Any]) -> None:
-        """Writes the last status; only then are the checkpoints superfluous."""
-        self.write_status(status)
-        self.drop_checkpoints()
-
-    def drop_checkpoints(self) -> None:
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
-
-    def log(self, row: dict[str, Any]) -> None:
-        """Appends a row of metrics in a single write, so that a crash tears the last row at most."""
-        descriptor = os.open(self.path / "metrics.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        try:
-            os.write(descriptor, (json.dumps(row) + "\n").encode())
-        finally:
-            os.close(descriptor)
-
-    def metrics(self) -> list[dict[str, Any]]:
-        """The rows in order of their step; a torn line is passed over, and of a step's rows the last one counts."""
-        rows: dict[int, dict[str, Any]] = {}
-        try:
-            lines = (self.path / "metrics.jsonl").read_bytes().splitlines()
-        except FileNotFoundError:
-            return []
-        for line in lines:
-            try:
-                row = json.loads(line)
-                rows[row["step"]] = row
-            except (ValueError, KeyError, TypeError):
-                continue
-        return [rows[step] for step in sorted(rows)]
-
-    @contextmanager
-    def locked(self) -> Iterator[bool]:
-        """Holds the run's lock; yields False at once if another process has it."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / "lock", "a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
+_LATE = "the target's training has begun, and a forecast from other runs would be made after that"
 
 
 @dataclass(frozen=True)
@@ -133,7 +53,31 @@ class SweepFolder:
         """Lock, metrics and checkpoints of a trunk, made when it is first trained."""
         return RunFolder(self.path / TRUNKS / trunk_id)
 
-    def prepare(self, canonical: dict[str, Any], source: str, plan: list[PlannedRun], may_grow: bool = False) -> None:
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the folder's own lock as soon as nobody else has it; for whoever changes more than one run's files.
+
+        Raises:
+            InputError: the folder has links that lead out of it, or cannot be written.
+            Stopped: this process was asked to stop before it had the lock.
+        """
+        refuse_links(self.path)  # the lock itself could be one
+        with ExitStack() as held:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                held.enter_context(waited_for(self.path / "lock"))
+            except OSError as error:
+                raise InputError(f"{self.path}: cannot write the sweep's folder: {error.strerror}") from None
+            yield
+
+    def prepare(
+        self,
+        canonical: dict[str, Any],
+        source: str,
+        plan: list[PlannedRun],
+        may_grow: bool = False,
+        fork: bool = False,
+    ) -> None:
         """Makes the folder and every run's config, or leaves everything as it was.
 
         Args:
@@ -141,56 +85,78 @@ class SweepFolder:
             source: the sweep file's text, kept for readers.
             plan: its runs.
             may_grow: whether the sweep may be the one that the folder holds with more runs, the fitted ones all kept;
-                be without its target for now; or have another target, as long as none of the old one's runs has begun.
+                be without its target for now; or have another target, as long as none of the old one's runs has begun;
+                all of it until the forecast is frozen.
+            fork: whether it may be any other: runs of both stay as they are, others leave the plan but not the disk,
+                and what was is kept in ``forks/``.
 
         Raises:
-            InputError: the folder holds another sweep, or cannot be written.
+            InputError: the folder holds another sweep, and a line for each difference; its fork would have a forecast
+                that is made after its target has begun, or runs that are being trained now; or it cannot be written.
         """
-        runs = [{"id": run.id, "role": run.role} for run in plan]
-        existing = self._plan()
-        if existing is not None:
-            lost = [run for run in existing["runs"] if run not in runs]
-            if not may_grow or any(run["role"] == "fit" for run in lost):
-                self._refuse_other(existing, canonical, runs)
-            same = existing["sweep"].get("target") == canonical.get("target")
-            if same and "target" not in {run.role for run in plan}:
-                runs += lost  # left for later
-            elif any(self.run(run["id"]).status()["state"] != "planned" for run in lost):
-                raise InputError(
-                    f"{self.path}: holds another target, whose training has begun; choose another --out or remove it"
-                )
+        after: Plan = {"sweep": canonical, "runs": [{"id": run.id, "role": run.role} for run in plan]}
         try:
+            take_back(self.path)
+            before, forks = self._plan(), False
+            if before is not None:
+                may_grow = may_grow and not (self.path / FORECAST).exists()
+                after = with_target_left(before, after) if may_grow or fork else after
+                forks = self._forks(before, after, may_grow, fork)
             self.path.mkdir(parents=True, exist_ok=True)
             for run in plan:
                 folder = self.run(run.id).path
                 folder.mkdir(parents=True, exist_ok=True)
                 write_text(folder / "config.json", run.config.to_json())
-            write_text(self.path / "sweep.yaml", source)
-            write_text(self.path / PLAN, json.dumps({"sweep": canonical, "runs": runs}))
+            if before is not None and forks:
+                keep(self.path)
+                if not forecast_holds(before, after):
+                    discard_results(self.path)
+            write_text(self.path / SOURCE, source)
+            write_text(self.path / PLAN, json.dumps(after))
         except OSError as error:
+            with suppress(OSError):
+                take_back(self.path)
             raise InputError(f"{self.path}: cannot write the sweep's folder: {error.strerror}") from None
 
-    def _refuse_other(self, existing: dict[str, Any], canonical: dict[str, Any], runs: list[dict[str, str]]) -> None:
-        before, now = without_arrangement(existing["sweep"]), without_arrangement(canonical)
-        if before != now:
-            changed = sorted(key for key in {*now, *before} if now.get(key) != before.get(key))
-            raise InputError(
-                f"{self.path}: holds another sweep (different: {', '.join(changed)}); choose another --out or remove it"
-            )
-        if existing["runs"] != runs:
-            raise InputError(
-                f"{self.path}: the same sweep file gives other runs than before (another corpus or version); "
-                "choose another --out or remove it"
-            )
+    def _forks(self, before: Plan, after: Plan, may_grow: bool, fork: bool) -> bool:
+        """Whether a plan forks from the folder's; False where it is the same or grows."""
+        fault = conflict(before, after, may_grow, self._state)
+        late = bool(begun(after, self._state)) and not forecast_holds(before, after)
+        if fault is None and not late:
+            return False
+        obstacle = _LATE if late else self._busy(before)
+        if fork and obstacle is None:
+            return True
+        if fork or fault is None:
+            raise InputError(f"{self.path}: {obstacle}; choose another --out")
+        way = (
+            f"choose another --out; or go on with it by scaling run --fork, which keeps what was in {self.path / FORKS}"
+            if obstacle is None
+            else f"choose another --out: {obstacle}"
+        )
+        raise InputError(f"{self.path}: {line}" for line in (fault, *told(before, after, self._state), way))
 
-    def _plan(self) -> dict[str, Any] | None:
+    def _busy(self, plan: Plan) -> str | None:
+        """Which runs of a plan are being trained, if any are."""
+        held = [run["id"] for run in plan["runs"] if self._state(run["id"]) == "running" and not self._free(run["id"])]
+        return f"runs are being trained now ({', '.join(held[:3])}); stop that first" if held else None
+
+    def _state(self, run_id: str) -> str:
+        state: str = self.run(run_id).status()["state"]
+        return state
+
+    def _free(self, run_id: str) -> bool:
+        """Whether nobody trains a run, be it as a branch of its trunk."""
+        config = self.run(run_id).config()
+        return (self.run(run_id) if config.trunk is None else self.trunk(config.trunk_id)).free()
+
+    def _plan(self) -> Plan | None:
         try:
-            plan: dict[str, Any] = json.loads((self.path / PLAN).read_text())
+            return read_plan((self.path / PLAN).read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{self.path / PLAN}: unreadable: {error}") from None
-        return plan
 
     def runs(self, role: str | None = None) -> list[str]:
         """Ids of the planned runs, of one role or all, in the plan's order."""
@@ -209,27 +175,37 @@ class SweepFolder:
 
     def table(self) -> pd.DataFrame:
         """One row per finished run, in the plan's order, with the columns of the table of runs."""
-        plan = self._plan() or {"sweep": {"name": ""}, "runs": []}
+        plan = self._plan() or {"sweep": {}, "runs": []}
         rows = []
         for entry in plan["runs"]:
             folder = self.run(entry["id"])
             status = folder.status()
+            if status["state"] == "damaged":
+                raise InputError(f"{folder.path / 'status.json'}: damaged; `scaling run` trains the run again")
             if status["state"] in ENDED:
-                rows.append(_row(folder.config(), status, entry["role"], plan["sweep"]["name"]))
+                config = folder.config()
+                spikes = loss_spikes([_number(row["loss"]) for row in self._metrics(config)])
+                rows.append(
+                    _row(config, status, entry["role"], plan["sweep"].get("name", "")) | {"loss_spikes": spikes}
+                )
         return pd.DataFrame(rows)
 
     def curves(self) -> pd.DataFrame:
         """The logged training losses: run_id, tokens, loss (nats per token, mean over a dispatch), kind."""
         rows = []
         for run_id in self.runs():
-            folder = self.run(run_id)
-            config, metrics = folder.config(), folder.metrics()
-            if config.trunk is not None and metrics:
-                shared = self.trunk(config.trunk_id).metrics()
-                metrics = [row for row in shared if row["step"] <= config.branch_step] + metrics
+            config = self.run(run_id).config()
             batch = config.recipe.batch_tokens
-            rows += [(run_id, row["step"] * batch, _number(row["loss"]), "train") for row in metrics]
+            rows += [(run_id, row["step"] * batch, _number(row["loss"]), "train") for row in self._metrics(config)]
         return pd.DataFrame(rows, columns=["run_id", "tokens", "loss", "kind"])
+
+    def _metrics(self, config: RunConfig) -> list[dict[str, Any]]:
+        """A run's metrics, those of its part of a trunk included."""
+        metrics = self.run(config.id).metrics()
+        if config.trunk is not None and metrics:
+            shared = self.trunk(config.trunk_id).metrics()
+            metrics = [row for row in shared if row["step"] <= config.branch_step] + metrics
+        return metrics
 
 
 def _row(config: RunConfig, status: dict[str, Any], role: str, sweep: str) -> dict[str, Any]:

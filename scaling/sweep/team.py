@@ -5,8 +5,10 @@ write nothing but their shards of a checkpoint.
 """
 
 import json
+import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,12 +22,13 @@ from scaling.sweep.arrangement import arrangement_of
 from scaling.sweep.jobs import jobs
 from scaling.sweep.machine import use_compile_cache
 from scaling.sweep.processes import named
-from scaling.sweep.running import CHECKPOINT_S, end_with_parent
+from scaling.sweep.running import CHECKPOINT_S, stop_with_parent
 from scaling.sweep.store import SweepFolder
 from scaling.sweep.text import SweepText
 from scaling.sweep.worker import Worker, execution_of, text_of
 from scaling.train.config import RunConfig
 from scaling.train.loop import Progress, train_run
+from scaling.train.stop import STOPPED_EXIT, Stopped, stopping_on_signals
 from scaling.train.trunk import Begin, train_trunk
 
 # The first process may have to read a corpus, or to fit, before it starts.
@@ -57,7 +60,7 @@ def follow(sweep: SweepFolder, execution: Execution) -> None:
 
 def _follow_job(sweep: SweepFolder, configs: list[RunConfig], text: SweepText, execution: Execution) -> None:
     def silent(_: Progress) -> None:
-        end_with_parent()
+        stop_with_parent()
 
     def train(config: RunConfig, begin: Begin | None = None) -> None:
         folder = sweep.run(config.id).checkpoints
@@ -73,11 +76,16 @@ def _follow_job(sweep: SweepFolder, configs: list[RunConfig], text: SweepText, e
 
 def main(folder: str, role: str) -> None:
     """Joins the other processes, and works."""
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
     use_compile_cache()
     place = named()
-    if place.count > 1:
+    if place is not None:
         jax.distributed.initialize(
-            num_processes=place.count, process_id=place.index, initialization_timeout=_PATIENCE_S
+            num_processes=place.count,
+            process_id=place.index,
+            # Slurm, if it has started this, would be asked which of the devices are ours: all that we see are.
+            cluster_detection_method="deactivate",
+            initialization_timeout=_PATIENCE_S,
         )
     else:
         jax.distributed.initialize(initialization_timeout=_PATIENCE_S)
@@ -95,7 +103,13 @@ def main(folder: str, role: str) -> None:
 
 if __name__ == "__main__":
     try:
-        main(*sys.argv[1:])
+        with stopping_on_signals():
+            main(*sys.argv[1:])
     except InputError as error:
         print("\n".join(error.faults), file=sys.stderr, flush=True)
-        os._exit(1)  # the others are not to be waited for
+        os._exit(2)  # the others are not to be waited for
+    except Stopped:
+        os._exit(STOPPED_EXIT)
+    except Exception:
+        traceback.print_exc()
+        os._exit(1)  # as is JAX, which would wait for those that have died

@@ -1,16 +1,22 @@
-"""A worker: trains the runs of a sweep's folder that nobody else is training, until none is left.
+"""A worker: trains runs of a sweep's folder that nobody else is training.
 
-Started by ``execute`` as ``python -m scaling.sweep.worker FOLDER ROLE [CORE]``; any number may share a folder.
+Started by an executor as ``python -m scaling.sweep.worker FOLDER ROLE [CORE]``; any number may share a folder. It takes
+runs of one shape, the dearest that is free, and ends when none of them is left: then whoever started it looks whether
+there is more to do. It exits with 0; 1 where a run failed, and others were still trained; 2 where nothing can be
+trained; 75 where it was asked to stop, its state saved. The last line of its output says why.
 """
 
+import logging
 import math
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+
+import jax
 
 from scaling.data.corpus import CorpusSpec
 from scaling.errors import InputError
@@ -18,15 +24,17 @@ from scaling.llama.sharding import PLAIN, Execution
 from scaling.sweep.arrangement import Arrangement, arrangement_of
 from scaling.sweep.jobs import Job, Shape, jobs
 from scaling.sweep.machine import CompileClock, use_compile_cache
+from scaling.sweep.run_folder import ATTEMPTS, ENDED
 from scaling.sweep.running import CHECKPOINT_S, Running, finite
 from scaling.sweep.stacking import members_at_once
-from scaling.sweep.store import ENDED, SweepFolder
+from scaling.sweep.store import SweepFolder
 from scaling.sweep.text import SweepText, load_text
 from scaling.train.ahead import Ahead
 from scaling.train.config import RunConfig
 from scaling.train.ensemble import Member, Share, stack_key, train_ensemble
 from scaling.train.loop import Outcome, Progress
 from scaling.train.placement import mesh_of_devices
+from scaling.train.stop import STOPPED_EXIT, Stopped, asked_to_stop, stopping_on_signals
 from scaling.train.trunk import Begin, train_trunk
 
 WAIT_S = 1.0
@@ -67,26 +75,76 @@ class Worker:
         self._compiled: set[Shape] = set()
         self._clock = CompileClock()
 
-    def work(self, role: str) -> None:
-        """Trains every run of a role that nobody else trains; returns when all have ended."""
-        pending = jobs(self._sweep, (self._sweep.run(run_id).config() for run_id in self._sweep.runs(role)))
+    def work(self, role: str, one_shape: bool = False) -> list[str]:
+        """Trains runs of a role that nobody else trains.
+
+        Args:
+            role: ``fit`` or ``target``.
+            one_shape: ends with the last free run of the shape that was taken up first, or at once if none is free;
+                otherwise when all runs have ended.
+
+        Returns:
+            Why runs have failed, a line each.
+
+        Raises:
+            Stopped: this process was asked to stop; what it trained is saved.
+        """
+        failures: list[str] = []
+        everything = jobs(self._sweep, (self._sweep.run(run_id).config() for run_id in self._sweep.runs(role)))
+        pending = [job for job in everything if self._left(job)]
         while pending:
+            if asked_to_stop():
+                raise Stopped
             with self._next(pending) as job, ExitStack() as locks:
                 if job is None:  # the rest is being trained by others: if one of them dies, its lock comes free
+                    if one_shape:
+                        break
                     time.sleep(WAIT_S)
                     continue
                 taken = [job, *self._company(job, pending, locks)]
-                left = [config for job in taken for config in self._left(job)]
-                if left:
-                    self._announce([config.id for config in left])
-                    if self._ahead is not None:
-                        self._look_ahead(self._ahead, job, pending)
-                    self._train(job, left)
-                    self._compiled.add(job.shape)
+                if any(self._left(job) for job in taken):
+                    failures += self._attempt(taken, everything)
+                    if one_shape:
+                        pending = [other for other in pending if other.shape == job.shape]
                 for job in taken:
                     pending.remove(job)
         if self._ahead is not None:
             self._ahead.finish()
+        return failures
+
+    def _attempt(self, taken: Sequence[Job], everything: Sequence[Job]) -> list[str]:
+        """Trains jobs together; why they have failed, if they have. What fails here is the disk."""
+        left: list[RunConfig] = []
+        try:
+            for job in taken:
+                of_job = self._left(job)
+                if of_job and job.folder.attempt(ended=len(job.runs) - len(of_job)) > ATTEMPTS:
+                    told = f"{ATTEMPTS} attempts in a row have ended before a newer checkpoint was written"
+                    return [self._fail(config, told) for config in of_job]
+                left += of_job
+            self._announce([config.id for config in left])
+            if self._ahead is not None:
+                self._look_ahead(self._ahead, taken[0], everything)
+            self._train(taken[0], left)
+            self._compiled.add(taken[0].shape)
+        except OSError as error:
+            if jax.process_count() > 1:  # the others wait for this one's next step
+                raise
+            return [
+                self._fail(config, f"{error.filename}: {error.strerror}") for config in left if self._unended(config)
+            ]
+        return []
+
+    def _fail(self, config: RunConfig, reason: str) -> str:
+        folder = self._sweep.run(config.id)
+        before = folder.status()
+        failed = {"steps": config.steps, "step": 0, "loss": None, **before, "state": "failed", "reason": reason}
+        with suppress(OSError):  # of the full disk that it failed for
+            folder.write_status(failed)
+        told = f"run {config.id} has failed: {reason}"
+        with suppress(OSError):
+            print(told, file=sys.stderr, flush=True)
+        return told
 
     def _look_ahead(self, ahead: Ahead, job: Job, pending: Sequence[Job]) -> None:
         """Begins to compile the shape that comes after a job's, unless its runs are to be stacked."""
@@ -99,7 +157,10 @@ class Worker:
                 ahead.start(coming.runs[0])
 
     def _left(self, job: Job) -> list[RunConfig]:
-        return [config for config in job.runs if self._sweep.run(config.id).status()["state"] not in ENDED]
+        return [config for config in job.runs if self._unended(config)]
+
+    def _unended(self, config: RunConfig) -> bool:
+        return self._sweep.run(config.id).status()["state"] not in (*ENDED, "failed")
 
     def _company(self, job: Job, pending: Sequence[Job], locks: ExitStack) -> Iterator[Job]:
         """Jobs to be stacked with one, the dearest first, their locks taken; none beside a trunk."""
@@ -190,18 +251,22 @@ class Worker:
         job.folder.drop_checkpoints()
 
 
-def main(folder: str, role: str, core: str | None = None) -> None:
-    """Pins itself to a core, if one is named, and works."""
+def main(folder: str, role: str, core: str | None = None) -> int:
+    """Pins itself to a core, if one is named, and works; returns its exit status."""
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
     if core is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(core)})
     use_compile_cache()
     sweep = SweepFolder(Path(folder))
     runs = sweep.runs(role)
+    failures: list[str] = []
     if runs:
         execution = execution_of(arrangement_of(sweep.sweep()))
         members = members_at_once if execution == PLAIN else one_at_once
         ahead = Ahead() if core is None and execution == PLAIN else None
-        Worker(sweep, text_of(sweep.run(runs[0]).config()), members, execution, ahead=ahead).work(role)
+        text = text_of(sweep.run(runs[0]).config())
+        failures = Worker(sweep, text, members, execution, ahead=ahead).work(role, one_shape=True)
+    return 1 if failures else 0
 
 
 def execution_of(arrangement: Arrangement) -> Execution:
@@ -228,6 +293,11 @@ def text_of(config: RunConfig) -> SweepText:
 
 if __name__ == "__main__":
     try:
-        main(*sys.argv[1:])
+        with stopping_on_signals():
+            sys.exit(main(*sys.argv[1:]))
     except InputError as error:
-        sys.exit("\n".join(error.faults))
+        print("\n".join(error.faults), file=sys.stderr)
+        sys.exit(2)
+    except Stopped:
+        print("asked to stop; what was trained is saved", file=sys.stderr)
+        sys.exit(STOPPED_EXIT)

@@ -27,8 +27,10 @@ from scaling.data.batches import RunText
 from scaling.llama.config import LlamaConfig
 from scaling.llama.sharding import Execution
 from scaling.train.config import RunConfig
+from scaling.train.health import lost
 from scaling.train.loop import DIVERGED, Outcome, Pace, Progress, evaluated, restored, save, steps_per_dispatch
 from scaling.train.step import Hyper, TrainState, hyper_of, init_state, make_step
+from scaling.train.stop import Stopped, asked_to_stop
 
 # Places in a stack: few, as each is compiled for.
 LADDER = (1, 2, 4, 8, 16)
@@ -144,7 +146,7 @@ class Member:
 def train_ensemble(members: Sequence[Member], checkpoint_s: tuple[float, float]) -> None:
     """Trains runs together, each to its last step, from its newest checkpoint if there is one, and evaluates it.
 
-    A run whose loss is not finite ends, and the others go on. Where enough have ended, the rest moves to a smaller
+    A run that diverges ends, and the others go on. Where enough have ended, the rest moves to a smaller
     stack. As in ``advance`` losses are read when the next dispatch is under way.
 
     Args:
@@ -155,14 +157,17 @@ def train_ensemble(members: Sequence[Member], checkpoint_s: tuple[float, float])
     under_way: _Dispatch | None = None
     while ensemble.going:
         ahead = ensemble.dispatch() if ensemble.unfinished or under_way is None else None
+        pace.begin()
         if under_way is not None:
             ensemble.tell(under_way)
         under_way = ahead
-        if under_way is not None and ensemble.unfinished and pace.due:
+        if under_way is not None and ensemble.unfinished and (pace.due or asked_to_stop()):
             ensemble.tell(under_way)
             under_way = None
             with pace.saving():
                 ensemble.save()
+            if asked_to_stop():
+                raise Stopped
 
 
 class _Run:
@@ -242,7 +247,7 @@ class _Ensemble:
                 now = self._clock()
                 run.timed = run.timed or (step, now)
                 run.member.report(Progress(step, loss, now))
-            if count and not math.isfinite(loss):
+            if count and lost(run.member.config, step, loss):
                 self._end(run, DIVERGED)
             elif step == run.member.config.steps:
                 self._end(run, self._outcome(run))

@@ -15,8 +15,11 @@ import numpy as np
 from scaling.data.batches import RunText
 from scaling.llama.sharding import BATCH, PLAIN, Execution, axis_size
 from scaling.train.config import RunConfig
+from scaling.train.health import lost
 from scaling.train.placement import decided, replicated, split_rows, take_batches
 from scaling.train.step import TrainState, hyper_of, init_state, program_for
+from scaling.train.stop import Stopped, asked_to_stop
+from scaling.train.written import any_written
 
 # A dispatch is about this much work: long enough to hide its overhead, short enough to report and stop between.
 DISPATCH_FLOPS = 1e10
@@ -25,6 +28,7 @@ MAX_STEPS_PER_DISPATCH = 64
 EVAL_TOKENS_PER_CALL = 2048
 # Where saving is slow, at least this many times as long passes until the next.
 SAVE_SHARE = 30
+_SAVE, _STOP = 1, 2
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        status: ``done``, or ``diverged`` when a loss was not finite.
+        status: ``done``, or ``diverged``, as ``health.lost`` has it.
         loss: mean over the held-out tokens, nats per token.
         loss_stderr: standard error of that mean over tokens.
         loss_stderr_documents: the same, clustered by document.
@@ -70,8 +74,13 @@ class Pace:
     """When a checkpoint is due: after the first seconds, then as often as asked, or less where saving is slow."""
 
     def __init__(self, checkpoint_s: tuple[float, float]) -> None:
-        first_s, self._every_s = checkpoint_s
-        self._due = time.monotonic() + first_s
+        self._first_s, self._every_s = checkpoint_s
+        self._due = math.inf if self._first_s else -math.inf
+
+    def begin(self) -> None:
+        """The first dispatch is under way: the seconds before, which may have gone into compiling, do not count."""
+        if self._due == math.inf:
+            self._due = time.monotonic() + self._first_s
 
     @property
     def due(self) -> bool:
@@ -91,12 +100,12 @@ class Stretch(NamedTuple):
 
     Attributes:
         state: after them.
-        finite: whether every loss was.
+        sound: whether none of its losses says that it has diverged.
         flops_per_s: as in ``Outcome``.
     """
 
     state: TrainState
-    finite: bool
+    sound: bool
     flops_per_s: float
 
 
@@ -127,8 +136,8 @@ def train_run(
         execution: how it is carried out; a run may go on another way than it was begun.
     """
     state = restored(checkpoints, lambda: init_state(config, execution.mesh), begin)
-    state, finite, speed = advance(config, state, config.steps, text, checkpoints, checkpoint_s, report, execution)
-    if not finite:
+    state, sound, speed = advance(config, state, config.steps, text, checkpoints, checkpoint_s, report, execution)
+    if not sound:
         return DIVERGED
     return evaluated(config, state, text, speed, execution)
 
@@ -143,9 +152,13 @@ def advance(
     report: Callable[[Progress], None],
     execution: Execution = PLAIN,
 ) -> Stretch:
-    """Trains from a state, which is used up, until so many steps were taken or a loss is not finite.
+    """Trains from a state, which is used up, until so many steps were taken or a loss says that it has diverged.
 
     A dispatch's losses are read when the next one is under way, so that the device never waits for this process.
+
+    Raises:
+        Stopped: this process was asked to stop, and the state is saved.
+        OSError: a checkpoint cannot be written; the one before it is as it was.
     """
     mesh = execution.mesh
     program, hyper, size = (
@@ -156,50 +169,56 @@ def advance(
     started, pace = time.monotonic(), Pace(checkpoint_s)
     step = int(state.step)
     timed: tuple[int, float] | None = None
-    finite = True
+    sound = True
 
     def tell(step: int, losses: jax.Array, count: int) -> None:
-        nonlocal timed, finite
+        nonlocal timed, sound
         loss = float(np.mean(np.asarray(losses)[:count], dtype=np.float64))
         now = time.monotonic()
         report(Progress(step, loss, now - started))
         timed = timed or (step, now)
-        finite = math.isfinite(loss)
+        sound = not lost(config, step, loss)
 
     under_way: tuple[int, jax.Array, int] | None = None
-    while step < until and finite:
+    while step < until and sound:
         count = min(size, until - step)
-        batches, due = take_batches(text.batches, step, size, mesh), decided(pace.due)
+        batches, wanted = take_batches(text.batches, step, size, mesh), decided(_wish(pace))
         state, losses = program.train(state, hyper, batches, replicated(jnp.int32(count), mesh))
+        pace.begin()
         step += count
         if under_way is not None:
             tell(*under_way)
         under_way = step, losses, count
-        if finite and step < until and due():
+        if sound and step < until and (wish := wanted()):
             tell(*under_way)
             under_way = None
-            if finite:
+            if sound:
                 with pace.saving():
                     save(state, checkpoints)
-    if under_way is not None and finite:
+                if wish == _STOP:
+                    raise Stopped
+    if under_way is not None and sound:
         tell(*under_way)
     speed = math.nan
     if timed is not None and step > timed[0]:
         speed = (step - timed[0]) * config.flops / config.steps / (time.monotonic() - timed[1])
-    return Stretch(state, finite, speed)
+    return Stretch(state, sound, speed)
+
+
+def _wish(pace: Pace) -> int:
+    """What this process would do after a dispatch; of those of several processes the greatest is done."""
+    return _STOP if asked_to_stop() else _SAVE if pace.due and jax.process_index() == 0 else 0
 
 
 def restored(folder: Path, like: Callable[[], TrainState], begin: Callable[[], TrainState] | None = None) -> TrainState:
     """The newest state in a folder of checkpoints, or where there is none what ``begin`` makes, else ``like``."""
     begin = begin or like
-    if not decided(folder.exists())():
+    if not decided(any_written(folder))():
         return begin()
     # Imported late: Orbax takes a second to import, and most runs never need it.
     from scaling.train.checkpoint import Checkpoints
 
-    checkpoints = Checkpoints(folder)
-    state = checkpoints.restore(like())
-    checkpoints.close()
+    state = Checkpoints(folder).restore(like())
     return begin() if state is None else state
 
 
@@ -207,9 +226,7 @@ def save(state: TrainState, folder: Path) -> None:
     """Adds a state to a folder of checkpoints."""
     from scaling.train.checkpoint import Checkpoints
 
-    checkpoints = Checkpoints(folder)
-    checkpoints.save(state)
-    checkpoints.close()
+    Checkpoints(folder).save(state)
 
 
 def eval_windows(config: RunConfig, execution: Execution = PLAIN) -> int:

@@ -68,21 +68,21 @@ def _placed(array: np.ndarray, sharding: NamedSharding) -> Array:
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
-def decided(flag: bool) -> Callable[[], bool]:
-    """What the first process says, for all of them to do the same.
+def decided(wish: int) -> Callable[[], int]:
+    """The greatest of what the processes wish, for all of them to do the same.
 
     The answer comes when what was dispatched before is done: ask before a dispatch, and call what is returned after
     it, and no device waits.
     """
     if jax.process_count() == 1:
-        return lambda: flag
+        return lambda: wish
     mesh = Mesh(np.array(jax.devices()), ("devices",))
-    mine = np.array([flag and jax.process_index() == 0])
-    flags = jax.make_array_from_callback((mesh.size,), NamedSharding(mesh, PartitionSpec("devices")), lambda _: mine)
-    answer = _any(mesh)(flags)
-    return lambda: bool(answer)
+    mine = np.array([wish], np.int32)
+    wishes = jax.make_array_from_callback((mesh.size,), NamedSharding(mesh, PartitionSpec("devices")), lambda _: mine)
+    answer = _greatest(mesh)(wishes)
+    return lambda: int(answer)
 
 
 @functools.cache
-def _any(mesh: Mesh) -> Callable[[Array], Array]:
-    return jax.jit(jnp.any, out_shardings=NamedSharding(mesh, PartitionSpec()))
+def _greatest(mesh: Mesh) -> Callable[[Array], Array]:
+    return jax.jit(jnp.max, out_shardings=NamedSharding(mesh, PartitionSpec()))

@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from synthetic import sweep
 
 from analysis import plots
 from analysis.errors import InputError
+from analysis.figures import REPORTED
 from analysis.forecast import Forecast, forecast
 from analysis.isoflop import isoflop
 from analysis.points import Points
@@ -38,6 +40,11 @@ def curves() -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def shown(page: str) -> set[str]:
+    """The figures of a page that are drawn."""
+    return set(re.findall('<figure id="([a-z]+)-figure"><h3>[^<]*</h3><figcaption>', page))
+
+
 def test_loss_vs_flops_holds_everything_in_view(made: Forecast) -> None:
     result = score(made, TABLE)
     seen: list[Axes] = []
@@ -58,7 +65,10 @@ def test_parabolas_are_drawn_once_per_budget() -> None:
     seen: list[Axes] = []
     plots.figure(lambda axes: seen.append(plots.isoflop_parabolas(result, axes)) or axes)
     good = sum(p.fault is None for p in result.parabolas)
-    assert len(seen[0].lines) == len(result.parabolas) + 2 * good
+    curves, minima = ([line for line in seen[0].lines if line.get_marker() == mark] for mark in ("None", "*"))
+    assert len(curves) == len(minima) == good
+    dots = [group for group in seen[0].collections if isinstance(group, PathCollection)]
+    assert [len(group.get_offsets()) for group in dots] == [len(parabola.n) for parabola in result.parabolas]
 
 
 def test_svg_is_the_same_every_time(made: Forecast) -> None:
@@ -84,9 +94,9 @@ def test_report(made: Forecast, tmp_path: Path) -> None:
     assert f"{result.error:+.2%}" in page
     assert made.sha256 in page
     assert "&lt;script&gt;alert(1)" in page
-    assert "<script" not in page
+    assert page.count("<script") == 1  # our own
     assert "Sweep &lt;b&gt;&amp;sweep" in page
-    assert page.count("<svg") == 4
+    assert shown(page) == set(REPORTED) - {"optimum", "rates"}  # the sweep brackets no budget, and tries one rate
     for run_id in FRAME.run_id:
         assert run_id in page
     links = re.findall(r'(?:src|href)="([^"]*)"', page)
@@ -95,14 +105,17 @@ def test_report(made: Forecast, tmp_path: Path) -> None:
 
 
 def test_report_without_a_forecast(tmp_path: Path) -> None:
-    FRAME[FRAME.role == "fit"].to_parquet(tmp_path / "runs.parquet")
+    FRAME[:8].to_parquet(tmp_path / "runs.parquet")
     assert "No forecast has been frozen yet" in write_report(tmp_path).read_text()
 
 
 @pytest.mark.parametrize("rows", [1, 3, 8])
 def test_report_while_the_first_runs_end(rows: int, tmp_path: Path) -> None:
     FRAME[:rows].to_parquet(tmp_path / "runs.parquet")
-    assert write_report(tmp_path).read_text().count("<svg") == 3
+    page = write_report(tmp_path).read_text()
+    assert {"flops", "tokens"} <= shown(page)
+    assert page.count("<figure") == len(REPORTED)
+    assert page.count("Not shown: ") == len(REPORTED) - len(shown(page))
 
 
 def test_report_of_runs_that_all_diverged(tmp_path: Path) -> None:
@@ -116,7 +129,7 @@ def test_report_of_runs_that_all_diverged(tmp_path: Path) -> None:
 
 
 def test_report_tells_the_sampling_error_of_the_held_out_text(tmp_path: Path) -> None:
-    FRAME.to_parquet(tmp_path / "runs.parquet")
+    FRAME[:8].to_parquet(tmp_path / "runs.parquet")
     (tmp_path / "summary.json").write_text('{"loss_stderr_documents": 0.0123, "eval_tokens": 65536, "own": 1}')
     page = write_report(tmp_path).read_text()
     assert re.search("held-out sampling error[^<]*clustered by document</td><td>0.0123<", page)
@@ -147,3 +160,47 @@ def test_numbers_are_rounded_before_their_suffix() -> None:
 def test_report_needs_a_table(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no runs\.parquet"):
         write_report(tmp_path)
+
+
+def test_what_it_cost_and_what_the_target_costs(made: Forecast, tmp_path: Path) -> None:
+    fit, target = FRAME[FRAME.role == "fit"], FRAME[FRAME.role == "target"]
+    fit.to_parquet(tmp_path / "runs.parquet")
+    made.freeze(tmp_path / "forecast.json")
+    page = write_report(tmp_path).read_text()
+    assert f"{len(fit)} small runs took {fit.flops.sum():.3g} FLOPs and {fit.wall_s.sum():.3g} seconds" in page
+    dear = fit[fit.flops > 0.5 * fit.flops.max()]
+    expected = made.flops / (dear.flops.sum() / dear.wall_s.sum())
+    assert f"about {expected:.3g} seconds at the speed of the largest of them" in page
+    FRAME.to_parquet(tmp_path / "runs.parquet")
+    page = write_report(tmp_path).read_text()
+    assert f"its 3 runs took {target.flops.sum():.3g} FLOPs and {target.wall_s.sum():.3g} seconds" in page
+    # A foreign table tells neither FLOPs nor times.
+    fit.drop(columns=["flops", "wall_s"]).to_csv(tmp_path / "theirs.csv", index=False)
+    page = write_report(tmp_path / "theirs.csv").read_text()
+    assert f"{len(fit)} small runs took {fit.flops.sum():.3g} FLOPs.</p>" in page
+
+
+def test_bits_per_byte_stand_beside_the_loss_where_they_are_told(made: Forecast, tmp_path: Path) -> None:
+    FRAME.assign(bits_per_byte=FRAME.loss * 0.36).to_parquet(tmp_path / "runs.parquet")
+    made.freeze(tmp_path / "forecast.json")
+    assert f"({made.loss * 0.36:.4f} bits per byte)" in write_report(tmp_path).read_text()
+    FRAME.assign(bits_per_byte=FRAME.loss * np.linspace(0.3, 0.4, len(FRAME))).to_parquet(tmp_path / "runs.parquet")
+    assert "bits per byte)" not in write_report(tmp_path).read_text()
+
+
+def test_a_file_of_anybodys_runs_with_a_frozen_forecast(made: Forecast, tmp_path: Path) -> None:
+    FRAME.to_csv(tmp_path / "theirs.csv", index=False)
+    made.freeze(tmp_path / "f.json")
+    path = write_report(tmp_path / "theirs.csv", tmp_path / "out.html", tmp_path / "f.json")
+    assert path == tmp_path / "out.html"
+    page = path.read_text()
+    assert "Sweep synthetic" in page
+    assert f"<b>{made.loss:.4f}</b>" in page
+    assert "residuals" in shown(page)
+
+
+def test_no_numbers_are_taken_for_anothers(made: Forecast, tmp_path: Path) -> None:
+    FRAME[FRAME.params > FRAME.params.min()].to_csv(tmp_path / "other.csv", index=False)
+    made.freeze(tmp_path / "f.json")
+    with pytest.raises(InputError, match=r"not the table that the forecast .*f\.json was made from"):
+        write_report(tmp_path / "other.csv", forecast=tmp_path / "f.json")

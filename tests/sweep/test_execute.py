@@ -8,7 +8,8 @@ import pytest
 
 from scaling.errors import InputError
 from scaling.sweep.design import expand
-from scaling.sweep.execute import SweepProgress, execute, progress_of, states
+from scaling.sweep.execute import execute
+from scaling.sweep.progress import RunProgress, progress_of, states
 from scaling.sweep.spec import parse_sweep
 from scaling.sweep.store import SweepFolder
 from scaling.sweep.text import load_text
@@ -37,7 +38,7 @@ def sweep(tmp_path: Path) -> SweepFolder:
     return prepare(tmp_path / "out")
 
 
-def nothing(_: SweepProgress) -> None:
+def nothing(_: RunProgress) -> None:
     pass
 
 
@@ -49,7 +50,7 @@ def state(sweep: SweepFolder, run_id: str) -> str:
 
 @pytest.mark.slow
 def test_two_at_once_train_every_run_once(sweep: SweepFolder) -> None:
-    seen: list[SweepProgress] = []
+    seen: list[RunProgress] = []
     with ThreadPoolExecutor(2) as pool:
         for call in [pool.submit(execute, sweep, "fit", 1, seen.append) for _ in range(2)]:
             call.result()
@@ -73,7 +74,7 @@ def test_a_worker_whose_corpus_changed_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="its text has changed since the sweep was planned") as error:
         execute(sweep, "fit", 1, nothing)
     (fault,) = error.value.faults
-    assert fault.startswith("worker exit 1: corpus text: ")
+    assert fault.startswith("worker exit 2: corpus text: ")
     assert fault.endswith("fit-0.log)")
     assert {row["state"] for row in states(sweep)} == {"planned"}
 
@@ -90,8 +91,13 @@ def test_progress_counts_half_trained_runs(sweep: SweepFolder) -> None:
     sweep.run(first).write_status({"state": "done", "step": 8, "steps": 8, "loss": 2.0})
     sweep.run(second).write_status({"state": "running", "step": 2, "steps": 8, "loss": 3.0})
     sweep.run(third).write_status({"state": "diverged", "step": 8, "steps": 8, "loss": None})
-    progress = progress_of(sweep, dict.fromkeys(ids, 100))
-    assert progress == SweepProgress(4, 2, 400.0, 225.0, ((second, 0.25, 3.0),))
+    with sweep.run(second).locked():
+        progress = progress_of(sweep, dict.fromkeys(ids, 100))
+    assert (progress.runs, progress.runs_done, progress.runs_failed) == (4, 2, 0)
+    assert (progress.flops, progress.flops_done) == (400.0, 225.0)
+    assert progress.running == (RunProgress(second, 0.25, 3.0, None, None),)
+    assert [(group.runs, group.runs_done) for group in progress.groups] == [(4, 2)]
+    assert progress_of(sweep, dict.fromkeys(ids, 100)).groups == (), "nobody trains it any more"
 
 
 def test_a_run_that_nobody_trains_any_more_is_interrupted(sweep: SweepFolder) -> None:
@@ -133,7 +139,7 @@ def test_the_next_shape_is_compiled_while_one_trains(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_branches_are_trained_from_their_trunk_and_are_rows_of_their_own(tmp_path: Path) -> None:
     sweep = prepare(tmp_path / "out", "fit.flops=[2e8, 4e8, 8e8]", "fit.trunk=true")
-    seen: list[SweepProgress] = []
+    seen: list[RunProgress] = []
     execute(sweep, "fit", 2, seen.append)
     rows = sweep.table()
     assert rows.groupby("trunk_id").size().tolist() == [3, 3]

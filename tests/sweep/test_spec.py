@@ -212,7 +212,7 @@ def test_fault(old: str, new: str, fault: str) -> None:
         ("a: 1\nb: \x01", "x.yaml:2:4: character U+0001 is not allowed"),
         ("--- 1\n--- 2", "x.yaml:2:1: a sweep file is one document, and this begins another"),
         ("a: *b", "x.yaml:1:4: found undefined alias 'b'; a value that begins with * needs quotes"),
-        ("[" * 1000, "x.yaml:1:1: values are nested too deeply"),
+        ("[" * 1000, "x.yaml:1:23: values are too many, or nested too deeply"),
     ],
 )
 def test_what_is_no_mapping_is_one_line(text: str, fault: str) -> None:

@@ -9,8 +9,10 @@ import pytest
 from tiny import make_run
 
 from scaling.errors import InputError
+from scaling.files import write_text
 from scaling.sweep.design import PlannedRun
-from scaling.sweep.store import RunFolder, SweepFolder, write_text
+from scaling.sweep.run_folder import RunFolder
+from scaling.sweep.store import SweepFolder
 
 PLAN = [PlannedRun(make_run(seed=0), "fit"), PlannedRun(make_run(seed=1), "target")]
 CANONICAL = {"name": "tiny", "seeds": [0, 1]}
@@ -68,7 +70,7 @@ def test_a_torn_row_is_passed_over_and_the_last_row_of_a_step_counts(tmp_path: P
 
 def test_a_lock_keeps_other_processes_out_and_dies_with_its_holder(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom scaling.sweep.store import RunFolder\n"
+        "import sys\nfrom pathlib import Path\nfrom scaling.sweep.run_folder import RunFolder\n"
         "with RunFolder(Path(sys.argv[1])).locked() as mine:\n    print(mine, flush=True)\n    sys.stdin.read()\n"
     )
     holder = subprocess.Popen(

@@ -1,0 +1,45 @@
+"""Figures: each function draws one result on given Axes and returns them, in one style."""
+
+from analysis.plots.checks import backtest_errors, misses, residuals
+from analysis.plots.losses import loss_vs_flops, loss_vs_tokens, overtraining
+from analysis.plots.optima import envelope_of_sizes, isoflop_parabolas, optimum
+from analysis.plots.style import (
+    ACTUAL,
+    FORECAST,
+    SIZES,
+    colour_bar,
+    figure,
+    legend,
+    log_axis,
+    log_norm,
+    power,
+    save,
+    short,
+    si,
+    svg,
+)
+
+__all__ = [
+    "ACTUAL",
+    "FORECAST",
+    "SIZES",
+    "backtest_errors",
+    "colour_bar",
+    "envelope_of_sizes",
+    "figure",
+    "isoflop_parabolas",
+    "legend",
+    "log_axis",
+    "log_norm",
+    "loss_vs_flops",
+    "loss_vs_tokens",
+    "misses",
+    "optimum",
+    "overtraining",
+    "power",
+    "residuals",
+    "save",
+    "short",
+    "si",
+    "svg",
+]

@@ -1,0 +1,226 @@
+"""What all figures share: colours, axes, legends, and runs that tell who they are when pointed at."""
+
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PathCollection
+from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+# Viridis without its ends, which vanish on a dark or a white page, in few steps, so that its bar is drawn as shapes;
+# Okabe-Ito colours for all else.
+SIZES = LinearSegmentedColormap.from_list("sizes", ["#414487", "#2a788e", "#22a884", "#7ad151"], N=48)
+FORECAST, ACTUAL = "#d55e00", "#cc79a7"
+PARAMS, TOKENS = "#0072b2", "#009e73"
+INK = "#5f6368"  # replaced by the page's own text colour in the report
+WIDTH, HEIGHT = 5.4, 3.7  # inches: half a landscape page, or a phone
+_RUN = "run:"
+_MOST_NAMED = 1000  # runs of a figure that tell who they are: each takes 200 bytes
+_STYLE: Any = {
+    "figure.constrained_layout.use": True,
+    "font.size": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.5,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 8.0,
+    "lines.linewidth": 1.2,
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+def figure(draw: Callable[[Axes], Axes], width: float = WIDTH, height: float = HEIGHT) -> Figure:
+    """A figure in the house style; width and height in inches."""
+    with rc_context(_STYLE):
+        made = Figure(figsize=(width, height))
+        draw(made.add_subplot())
+        made.draw_without_rendering()
+    return made
+
+
+def svg(made: Figure, name: str) -> str:
+    """The figure as an SVG element: text as text, ink in the page's colour; ``name`` keeps ids apart."""
+    text = _svg(made, name, "none")
+    return text[text.index("<svg") :].replace(INK, "currentColor").replace('id="figure_1"', f'id="{name}"')
+
+
+def save(made: Figure, path: str) -> None:
+    """Writes a file of the kind that its suffix names, on white."""
+    if path.lower().endswith(".svg"):
+        text = _svg(made, "figure", "white")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return
+    with rc_context(_STYLE):
+        made.savefig(path, dpi=150, facecolor="white")
+
+
+def _svg(made: Figure, name: str, paper: str) -> str:
+    buffer = io.StringIO()
+    with rc_context({**_STYLE, "svg.hashsalt": name}):
+        made.savefig(buffer, format="svg", facecolor=paper, metadata={"Date": None, "Creator": None})
+    # A run's address holds what is to be said of it; nothing else in our figures has an address.
+    address = rf"""<a xlink:href=(["']){_RUN}(.*?)\1[^>]*>"""
+    named = re.sub(address, r'<g class="run"><title>\2</title>', buffer.getvalue())
+    return named.replace("</a>", "</g>")
+
+
+def short(value: float) -> str:
+    """Three digits and a suffix: ``8.03B``."""
+    value = float(f"{value:.2e}")  # rounded first: 999.99k is 1M
+    for limit, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if limit <= value < limit * 1000:
+            return f"{value / limit:.3g}{suffix}"
+    return f"{value:.3g}"
+
+
+def runs(
+    axes: Axes, x: Sequence[float] | pd.Series, y: Sequence[float] | pd.Series, rows: pd.DataFrame, norm: Normalize
+) -> None:
+    """A dot for each run, coloured by its parameters, that says who it is when pointed at in an SVG.
+
+    Args:
+        axes: to draw on.
+        x: of each row.
+        y: of each row.
+        rows: ``run_id params tokens flops loss``, and the seed where told.
+        norm: of the colours.
+    """
+    say(axes.scatter(x, y, s=15, c=rows["params"], cmap=SIZES, norm=norm, lw=0, zorder=3), names(rows))
+
+
+def say(dots: PathCollection, said: Sequence[str]) -> None:
+    """Gives each of some dots what an SVG says of it when it is pointed at."""
+    if len(said) <= _MOST_NAMED:
+        dots.set_urls([_RUN + text for text in said])
+
+
+def names(rows: pd.DataFrame) -> list[str]:
+    """What is said of each run that is pointed at."""
+    seeds = rows["seed"] if "seed" in rows else pd.Series(np.nan, rows.index)
+    columns = (rows["run_id"], rows["params"], rows["tokens"], rows["flops"], rows["loss"], seeds)
+    return [
+        f"{run_id}: {short(params)} parameters, {short(tokens)} tokens ({short(tokens / params)} each), "
+        f"{flops:.3g} FLOPs, loss {loss:.4f}" + (f", seed {seed:.0f}" if isinstance(seed, float) and seed >= 0 else "")
+        for run_id, params, tokens, flops, loss, seed in zip(*columns, strict=True)
+    ]
+
+
+def legend(axes: Axes, columns: int = 2) -> None:
+    """A legend above the axes, where it covers no data."""
+    if axes.get_legend_handles_labels()[1]:
+        place: Any = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "borderaxespad": 0.1}
+        axes.legend(ncols=columns, columnspacing=1.2, handlelength=1.6, labelspacing=0.25, **place)
+
+
+def norm_of(rows: pd.DataFrame) -> Normalize:
+    """Colours by parameters."""
+    return log_norm(rows["params"].to_numpy())
+
+
+def log_norm(values: Float[np.ndarray, " rows"]) -> Normalize:
+    """Colours by the log of positive values."""
+    low, high = float(values.min()), float(values.max())
+    return LogNorm(low, high if high > low else 2 * low)
+
+
+def log_axis(axes: Axes, label: str, ticks: Callable[[float, int | None], str]) -> None:
+    """A log x axis with a label and few, readable ticks."""
+    axes.set_xscale("log")
+    axes.set_xlabel(label)
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(_log_ticks(low, high, 7))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(ticks))
+
+
+def log_height(axes: Axes, label: str, ticks: Callable[[float, int | None], str]) -> None:
+    """The same for a y axis."""
+    axes.set_yscale("log")
+    axes.set_ylabel(label)
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(_log_ticks(low, high, 9))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(ticks))
+
+
+def _log_ticks(low: float, high: float, most: int) -> LogLocator:
+    """1, 2 and 5 of each decade, as far as there is room; then 1 and 3; then 1 alone."""
+    decades = np.log10(high / low)
+    subs = next((s for s in ((1.0, 2.0, 5.0), (1.0, 3.0)) if decades * len(s) <= most), (1.0,))
+    return LogLocator(subs=subs, numticks=most + 2)
+
+
+def loss_axis(axes: Axes, losses: "pd.Series[float]") -> None:
+    """A log axis with plain numbers, just holding the endpoints; early parts of curves are cut off."""
+    low, high = 0.97 * float(losses.min()), 1.05 * float(losses.max())
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_locator(FixedLocator(list(MaxNLocator(7).tick_values(low, high))))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_ylabel("loss (nats per token)")
+
+
+def size_bar(axes: Axes, norm: Normalize, rows: pd.DataFrame) -> None:
+    """A colour bar of the runs' sizes."""
+    colour_bar(axes, norm, "parameters", list(rows["params"].unique()), si)
+
+
+def colour_bar(
+    axes: Axes,
+    norm: Normalize,
+    label: str,
+    values: list[float],
+    ticks: Callable[[float, int | None], str],
+) -> None:
+    """A colour bar with a tick at each of the values that do not crowd each other."""
+    bar = axes.figure.colorbar(ScalarMappable(norm, SIZES), ax=axes, pad=0.02, aspect=30)
+    bar.set_label(label)
+    bar.outline.set_visible(False)
+    assert bar.solids is not None
+    bar.solids.set_edgecolor("face")  # no gaps between the shapes
+    bar.ax.yaxis.set_major_locator(FixedLocator(list(_apart(sorted(values)))))
+    bar.ax.yaxis.set_minor_locator(NullLocator())
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(ticks))
+
+
+def _apart(values: list[float]) -> Iterator[float]:
+    """Those of the values that do not crowd each other on a log axis."""
+    least, last = np.log(values[-1] / values[0]) / 10, -np.inf
+    for value in values:
+        if np.log(value) - last >= least:
+            last = float(np.log(value))
+            yield value
+
+
+def si(value: float, _: int | None) -> str:
+    """A tick such as ``8.03B``."""
+    return short(value)
+
+
+def power(value: float, _: int | None) -> str:
+    """A tick such as ``3e18`` or ``1.7e10``."""
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"

@@ -1,0 +1,232 @@
+"""``scaling data``: text or tokens to shards that sweeps train on, and what is in them."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scaling.cli.common import emit, json_option
+from scaling.cli.live import Live, rewritable
+from scaling.errors import InputError
+from scaling.quantity import format_quantity
+
+if TYPE_CHECKING:
+    from scaling.data.build import BuildProgress
+    from scaling.data.spec import BuildSpec
+
+_YAML = (".yaml", ".yml")
+_BAR = 24
+_PLAIN_EVERY_S = 20.0
+
+
+@click.group()
+def command() -> None:
+    """Make data that sweeps train on, and look at it.
+
+    \b
+    Examples:
+      scaling data build web/*.jsonl.gz --tokenizer bpe:8k --out data/web
+      scaling data inspect data/web
+    """
+
+
+@command.command()
+@click.argument("sources", nargs=-1, required=True, metavar="SPEC.yaml | PATH...")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder to make.")
+@click.option("--tokenizer", metavar="bytes|bpe:8k|FILE", help="How text becomes tokens.  [default: bytes]")
+@click.option("--text", metavar="KEY", help="Key or column of the text.  [default: text]")
+@click.option("--held-out", metavar="SHARE", help="Share of documents never trained on.  [default: 5%]")
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes.  [default: one per core]")
+@json_option
+def build(
+    sources: tuple[str, ...],
+    out: Path,
+    tokenizer: str | None,
+    text: str | None,
+    held_out: str | None,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Make shards of tokens and a manifest from files of text, jsonl, Parquet or tokens.
+
+    A document is held out or not by the hash of its content alone. Where the command is killed, the same command goes
+    on; DIR is there only when all of it is. A sweep trains on it with `corpus: {path: DIR}`.
+
+    \b
+    Examples:
+      scaling data build web/*.jsonl.gz --tokenizer bpe:8k --out data/web
+      scaling data build mix.yaml --out data/mix
+    \b
+    mix.yaml:
+      tokenizer: {file: llama/tokenizer.json}
+      sources:
+        - {path: web/*.parquet, text: content, weight: 80%}
+        - {hf: code-dataset, split: train, weight: 20%, epochs: 2}
+    """
+    from scaling.data.build import build as build_data
+    from scaling.data.inspect import summary
+
+    spec = _spec(sources, out, {"tokenizer": tokenizer, "text": text, "held_out": held_out})
+    with _Bar(out.name) as bar:
+        manifest = build_data(spec, out, workers or len(os.sched_getaffinity(0)), bar.show)
+    result = summary(manifest) | {"out": str(out), "warnings": []}
+    emit(result, as_json, lambda: _table(result))
+
+
+def _spec(sources: tuple[str, ...], out: Path, options: dict[str, str | None]) -> "BuildSpec":
+    """Of a data file, or of paths and options."""
+    from pydantic import ValidationError
+
+    from scaling.data.spec import BuildSpec
+    from scaling.sweep.data_file import load_build
+
+    if sources[0].endswith(_YAML):
+        given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+        if given or len(sources) > 1:
+            raise InputError(
+                f"{sources[0]}: takes no {' or '.join(given) or 'other sources'} beside it: write them in it"
+            )
+        return load_build(sources[0])
+    word, chosen = options["tokenizer"] or "bytes", {}
+    chosen["tokenizer"] = {"bpe": word.removeprefix("bpe:")} if word.startswith("bpe:") else word
+    if options["held_out"] is not None:
+        chosen["held_out"] = options["held_out"]
+    key = {} if options["text"] is None else {"text": options["text"]}
+    try:
+        return BuildSpec.model_validate(
+            {"name": out.absolute().name, "sources": [{"path": path, **key} for path in sources], **chosen}
+        )
+    except ValidationError as errors:
+        raise InputError(
+            f"--{str(error['loc'][0]).replace('_', '-')}: {error['msg'].removeprefix('Value error, ')}"
+            if error["loc"]
+            else error["msg"].removeprefix("Value error, ")
+            for error in errors.errors(include_url=False)
+        ) from None
+
+
+class _Bar:
+    """On stderr: a bar rewritten in place on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._shown = name, -_PLAIN_EVERY_S
+        self._live = Live(sys.stderr) if rewritable(sys.stderr) else None
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.show([])
+
+    def show(self, progress: "BuildProgress") -> None:
+        from scaling.cli.progress import clock
+
+        share = progress.parts_done / progress.parts
+        line = f"{self._name}: {progress.parts_done}/{progress.parts} parts, {format_quantity(progress.tokens)} tokens"
+        if progress.tokens and progress.seconds:
+            line += f", {format_quantity(progress.tokens / progress.seconds)} tokens/s"
+        ended = progress.parts_done == progress.parts
+        line += f", {clock(progress.seconds)}" + ("; joining the parts" if ended else "")
+        if self._live is not None:
+            filled = round(_BAR * share)
+            self._live.show([f"[{'#' * filled}{'.' * (_BAR - filled)}] {line}"])
+        elif ended or time.monotonic() - self._shown >= _PLAIN_EVERY_S:
+            self._shown = time.monotonic()
+            print(line, file=sys.stderr, flush=True)
+
+
+@command.command()
+@click.argument("folder", metavar="DIR|SPEC.yaml")
+@click.option("--verify", is_flag=True, help="Read every shard and compare its hash with the manifest's.")
+@click.option("--documents", type=click.IntRange(0), default=2, show_default=True, help="To show of each source.")
+@json_option
+def inspect(folder: str, verify: bool, documents: int, as_json: bool) -> None:
+    """Show what is in built data: splits, sources, bytes per token, leaks, how documents begin.
+
+    Of a data file, the files that it names, before anything is built.
+
+    \b
+    Examples:
+      scaling data inspect data/web --verify
+      scaling data inspect mix.yaml
+    """
+    if folder.endswith(_YAML):
+        result = _unbuilt(folder)
+        emit(result, as_json, lambda: _files(result))
+        return
+    from scaling.data.inspect import samples, summary
+    from scaling.data.shards import read_manifest
+    from scaling.data.shards import verify as verify_shards
+
+    path = Path(folder).expanduser()
+    manifest = read_manifest(path)
+    if verify and (faults := verify_shards(path, manifest)):
+        raise InputError(faults)
+    result = summary(manifest) | {"documents": list(samples(path, manifest, documents)), "warnings": []}
+    if verify:
+        result["verified"] = True
+    emit(result, as_json, lambda: "\n".join([_table(result), *_documents(result)]))
+
+
+def _unbuilt(path: str) -> dict[str, Any]:
+    from scaling.data.sources import parts_of
+    from scaling.sweep.data_file import load_build
+
+    spec = load_build(path)
+    sources = []
+    for number, source in enumerate(spec.sources):
+        parts = parts_of(source, number)
+        files = sorted({file for part in parts for file in part.paths})
+        formats = sorted({part.format for part in parts})
+        size = sum(os.path.getsize(file) for file in files if os.path.isfile(file))
+        sources.append(
+            {"name": source.label, "formats": formats, "files": len(files), "bytes": size, "parts": len(parts)}
+        )
+    return {"name": spec.name, "held_out": spec.held_out, "sources": sources, "warnings": []}
+
+
+def _files(result: dict[str, Any]) -> str:
+    rows = [
+        f"  {source['name']}: {source['files']} files of {', '.join(source['formats'])}, "
+        f"{format_quantity(source['bytes'])} bytes, {source['parts']} parts"
+        for source in result["sources"]
+    ]
+    return "\n".join([f"{result['name']}: not built yet; {result['held_out']:.3g} held out", *rows])
+
+
+def _table(result: dict[str, Any]) -> str:
+    train, held_out = result["train"], result["held_out"]
+    lines = [f"{result['name']}: {result['tokenizer']} tokens, vocabulary {result['vocab']}, {result['dtype']}"]
+    lines += [f"  {name:9} {_counted(counts)}" for name, counts in (("train", train), ("held out", held_out))]
+    near = result["leaks"] / held_out["documents"]
+    lines.append(
+        f"  left out: {result['duplicates']} duplicates, {result['empty']} empty; "
+        f"near-duplicates of training text: {result['leaks']} of {held_out['documents']} held out ({near:.1%})"
+    )
+    lines += [
+        f"  {source['name']}: {source['share']:.1%} of a pass, its text {source['epochs']:.3g} times; "
+        f"{_counted(source['train'])}"
+        for source in result["sources"]
+    ]
+    if held_out["bytes"] is None:
+        lines.append("  the bytes of its text are not known: losses are in nats per token only, without bits per byte")
+    return "\n".join(lines)
+
+
+def _counted(counts: dict[str, Any]) -> str:
+    text = f"{counts['documents']} documents, {format_quantity(counts['tokens'])} tokens"
+    if counts["bytes_per_token"] is None:
+        return text
+    return f"{text}, {format_quantity(counts['bytes'])} bytes ({counts['bytes_per_token']:.3g} per token)"
+
+
+def _documents(result: dict[str, Any]) -> list[str]:
+    lines = [
+        f"  {document['source']}, {document['tokens']} tokens: {' '.join(document['begins'].split())[:90]}"
+        for document in result["documents"]
+    ]
+    return [*lines, *(["  every shard is as it was written"] if "verified" in result else [])]

@@ -1,0 +1,154 @@
+"""What ``scaling data build`` is asked for: sources, a tokenizer, and how much is held out."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+
+from scaling.quantity import parse_quantity
+
+Format = Literal["text", "jsonl", "parquet", "tokens", "megatron", "hf"]
+
+
+def _positive(value: object) -> float:
+    if not isinstance(value, str | int | float) or isinstance(value, bool) or parse_quantity(value) <= 0:
+        raise ValueError("must be a positive number such as 2, 64k or 40%")
+    return parse_quantity(value)
+
+
+def _count(value: object) -> int:
+    number = _positive(value)
+    if not number.is_integer() or number > 2**32:
+        raise ValueError("must be a whole number, such as 8k, of at most 2^32")
+    return int(number)
+
+
+def _share(value: object) -> float:
+    number = _positive(value)
+    if number >= 1:
+        raise ValueError("must be a fraction between 0 and 1, such as 5%")
+    return number
+
+
+Positive = Annotated[float, BeforeValidator(_positive)]
+Count = Annotated[int, BeforeValidator(_count)]
+Share = Annotated[float, BeforeValidator(_share)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceSpec(_Strict):
+    """Where documents come from: exactly one of ``path`` and ``hf``.
+
+    Attributes:
+        path: a file, a folder (every file below it) or a glob, from the working directory. The suffix tells the
+            format: ``.jsonl``, ``.ndjson`` or ``.json`` (one object a line), ``.parquet``, ``.bin`` (token ids; with an
+            ``.idx`` beside it Megatron's, else nanoGPT's), anything else text; text and jsonl may be ``.gz``, ``.bz2``
+            or ``.zst``.
+        hf: a Hugging Face dataset: a folder written by ``save_to_disk``, a folder of data files, or a name on the hub,
+            which is streamed.
+        subset: of ``hf``, its configuration.
+        split: of ``hf``.
+        text: the key, column or feature that holds the text.
+        name: of the source, in counts; its path or dataset if not given.
+        weight: its share of the training tokens, in proportion to the other sources' weights.
+        epochs: how often its text may be repeated in one pass over the mixture: exactly so often without weights, at
+            most with them.
+        only: where all of it goes, for text that others have split: ``train`` or ``held_out``.
+        piece: bytes that a text file's documents have at most; a longer file is cut between paragraphs, lines or words.
+        dtype: of nanoGPT's ids.
+    """
+
+    path: str | None = None
+    hf: str | None = None
+    subset: str | None = None
+    split: str = "train"
+    text: str = "text"
+    name: str = ""
+    weight: Positive | None = None
+    epochs: Positive = 1.0
+    only: Literal["train", "held_out"] | None = None
+    piece: Count = 2**20
+    dtype: Literal["uint16", "uint32"] = "uint16"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_path(cls, value: object) -> object:
+        return {"path": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "SourceSpec":
+        if (self.path is None) == (self.hf is None):
+            raise ValueError("needs exactly one of path and hf")
+        return self
+
+    @property
+    def label(self) -> str:
+        """What counts and faults call it."""
+        return self.name or self.path or self.hf or ""
+
+
+class TokenizerSpec(_Strict):
+    """How text becomes ids: exactly one of ``name``, ``file``, ``bpe`` and ``ids``.
+
+    Attributes:
+        name: ``bytes``: every byte is a token.
+        file: a Hugging Face ``tokenizer.json``, a ``.tiktoken`` file or a SentencePiece ``.model``.
+        bpe: entries of a vocabulary to train here, byte-level BPE, on the training text.
+        ids: entries of the vocabulary of token files whose tokenizer is not at hand; needs ``end``.
+        end: the token that closes a document, as text or id, where the file does not tell.
+        pattern: of a ``.tiktoken`` file, which has none: the regular expression that splits text; cl100k's, which is
+            also Llama 3's, if not given.
+    """
+
+    name: Literal["bytes"] | None = None
+    file: str | None = None
+    bpe: Count | None = None
+    ids: Count | None = None
+    end: str | int | None = None
+    pattern: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return {"name": value} if value == "bytes" else {"file": value}
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "TokenizerSpec":
+        if sum(given is not None for given in (self.name, self.file, self.bpe, self.ids)) != 1:
+            raise ValueError("needs exactly one of name, file, bpe and ids")
+        if self.bpe is not None and not 257 <= self.bpe <= 2**20:
+            raise ValueError(f"bpe: {self.bpe} entries; a byte-level vocabulary has 257 at least and 2^20 at most")
+        if self.ids is not None and not (isinstance(self.end, int) or (self.end or "").isdecimal()):
+            raise ValueError("ids needs end, the id that closes a document")
+        return self
+
+
+class BuildSpec(_Strict):
+    """A data file.
+
+    Attributes:
+        name: of the corpus, in a table of runs.
+        sources: one at least; all of them have a weight, or none.
+        tokenizer: one for all.
+        held_out: share of the documents that is never trained on.
+    """
+
+    name: str
+    sources: tuple[SourceSpec, ...]
+    tokenizer: TokenizerSpec = TokenizerSpec(name="bytes")
+    held_out: Share = 0.05
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "BuildSpec":
+        if not self.sources:
+            raise ValueError("sources: the list is empty")
+        if len({source.weight is None for source in self.sources}) > 1:
+            raise ValueError("sources: give every source a weight, or none")
+        labels = [source.label for source in self.sources]
+        if len(set(labels)) < len(labels):
+            raise ValueError("sources: two have one name; give each its own")
+        return self

@@ -1,0 +1,237 @@
+"""The mirror of a sweep's folder in shared storage: what takes its locks, and keeps both the same."""
+
+import functools
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from scaling.errors import InputError
+from scaling.files import write_text
+from scaling.sweep import leases, locks
+from scaling.sweep.leases import LeaseLost, still_held
+from scaling.sweep.machine import cache_folder
+from scaling.sweep.storage.origin import ORIGIN
+from scaling.sweep.storage.part import OwnPart, RunPart
+from scaling.sweep.storage.remote import Remote, RemoteRecords
+
+# Between two looks at what others do, and two times that what is trained here is stored.
+LOOK_S, STORE_S = 5.0, 5.0
+_PLACES = ("runs", "trunks")
+_AT_ONCE = 16
+
+
+class Mirror:
+    """A local copy of what is in the storage.
+
+    Args:
+        folder: the copy.
+        remote: the storage.
+    """
+
+    def __init__(self, folder: Path, remote: Remote) -> None:
+        self.folder, self._remote = folder, remote
+        # The locks that anybody ever took, and of those asked for which are free, as of a time.
+        self._taken: set[str] | None = None
+        self._free: dict[str, bool] = {}
+        self._asked = -LOOK_S
+
+    @contextmanager
+    def held(self, lock: Path) -> Iterator[bool]:
+        """Holds the lease of a lock whose local one this process has; yields False at once if another has it.
+
+        What the lock covers is as new as the storage then, and what changes is stored.
+
+        Raises:
+            InputError: the storage may not be written.
+        """
+        part = self._part(lock)
+        with ExitStack() as stack:
+            try:
+                mine = stack.enter_context(leases.leased(RemoteRecords(self._remote, self._name(lock))))
+                if mine:
+                    part.pull()
+                    if self._name(lock).startswith("trunks"):
+                        self.look()  # at its branches
+            except PermissionError as error:
+                raise InputError(f"{self._remote.url}: may not be written: {error.strerror or error}") from None
+            except OSError:  # told when it was tried again
+                mine = False
+            if not mine:
+                yield False
+                return
+            stack.enter_context(_stored(part, self._remote))
+            yield True
+
+    def free(self, lock: Path) -> bool:
+        """Whether nobody has the lease of a lock, as it was some seconds ago; False if that cannot be told."""
+        name = self._name(lock)
+        try:
+            if time.monotonic() - self._asked >= LOOK_S:
+                self._asked, self._taken, self._free = time.monotonic(), None, {}
+                records = self._remote.list("leases")
+                self._taken = {record.removeprefix("leases/").rpartition("/")[0] for record in records}
+            if self._taken is None:
+                return False
+            if name not in self._free:
+                self._free[name] = name not in self._taken or leases.free(RemoteRecords(self._remote, name))
+        except OSError:
+            self._free[name] = False
+        return self._free[name]
+
+    def look(self) -> None:
+        """Fetches how far the runs are that nobody here trains.
+
+        Raises:
+            OSError: the storage cannot be reached.
+        """
+        by_place: dict[str, dict[str, str]] = {}
+        for name, version in self._remote.list().items():
+            parts = name.split("/", 2)
+            if len(parts) == 3 and parts[0] in _PLACES and parts[1].isalnum():
+                by_place.setdefault(f"{parts[0]}/{parts[1]}", {})[parts[2]] = version
+
+        def fetch(place: str) -> None:
+            part = RunPart(self._remote, self.folder, place)
+            if part.unseen(by_place[place]):
+                (self.folder / place).mkdir(parents=True, exist_ok=True)
+                with locks.locked_here(self.folder / place / "lock") as ours:
+                    if ours:
+                        part.look(by_place[place])
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(fetch, by_place))
+
+    def fetch(self) -> None:
+        """Makes the mirror as new as the storage, but for what is newer here.
+
+        Raises:
+            OSError: the storage cannot be reached.
+        """
+        OwnPart(self._remote, self.folder).pull()
+        self.look()
+
+    def store(self) -> None:
+        """Stores what is newer here: what was made outside of a lock, or a process that was killed has left.
+
+        Raises:
+            InputError: it may not be written.
+            Stopped: this process was asked to stop.
+        """
+        for place in _PLACES:
+            for folder in sorted((self.folder / place).glob("*")):
+                if folder.is_dir() and RunPart(self._remote, self.folder, f"{place}/{folder.name}").newer():
+                    with locks.locked(folder / "lock"):
+                        pass
+        if OwnPart(self._remote, self.folder).newer():
+            with locks.waited_for(self.folder / "lock"):
+                pass
+
+    def _part(self, lock: Path) -> OwnPart | RunPart:
+        if lock.parent == self.folder:
+            return OwnPart(self._remote, self.folder)
+        return RunPart(self._remote, self.folder, lock.parent.relative_to(self.folder).as_posix())
+
+    def _name(self, lock: Path) -> str:
+        return lock.relative_to(self.folder).as_posix()
+
+
+@contextmanager
+def _stored(part: OwnPart | RunPart, remote: Remote) -> Iterator[None]:
+    """Stores what changes in a part every few seconds, if it is a run's, and at the end."""
+    ended = threading.Event()
+
+    def keep() -> None:
+        while isinstance(part, RunPart) and not ended.wait(STORE_S):
+            try:
+                still_held()
+                part.push()
+            except LeaseLost:
+                return
+            except OSError:
+                continue
+
+    keeper = threading.Thread(target=keep, name="store", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        keeper.join()
+        try:
+            still_held(sure=True)
+            part.push() if isinstance(part, OwnPart) else part.push(last=True)
+        except LeaseLost:
+            remote.tell("somebody else has taken over; what was made here meanwhile is not stored")
+        except OSError as error:
+            remote.tell(f"cannot be stored now: {error.strerror or error}; it is kept here, and stored by a later call")
+
+
+@functools.cache
+def mirror_at(folder: Path) -> Mirror:
+    """The mirror in a folder that has an origin."""
+    return Mirror(folder, Remote.of(json.loads((folder / ORIGIN).read_text())["url"]))
+
+
+def mirror_for(url: str) -> Mirror:
+    """The mirror of a folder in shared storage, in this machine's cache; made if missing.
+
+    Raises:
+        InputError: there is no such storage, or it needs what is not installed.
+    """
+    remote = Remote.of(url)
+    folder = cache_folder().absolute() / "mirror" / hashlib.sha256(remote.url.encode()).hexdigest()[:16]
+    if not (folder / ORIGIN).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / ORIGIN, json.dumps({"url": remote.url}))
+    return mirror_at(folder)
+
+
+def fetched(url: str) -> Path:
+    """A copy of one file in shared storage.
+
+    Raises:
+        InputError: there is no such storage or file, or it cannot be reached.
+    """
+    parent, _, name = url.rpartition("/")
+    folder = cache_folder().absolute() / "mirror" / hashlib.sha256(url.encode()).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        Remote.of(parent).get(name, folder / name)
+    except OSError as error:
+        raise InputError(f"{url}: {error.strerror or 'no such file'}") from None
+    return folder / name
+
+
+@contextmanager
+def shared(url: str) -> Iterator[Path]:
+    """The mirror of a folder in shared storage: as new as that, kept so within this, and at the end stored.
+
+    Raises:
+        InputError: there is no such storage, or it cannot be reached.
+    """
+    mirror, ended = mirror_for(url), threading.Event()
+    try:
+        mirror.fetch()
+    except OSError as error:
+        raise InputError(f"{url}: cannot be reached: {error.strerror or error}") from None
+
+    def keep() -> None:
+        while not ended.wait(LOOK_S):
+            try:
+                mirror.look()
+            except OSError:
+                continue
+
+    keeper = threading.Thread(target=keep, name="look", daemon=True)
+    keeper.start()
+    try:
+        yield mirror.folder
+    finally:
+        ended.set()
+        keeper.join()
+        mirror.store()

@@ -1,0 +1,98 @@
+"""Runs as TensorBoard shows them: event files, which other trackers read too.
+
+A run has a folder of event files. They are the record of what was told of it: whoever goes on reads the last event, and
+adds a file. An event is all that is told of a step, so that nothing of it is there twice, or half of it.
+"""
+
+import itertools
+import struct
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import tensorboardX.summary
+from tensorboardX.proto.api_pb2 import Status
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData, SessionEndInfo
+from tensorboardX.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboardX.record_writer import RecordWriter
+
+_END = "_hparams_/session_end_info"
+# Of a record: its length, a checksum of that; after its bytes a checksum of those.
+_HEADER, _CHECKSUM = struct.Struct("<QI"), 4
+
+
+class TensorBoardRun:
+    """The event files of one run; a step's number in them is its tokens.
+
+    Args:
+        folder: theirs, made if missing.
+        hyperparameters: by name, to sort and filter runs by.
+        metric: the name of what the runs are compared by.
+        config: all of the run's, as text.
+    """
+
+    def __init__(self, folder: Path, hyperparameters: Mapping[str, float | str], metric: str, config: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        files = sorted(folder.glob("events.out.tfevents.*"))
+        events = [event for file in files if (event := _last_event(file)) is not None]
+        self.tokens = max((event.step for event in events), default=0)
+        self.ended = any(value.tag == _END for event in events for value in event.summary.value)
+        if self.ended:
+            return
+        names = (folder / f"events.out.tfevents.{number:06d}" for number in itertools.count(len(files)))
+        self._writer = RecordWriter(str(next(name for name in names if not name.exists())))
+        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        if not events:
+            experiment, session, _ = tensorboardX.summary.hparams(dict(hyperparameters), {metric: 0.0})
+            # Markdown shows what is indented as it is.
+            text = tensorboardX.summary.text("config", "\n".join(f"    {line}" for line in config.splitlines()))
+            self._write(_event(0, *experiment.value, *session.value, *text.value))
+
+    def log(self, tokens: int, values: Mapping[str, float]) -> None:
+        """Adds values by name after so many tokens, which are more than at the last call."""
+        self._write(_event(tokens, *_scalars(values)))
+        self.tokens = tokens
+
+    def end(self, tokens: int, values: Mapping[str, float], well: bool) -> None:
+        """Adds the last values, and that the run has ended, well or not; nothing more can be added."""
+        status = Status.Value("STATUS_SUCCESS" if well else "STATUS_FAILURE")
+        content = HParamsPluginData(session_end_info=SessionEndInfo(status=status), version=0).SerializeToString()
+        plugin = SummaryMetadata.PluginData(plugin_name="hparams", content=content)
+        end = Summary.Value(tag=_END, metadata=SummaryMetadata(plugin_data=plugin))
+        self._write(_event(tokens, *_scalars(values), end))
+        self.flush()
+        self._writer.close()
+        self.ended = True
+
+    def flush(self) -> None:
+        """Writes what was added to the disk.
+
+        Raises:
+            OSError: there is no room, for example.
+        """
+        self._writer.flush()
+
+    def _write(self, event: Event) -> None:
+        self._writer.write(event.SerializeToString())
+
+
+def _scalars(values: Mapping[str, float]) -> Iterator[Summary.Value]:
+    return (Summary.Value(tag=name, simple_value=value) for name, value in values.items())
+
+
+def _event(tokens: int, *values: Summary.Value) -> Event:
+    return Event(wall_time=time.time(), step=tokens, summary=Summary(value=values))
+
+
+def _last_event(file: Path) -> Event | None:
+    """The last whole one that tells something of the run; what comes after it was torn by a crash."""
+    data, at, events = file.read_bytes(), 0, []
+    while at + _HEADER.size <= len(data):
+        length, _ = _HEADER.unpack_from(data, at)
+        begin = at + _HEADER.size
+        at = begin + length + _CHECKSUM
+        if at <= len(data):
+            events.append(data[begin : begin + length])
+    last = Event.FromString(events[-1]) if events else None
+    return last if last is not None and last.HasField("summary") else None

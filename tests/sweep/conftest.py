@@ -1,0 +1,20 @@
+"""A sweep for the executors, trained here and undisturbed, to compare with."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+import pytest
+from elsewhere import end_all, run, table
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on() -> Iterator[None]:
+    yield
+    end_all()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    assert run(out, "--workers", "2").returncode == 0
+    return table(out)

@@ -1,0 +1,147 @@
+"""A sweep killed again and again, its checkpoints torn meanwhile, comes to the same table, to the bit."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from scaling.train.written import last_step
+
+KILLS = 26
+SEED = 0
+# Trunks with branches and runs by themselves, each long enough to be killed several times.
+SWEEP = """\
+name: chaos
+model: {seq_len: 64, heads: 2, depth: 2}
+corpus: sotu
+fit: {sizes: [{width: 16, depth: 2}, {width: 24, depth: 2}], flops: [1e11, 2e11], seeds: 2, trunk: true}
+target: {size: {width: 32, depth: 2}, flops: 6e11, seeds: 2}
+"""
+MAY_DIFFER = ["wall_s", "mfu"]
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What was done to the newest checkpoint of a run or trunk."""
+
+    folder: Path
+    step: int
+    how: str
+
+
+def command(file: Path, out: Path) -> list[str]:
+    return [sys.executable, "-m", "scaling", "run", str(file), "--out", str(out), "--workers", "2"]
+
+
+def workers(out: Path) -> list[int]:
+    """Processes that train in a folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"scaling.sweep.worker" in words and str(out).encode() in words:
+            found.append(int(entry.name))
+    return sorted(found)
+
+
+def kill(number: int) -> None:
+    try:
+        os.kill(number, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def newest(out: Path) -> Iterator[tuple[Path, Path]]:
+    """The folder and the newest checkpoint of every run and trunk that has one on its list, and is not done."""
+    for folder in sorted([*out.glob("runs/*/checkpoints"), *out.glob("trunks/*/checkpoints")]):
+        step = last_step(folder)
+        status = folder.with_name("status.json")
+        done = status.exists() and '"done"' in status.read_text()
+        if step is not None and (folder / str(step)).exists() and not done:
+            yield folder, folder / str(step)
+
+
+def damage_one(out: Path, chance: random.Random) -> Damage | None:
+    """Tears, changes or removes a checkpoint, when nobody trains."""
+    there = list(newest(out))
+    if not there:
+        return None
+    folder, checkpoint = chance.choice(there)
+    arrays = max((file for file in checkpoint.rglob("*") if file.is_file()), key=lambda file: file.stat().st_size)
+    how = chance.choice(["flipped", "torn", "without its arrays", "missing"])
+    if how == "flipped":
+        content = bytearray(arrays.read_bytes())
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        arrays.write_bytes(bytes(content))
+    elif how == "torn":
+        os.truncate(arrays, chance.randrange(arrays.stat().st_size))
+    elif how == "without its arrays":
+        arrays.unlink()
+    else:
+        shutil.rmtree(checkpoint)
+    return Damage(folder, int(checkpoint.name), how)
+
+
+def log_of(out: Path) -> str:
+    return "".join(log.read_text(errors="replace") for log in sorted((out / "logs").glob("*.log")))
+
+
+@pytest.mark.slow
+def test_killed_and_damaged_it_comes_to_the_same_table(tmp_path: Path) -> None:
+    file = tmp_path / "chaos.yaml"
+    file.write_text(SWEEP)
+    calm, out = tmp_path / "calm", tmp_path / "chaos"
+    subprocess.run(command(file, calm), check=True, capture_output=True)
+
+    chance = random.Random(SEED)
+    kills, damages = 0, []
+    told_here = (tmp_path / "told").open("w")
+    process = subprocess.Popen(command(file, out), stderr=told_here, stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        time.sleep(chance.uniform(0.5, 8.0))
+        if kills >= KILLS or process.poll() is not None:
+            continue
+        whole, patient = chance.random() < 0.5, chance.random() < 0.75
+        # Left to chance alone, most moments would be before there is a checkpoint to damage.
+        while whole and patient and process.poll() is None and not any(newest(out)):
+            time.sleep(0.1)
+        there = workers(out)
+        if not whole and there:
+            kill(chance.choice(there))
+            kills += 1
+            continue
+        kill(process.pid)
+        process.wait()
+        for worker in workers(out):
+            kill(worker)
+        kills += 1
+        while workers(out):
+            time.sleep(0.05)
+        damage = damage_one(out, chance)
+        if damage is not None:
+            damages.append(damage)
+        process = subprocess.Popen(command(file, out), stderr=told_here, stdout=subprocess.DEVNULL)
+    told_here.close()
+    assert process.returncode == 0, (tmp_path / "told").read_text()
+    assert kills >= 20, f"only {kills} kills: the sweep is too short"
+    assert len(damages) >= 5
+
+    told = log_of(out)
+    for damage in damages:
+        assert f"{damage.folder}: the checkpoint of step {damage.step} " in told, damage
+    tables = [pd.read_parquet(folder / "runs.parquet").drop(columns=MAY_DIFFER) for folder in (calm, out)]
+    assert len(tables[0]) == 10
+    assert tables[0].status.eq("done").all()
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    assert not list(out.glob("runs/*/checkpoints")), "nothing is left behind"

@@ -1,0 +1,141 @@
+"""Whatever a sweep file or a table holds, it is understood or its faults are told, in a line each."""
+
+import functools
+import itertools
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from mutated import COLUMNS, WHERES, mutated_sweep, mutated_table
+
+from analysis.errors import InputError as AnalysisInputError
+from analysis.fit import fit
+from analysis.forecast import forecast
+from analysis.seeds import FEWEST_CELLS
+from analysis.table import read_table
+from scaling.errors import InputError
+from scaling.planning import plan_sweep
+from scaling.sweep import estimate
+from scaling.sweep.spec import load_sweep
+from scaling.sweep.text import load_text
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[1]
+# No shrinking: a failing input is small enough to be read, and the time is better spent on others.
+FUZZ = settings(
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture
+def once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each corpus is read once, and this machine timed once."""
+    monkeypatch.setattr("scaling.planning.load_text", functools.cache(load_text))
+    monkeypatch.setattr(estimate, "_matmul_flops_per_s", functools.cache(estimate._matmul_flops_per_s))
+
+
+def told(error: InputError | AnalysisInputError) -> None:
+    assert error.faults
+    for fault in error.faults:
+        assert fault.strip()
+        assert len(fault.splitlines()) == 1
+        assert len(fault) < 2000
+
+
+@pytest.mark.usefixtures("once")
+@settings(FUZZ, max_examples=2000)
+@given(seed=st.integers(0, 2**63))
+def test_mutated_sweeps(seed: int, tmp_path: Path) -> None:
+    file = tmp_path / "fuzzed.yaml"
+    file.write_bytes(mutated_sweep(random.Random(seed)))
+    try:
+        spec = load_sweep(file)
+        if spec.corpus.path is None:  # elsewhere are files that are not for us to read
+            estimate.describe(plan_sweep(spec), 2, None, FEWEST_CELLS, spec.arrangement)
+    except (InputError, AnalysisInputError) as error:
+        told(error)
+
+
+@settings(FUZZ, max_examples=2000)
+@given(seed=st.integers(0, 2**63))
+def test_mutated_tables(seed: int, tmp_path: Path) -> None:
+    chance = random.Random(seed)
+    path = mutated_table(tmp_path, chance)
+    where = chance.choice(WHERES) if chance.random() < 0.1 else None
+    columns = {"params": chance.choice(COLUMNS)} if chance.random() < 0.05 else None
+    try:
+        table = read_table(path, columns, where, best=chance.random() < 0.1)
+        if chance.random() < 0.6:
+            assert np.isfinite(fit(table, "compute", bootstrap=2).objective)
+        else:
+            made = forecast(table, 1e6, 1e8, law="compute", bootstrap=2)
+            assert np.isfinite([made.loss, *made.interval]).all()
+    except (InputError, AnalysisInputError) as error:
+        told(error)
+
+
+def command(folder: Path, *args: str) -> "subprocess.CompletedProcess[str]":
+    """A command with a working directory, a home and a place for temporary files of its own, all in a folder."""
+    home, temporary = folder / "home", folder / "tmp"
+    home.mkdir()
+    temporary.mkdir()
+    environment = {**os.environ, "HOME": str(home), "TMPDIR": str(temporary), "SCALING_CALIBRATE": "no"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.run(
+        [sys.executable, "-m", "scaling", *args], cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def check_commands(folders: Sequence[Path], commands: Sequence[Sequence[str]]) -> None:
+    """Each ends well or with 2 and a line for each fault, and leaves its folder as it was."""
+    before = [files(folder) for folder in folders]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        ended = list(pool.map(lambda folder, args: command(folder, *args), folders, commands))
+    for folder, was, done in zip(folders, before, ended, strict=True):
+        assert done.returncode in (0, 2), done.stderr
+        assert "Traceback" not in done.stderr
+        if done.returncode == 2:
+            assert done.stdout == ""
+            assert all(line.startswith("error: ") for line in done.stderr.splitlines()), done.stderr
+        assert files(folder) == was, done.args
+    assert {done.returncode for done in ended} == {0, 2}, "none is understood, or none is refused"
+
+
+def test_mutated_sweeps_through_the_command_line(tmp_path: Path) -> None:
+    folders = [tmp_path / str(number) for number in range(50)]
+    for seed, folder in enumerate(folders):
+        folder.mkdir()
+        (folder / "fuzzed.yaml").write_bytes(mutated_sweep(random.Random(seed)))
+    check_commands(folders, [["plan", "fuzzed.yaml", "--workers", "2", "--json"]] * 50)
+
+
+def test_mutated_tables_through_the_command_line(tmp_path: Path) -> None:
+    folders = [tmp_path / str(number) for number in range(50)]
+    tables = []
+    for seed, folder in enumerate(folders):
+        folder.mkdir()
+        tables.append(mutated_table(folder, random.Random(seed)).name)
+    options = [
+        ["fit", "--bootstrap", "0"],
+        ["predict", "--params", "1e6", "--tokens", "1e8", "--bootstrap", "20"],
+        ["backtest"],
+    ]
+    kinds = itertools.cycle(options)
+    check_commands(folders, [[*next(kinds), table, "--law", "compute", "--json"] for table in tables])
