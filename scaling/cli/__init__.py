@@ -1,6 +1,7 @@
 """The command line: one small file per command, imported only when it is called."""
 
 import importlib
+import keyword
 import os
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,8 @@ COMMANDS = {
     "data": "Make the data that sweeps train on, and look at it.",
     "report": "Write the HTML report of a sweep's folder.",
     "plot": "Draw one figure from a table of runs.",
+    "export": "Write a trained run as a folder for Hugging Face's transformers.",
+    "import": "Read a Llama from a Hugging Face folder.",
     "models": "List the published Llamas: shapes, parameters, tokens, hours.",
 }
 
@@ -40,13 +43,17 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"scaling.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"scaling.cli.{_file_of(cmd_name)}").command
         command.name = cmd_name
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def _file_of(name: str) -> str:
+    return f"{name}_" if keyword.iskeyword(name) else name
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -19,8 +19,9 @@ from scaling.train.config import RunConfig
 from scaling.train.stop import STOPPED_EXIT, Stopped, asked_to_stop
 
 _POLL_S = 0.5
-# A run's state: parameters and AdamW's two moments in fp32. Two checkpoints are kept while a third is written.
-_STATE_BYTES_PER_PARAM, _CHECKPOINTS = 12, 3
+# A run's state: parameters and AdamW's two moments in fp32. Two checkpoints are kept while a third is written; of a
+# run that is done the parameters.
+_STATE_BYTES_PER_PARAM, _CHECKPOINTS, _KEPT_BYTES_PER_PARAM = 12, 3, 4
 # Logs, metrics, tables and the report.
 _SPARE_BYTES = 64 * 2**20
 
@@ -125,12 +126,13 @@ def _try_failed_again(sweep: SweepFolder, work: Sequence[Job]) -> None:
 
 
 def _need_room(sweep: SweepFolder, configs: Sequence[RunConfig], workers: int) -> None:
-    """InputError where the disk has no room for the checkpoints of the largest runs that are trained at once."""
-    sizes = sorted((count_params(config.model).total * _STATE_BYTES_PER_PARAM for config in configs), reverse=True)
-    need, free = _CHECKPOINTS * sum(sizes[:workers]) + _SPARE_BYTES, shutil.disk_usage(sweep.path).free
+    """InputError where the disk has no room for all parameters, and checkpoints of the largest trained at once."""
+    sizes = sorted((count_params(config.model).total for config in configs), reverse=True)
+    kept, states = _KEPT_BYTES_PER_PARAM * sum(sizes), _STATE_BYTES_PER_PARAM * sum(sizes[:workers])
+    need, free = kept + _CHECKPOINTS * states + _SPARE_BYTES, shutil.disk_usage(sweep.path).free
     if free < need:
         raise InputError(
-            f"{sweep.path}: checkpoints and results need about {need / 2**30:.2g} GiB, and the disk has "
+            f"{sweep.path}: checkpoints, parameters and results need about {need / 2**30:.2g} GiB, and the disk has "
             f"{free / 2**30:.2g} GiB free"
         )
 

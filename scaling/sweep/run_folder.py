@@ -1,18 +1,22 @@
-"""One run's files: ``config.json``, ``metrics.jsonl``, ``status.json``, ``lock``; while it trains ``checkpoints/``."""
+"""One run's files: ``config.json``, ``metrics.jsonl``, ``status.json``, ``lock``; while it trains
+``checkpoints/``, and then ``parameters.safetensors``."""
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from scaling.errors import InputError
 from scaling.files import append_row, read_rows, write_text
 from scaling.sweep import locks
 from scaling.sweep.leases import still_held
 from scaling.train.config import RunConfig, read_config
+from scaling.train.kept import PARAMETERS, read_parameters, write_parameters
 from scaling.train.written import forget, last_step
 
 ENDED = ("done", "diverged")
@@ -57,6 +61,22 @@ class RunFolder:
     def write_status(self, status: dict[str, Any]) -> None:
         still_held()
         write_text(self.path / "status.json", json.dumps({**status, "digest": _digest(status)}))
+
+    def keep(self, parameters: Mapping[str, np.ndarray]) -> str:
+        """Writes its last parameters, by name; returns the digest by which ``parameters`` knows them."""
+        still_held()
+        return write_parameters(self.path / PARAMETERS, parameters)
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Its last parameters, by name.
+
+        Raises:
+            InputError: the run is not done, or they are not there or not what was written.
+        """
+        status = self.status()
+        if status["state"] != "done":
+            raise InputError(f"{self.path}: the run is {status['state']}, not done")
+        return read_parameters(self.path / PARAMETERS, status.get("parameters_sha256"))
 
     def finish(self, status: dict[str, Any]) -> None:
         """Writes the last status; only then are the checkpoints superfluous."""

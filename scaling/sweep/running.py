@@ -76,7 +76,8 @@ class Running:
         self.show(progress)
 
     def end(self, outcome: Outcome, text: RunText) -> None:
-        """Writes how it ended."""
+        """Writes its last parameters, if it has not diverged, and how it ended."""
+        digest = None if outcome.parameters is None else self.folder.keep(outcome.parameters)
         self.folder.finish(
             {
                 "state": outcome.status,
@@ -91,6 +92,7 @@ class Running:
                 **self._spent(),
                 "eval_s": outcome.eval_s,
                 "flops_per_s": finite(outcome.flops_per_s),
+                "parameters_sha256": digest,
             }
         )
 

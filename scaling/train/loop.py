@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from scaling.data.batches import RunText
+from scaling.llama.named import named
 from scaling.llama.sharding import BATCH, PLAIN, Execution, axis_size
 from scaling.train.config import RunConfig
 from scaling.train.health import lost
@@ -57,6 +58,7 @@ class Outcome:
         loss_stderr_documents: the same, clustered by document.
         eval_s: seconds spent evaluating.
         flops_per_s: training FLOP/s after the first dispatch, which may have compiled; NaN if it was the only one.
+        parameters: the last ones, by name, in this process's memory; None of a run that has diverged.
     """
 
     status: str
@@ -65,6 +67,7 @@ class Outcome:
     loss_stderr_documents: float
     eval_s: float
     flops_per_s: float
+    parameters: dict[str, np.ndarray] | None = field(default=None, compare=False, repr=False)
 
 
 DIVERGED = Outcome("diverged", math.nan, math.nan, math.nan, 0.0, math.nan)
@@ -256,4 +259,5 @@ def evaluated(
         loss_stderr_documents=float(np.sqrt((by_document**2).sum()) / losses.size),
         eval_s=time.monotonic() - started,
         flops_per_s=flops_per_s,
+        parameters=named(state.parameters) if math.isfinite(mean) else None,
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from scaling.files import write_bytes, write_text
 from scaling.sweep.storage.remote import Remote
+from scaling.train.kept import PARAMETERS
 from scaling.train.written import forget
 
 RECORD = ".stored.json"
@@ -156,7 +157,7 @@ class RunPart:
         steps = {name: int(match[1]) for name in there if (match := _CHECKPOINT.fullmatch(name))}
         record.forget()
         forget(self._folder / "checkpoints")
-        for name in {_METRICS, _ATTEMPTS, _STATUS} - there.keys():
+        for name in {_METRICS, _ATTEMPTS, _STATUS, PARAMETERS} - there.keys():
             (self._folder / name).unlink(missing_ok=True)
         contents = self._fetch(name for name in there if name not in steps)
         for name, content in contents.items():
@@ -180,7 +181,8 @@ class RunPart:
         digests: dict[str, str] = {}
         if whole:
             written = self._contents(_STEPS)
-            contents = {**self._contents(_METRICS), **written, **contents}
+            contents = {**self._contents(_METRICS, PARAMETERS), **written, **contents}
+            self._store(PARAMETERS, contents, record, digests)
             self._store(_METRICS, contents, record, digests)
             for name, told in steps.items():
                 if self._pack(name):
@@ -289,7 +291,7 @@ def _covers(name: str) -> bool:
 
 
 def _covers_of_run(name: str) -> bool:
-    return name in (_METRICS, _STATUS, _STEPS, _ATTEMPTS) or _CHECKPOINT.fullmatch(name) is not None
+    return name in (_METRICS, _STATUS, _STEPS, _ATTEMPTS, PARAMETERS) or _CHECKPOINT.fullmatch(name) is not None
 
 
 def _plan_last(entry: tuple[str, Any]) -> tuple[bool, str]:

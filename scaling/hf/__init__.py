@@ -1,0 +1,1 @@
+"""Hugging Face's folders: a trained run as one, and any Llama's read."""

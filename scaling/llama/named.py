@@ -1,0 +1,50 @@
+"""A model's parameters as arrays with names, such as ``layers.qkv``, and back."""
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.experimental.multihost_utils import process_allgather
+from jax.tree_util import KeyPath, tree_flatten_with_path, tree_unflatten
+from jaxtyping import Array
+
+from scaling.errors import InputError
+from scaling.llama.config import LlamaConfig
+from scaling.llama.model import Llama
+
+
+def named(parameters: nnx.State) -> dict[str, np.ndarray]:
+    """Parameters by name, in this process's memory, wherever they lie; of several processes all call it."""
+    leaves, _ = tree_flatten_with_path(nnx.to_pure_dict(parameters))
+    return {_name(path): _whole(leaf) for path, leaf in leaves}
+
+
+def llama_with(config: LlamaConfig, parameters: Mapping[str, np.ndarray]) -> Llama:
+    """A model with parameters by name.
+
+    Raises:
+        InputError: a line for each that is missing, of another shape or not the model's.
+    """
+    graph, state = nnx.split(nnx.eval_shape(lambda: Llama(config, rngs=nnx.Rngs(0))))
+    leaves, tree = tree_flatten_with_path(nnx.to_pure_dict(state))
+    shapes = {_name(path): leaf.shape for path, leaf in leaves}
+    faults = [f"parameter {name} is missing" for name in shapes.keys() - parameters.keys()]
+    faults += [f"parameter {name} is not the model's" for name in parameters.keys() - shapes.keys()]
+    faults += [
+        f"parameter {name} has shape {parameters[name].shape}; the model's is {shape}"
+        for name, shape in shapes.items()
+        if name in parameters and parameters[name].shape != shape
+    ]
+    if faults:
+        raise InputError(sorted(faults))
+    nnx.replace_by_pure_dict(state, tree_unflatten(tree, [jnp.asarray(parameters[name]) for name in shapes]))
+    return nnx.merge(graph, state)
+
+
+def _name(path: KeyPath) -> str:
+    return ".".join(str(key.key) for key in path)
+
+
+def _whole(array: Array) -> np.ndarray:
+    return np.asarray(array if array.is_fully_addressable else process_allgather(array, tiled=True))
