@@ -82,12 +82,14 @@ def damage_one(out: Path, chance: random.Random) -> Damage | None:
     folder, checkpoint = chance.choice(there)
     arrays = max((file for file in checkpoint.rglob("*") if file.is_file()), key=lambda file: file.stat().st_size)
     how = chance.choice(["flipped", "torn", "without its arrays", "missing"])
+    # Its last bytes are an index that is not always needed: without them the state may be read, and is right.
+    place = chance.randrange(arrays.stat().st_size * 3 // 4)
     if how == "flipped":
         content = bytearray(arrays.read_bytes())
-        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        content[place] ^= 1 << chance.randrange(8)
         arrays.write_bytes(bytes(content))
     elif how == "torn":
-        os.truncate(arrays, chance.randrange(arrays.stat().st_size))
+        os.truncate(arrays, place)
     elif how == "without its arrays":
         arrays.unlink()
     else:

@@ -115,6 +115,7 @@ def _export_imported(place: Path, out: Path) -> Exported:
 def _write_model(model: LlamaConfig, parameters: dict[str, np.ndarray], end: int | None, folder: Path) -> None:
     write_text(folder / CONFIG, json.dumps(config_of(model, end), indent=1))
     save_file(to_hf(model, parameters), folder / SINGLE, metadata={"format": "pt"})
+    (folder / SINGLE).chmod(0o644)  # the library would keep others from reading it
 
 
 def _run_at(place: Path) -> Path:

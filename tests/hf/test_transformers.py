@@ -50,7 +50,7 @@ def strong(config: LlamaConfig) -> dict[str, np.ndarray]:
     """Parameters large enough that every part is felt; gains are not 1."""
     random = np.random.default_rng(0)
     fresh = named(nnx.split(Llama(config, rngs=nnx.Rngs(0)))[1])
-    return {name: (it * random.normal(1.2, 0.3, it.shape)).astype(np.float32) for name, it in fresh.items()}
+    return {name: (it * random.normal(1.5, 0.5, it.shape)).astype(np.float32) for name, it in fresh.items()}
 
 
 def as_imported(config: LlamaConfig, parameters: dict[str, np.ndarray], folder: Path) -> Path:
