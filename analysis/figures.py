@@ -120,6 +120,17 @@ def _rates(found: Findings) -> Drawing:
     return Drawing(lambda axes: loss_vs_rate(table, axes), reading, warnings)
 
 
+def _collapse(found: Findings) -> Drawing:
+    result = found.collapse
+    if isinstance(result, str):
+        raise InputError(result)
+    return Drawing(
+        lambda axes: plots.collapsed(result, axes),
+        readings.of_collapse(result, found.table, found.forecast),
+        result.warnings,
+    )
+
+
 # As the report shows them, but for the envelope, which it draws with the runs over FLOPs.
 KINDS = {
     "flops": Kind("Loss and compute", _flops),
@@ -130,6 +141,7 @@ KINDS = {
     "backtest": Kind("Forecasts of runs that are known", _backtest),
     "residuals": Kind("What the laws leave unexplained", _residuals),
     "rates": Kind("Hyperparameters checked", _rates),
+    "collapse": Kind("Recipe or fit: loss curves on one another", _collapse),
     "envelope": Kind("The lowest loss of any size", _envelope),
 }
 REPORTED = tuple(name for name in KINDS if name != "envelope")

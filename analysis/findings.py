@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.backtest import Backtest, backtest
+from analysis.collapse import Collapse, collapse
 from analysis.ensemble import AUTO
 from analysis.envelope import Envelope, envelope
 from analysis.errors import InputError
@@ -67,6 +68,16 @@ class Findings:
             InputError: for a table too small to split.
         """
         return backtest(self.table, (self.law,), bootstrap=_RESAMPLES)
+
+    @cached_property
+    def collapse(self) -> Collapse | str:
+        """The loss curves on one another, or why they cannot be compared."""
+        if self.curves is None:
+            return "no loss curves were logged"
+        try:
+            return collapse(self.table, self.curves)
+        except InputError as error:
+            return "; ".join(error.faults)
 
     @cached_property
     def recipe(self) -> RecipeCheck | None:

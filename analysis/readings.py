@@ -5,12 +5,14 @@ import pandas as pd
 from jaxtyping import Float
 
 from analysis.backtest import Backtest
+from analysis.collapse import Collapse
 from analysis.ensemble import AUTO
 from analysis.envelope import Envelope
 from analysis.errors import InputError
 from analysis.forecast import Forecast
 from analysis.frontier import PowerLaw
 from analysis.isoflop import IsoFlop
+from analysis.noise import seed_noise
 from analysis.plots import short
 from analysis.points import inputs_at, representative
 from analysis.recipe_check import RecipeCheck
@@ -180,6 +182,24 @@ def of_rates(table: RunTable, check: RecipeCheck | None) -> str:
         return told + "."
     places = [f"{rate:.3g} at {short(cell.params)} parameters" for cell, rate in (best[0], best[-1])[: len(best)]]
     return f"{told}: {', '.join(places)}."
+
+
+def of_collapse(result: Collapse, table: RunTable, forecast: Forecast | None) -> str:
+    """Whether the curves have one shape, and whether what is amiss is the recipe or the fit."""
+    told = f"The loss curves of {_count(len(result.runs), 'run')} have one shape to {result.spread:.1%} of the loss"
+    if result.departures:
+        gone = len(result.departures)
+        return f"{told} but for {_count(gone, 'run')}: {'those have' if gone > 1 else 'that has'} a recipe problem."
+    if forecast is None:
+        return f"{told}, so no run's recipe stands out."
+    noise = seed_noise(table.points).pooled
+    missed = float(np.sqrt(np.mean((np.exp(table.points.log_loss) / forecast.curve(table.points.inputs) - 1) ** 2)))
+    if noise is None or missed < _CLEAR * noise:
+        return f"{told}, and their ends miss the laws by {missed:.1%}: neither the recipe nor the fit stands out."
+    return (
+        f"{told}, yet their ends miss the laws by {missed:.1%}, {missed / noise:.2g} times the seed noise: a problem "
+        "of the fit, not of the recipe."
+    )
 
 
 def _count(number: int, noun: str) -> str:

@@ -21,6 +21,7 @@ Code = Literal[
     "sampled-rows",
     "recipe-off",
     "recipe-drift",
+    "off-curve",
 ]
 
 _LISTED = 6

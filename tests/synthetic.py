@@ -73,3 +73,24 @@ def tuned(frame: pd.DataFrame, best: float = 0.01) -> pd.DataFrame:
         for seed in range(3)
     ]
     return pd.DataFrame(rows)
+
+
+def curves_of(frame: pd.DataFrame, noise: float = 0.005, seed: int = 0, **spoilt: float) -> pd.DataFrame:
+    """Rows of ``run_id tokens loss``: each run's law along its tokens, above it until the rate falls, in 40 rows.
+
+    Args:
+        frame: the runs.
+        noise: standard deviation of a dispatch's log loss.
+        seed: of the noise.
+        spoilt: run -> by how much its log loss is higher over the middle of the run.
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    for run in frame.to_dict("records"):
+        share = np.arange(1, 41) / 40
+        law = BRACKETED["E"] + BRACKETED["A"] / run["params"] ** BRACKETED["alpha"]
+        loss = law + BRACKETED["B"] / (share * run["tokens"]) ** BRACKETED["beta"]
+        loss = loss * (1 + 0.04 * np.minimum(1.0, (1 - share) / 0.3)) * np.exp(noise * rng.standard_normal(40))
+        loss = loss * np.exp(spoilt.get(run["run_id"], 0.0) * ((share > 0.3) & (share < 0.8)))
+        rows.append(pd.DataFrame({"run_id": run["run_id"], "tokens": share * run["tokens"], "loss": loss}))
+    return pd.concat(rows, ignore_index=True)

@@ -1,6 +1,7 @@
 """Figures: each function draws one result on given Axes and returns them, in one style."""
 
 from analysis.plots.checks import backtest_errors, misses, residuals
+from analysis.plots.collapse import collapsed
 from analysis.plots.losses import loss_vs_flops, loss_vs_tokens, overtraining
 from analysis.plots.optima import envelope_of_sizes, isoflop_parabolas, optimum
 from analysis.plots.style import (
@@ -24,6 +25,7 @@ __all__ = [
     "FORECAST",
     "SIZES",
     "backtest_errors",
+    "collapsed",
     "colour_bar",
     "envelope_of_sizes",
     "figure",

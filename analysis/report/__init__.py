@@ -12,9 +12,15 @@ from analysis.forecast import write_atomically
 from analysis.report.page import page
 from analysis.report.summary import baselines, cost, title, verdict, warnings
 from analysis.report.tables import laws, noise, provenance, runs, summary, sweep
+from analysis.table import RunTable
 
 
-def write_report(place: str | Path, output: str | Path | None = None, forecast: str | Path | None = None) -> Path:
+def write_report(
+    place: str | Path,
+    output: str | Path | None = None,
+    forecast: str | Path | None = None,
+    table: RunTable | None = None,
+) -> Path:
     """Writes the page about a sweep's folder, or about a table's file.
 
     Of a folder it reads ``runs.parquet`` and whichever of ``curves.parquet``, ``forecast.json``, ``score.json``,
@@ -25,6 +31,7 @@ def write_report(place: str | Path, output: str | Path | None = None, forecast: 
         place: the folder or file.
         output: the page; by default ``report.html`` in the folder, or beside the file.
         forecast: a frozen forecast; by default the folder's, if it has one.
+        table: the runs, if they are read already; by default those that the forecast was made from, or all.
 
     Returns:
         The page's path.
@@ -35,7 +42,7 @@ def write_report(place: str | Path, output: str | Path | None = None, forecast: 
     place = Path(place)
     if not place.suffix and not (place / RUNS).is_file():
         raise InputError(f"{place}: no {RUNS}, the table of a sweep's runs")
-    found = read_findings(place, forecast=None if forecast is None else Path(forecast))
+    found = read_findings(place, table, None if forecast is None else Path(forecast))
     folder = place if place.is_dir() else place.parent
     named = title(found, place)
     # Files that cannot be read are told before anything takes time.

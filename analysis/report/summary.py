@@ -107,8 +107,9 @@ def duration(seconds: float) -> str:
 
 def warnings(found: Findings) -> str:
     """What limits the forecast, each in a sentence with its code; that there is nothing, where there is a forecast."""
-    forecast, score = found.forecast, found.score
+    forecast, score, curves = found.forecast, found.score, found.collapse
     given = [*(forecast.warnings if forecast else ()), *(score.warnings if score else ())]
+    given += () if isinstance(curves, str) else curves.warnings
     if not given:
         return "" if forecast is None else '<p class="soft">The forecast has no warnings.</p>'
     items = "".join(f"<li>{escape(w.message)} <code>{escape(w.code)}</code></li>" for w in dict.fromkeys(given))

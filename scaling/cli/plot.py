@@ -8,7 +8,18 @@ from scaling.cli.common import emit, json_option
 from scaling.cli.folders import TABLE
 from scaling.cli.tables import parse_columns, table_options
 
-KINDS = ("flops", "tokens", "isoflop", "envelope", "optimum", "overtraining", "backtest", "residuals", "rates")
+KINDS = (
+    "flops",
+    "tokens",
+    "isoflop",
+    "envelope",
+    "optimum",
+    "overtraining",
+    "backtest",
+    "residuals",
+    "rates",
+    "collapse",
+)
 SUFFIXES = (".png", ".svg", ".pdf")
 
 
@@ -41,6 +52,7 @@ def command(
       backtest      errors of forecasts from the cheaper runs, over how far beyond them the dearer ones lie
       residuals     how far each run lies from the laws of a sweep's frozen forecast
       rates         what each learning rate loses to the best one, at each size and length of a tuning sweep
+      collapse      the loss curves of a sweep's folder on one another, and which runs leave the others'
 
     TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss.
 

@@ -6,6 +6,7 @@ import click
 
 from scaling.cli.common import emit, json_option
 from scaling.cli.folders import TABLE
+from scaling.cli.tables import column_options, parse_columns, refuse_options
 
 
 @click.command()
@@ -23,13 +24,17 @@ from scaling.cli.folders import TABLE
     metavar="FILE",
     help="The page.  [default: report.html in DIR, or beside TABLE]",
 )
+@column_options
 @json_option
-def command(place: str, forecast: str | None, output: str | None, as_json: bool) -> None:
+def command(
+    place: str, forecast: str | None, output: str | None, where: str | None, columns: str | None, as_json: bool
+) -> None:
     """Write report.html: the forecast and what came of it, figures, warnings, runs, and the sweep itself.
 
     DIR is a sweep's folder, also while its runs still train, or any folder with a table runs.parquet; TABLE is a CSV,
     Parquet or JSONL file of anybody's runs. The page is a single file that needs no network. What is not there yet,
-    such as the score, is left out; a figure that the runs cannot give says why.
+    such as the score, is left out; a figure that the runs cannot give says why. With a forecast, columns and rows are
+    those that it was made from, and --columns and --where do not apply.
 
     \b
     Examples:
@@ -37,6 +42,7 @@ def command(place: str, forecast: str | None, output: str | None, as_json: bool)
       scaling report theirs.csv --forecast forecast.json -o theirs.html
     """
     from analysis.report import write_report
+    from analysis.table import read_table
     from scaling.sweep.store import PLAN, RUNS, SweepFolder
 
     # A copy that came without its run folders keeps the tables it has: they cannot be made anew.
@@ -44,5 +50,9 @@ def command(place: str, forecast: str | None, output: str | None, as_json: bool)
         from scaling.pipeline import write_tables
 
         write_tables(SweepFolder(Path(place)))
-    path = write_report(place, output, forecast)
+    given = parse_columns(columns)
+    if forecast is not None:
+        refuse_options(("where", "columns"), f"--forecast {forecast}", "made from columns and rows of its own")
+    table = read_table(place, given, where) if given or where else None
+    path = write_report(place, output, forecast, table)
     emit({"report": str(path)}, as_json, f"report         {path}")

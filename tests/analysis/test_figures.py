@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
-from synthetic import BRACKETED, bracketed, tuned
+from synthetic import BRACKETED, bracketed, curves_of, tuned
 
 from analysis import plots
 from analysis.drawing import draw
@@ -29,7 +29,7 @@ TABLE = RunTable.from_frame(FRAME)
 def found() -> Findings:
     target = TABLE.targets.iloc[0]
     made = forecast(TABLE, float(target.params), float(target.tokens), law="chinchilla", bootstrap=50, target_seeds=3)
-    return Findings(TABLE, made, score(made, TABLE), check=RunTable.from_frame(tuned(FRAME)))
+    return Findings(TABLE, made, score(made, TABLE), curves_of(FRAME), RunTable.from_frame(tuned(FRAME)))
 
 
 def drawn(drawing: Drawing) -> Axes:
@@ -145,6 +145,7 @@ def test_the_check_beside_a_sweep_is_read_against_its_recipe(best: float, verdic
         ("backtest", FRAME[:4], "runs to train on"),
         ("residuals", FRAME, "no forecast.json"),
         ("rates", FRAME, "no size and length was trained at three learning rates"),
+        ("collapse", FRAME, "no loss curves were logged"),
     ],
 )
 def test_what_a_table_cannot_give_is_said_in_a_line(
