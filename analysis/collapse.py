@@ -10,8 +10,8 @@ last part), runs of n = log params and d = log tokens are expected to have
     y = a + b n + c d    in each part, and with many runs also terms in n n, n d and d d,
 
 as the share of the loss that is out of reach shifts slowly with both (where the paper takes a floor off, which would
-have to be known). A run is judged by the others: its studentised residual, on the scale of their median deviation, which
-may shrink with compute as seed noise does.
+have to be known). A run is judged by the others: its studentised residual, on the scale of their median deviation,
+which may shrink with compute as seed noise does.
 """
 
 from collections.abc import Sequence
@@ -96,7 +96,8 @@ class Collapse:
                 told.append(
                     Warning(
                         "off-curve",
-                        f"{who}: {listed([each.run_id for each in gone])}; {first.run_id} by {abs(np.expm1(first.most)):.1%} {side} it, from {first.begins:.0%} of the "
+                        f"{who}: {listed([each.run_id for each in gone])}; {first.run_id} by "
+                        f"{abs(np.expm1(first.most)):.1%} {side} it, from {first.begins:.0%} of the "
                         f"run on. {reason}",
                     )
                 )
