@@ -1,17 +1,17 @@
-"""Whether the loss curves of a sweep have one shape, and which runs leave it.
+"""Whether the loss curves of a sweep are one curve, and which runs leave it.
 
-Where hyperparameters scale as they should, loss curves of all sizes and lengths coincide once each is divided by its
-own end and drawn over the share of its run (2507.02119). So a run whose curve leaves the others' has a recipe that does
-not suit it, whatever its final loss; while curves of one shape with losses that the laws miss are a fitting problem.
+Where hyperparameters scale as they should, loss curves of all sizes and lengths coincide once each is divided by its end
+and drawn over the share of its run (2507.02119). So a run whose curve leaves the others' has a recipe, or data, that do not
+suit it; while curves that coincide, with ends that the laws miss, are a fitting problem.
 
-Each curve is averaged over equal parts of the run, after everyone's warm-up. With y = log(loss of a part / loss of the
-last part), runs of n = log params and d = log tokens are expected to have
+Each curve is averaged over equal parts of the run, after everyone's warm-up. With y = log loss of a part, runs of
+n = log params and d = log tokens are expected to have
 
     y = a + b n + c d    in each part, and with many runs also terms in n n, n d and d d,
 
-as the share of the loss that is out of reach shifts slowly with both (where the paper takes a floor off, which would
-have to be known). A run is judged by the others: its studentised residual, on the scale of their median deviation,
-which may shrink with compute as seed noise does.
+and are divided by what that says of their end: by its own, a run that is bad throughout would look like any other. No law
+is assumed. A run is judged by the others: its studentised residual, on the scale of their median deviation, which may
+shrink with compute as seed noise does.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ class Departure:
     Attributes:
         run_id: whose.
         begins: share of the run at which it does, first in two parts in a row.
-        most: its greatest distance, log(loss / expected), both relative to the run's end.
+        most: its greatest distance, log(loss / expected).
         times: the same in standard deviations of the other runs.
     """
 
@@ -62,7 +62,7 @@ class Collapse:
     Attributes:
         share: of a run, at the middle of each part.
         runs: ``run_id params tokens flops loss`` of those compared, in the order of ``off``.
-        common: log(loss / that of the last part) of a run in the middle of the sweep, by part.
+        common: log(loss / that of the last part), by part, of a run in the middle of the sweep.
         off: distance of each run from what the others say of it.
         scale: the standard deviation that it would have.
         departures: who leaves it, the furthest first.
@@ -82,7 +82,7 @@ class Collapse:
         """Root-mean-square distance of those that stay on it; 0.01 is 1 % of the loss."""
         gone = {each.run_id for each in self.departures}
         stay = ~self.runs["run_id"].isin(gone).to_numpy()
-        return float(np.sqrt(np.mean(self.off[stay, :-1] ** 2)))
+        return float(np.sqrt(np.mean(self.off[stay] ** 2)))
 
     @property
     def warnings(self) -> tuple[Warning, ...]:
@@ -105,12 +105,12 @@ class Collapse:
 
 
 _ABOVE = (
-    "Before the end its loss is high for what it comes to: a learning rate too high for that size or length, or a "
-    "spike. A problem of the recipe, not of the law: `scaling recipe check` tries other rates"
+    "No law is behind this, but its neighbours: its learning rate does not suit that size or length, or it saw a spike or "
+    "other data. A problem of the recipe, not of the fit: `scaling recipe check` tries other rates"
 )
 _BELOW = (
-    "Before the end its loss is low for what it comes to: little is gained as the rate falls, as with a learning rate "
-    "too low, or data seen before. A problem of the recipe, not of the law: `scaling recipe check` tries other rates"
+    "No law is behind this, but its neighbours: it saw other data, or held-out text, or its recipe is the only good one. "
+    "A problem of the recipe, not of the fit"
 )
 
 
@@ -141,8 +141,8 @@ def collapse(table: RunTable, curves: pd.DataFrame) -> Collapse:
             f"{len(compared)} runs have curves that can be compared, of {compared['params'].nunique()} sizes; "
             f"{terms + _FREEDOM} are needed, of two sizes at least"
         )
-    relative = np.log(levels) - np.log(levels)[:, -1:]
-    return _compared(compared, (edges[1:] + edges[:-1]) / 2, relative, terms, len(rows) - len(compared))
+    share = (edges[1:] + edges[:-1]) / 2
+    return _compared(compared, share, np.log(levels), terms, len(rows) - len(compared))
 
 
 def _comparable(rows: pd.DataFrame) -> pd.DataFrame:
@@ -186,24 +186,24 @@ def _levels(
 def _compared(
     runs: pd.DataFrame,
     share: Float[np.ndarray, " parts"],
-    relative: Float[np.ndarray, "runs parts"],
+    log_loss: Float[np.ndarray, "runs parts"],
     terms: int,
     left_out: int,
 ) -> Collapse:
     design = _design(runs, terms)
-    off, scale = np.zeros_like(relative), np.ones_like(relative)
-    common = np.zeros(len(share))
+    off, scale, studentised = np.zeros_like(log_loss), np.zeros_like(log_loss), np.zeros_like(log_loss)
+    level = np.zeros(len(share))
     compute = np.log(runs["flops"].to_numpy(float))
-    studentised = np.zeros_like(relative)
-    for part in range(len(share) - 1):
-        coefficients, leverage = _robust(design, relative[:, part])
-        common[part] = coefficients[0]
-        residual = relative[:, part] - design @ coefficients
+    for part in range(len(share)):
+        coefficients, leverage = _robust(design, log_loss[:, part])
+        level[part] = coefficients[0]
+        residual = log_loss[:, part] - design @ coefficients
         off[:, part] = residual / (1 - leverage)
         plain = residual / np.sqrt(1 - leverage)
         scale[:, part] = _scale(plain, compute, len(runs) >= _MANY, len(runs) - terms)
         studentised[:, part] = plain / scale[:, part]
-    return Collapse(share, runs, common, off, scale, _departures(runs, share, off, studentised, terms), left_out)
+    gone = _departures(runs, share, off, studentised, terms)
+    return Collapse(share, runs, level - level[-1], off, scale, gone, left_out)
 
 
 def _design(runs: pd.DataFrame, terms: int) -> Float[np.ndarray, "runs terms"]:
@@ -253,13 +253,11 @@ def _departures(
     terms: int,
 ) -> tuple[Departure, ...]:
     """Runs that are off in two parts in a row, on the same side, by more than chance and more than matters."""
-    count, parts = len(runs), len(share) - 1
+    count, parts = off.shape
     limit = float(student.isf(_RATE / (2 * count * parts), count - terms))
     found = []
     for place, run_id in enumerate(runs["run_id"]):
-        beyond = np.sign(off[place, :-1]) * (
-            (np.abs(studentised[place, :-1]) > limit) & (np.abs(off[place, :-1]) > _RELEVANT)
-        )
+        beyond = np.sign(off[place]) * ((np.abs(studentised[place]) > limit) & (np.abs(off[place]) > _RELEVANT))
         both: Int[np.ndarray, " pairs"] = np.flatnonzero((beyond[:-1] == beyond[1:]) & (beyond[1:] != 0))
         if len(both):
             inside: Sequence[int] = sorted({*both.tolist(), *(both + 1).tolist()})

@@ -186,7 +186,7 @@ def of_rates(table: RunTable, check: RecipeCheck | None) -> str:
 
 def of_collapse(result: Collapse, table: RunTable, forecast: Forecast | None) -> str:
     """Whether the curves have one shape, and whether what is amiss is the recipe or the fit."""
-    told = f"The loss curves of {_count(len(result.runs), 'run')} have one shape to {result.spread:.1%} of the loss"
+    told = f"The loss curves of {_count(len(result.runs), 'run')} coincide to {result.spread:.1%} of the loss"
     if result.departures:
         gone = len(result.departures)
         return f"{told} but for {_count(gone, 'run')}: {'those have' if gone > 1 else 'that has'} a recipe problem."

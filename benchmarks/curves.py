@@ -1,6 +1,6 @@
 """What loss curves tell: of another schedule, and of runs whose recipe does not suit them. Writes curves.md.
 
-python benchmarks/curves.py [FOLDER]    # 10 minutes on 2 cores; sweeps that FOLDER (runs/curves) has are not trained again
+python benchmarks/curves.py [FOLDER]    # 5 minutes on 2 cores; what FOLDER (runs/curves) has is not trained again
 """
 
 import subprocess
@@ -18,7 +18,7 @@ from analysis.errors import InputError
 from analysis.table import RunTable, read_table
 
 HERE = Path(__file__).parent
-MODEL = "model: {seq_len: 64, depth: 2, heads: 2, qk_norm: true}\ncorpus: sotu\n"
+MODEL = "model: {{seq_len: 64, depth: 2, heads: 2, qk_norm: true}}\ncorpus: sotu\n"
 SCHEDULES = {"wsd-15": "{kind: wsd, decay: 0.15}", "wsd-50": "{kind: wsd, decay: 0.5}", "cosine": "{kind: cosine}"}
 SCHEDULE = (
     "name: {name}\n" + MODEL + "grid: {{learning_rate: [0.01]}}\nrecipe: {{batch_tokens: 128, warmup: 0.1}}\n"
@@ -26,7 +26,7 @@ SCHEDULE = (
 )
 TIMES = (0.125, 0.25, 0.5, 2, 4, 8)
 RATES = (
-    "name: rates\n" + MODEL + "grid: {learning_rate: [0.125x, 0.25x, 0.5x, 1x, 2x, 4x, 8x]}\n"
+    "name: rates\n" + MODEL.format() + "grid: {learning_rate: [0.125x, 0.25x, 0.5x, 1x, 2x, 4x, 8x]}\n"
     "fit:\n  - {sizes: [11k, 33k], flops: [3e10, 1e11], seeds: 2}\n"
 )
 DRAWS, FEW = 300, (8, 12, 16, 30, 60)
@@ -59,9 +59,8 @@ def schedules(folder: Path) -> Iterator[str]:
             actual = mean(curves[left_out], length)
             late = actual.step > actual.schedule.warm
             error = law.predict(actual.schedule, actual.step[late]) / actual.loss[late] - 1
-            copied = np.mean(
-                [np.interp(actual.step, o.step, o.loss) for o in (mean(curves[n], length) for n in others)], 0
-            )
+            rest = [mean(curves[name], length) for name in others]
+            copied = np.mean([np.interp(actual.step, each.step, each.loss) for each in rest], axis=0)
             other = copied[late] / actual.loss[late] - 1
             missed.append(np.abs(error).mean())
             ends.append(error[-1])
@@ -134,18 +133,18 @@ def main(folder: Path) -> None:
         "",
         "## Another schedule",
         "",
-        "One model of 20k parameters on `sotu`, peak rate .01, batch 128 tokens, 3e10 and 1e11 FLOPs, three seeds of each "
-        "schedule: `wsd` with its last 15 % or 50 % decaying, and a cosine. The multi-power law (2503.12811) is fitted to "
-        "the curves of two schedules and predicts the third's, after warm-up: mean absolute error of the training loss "
-        "along it, and the error at its end for both lengths. Beside it what the mean of the two other schedules' curves "
-        "would say.",
+        "One model of 20k parameters on `sotu`, peak rate .01, batch 128 tokens, 3e10 and 1e11 FLOPs, three seeds of "
+        "each schedule: `wsd` with its last 15 % or 50 % decaying, and a cosine. The multi-power law (2503.12811) is "
+        "fitted to the curves of two schedules and predicts the third's, after warm-up: mean absolute error of the "
+        "training loss along it, and the error at its end for both lengths. Beside it what the mean of the two other "
+        "schedules' curves would say.",
         "",
         *schedules(folder),
         "",
         "## Runs that leave the common curve",
         "",
-        "The alarm `off-curve` on subsets of the quickstart's two sweeps, whose recipe is sound; then one run at another "
-        "learning rate among those of `sotu` (sizes of 11k and 33k, at 3e10 and 1e11 FLOPs, two seeds).",
+        "The alarm `off-curve` on subsets of the quickstart's two sweeps, whose recipe is sound; then one run at "
+        "another learning rate among those of `sotu` (sizes of 11k and 33k, 3e10 and 1e11 FLOPs, two seeds).",
         "",
         *alarms(folder),
         "",

@@ -8,7 +8,7 @@ from analysis.plots.style import FORECAST, INK, SIZES, legend, norm_of, size_bar
 
 
 def collapsed(result: Collapse, axes: Axes) -> Axes:
-    """Each run's loss over that of its end, as a run in the middle of the sweep would have it, along the run.
+    """Each run's loss over that expected of its end, as a run in the middle of the sweep would have it, along the run.
 
     Args:
         result: the curves; who leaves the common one is drawn in another colour.
@@ -28,7 +28,7 @@ def collapsed(result: Collapse, axes: Axes) -> Axes:
             axes.plot(share, height, color=FORECAST, lw=1.2, zorder=4, label=label)
             label = None
     axes.set_xlabel("share of the run's tokens (%)")
-    axes.set_ylabel("training loss / that of the run's end (%)")
+    axes.set_ylabel("training loss / that expected of the end (%)")
     legend(axes, 3)
     size_bar(axes, norm, result.runs)
     return axes
