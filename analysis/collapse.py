@@ -1,17 +1,17 @@
 """Whether the loss curves of a sweep are one curve, and which runs leave it.
 
-Where hyperparameters scale as they should, loss curves of all sizes and lengths coincide once each is divided by its end
-and drawn over the share of its run (2507.02119). So a run whose curve leaves the others' has a recipe, or data, that do not
-suit it; while curves that coincide, with ends that the laws miss, are a fitting problem.
+Where hyperparameters scale as they should, loss curves of all sizes and lengths coincide once each is divided by its
+end and drawn over the share of its run (2507.02119). So a run whose curve leaves the others' has a recipe, or data,
+that do not suit it; while curves that coincide, with ends that the laws miss, are a fitting problem.
 
-Each curve is averaged over equal parts of the run, after everyone's warm-up. With y = log loss of a part, runs of
-n = log params and d = log tokens are expected to have
+Each curve is averaged over equal parts of the run, after everyone's warm-up. In each part runs of N parameters and D
+tokens are expected to have
 
-    y = a + b n + c d    in each part, and with many runs also terms in n n, n d and d d,
+    loss = a + b u + c v    with u = N^(-1/3), v = D^(-1/3), and with many runs also terms in u u, u v and v v,
 
-and are divided by what that says of their end: by its own, a run that is bad throughout would look like any other. No law
-is assumed. A run is judged by the others: its studentised residual, on the scale of their median deviation, which may
-shrink with compute as seed noise does.
+nearly Chinchilla's form (2203.15556), its exponents made up for by the second order, and are divided by what that says
+of their end: by its own, a run that is bad throughout would look like any other. A run is judged by the others: its
+studentised residual, on the scale of their median deviation, which may shrink with compute as seed noise does.
 """
 
 from collections.abc import Sequence
@@ -35,6 +35,8 @@ _RATE = 0.05  # of false alarms, were residuals normal and one part in a row eno
 _RELEVANT = 0.01  # of the loss
 _HUBER = 1.345
 _ROUNDS = 30
+_LEAST = 0.1  # of a loss, that it can be expected to be
+_EXPONENT = -1 / 3  # published ones lie between .2 and .5
 _MAD = 0.6745  # of a normal distribution, in its standard deviations
 
 
@@ -105,12 +107,12 @@ class Collapse:
 
 
 _ABOVE = (
-    "No law is behind this, but its neighbours: its learning rate does not suit that size or length, or it saw a spike or "
-    "other data. A problem of the recipe, not of the fit: `scaling recipe check` tries other rates"
+    "This is told by its neighbours, not by a law: its learning rate does not suit that size or length, or it saw a "
+    "spike or other data. A problem of the recipe, not of the fit: `scaling recipe check` tries other rates"
 )
 _BELOW = (
-    "No law is behind this, but its neighbours: it saw other data, or held-out text, or its recipe is the only good one. "
-    "A problem of the recipe, not of the fit"
+    "This is told by its neighbours, not by a law: it saw other data, or held-out text, or its recipe is the only good "
+    "one. A problem of the recipe, not of the fit"
 )
 
 
@@ -142,7 +144,7 @@ def collapse(table: RunTable, curves: pd.DataFrame) -> Collapse:
             f"{terms + _FREEDOM} are needed, of two sizes at least"
         )
     share = (edges[1:] + edges[:-1]) / 2
-    return _compared(compared, share, np.log(levels), terms, len(rows) - len(compared))
+    return _compared(compared, share, np.array(levels), terms, len(rows) - len(compared))
 
 
 def _comparable(rows: pd.DataFrame) -> pd.DataFrame:
@@ -186,31 +188,31 @@ def _levels(
 def _compared(
     runs: pd.DataFrame,
     share: Float[np.ndarray, " parts"],
-    log_loss: Float[np.ndarray, "runs parts"],
+    loss: Float[np.ndarray, "runs parts"],
     terms: int,
     left_out: int,
 ) -> Collapse:
     design = _design(runs, terms)
-    off, scale, studentised = np.zeros_like(log_loss), np.zeros_like(log_loss), np.zeros_like(log_loss)
+    off, scale, studentised = np.zeros_like(loss), np.zeros_like(loss), np.zeros_like(loss)
     level = np.zeros(len(share))
     compute = np.log(runs["flops"].to_numpy(float))
     for part in range(len(share)):
-        coefficients, leverage = _robust(design, log_loss[:, part])
+        coefficients, leverage = _robust(design, loss[:, part])
         level[part] = coefficients[0]
-        residual = log_loss[:, part] - design @ coefficients
-        off[:, part] = residual / (1 - leverage)
+        residual = loss[:, part] / np.maximum(design @ coefficients, _LEAST * loss[:, part]) - 1
+        off[:, part] = np.log1p(np.maximum(residual / (1 - leverage), _LEAST - 1))
         plain = residual / np.sqrt(1 - leverage)
         scale[:, part] = _scale(plain, compute, len(runs) >= _MANY, len(runs) - terms)
         studentised[:, part] = plain / scale[:, part]
     gone = _departures(runs, share, off, studentised, terms)
-    return Collapse(share, runs, level - level[-1], off, scale, gone, left_out)
+    return Collapse(share, runs, np.log(level / level[-1]), off, scale, gone, left_out)
 
 
 def _design(runs: pd.DataFrame, terms: int) -> Float[np.ndarray, "runs terms"]:
-    """Columns 1, n, d and those of second order, the logs centred and of unit spread where they spread at all."""
-    n, d = (np.log(runs[name].to_numpy(float)) for name in ("params", "tokens"))
-    n, d = ((x - x.mean()) / (x.std() or 1.0) for x in (n, d))
-    columns: Float[np.ndarray, "runs terms"] = np.stack([np.ones_like(n), n, d, n * n, n * d, d * d][:terms], axis=1)
+    """Columns 1, u, v and those of second order, u and v centred and of unit spread where they spread at all."""
+    u, v = (runs[name].to_numpy(float) ** _EXPONENT for name in ("params", "tokens"))
+    u, v = ((x - x.mean()) / (x.std() or 1.0) for x in (u, v))
+    columns: Float[np.ndarray, "runs terms"] = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v][:terms], axis=1)
     return columns
 
 

@@ -16,6 +16,7 @@ from analysis.isoflop import IsoFlop, isoflop
 from analysis.recipe_check import RecipeCheck, check_recipe
 from analysis.score import Score, read_score
 from analysis.table import RunTable, read_table
+from analysis.warning import Warning
 
 FORECAST, SCORE, CURVES, RUNS = "forecast.json", "score.json", "curves.parquet", "runs.parquet"
 # What `scaling recipe check` calls the folder of its runs, after the sweep's.
@@ -124,6 +125,17 @@ def read_findings(place: Path, table: RunTable | None = None, forecast: Path | N
         _read_curves(curves) if curves is not None else None,
         read_table(checked) if checked is not None else None,
     )
+
+
+def off_curve(place: Path, table: RunTable) -> tuple[Warning, ...]:
+    """Which of a table's runs leave the others' loss curve; nothing where no curves lie beside it.
+
+    Raises:
+        InputError: the table of curves cannot be read.
+    """
+    curves = _there(place if place.is_dir() else None, CURVES)
+    found = Findings(table, curves=None if curves is None else _read_curves(curves)).collapse
+    return () if isinstance(found, str) else found.warnings
 
 
 def _there(folder: Path | None, name: str) -> Path | None:

@@ -145,4 +145,9 @@ def test_killed_and_damaged_it_comes_to_the_same_table(tmp_path: Path) -> None:
     assert len(tables[0]) == 10
     assert tables[0].status.eq("done").all()
     pd.testing.assert_frame_equal(*tables, check_exact=True)
+    kept = [
+        {file.parent.name: file.read_bytes() for file in f.glob("runs/*/parameters.safetensors")} for f in (calm, out)
+    ]
+    assert len(kept[0]) == 10
+    assert kept[0] == kept[1]
     assert not list(out.glob("runs/*/checkpoints")), "nothing is left behind"

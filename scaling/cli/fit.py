@@ -1,5 +1,6 @@
 """``scaling fit``: fit scaling laws to a table of runs."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -71,6 +72,7 @@ def command(
         emit(annealed.to_dict(), as_json, lambda: _text(annealed, LAW))
         return
     from analysis.ensemble import AUTO, ensemble
+    from analysis.findings import off_curve
     from analysis.fit import fit
     from analysis.table import read_table
 
@@ -83,7 +85,7 @@ def command(
     weights = together.weights
     results: dict[str, Any] = {
         **together.leader.to_dict(),
-        "warnings": [warning.to_dict() for warning in together.warnings],
+        "warnings": [warning.to_dict() for warning in (*together.warnings, *off_curve(Path(table), runs))],
         "weights": weights,
         "laws": together.to_dict(),
     }

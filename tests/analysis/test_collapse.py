@@ -1,5 +1,6 @@
 """Loss curves on one another: runs that leave the others are named, and nobody else is."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from analysis.figures import KINDS
 from analysis.findings import Findings
 from analysis.forecast import forecast
 from analysis.table import RunTable, read_table
+from scaling.cli import main
 
 FRAME = bracketed()
 TABLE = RunTable.from_frame(FRAME)
@@ -89,6 +91,16 @@ def test_the_reading_tells_a_recipe_problem_from_a_fitting_problem() -> None:
     assert "1 run: that has a recipe problem" in reading(FRAME, curves_of(FRAME, **{SPOILT: 0.1}), "chinchilla")
     # A law of compute alone cannot follow sizes far from the best.
     assert "a problem of the fit" in reading(FRAME, curves_of(FRAME), "compute")
+
+
+def test_fit_warns_of_a_folder_s_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    FRAME.to_parquet(tmp_path / "runs.parquet")
+    curves_of(FRAME, **{SPOILT: 0.1}).to_parquet(tmp_path / "curves.parquet")
+    with pytest.raises(SystemExit) as exit_info:
+        main(["fit", str(tmp_path), "--bootstrap", "0", "--json"])
+    assert exit_info.value.code == 0
+    told = {warning["code"]: warning["message"] for warning in json.loads(capsys.readouterr().out)["warnings"]}
+    assert SPOILT in told["off-curve"]
 
 
 def test_the_common_curve_is_that_of_the_runs() -> None:
