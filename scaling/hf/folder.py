@@ -21,6 +21,7 @@ from scaling.hf.tensors import SINGLE, Tensors, read_json
 from scaling.hf.tokenizer import FILE, SETTINGS, write_tokenizer
 from scaling.llama.config import LlamaConfig
 from scaling.sweep.run_folder import RunFolder
+from scaling.sweep.storage.origin import root_of
 from scaling.sweep.store import PLAN, SweepFolder
 from scaling.train.kept import PARAMETERS, read_parameters, write_parameters
 
@@ -55,6 +56,9 @@ def export_model(place: Path, out: Path) -> Exported:
     if (place / MODEL).exists():
         return _export_imported(place, out)
     run = RunFolder(_run_at(place))
+    if root_of(run.path / "lock") is not None:  # of shared storage; whoever holds a run has all of it
+        with run.locked():
+            pass
     config, parameters = run.config(), run.parameters()
     with _written(out) as folder:
         end, without = write_tokenizer(config.data, config.model.seq_len, folder)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import numpy as np
 import pandas as pd
 import pytest
 from sweep.test_execute import SWEEP, prepare
@@ -295,10 +296,14 @@ def test_a_run_that_has_ended_is_told_after_all_that_belongs_to_it(host: Host) -
     network.written.clear()
     with run.locked():
         run.log({"step": 2, "loss": 1.0})
-        run.finish({"state": "done", "step": 2})
+        digest = run.keep({"norm": np.ones(3, np.float32)})
+        run.finish({"state": "done", "step": 2, "parameters_sha256": digest})
     stored = [name.replace(f"{RUN}/", "") for name in network.written if "lease" not in name]
-    assert stored[:2] == ["metrics.jsonl", "status.json"]
-    assert set(stored[2:]) == {"-checkpoints/1.tar", "-checkpoints.jsonl"}
+    assert stored[:3] == ["metrics.jsonl", "parameters.safetensors", "status.json"]
+    assert set(stored[3:]) == {"-checkpoints/1.tar", "-checkpoints.jsonl"}
+    there = run_of(host("b"))
+    with there.locked():
+        np.testing.assert_array_equal(there.parameters()["norm"], np.ones(3))
 
 
 def test_a_stored_checkpoint_that_is_torn_is_named_and_the_one_before_is_used(
