@@ -299,7 +299,7 @@ def test_a_run_that_has_ended_is_told_after_all_that_belongs_to_it(host: Host) -
         digest = run.keep({"norm": np.ones(3, np.float32)})
         run.finish({"state": "done", "step": 2, "parameters_sha256": digest})
     stored = [name.replace(f"{RUN}/", "") for name in network.written if "lease" not in name]
-    assert stored[:3] == ["metrics.jsonl", "parameters.safetensors", "status.json"]
+    assert stored[:3] == ["parameters.safetensors", "metrics.jsonl", "status.json"]
     assert set(stored[3:]) == {"-checkpoints/1.tar", "-checkpoints.jsonl"}
     there = run_of(host("b"))
     with there.locked():
