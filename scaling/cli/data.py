@@ -28,7 +28,7 @@ def command() -> None:
 
     \b
     Examples:
-      scaling data build web/*.jsonl.gz --tokenizer bpe:8k --out data/web
+      scaling data build web/pages.jsonl.gz --tokenizer bpe:8k --out data/web
       scaling data inspect data/web
     """
 
@@ -57,13 +57,13 @@ def build(
 
     \b
     Examples:
-      scaling data build web/*.jsonl.gz --tokenizer bpe:8k --out data/web
+      scaling data build web/pages.jsonl.gz --tokenizer bpe:8k --out data/web
       scaling data build mix.yaml --out data/mix
     \b
     mix.yaml:
       tokenizer: {file: llama/tokenizer.json}
       sources:
-        - {path: web/*.parquet, text: content, weight: 80%}
+        - {path: web/pages.parquet, text: content, weight: 80%}
         - {hf: code-dataset, split: train, weight: 20%, epochs: 2}
     """
     from scaling.data.build import build as build_data
