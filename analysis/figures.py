@@ -140,8 +140,8 @@ KINDS = {
     "overtraining": Kind("Over-training", _overtraining),
     "backtest": Kind("Forecasts of runs that are known", _backtest),
     "residuals": Kind("What the laws leave unexplained", _residuals),
-    "rates": Kind("Hyperparameters checked", _rates),
     "collapse": Kind("Recipe or fit: loss curves on one another", _collapse),
+    "rates": Kind("Hyperparameters checked", _rates),
     "envelope": Kind("The lowest loss of any size", _envelope),
 }
 REPORTED = tuple(name for name in KINDS if name != "envelope")

@@ -16,12 +16,13 @@ def collapsed(result: Collapse, axes: Axes) -> Axes:
     """
     norm, share = norm_of(result.runs), 100 * result.share
     gone = {each.run_id for each in result.departures}
+    faint = float(np.clip(30 / len(result.runs), 0.12, 0.6))
     heights = 100 * np.exp(result.common + result.off)
     for run_id, params, height in zip(result.runs["run_id"], result.runs["params"], heights, strict=True):
         if run_id not in gone:
-            axes.plot(share, height, color=SIZES(norm(params)), alpha=0.35, lw=0.6, zorder=2)
+            axes.plot(share, height, color=SIZES(norm(params)), alpha=faint, lw=0.7, zorder=2)
     axes.plot([], [], color=INK, alpha=0.5, lw=0.6, label="a run")
-    axes.plot(share, 100 * np.exp(result.common), color=INK, lw=1.6, zorder=3, label="the common curve")
+    axes.plot(share, 100 * np.exp(result.common), color=INK, lw=2.0, zorder=3, label="the common curve")
     label: str | None = "leaves it"
     for run_id, height in zip(result.runs["run_id"], heights, strict=True):
         if run_id in gone:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from browser import BROWSER, NAMES, Page, browser
-from synthetic import bracketed, tuned
+from synthetic import bracketed, curves_of, tuned
 
 from analysis.figures import REPORTED
 from analysis.forecast import forecast
@@ -28,6 +28,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, frame in (("sweep", FRAME), ("sweep-check", tuned(FRAME))):
         (folder.parent / name).mkdir()
         frame.assign(sweep="<img src=x onerror=alert(1)>").to_parquet(folder.parent / name / "runs.parquet")
+    curves_of(FRAME).to_parquet(folder / "curves.parquet")
     target = TABLE.targets.iloc[0]
     made = forecast(TABLE, float(target.params), float(target.tokens), law="chinchilla", bootstrap=50, target_seeds=3)
     made.freeze(folder / "forecast.json")
