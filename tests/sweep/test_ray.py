@@ -40,18 +40,18 @@ def test_killed_stopped_and_gone_on_with_the_table_is_the_same(tmp_path: Path, u
     out, before = tmp_path / "out", ray_processes()
     first = start(out, *RAY)
     signal_one(out, "fit", signal.SIGKILL, above=True)  # a process of Ray's: its task is tried again
-    wait_for(lambda: (out / "forecast.json").exists(), 300)
+    wait_for(lambda: (out / "forecast.json").exists(), 900)
     signal_one(out, "target", signal.SIGKILL)
     log = out / "logs" / "target-0.log"
-    wait_for(lambda: "has ended: killed by SIGKILL" in log.read_text(), 60)
+    wait_for(lambda: "has ended: killed by SIGKILL" in log.read_text(), 240)
     signal_one(out, "target", signal.SIGKILL, above=True)
     wait_for(lambda: not nobody_trains(out), 240)
     first.send_signal(signal.SIGTERM)
     stopped = ended(first)
     assert (stopped.returncode, stopped.stdout) == (STOPPED_EXIT, "")
-    wait_for(lambda: nobody_trains(out), 60)
+    wait_for(lambda: nobody_trains(out), 240)
     assert "Traceback" not in stopped.stderr
-    wait_for(lambda: ray_processes() == before, 30)
+    wait_for(lambda: ray_processes() == before, 120)
     second = run(out, *RAY)
     assert second.returncode == 0, second.stderr
     assert json.loads(second.stdout)["folder"] == str(out)

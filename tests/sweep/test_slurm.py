@@ -21,11 +21,11 @@ def test_preempted_killed_and_stopped_the_table_is_the_same(tmp_path: Path, undi
     out = tmp_path / "out"
     first = start(out, *SLURM, SCALING_SLURM="local")
     signal_one(out, "fit", signal.SIGUSR2, above=True)  # as Slurm does before a job's time is over
-    wait_for(lambda: any("Requeued" in log.read_text() for log in (out / "logs" / "slurm").glob("*.out")), 60)
+    wait_for(lambda: any("Requeued" in log.read_text() for log in (out / "logs" / "slurm").glob("*.out")), 240)
     signal_one(out, "fit", signal.SIGKILL)
-    wait_for(lambda: (out / "forecast.json").exists(), 300)
+    wait_for(lambda: (out / "forecast.json").exists(), 900)
     signal_one(out, "target", signal.SIGKILL, above=True)  # the job's own process
-    wait_for(lambda: nobody_trains(out), 60)
+    wait_for(lambda: nobody_trains(out), 240)
     wait_for(lambda: not nobody_trains(out), 240)
     first.send_signal(signal.SIGTERM)
     stopped = ended(first)

@@ -80,9 +80,9 @@ def steps(out: Path) -> list[int]:
 
 def wait_for_another(out: Path, before: dict[int, int]) -> None:
     """Until a team of other processes trains."""
-    wait_for(lambda: len(members(out)) == 2 and not {*members(out).values()} & {*before.values()}, 120)
+    wait_for(lambda: len(members(out)) == 2 and not {*members(out).values()} & {*before.values()}, 400)
     reached = len(steps(out))
-    wait_for(lambda: len(steps(out)) > reached, 120)
+    wait_for(lambda: len(steps(out)) > reached, 600)
 
 
 def same(out: Path, alone: pd.DataFrame) -> None:
