@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from scaling.errors import InputError
 
@@ -14,7 +14,7 @@ _COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 _MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
-def open_stream(path: Path) -> IO[bytes]:
+def open_stream(path: Path) -> io.BufferedReader:
     """A file's bytes, decompressed if its suffix says so."""
     compression = _COMPRESSED.get(path.suffix)
     if compression is None:
