@@ -4,7 +4,8 @@ import importlib
 import keyword
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 
@@ -65,12 +66,27 @@ def cli() -> None:
     """
 
 
+@contextmanager
+def _workers_import_as_here() -> Iterator[None]:
+    """What happens to lie in the working directory is not to be imported by workers either, where it is not here."""
+    name = "PYTHONSAFEPATH"
+    before = os.environ.get(name)
+    if os.getcwd() not in sys.path:
+        os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Runs one command: exit 0 on success, 2 on bad input with one line per fault on stderr, 75 if asked to stop."""
     try:
-        if os.getcwd() not in sys.path:  # nor may the workers import what happens to lie in the working directory
-            os.environ["PYTHONSAFEPATH"] = "1"
-        code = cli.main(args=args, prog_name="scaling", standalone_mode=False)
+        with _workers_import_as_here():
+            code = cli.main(args=args, prog_name="scaling", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help())
         sys.exit(0)

@@ -348,9 +348,12 @@ def test_workers_import_nothing_from_the_working_directory(here: Path) -> None:
     """As an installed command starts them; a module there could be anybody's."""
     (here / "json.py").write_text("open('pwned', 'w')\n")
     code = (
-        "import subprocess, sys\nfrom scaling.cli import main\n"
-        "try:\n    main(['--version'])\nexcept SystemExit:\n    pass\n"
-        "subprocess.run([sys.executable, '-m', 'scaling', 'models'], check=True)\n"
+        "import os, subprocess, sys\nfrom scaling.cli import cli, main\n"
+        "worker = [sys.executable, '-m', 'scaling', 'models']\n"
+        "cli.main = lambda **_: subprocess.run(worker, check=True).returncode\n"
+        "before = dict(os.environ)\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code == 0\n"
+        "assert os.environ == before\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-P", "-c", code], env=environment, capture_output=True, text=True)
