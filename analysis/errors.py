@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Bad input: one line per fault, each naming row and column where there is one.
+    """Bad input.
 
-    ``analysis`` stands alone, so it has its own class beside the one of ``scaling``; the command line knows
-    both.
+    Attributes:
+        faults: one line per fault, each naming where it is: row and column, or file, line and column.
     """
 
     def __init__(self, faults: str | Iterable[str]) -> None:

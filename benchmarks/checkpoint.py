@@ -14,18 +14,18 @@ import time
 from pathlib import Path
 
 from scaling.planning import plan_sweep
-from scaling.sweep.design import PlannedRun
-from scaling.sweep.jobs import Shape, shape_of
-from scaling.sweep.machine import cores, worker_environment
-from scaling.sweep.spec import load_sweep
-from scaling.sweep.store import SweepFolder
+from scaling.sweep.folder.jobs import Shape, shape_of
+from scaling.sweep.folder.sweep_folder import SweepFolder
+from scaling.sweep.host.machine import cores, worker_environment
+from scaling.sweep.plan.expand import PlannedRun
+from scaling.sweep.spec.sweep_file import load_sweep
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = ("sweeps/quickstart.yaml", *(f"fit.{group}.seeds=1" for group in range(6)))
 # The interval is no option of the command line: this is the only place that sets it.
 WORK = """\
 import sys
-from scaling.sweep import running, worker
+from scaling.sweep.workers import running, worker
 if sys.argv[1] == "without":
     running.CHECKPOINT_S = worker.CHECKPOINT_S = (float("inf"), float("inf"))
 sys.exit(worker.main(sys.argv[2], "fit", sys.argv[3]))

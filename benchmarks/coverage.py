@@ -17,8 +17,8 @@ from multiprocessing import get_context
 import numpy as np
 from jaxtyping import Bool, Float
 
-from analysis.ensemble import ensemble_of_points
-from analysis.fit import fit_points
+from analysis.fitting.fit import fit_points
+from analysis.forecasting.ensemble import ensemble_of_points
 from analysis.laws import LAWS
 from benchmarks.simulate import PARAMS, TRUTHS, beyond, sweep
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.annealing import fit_annealing
-from analysis.collapse import collapse
-from analysis.curves import Curve, CurveTable, read_curves
+from analysis.diagnostics.collapse import collapse
 from analysis.errors import InputError
-from analysis.table import RunTable, read_table
+from analysis.fitting.annealing import fit_annealing
+from analysis.runs.curves import Curve, CurveTable, read_curves
+from analysis.runs.table import RunTable, read_table
 
 HERE = Path(__file__).parent
 MODEL = "model: {{seq_len: 64, depth: 2, heads: 2, qk_norm: true}}\ncorpus: sotu\n"

@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from analysis.design_belief import usual_law
-from analysis.design_choice import choose, plausible
-from analysis.ensemble import AUTO, ensemble_of_points
+from analysis.design.posterior import usual_law
+from analysis.design.seeds import Cell
+from analysis.design.selection import choose, plausible
 from analysis.errors import InputError
-from analysis.points import Points
-from analysis.seeds import Cell
-from analysis.table import read_table
+from analysis.forecasting.ensemble import AUTO, ensemble_of_points
+from analysis.runs.arrays import Points
+from analysis.runs.table import read_table
 from benchmarks.forecast import FURTHER, JUDGED, Source
 
 SHARE = 0.25

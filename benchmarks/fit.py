@@ -22,11 +22,11 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 
-from analysis.fit import estimate, resample_weights
+from analysis.fitting.fit import estimate, resample_weights
+from analysis.fitting.huber_newton import DELTA, best_of_starts, starts_of
 from analysis.laws import LAWS
-from analysis.points import Points
-from analysis.solve import DELTA, best_of_starts, starts_of
-from analysis.table import read_table
+from analysis.runs.arrays import Points
+from analysis.runs.table import read_table
 
 LAW = LAWS["chinchilla"]
 BOOTSTRAPS = 4000

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.backtest import Backtest, LawScore, backtest
-from analysis.table import read_table
+from analysis.forecasting.backtest import Backtest, LawScore, backtest
+from analysis.runs.table import read_table
 
 
 @dataclass(frozen=True)

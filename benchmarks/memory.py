@@ -13,12 +13,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from scaling.sweep.design import expand
-from scaling.sweep.machine import use_compile_cache
-from scaling.sweep.spec import parse_sweep
-from scaling.sweep.store import SweepFolder
-from scaling.sweep.text import load_text
-from scaling.sweep.worker import Worker
+from scaling.sweep.folder.sweep_folder import SweepFolder
+from scaling.sweep.host.machine import use_compile_cache
+from scaling.sweep.plan.expand import expand
+from scaling.sweep.plan.text import load_text
+from scaling.sweep.spec.sweep_file import parse_sweep
+from scaling.sweep.workers.worker import Worker
 
 _WARM = 4
 _SWEEP = """\

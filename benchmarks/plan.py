@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.design_choice import cells_of
-from analysis.ensemble import AUTO, ensemble_of_points
-from analysis.expected import expected
-from analysis.points import Points, inputs_at
-from analysis.seeds import Cell
-from analysis.table import RunTable, read_table
+from analysis.design.seeds import Cell
+from analysis.design.selection import cells_of
+from analysis.design.simulate import expected
+from analysis.forecasting.ensemble import AUTO, ensemble_of_points
+from analysis.runs.arrays import Points, inputs_at
+from analysis.runs.table import RunTable, read_table
 from benchmarks.forecast import FURTHER, JUDGED
 from scaling.llama.config import LlamaConfig
-from scaling.sweep.calibrate import Calibration, measure, recall
+from scaling.sweep.host.calibrate import Calibration, measure, recall
 
 HERE = Path(__file__).parent
 SWEEPS = ("quickstart/sotu", "quickstart/sotu-1", "quickstart/sotu-2", "quickstart/python", "quickstart/python-1")

@@ -32,13 +32,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.fit import fit
-from analysis.noise import seed_noise
+from analysis.fitting.fit import fit
 from analysis.plots import figure, save
-from analysis.points import inputs_at
-from analysis.rate_plot import loss_vs_rate
-from analysis.recipe_check import TOLERANCE, CheckedCell, RecipeCheck, check_recipe
-from analysis.table import RunTable, read_table
+from analysis.plots.rates import loss_vs_rate
+from analysis.runs.arrays import inputs_at
+from analysis.runs.seed_noise import seed_noise
+from analysis.runs.table import RunTable, read_table
+from analysis.tuning.recipe_check import TOLERANCE, CheckedCell, RecipeCheck, check_recipe
 
 HERE = Path(__file__).parent
 CORPORA = ("sotu", "python")

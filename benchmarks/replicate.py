@@ -8,7 +8,7 @@ Every seed s of the file becomes 10 REPLICATE + s; replicate 0 is the file's own
 import subprocess
 import sys
 
-from scaling.sweep.spec import load_sweep
+from scaling.sweep.spec.sweep_file import load_sweep
 
 
 def main(sweep: str, replicate: str, *rest: str) -> int:

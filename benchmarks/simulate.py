@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from analysis.laws import LAWS, Inputs
-from analysis.points import Points, inputs_at
+from analysis.runs.arrays import Points, inputs_at
 
 # Parameters of laws as published, or such that a loss is about 2.2 nats per token at 1e21 FLOPs.
 PARAMS: Mapping[str, Mapping[str, float]] = {

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.allocate import allocate
-from analysis.allocation import Allocation, Request
-from analysis.approaches import allocate_by
-from analysis.ensemble import AUTO
+from analysis.allocation.allocate import allocate
+from analysis.allocation.approaches import allocate_by
+from analysis.allocation.isoflop import isoflop
+from analysis.allocation.results import Allocation, Request
+from analysis.allocation.surface import of_table
 from analysis.errors import InputError
-from analysis.isoflop import isoflop
-from analysis.loss_surface import of_table
-from analysis.table import RunTable, read_table
+from analysis.forecasting.ensemble import AUTO
+from analysis.runs.table import RunTable, read_table
 
 APPROACH = "isoflop"
 METHODS = (AUTO, "chinchilla", "chinchilla-tied", "skaling", "data-constrained", "kaplan", "farseer", APPROACH)

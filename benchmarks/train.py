@@ -61,7 +61,7 @@ def main(parts: tuple[str, ...], rounds: int, seconds: float, out: Path) -> None
 
 
 def _machine() -> str:
-    from scaling.sweep.machine import cores
+    from scaling.sweep.host.machine import cores
 
     versions = [f"{name} {version(name)}" for name in ("jax", "torch", "transformers")]
     return (

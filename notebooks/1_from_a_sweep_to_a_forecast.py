@@ -23,13 +23,13 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from analysis.fit import fit
-from analysis.forecast import forecast, read_forecast
-from analysis.isoflop import isoflop
+from analysis.allocation.isoflop import isoflop
+from analysis.fitting.fit import fit
+from analysis.forecasting.forecast import forecast, read_forecast
+from analysis.forecasting.score import score
 from analysis.plots import isoflop_parabolas, loss_vs_flops, loss_vs_tokens, residuals
-from analysis.points import Points
-from analysis.score import score
-from analysis.table import read_table
+from analysis.runs.arrays import Points
+from analysis.runs.table import read_table
 
 root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "pyproject.toml").exists())
 sweep = root / "benchmarks" / "quickstart" / "sotu"  # or your own: root / "runs" / "quickstart"

@@ -24,12 +24,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from analysis.backtest import backtest
 from analysis.errors import InputError
-from analysis.fit import fit
-from analysis.forecast import forecast
+from analysis.fitting.fit import fit
+from analysis.forecasting.backtest import backtest
+from analysis.forecasting.forecast import forecast
 from analysis.plots import loss_vs_flops, residuals
-from analysis.table import RunTable, read_table
+from analysis.runs.table import RunTable, read_table
 
 root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "pyproject.toml").exists())
 ours = pd.read_parquet(root / "benchmarks" / "quickstart" / "python" / "runs.parquet")

@@ -22,9 +22,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from analysis.allocate import allocate
-from analysis.allocation import Request
-from analysis.loss_surface import of_published
+from analysis.allocation.allocate import allocate
+from analysis.allocation.results import Request
+from analysis.allocation.surface import of_published
 from scaling.llama.zoo import ZOO
 
 llamas = pd.DataFrame(

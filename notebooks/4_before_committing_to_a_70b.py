@@ -22,10 +22,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from analysis.allocate import allocate
-from analysis.allocate_plot import same_flops
-from analysis.allocation import Request
-from analysis.loss_surface import of_published
+from analysis.allocation.allocate import allocate
+from analysis.allocation.results import Request
+from analysis.allocation.surface import of_published
+from analysis.plots.allocation import same_flops
 from scaling.cost import compare_published, estimate_cost
 from scaling.feasible.assess import assess, describe
 from scaling.feasible.search import Asked

@@ -24,13 +24,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from analysis.design import design
-from analysis.design_choice import cells_of
+from analysis.design.design import design
+from analysis.design.seeds import Cell, plan_seeds
+from analysis.design.selection import cells_of
+from analysis.design.simulate import expected
 from analysis.errors import InputError
-from analysis.expected import expected
-from analysis.forecast import forecast
-from analysis.seeds import Cell, plan_seeds
-from analysis.table import RunTable, read_table
+from analysis.forecasting.forecast import forecast
+from analysis.runs.table import RunTable, read_table
 
 root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "pyproject.toml").exists())
 table = read_table(root / "benchmarks" / "quickstart" / "sotu")

@@ -11,28 +11,28 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.forecast import Forecast, forecast, read_forecast
-from analysis.recipe_check import RecipeCheck, check_recipe
-from analysis.score import Score, score
-from analysis.table import RunTable
-from analysis.warning import Warning
+from analysis.diagnostics.codes import Warning
+from analysis.forecasting.forecast import Forecast, forecast, read_forecast
+from analysis.forecasting.score import Score, score
+from analysis.runs.table import RunTable
+from analysis.tuning.recipe_check import RecipeCheck, check_recipe
 from scaling.errors import InputError
 from scaling.files import write_parquet, write_text
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.planning import TABLE, plan_sweep, plan_with_warnings
 from scaling.quantity import format_quantity
-from scaling.sweep.changes import FORECAST
-from scaling.sweep.crew import Executor
-from scaling.sweep.design import PlannedRun, tokens_of
-from scaling.sweep.execute import execute, join
-from scaling.sweep.local import local
-from scaling.sweep.probe import probe
-from scaling.sweep.processes import place
-from scaling.sweep.progress import SweepProgress
-from scaling.sweep.run_folder import ENDED
-from scaling.sweep.spec import SweepSpec
-from scaling.sweep.store import SweepFolder
-from scaling.sweep.text import load_text
+from scaling.sweep.folder.changes import FORECAST
+from scaling.sweep.folder.progress import SweepProgress
+from scaling.sweep.folder.run_folder import ENDED
+from scaling.sweep.folder.sweep_folder import SweepFolder
+from scaling.sweep.host.processes import place
+from scaling.sweep.plan.expand import PlannedRun, tokens_of
+from scaling.sweep.plan.probe import probe
+from scaling.sweep.plan.text import load_text
+from scaling.sweep.spec.sweep_file import SweepSpec
+from scaling.sweep.workers.execute import execute, join
+from scaling.sweep.workers.local import local
+from scaling.sweep.workers.pool import Executor
 
 SCORE, CURVES, SUMMARY, REPORT = (
     "score.json",

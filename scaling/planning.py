@@ -9,20 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.checks import of_vocabulary
-from analysis.errors import InputError as AnalysisInputError
-from analysis.expected import Expected, expected
-from analysis.seeds import Cell, SeedPlan, plan_seeds
-from analysis.table import RunTable, read_table
-from analysis.tuning import Knob, Tuning, fit_tuning
-from analysis.warning import Warning
+from analysis.design.seeds import Cell, SeedPlan, plan_seeds
+from analysis.design.simulate import Expected, expected
+from analysis.diagnostics.checks import of_vocabulary
+from analysis.diagnostics.codes import Warning
+from analysis.runs.table import RunTable, read_table
+from analysis.tuning.rate_laws import Knob, Tuning, fit_tuning
 from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params, flops_per_token
-from scaling.sweep.design import PlannedRun, expand
-from scaling.sweep.spec import SweepSpec
-from scaling.sweep.store import PLAN, SweepFolder
-from scaling.sweep.text import load_text
+from scaling.sweep.folder.sweep_folder import PLAN, SweepFolder
+from scaling.sweep.plan.expand import PlannedRun, expand
+from scaling.sweep.plan.text import load_text
+from scaling.sweep.spec.sweep_file import SweepSpec
 from scaling.train.recipe import Tuned
 
 TABLE = "runs.parquet"
@@ -50,7 +49,7 @@ def plan_with_warnings(spec: SweepSpec) -> tuple[list[PlannedRun], list[Warning]
     try:
         table = read_table(source)
         tuning = fit_tuning(table)
-    except AnalysisInputError as error:
+    except InputError as error:
         raise InputError(f"{spec.where('recipe', 'from')}: {fault}" for fault in error.faults) from None
     if not any(tuning.laws.values()):
         raise InputError(f"{spec.where('recipe', 'from')}: {source}: tells no law of the learning rate or the batch")

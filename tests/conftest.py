@@ -1,6 +1,7 @@
 """What every test shares: checked annotations, a cache of compiled functions, the published tables."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,15 @@ def published() -> Path:
     if not folder:
         pytest.skip("SCALING_PUBLISHED is not set: no folder of published tables")
     return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind() -> Iterator[None]:
+    """What a test changes in the process, the next one must not meet; which one that is changes from run to run."""
+
+    def now() -> tuple[str, dict[str, str]]:
+        return os.getcwd(), {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+    before = now()
+    yield
+    assert now() == before

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from scaling.sweep.progress import states
-from scaling.sweep.store import SweepFolder
+from scaling.sweep.folder.progress import states
+from scaling.sweep.folder.sweep_folder import SweepFolder
 
 ROOT = Path(__file__).parents[1]
 # Cut down to a minute.
@@ -74,7 +74,7 @@ def workers(out: Path) -> list[int]:
             words = (entry / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"scaling.sweep.worker" in words and str(out).encode() in words:
+        if b"scaling.sweep.workers.worker" in words and str(out).encode() in words:
             found.append(int(entry.name))
     return sorted(found)
 

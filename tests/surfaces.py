@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.points import Points
-from analysis.table import RunTable, read_table
+from analysis.runs.arrays import Points
+from analysis.runs.table import RunTable, read_table
 
 # E, A, B, alpha, beta.
 LAWS = {

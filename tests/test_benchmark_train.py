@@ -11,8 +11,8 @@ from benchmarks.training.clock import Failed, Variant, clocks, in_turn
 from benchmarks.training.page import page
 from benchmarks.training.sizes import describe, usual_runs
 from benchmarks.training.tricks import TRICKS
-from scaling.sweep.design import PlannedRun
-from scaling.sweep.machine import visible_cores
+from scaling.sweep.host.machine import visible_cores
+from scaling.sweep.plan.expand import PlannedRun
 
 
 def test_a_step_without_a_trick_trains_alike() -> None:

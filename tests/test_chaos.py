@@ -52,7 +52,7 @@ def workers(out: Path) -> list[int]:
             words = (entry / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"scaling.sweep.worker" in words and str(out).encode() in words:
+        if b"scaling.sweep.workers.worker" in words and str(out).encode() in words:
             found.append(int(entry.name))
     return sorted(found)
 

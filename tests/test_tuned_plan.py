@@ -10,8 +10,8 @@ import pytest
 
 from scaling.llama.counts import count_params
 from scaling.planning import plan_with_warnings
-from scaling.sweep.design import PlannedRun
-from scaling.sweep.spec import parse_sweep
+from scaling.sweep.plan.expand import PlannedRun
+from scaling.sweep.spec.sweep_file import parse_sweep
 
 SWEEP = """\
 name: tuned

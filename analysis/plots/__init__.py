@@ -1,9 +1,9 @@
 """Figures: each function draws one result on given Axes and returns them, in one style."""
 
-from analysis.plots.checks import backtest_errors, misses, residuals
-from analysis.plots.collapse import collapsed
+from analysis.plots.curves import collapsed
 from analysis.plots.losses import loss_vs_flops, loss_vs_tokens, overtraining
 from analysis.plots.optima import envelope_of_sizes, isoflop_parabolas, optimum
+from analysis.plots.residuals import backtest_errors, misses, residuals
 from analysis.plots.style import (
     ACTUAL,
     FORECAST,

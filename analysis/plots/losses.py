@@ -5,8 +5,9 @@ import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
-from analysis.envelope import Envelope
-from analysis.forecast import Forecast
+from analysis.allocation.envelope import Envelope
+from analysis.forecasting.forecast import Forecast
+from analysis.forecasting.score import Score
 from analysis.laws import Inputs
 from analysis.plots.style import (
     ACTUAL,
@@ -23,9 +24,8 @@ from analysis.plots.style import (
     si,
     size_bar,
 )
-from analysis.points import inputs_at, representative, training_cost
-from analysis.score import Score
-from analysis.table import RunTable
+from analysis.runs.arrays import inputs_at, representative, training_cost
+from analysis.runs.table import RunTable
 
 _BESIDE = 1.12  # actual runs stand beside the forecast, not under it
 

@@ -7,10 +7,10 @@ import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
-from analysis.envelope import Envelope
-from analysis.forecast import Forecast
-from analysis.frontier import PowerLaw
-from analysis.isoflop import IsoFlop
+from analysis.allocation.envelope import Envelope
+from analysis.allocation.frontier import PowerLaw
+from analysis.allocation.isoflop import IsoFlop
+from analysis.forecasting.forecast import Forecast
 from analysis.plots.style import (
     FORECAST,
     INK,
@@ -28,8 +28,8 @@ from analysis.plots.style import (
     say,
     si,
 )
-from analysis.points import representative, training_cost
-from analysis.table import RunTable
+from analysis.runs.arrays import representative, training_cost
+from analysis.runs.table import RunTable
 
 
 def isoflop_parabolas(result: IsoFlop, axes: Axes, table: RunTable | None = None) -> Axes:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from analysis import plots
 from analysis.errors import InputError
-from analysis.figures import KINDS, REPORTED
-from analysis.findings import RUNS, Findings, read_findings
-from analysis.forecast import write_atomically
+from analysis.forecasting.forecast import write_atomically
+from analysis.report.figures import KINDS, REPORTED
+from analysis.report.findings import RUNS, Findings, read_findings
 from analysis.report.page import page
 from analysis.report.summary import baselines, cost, title, verdict, warnings
 from analysis.report.tables import laws, noise, provenance, runs, summary, sweep
-from analysis.table import RunTable
+from analysis.runs.table import RunTable
 
 
 def write_report(

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.findings import Findings
 from analysis.plots import short
+from analysis.report.findings import Findings
 from analysis.report.tables import table
 
 _CONSTANT = 1e-3  # bits per byte follow the loss of one corpus and tokenizer by a constant

@@ -12,9 +12,9 @@ import pandas as pd
 
 from analysis import __version__
 from analysis.errors import InputError
-from analysis.findings import Findings
-from analysis.forecast import Forecast
-from analysis.score import Score
+from analysis.forecasting.forecast import Forecast
+from analysis.forecasting.score import Score
+from analysis.report.findings import Findings
 
 _COLUMNS = [
     "run_id",

@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.training.steps import Framework, Ours, PyTorch, Step
 from benchmarks.training.tricks import TRICKS
-from scaling.sweep.machine import use_compile_cache, worker_environment
+from scaling.sweep.host.machine import use_compile_cache, worker_environment
 from scaling.train.config import RunConfig, read_config
 
 ROOT = Path(__file__).parents[2]

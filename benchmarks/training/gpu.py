@@ -22,7 +22,7 @@ from benchmarks.training.clock import Failed, Variant, clocks, in_turn, train_fo
 from benchmarks.training.gpu_page import draw_curves, gpu_page
 from benchmarks.training.sizes import describe, llama
 from benchmarks.training.steps import Ours, Stacked, Step, make_run
-from scaling.sweep.machine import accelerator
+from scaling.sweep.host.machine import accelerator
 
 Figures = dict[str, Any]
 Dtype = Literal["float32", "bfloat16"]
@@ -86,7 +86,7 @@ def measure_precision(toy: bool) -> Iterator[Figures]:
         By dtype ``losses`` (a mean over each dispatch), their ``steps``, and the held-out ``loss`` with ``seconds``.
     """
     from scaling.data.corpus import CorpusSpec
-    from scaling.sweep.text import load_text
+    from scaling.sweep.plan.text import load_text
     from scaling.train.loop import Progress, train_run
 
     corpus = CorpusSpec(name="python")

@@ -13,9 +13,9 @@ from benchmarks.training.steps import Framework, make_run, plain
 from benchmarks.training.tricks import TRICKS
 from scaling.llama.config import LlamaConfig
 from scaling.planning import plan_sweep
-from scaling.sweep.design import PlannedRun
-from scaling.sweep.machine import visible_cores
-from scaling.sweep.spec import load_sweep
+from scaling.sweep.host.machine import visible_cores
+from scaling.sweep.plan.expand import PlannedRun
+from scaling.sweep.spec.sweep_file import load_sweep
 from scaling.train.config import RunConfig
 
 QUICKSTART = ROOT / "sweeps" / "quickstart.yaml"

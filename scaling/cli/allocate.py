@@ -14,8 +14,8 @@ from scaling.errors import InputError
 from scaling.quantity import format_quantity
 
 if TYPE_CHECKING:
-    from analysis.allocation import Allocation, LawAllocation, Optimum
-    from analysis.approaches import FrontierAllocation
+    from analysis.allocation.approaches import FrontierAllocation
+    from analysis.allocation.results import Allocation, LawAllocation, Optimum
 
 _SUFFIXES = (".png", ".svg", ".pdf")
 _WIDTH, _INDENT = 110, 15
@@ -111,12 +111,12 @@ def command(
       scaling allocate published:chinchilla-epoch --model llama3-8b --tokens 15T
       scaling allocate published:muennighoff --flops 1e24 --unique-tokens 500B
     """
-    from analysis.allocate import allocate
-    from analysis.allocation import Request
-    from analysis.approaches import allocate_by
-    from analysis.loss_surface import of_published, of_table
-    from analysis.published import PREFIX, constants
-    from analysis.table import read_table
+    from analysis.allocation.allocate import allocate
+    from analysis.allocation.approaches import allocate_by
+    from analysis.allocation.results import Request
+    from analysis.allocation.surface import of_published, of_table
+    from analysis.fitting.published import PREFIX, constants
+    from analysis.runs.table import read_table
     from scaling.cli.target import leaves_out_embeddings, one_of
 
     if plot is not None and Path(plot).suffix.lower() not in _SUFFIXES:
@@ -143,7 +143,7 @@ def command(
     known = of_published(table, fresh) if rows is None else of_table(rows, law, fresh)
     made = allocate(known, request)
     if plot is not None:
-        from analysis.allocate_plot import plot_allocation
+        from analysis.plots.allocation import plot_allocation
 
         plot_allocation(known, made, plot)
     counts = known.convention + (f"; {model} without its embeddings" if model is not None and bare else "")

@@ -45,10 +45,10 @@ def command(
       scaling backtest chinchilla.csv --where "excluded_by_epoch == 0"
       scaling backtest runs/isoflop --train-below 1e17 --law auto --json
     """
-    from analysis.backtest import backtest
-    from analysis.ensemble import AUTO
+    from analysis.forecasting.backtest import backtest
+    from analysis.forecasting.ensemble import AUTO
     from analysis.laws import LAWS
-    from analysis.table import read_table
+    from analysis.runs.table import read_table
 
     runs = read_table(table, parse_columns(columns), where, best=best)
     result = backtest(runs, [law] if law else [*LAWS, AUTO], train_below)

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,11 +58,6 @@ def faults_of(error: Exception) -> tuple[str, ...] | None:
         return error.faults
     if isinstance(error, OSError) and error.strerror is not None:  # a disk that is full, or not ours to write
         return (f"{error.filename}: {error.strerror}" if error.filename else error.strerror,)
-    # analysis has its own InputError of the same shape, loaded only if the command used it.
-    analysis_errors = sys.modules.get("analysis.errors")
-    if analysis_errors is not None and isinstance(error, analysis_errors.InputError):
-        faults: tuple[str, ...] = error.faults
-        return faults
     return None
 
 
@@ -77,7 +71,7 @@ def stoppable(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def called(*args: Any, **kwargs: Any) -> None:
-        from scaling.sweep.local import kill_workers
+        from scaling.sweep.workers.local import kill_workers
         from scaling.train.stop import stopping_on_signals
 
         with stopping_on_signals(kill_workers):

@@ -44,7 +44,7 @@ def read_utilization(
 
 
 def _measured(path: str, flops: float, device: Device) -> tuple[Utilization, list[dict[str, Any]]]:
-    from analysis.table import read_table
+    from analysis.runs.table import read_table
 
     rows = read_table(path).frame
     if "mfu" not in rows:
@@ -80,8 +80,8 @@ def read_prices(path: Path) -> dict[str, float]:
     Raises:
         InputError: one line per fault, each with file:line:column where there is a line.
     """
-    from scaling.sweep.fields import show
-    from scaling.sweep.locate import read_yaml
+    from scaling.sweep.spec.fields import show
+    from scaling.sweep.spec.yaml_places import read_yaml
 
     try:
         text = path.read_text(encoding="utf-8-sig")

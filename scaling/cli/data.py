@@ -81,7 +81,7 @@ def _spec(sources: tuple[str, ...], out: Path, options: dict[str, str | None]) -
     from pydantic import ValidationError
 
     from scaling.data.spec import BuildSpec
-    from scaling.sweep.data_file import load_build
+    from scaling.sweep.spec.data_file import load_build
 
     if sources[0].endswith(_YAML):
         given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
@@ -174,7 +174,7 @@ def inspect(folder: str, verify: bool, documents: int, as_json: bool) -> None:
 
 def _unbuilt(path: str) -> dict[str, Any]:
     from scaling.data.sources import parts_of
-    from scaling.sweep.data_file import load_build
+    from scaling.sweep.spec.data_file import load_build
 
     spec = load_build(path)
     sources = []

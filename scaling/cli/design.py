@@ -14,9 +14,9 @@ from scaling.errors import InputError
 from scaling.quantity import format_quantity
 
 if TYPE_CHECKING:
-    from analysis.design import Design
-    from analysis.expected import Expected
-    from scaling.sweep.family import Family
+    from analysis.design.design import Design
+    from analysis.design.simulate import Expected
+    from scaling.sweep.folder.family import Family
 
 _SIGNATURE = "# written by scaling design"
 _MOST_SEEDS = 8
@@ -70,16 +70,15 @@ def command(
       scaling design published:chinchilla-epoch --target-params 8B --target-tokens 15T --spend 1e21 \\
         --like sweeps/llama3-ladder.yaml -o first.yaml
     """
-    from analysis.checks import of_table
-    from analysis.design import design
-    from analysis.errors import InputError as AnalysisError
-    from analysis.published import PREFIX, published
-    from analysis.seeds import Cell
-    from analysis.table import read_table
-    from analysis.warning import Warning
-    from scaling.sweep.family import Family, NewRuns, overridden
-    from scaling.sweep.spec import parse_sweep
-    from scaling.sweep.store import PLAN
+    from analysis.design.design import design
+    from analysis.design.seeds import Cell
+    from analysis.diagnostics.checks import of_table
+    from analysis.diagnostics.codes import Warning
+    from analysis.fitting.published import PREFIX, published
+    from analysis.runs.table import read_table
+    from scaling.sweep.folder.family import Family, NewRuns, overridden
+    from scaling.sweep.folder.sweep_folder import PLAN
+    from scaling.sweep.spec.sweep_file import parse_sweep
 
     law, runs = None, None
     folder = Path(table) if (Path(table) / PLAN).exists() else None
@@ -110,7 +109,7 @@ def command(
     target = Cell(target_params, target_tokens, family.flops(target_params, target_tokens), 1)
     try:
         chosen = design(offer, target, spend, None if runs is None else runs.points, law, family.budgets)
-    except AnalysisError as error:
+    except InputError as error:
         raise InputError([*error.faults, *([_short(family)] if any(cut) else [])]) from None
     warnings = (*(() if runs is None else of_table(runs)), *chosen.warnings)
     if target_tokens > family.longest:
@@ -137,8 +136,8 @@ def _refresh(folder: Path) -> None:
         InputError: runs that are bought already are not trained, or no further ones can be added.
     """
     from scaling.pipeline import FORECAST, TABLE, write_tables
-    from scaling.sweep.run_folder import ENDED
-    from scaling.sweep.store import SweepFolder
+    from scaling.sweep.folder.run_folder import ENDED
+    from scaling.sweep.folder.sweep_folder import SweepFolder
 
     if (folder / FORECAST).exists():
         raise InputError(

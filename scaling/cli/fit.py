@@ -10,8 +10,8 @@ from scaling.cli.folders import TABLE
 from scaling.cli.tables import parse_columns, refuse_options, table_options
 
 if TYPE_CHECKING:
-    from analysis.annealing import AnnealingFit
-    from analysis.fit import FitResult
+    from analysis.fitting.annealing import AnnealingFit
+    from analysis.fitting.fit import FitResult
     from analysis.laws import Law
 
 
@@ -55,8 +55,8 @@ def command(
       scaling fit theirs.csv --columns params=n_nonemb,loss=c4_loss --json
       scaling fit curves.csv --law annealing
     """
+    from analysis.fitting.published import PREFIX, published
     from analysis.laws import LAWS
-    from analysis.published import PREFIX, published
 
     if table.startswith(PREFIX):
         refuse_options(("law", "bootstrap", "where", "columns", "best"), table, "a paper's fit")
@@ -64,17 +64,17 @@ def command(
         emit(constants.to_dict(), as_json, lambda: _text(constants, LAWS[constants.law]))
         return
     if law == "annealing":
-        from analysis.annealing import LAW, fit_annealing
-        from analysis.curves import read_curves
+        from analysis.fitting.annealing import LAW, fit_annealing
+        from analysis.runs.curves import read_curves
 
         refuse_options(("best",), "--law annealing", "of whole curves")
         annealed = fit_annealing(read_curves(table, parse_columns(columns), where), bootstrap)
         emit(annealed.to_dict(), as_json, lambda: _text(annealed, LAW))
         return
-    from analysis.ensemble import AUTO, ensemble
-    from analysis.findings import off_curve
-    from analysis.fit import fit
-    from analysis.table import read_table
+    from analysis.fitting.fit import fit
+    from analysis.forecasting.ensemble import AUTO, ensemble
+    from analysis.report.findings import off_curve
+    from analysis.runs.table import read_table
 
     runs = read_table(table, parse_columns(columns), where, best=best)
     if law != AUTO:

@@ -11,9 +11,9 @@ from scaling.cli.tables import refuse_options
 from scaling.quantity import format_quantity
 
 if TYPE_CHECKING:
-    from analysis.seeds import SeedPlan
+    from analysis.design.seeds import SeedPlan
     from scaling.planning import Prospect
-    from scaling.sweep.calibrate import Calibration
+    from scaling.sweep.host.calibrate import Calibration
 
 # Part of its width that a forecast gains from other seeds, below which they are not worth changing.
 _WORTHWHILE = 0.02
@@ -68,11 +68,11 @@ def command(
       scaling plan sweeps/quickstart.yaml --noise benchmarks/quickstart/sotu
       scaling plan sweeps/quickstart.yaml target.seeds=4 --json
     """
-    from analysis.seeds import FEWEST_CELLS
+    from analysis.design.seeds import FEWEST_CELLS
     from scaling.planning import plan_with_warnings, prospect
-    from scaling.sweep.estimate import describe
-    from scaling.sweep.machine import accelerator
-    from scaling.sweep.spec import load_sweep
+    from scaling.sweep.host.machine import accelerator
+    from scaling.sweep.plan.estimate import describe
+    from scaling.sweep.spec.sweep_file import load_sweep
 
     spec = load_sweep(sweep, overrides)
     if spec.grid is not None:
@@ -95,7 +95,7 @@ def command(
 
 def _calibration(wanted: bool | None) -> "Calibration | None":
     """What was measured on this machine, now or before; None where it cannot or should not be."""
-    from scaling.sweep.calibrate import Unmeasured, measure, recall
+    from scaling.sweep.host.calibrate import Unmeasured, measure, recall
 
     known = None if wanted else recall()
     if known is not None or wanted is False:

@@ -61,8 +61,8 @@ def command(
       scaling plot flops runs/quickstart -o flops.png
       scaling plot isoflop llama3_isoflop.csv -o isoflop.svg
     """
-    from analysis.drawing import draw
-    from analysis.table import read_table
+    from analysis.report.draw import draw
+    from analysis.runs.table import read_table
     from scaling.errors import InputError
 
     if Path(output).suffix.lower() not in SUFFIXES:

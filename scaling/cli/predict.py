@@ -12,7 +12,7 @@ from scaling.errors import InputError
 from scaling.quantity import format_quantity
 
 if TYPE_CHECKING:
-    from analysis.downstream import TaskForecast
+    from analysis.forecasting.downstream import TaskForecast
 
 
 @click.command()
@@ -110,14 +110,14 @@ def command(
       scaling predict f.json --json
       scaling predict runs.csv --task hellaswag --model llama3-8b --tokens 1T
     """
-    from analysis.forecast import forecast, read_forecast, refuse_known
-    from analysis.published import PREFIX, constants, predict_published
-    from analysis.table import read_table
+    from analysis.fitting.published import PREFIX, constants, predict_published
+    from analysis.forecasting.forecast import forecast, read_forecast, refuse_known
+    from analysis.runs.table import read_table
     from scaling.cli.target import leaves_out_embeddings
 
     fitting = ("flops", "law", "task", "task_loss", "interval", "seeds", "bootstrap", "where", "columns", "best")
     if task is not None and not table.startswith(PREFIX) and not table.endswith(".json"):
-        from analysis.downstream import forecast_task
+        from analysis.forecasting.downstream import forecast_task
 
         refuse_options(("law", "seeds", "bootstrap", "freeze"), "--task", "a forecast of one run's accuracy")
         extra = (task, task_loss) if task_loss != "loss" else (task,)

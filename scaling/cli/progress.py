@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from scaling.cli.live import Live, rewritable
 from scaling.quantity import format_quantity
-from scaling.sweep.progress import GroupProgress, RunProgress, SweepProgress
+from scaling.sweep.folder.progress import GroupProgress, RunProgress, SweepProgress
 
 PLAIN_EVERY_S = 20.0
 _NOBODY = "waiting for workers to start"

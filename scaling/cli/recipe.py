@@ -11,10 +11,10 @@ from scaling.cli.folders import TABLE
 from scaling.cli.tables import column_options, parse_columns
 
 if TYPE_CHECKING:
-    from analysis.powerlaw import PowerLaw
-    from analysis.recipe_check import RecipeCheck
-    from analysis.tuned_cells import AnyKnob, Cell
-    from analysis.tuning import Tuning
+    from analysis.fitting.power_law import PowerLaw
+    from analysis.tuning.grid import AnyKnob, Cell
+    from analysis.tuning.rate_laws import Tuning
+    from analysis.tuning.recipe_check import RecipeCheck
 
 _TITLES = {"lr": "learning rate", "batch_tokens": "batch in tokens"}
 _COLUMNS: "dict[AnyKnob, str]" = {
@@ -59,8 +59,8 @@ def fit(table: str, where: str | None, columns: str | None, as_json: bool) -> No
       scaling recipe fit theirs.csv --columns params=n_nonemb,lr=max_lr
       scaling recipe fit theirs.csv --where "corpus == 'c4'" --json
     """
-    from analysis.table import read_table
-    from analysis.tuning import fit_tuning
+    from analysis.runs.table import read_table
+    from analysis.tuning.rate_laws import fit_tuning
 
     tuning = fit_tuning(read_table(table, parse_columns(columns), where))
     emit(tuning.to_dict(), as_json, lambda: _text(tuning))
@@ -95,7 +95,7 @@ def check(sweep: str, overrides: tuple[str, ...], out: Path | None, workers: int
     """
     from scaling.cli.progress import ProgressDisplay
     from scaling.pipeline import check_sweep
-    from scaling.sweep.spec import load_sweep
+    from scaling.sweep.spec.sweep_file import load_sweep
 
     spec = load_sweep(sweep, overrides)
     folder = out or Path("runs", f"{spec.name}-check")

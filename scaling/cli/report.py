@@ -42,8 +42,8 @@ def command(
       scaling report theirs.csv --forecast forecast.json -o theirs.html
     """
     from analysis.report import write_report
-    from analysis.table import read_table
-    from scaling.sweep.store import PLAN, RUNS, SweepFolder
+    from analysis.runs.table import read_table
+    from scaling.sweep.folder.sweep_folder import PLAN, RUNS, SweepFolder
 
     # A copy that came without its run folders keeps the tables it has: they cannot be made anew.
     if (Path(place) / PLAN).exists() and (Path(place) / RUNS).is_dir():

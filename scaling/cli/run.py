@@ -11,7 +11,7 @@ from scaling.cli.common import emit, json_option, out_option, source_of, stoppab
 from scaling.cli.tables import refuse_options
 
 if TYPE_CHECKING:
-    from analysis.forecast import Forecast
+    from analysis.forecasting.forecast import Forecast
     from scaling.pipeline import SweepResult
 
 
@@ -85,9 +85,9 @@ def command(
       scaling run sweeps/quickstart.yaml corpus=python --out runs/quickstart-python
     """
     from scaling.pipeline import forecast_sweep, join_sweep, run_sweep, train_grid
-    from scaling.sweep.executors import find_executor
-    from scaling.sweep.spec import load_sweep
-    from scaling.sweep.trackers import need_tracker
+    from scaling.sweep.executors.find import find_executor
+    from scaling.sweep.spec.sweep_file import load_sweep
+    from scaling.sweep.tracking.trackers import need_tracker
 
     hands = find_executor(executor, slurm)
     if tracker is not None:
@@ -127,7 +127,7 @@ def command(
 def _reporting(sweep: str, folder: Path, tracker: str | None) -> Iterator[Callable[[str, Any], None]]:
     """Yields what shows a sweep's progress; a tracker is told of it within this."""
     from scaling.cli.progress import ProgressDisplay
-    from scaling.sweep.trackers import tracking
+    from scaling.sweep.tracking.trackers import tracking
 
     with ProgressDisplay(sweep) as display, tracking(folder, tracker, display.show) as report:
         yield report

@@ -23,9 +23,9 @@ def command(forecast: str, table: str, write: str | None, as_json: bool) -> None
       scaling score runs/quickstart/forecast.json runs/quickstart
       scaling score f.json all-runs.csv --json
     """
-    from analysis.forecast import read_forecast
-    from analysis.score import score
-    from analysis.table import read_table
+    from analysis.forecasting.forecast import read_forecast
+    from analysis.forecasting.score import score
+    from analysis.runs.table import read_table
 
     frozen = read_forecast(forecast)
     result = score(frozen, read_table(table, frozen.columns, frozen.where, best=frozen.best))

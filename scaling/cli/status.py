@@ -15,7 +15,7 @@ from scaling.cli.folders import SWEEP_FOLDER
 from scaling.errors import InputError
 
 if TYPE_CHECKING:
-    from scaling.sweep.store import SweepFolder
+    from scaling.sweep.folder.sweep_folder import SweepFolder
 
 _WATCH_S = 1.0
 _ENDED = ("done", "diverged")
@@ -41,8 +41,8 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
       scaling status runs/quickstart
       scaling status runs/quickstart --watch
     """
-    from scaling.sweep.progress import states
-    from scaling.sweep.store import SweepFolder
+    from scaling.sweep.folder.progress import states
+    from scaling.sweep.folder.sweep_folder import SweepFolder
 
     if watch and as_json:
         raise InputError("--watch and --json do not go together: --json prints one object")
@@ -55,7 +55,7 @@ def _watch(sweep: "SweepFolder") -> list[dict[str, Any]]:
     """The runs when all have ended; shows until then what trains."""
     from scaling.cli.live import Live, rewritable
     from scaling.cli.progress import PLAIN_EVERY_S
-    from scaling.sweep.progress import states
+    from scaling.sweep.folder.progress import states
 
     with ExitStack() as opened:
         live = opened.enter_context(Live(sys.stdout)) if rewritable(sys.stdout) else None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from scaling.errors import InputError
 
 if TYPE_CHECKING:
-    from analysis.table import RunTable
+    from analysis.runs.table import RunTable
 
 
 def params_of(model: str, nonembedding: bool) -> float:

@@ -20,9 +20,9 @@ from scaling.hf.names import from_hf, to_hf
 from scaling.hf.tensors import SINGLE, Tensors, read_json
 from scaling.hf.tokenizer import FILE, SETTINGS, write_tokenizer
 from scaling.llama.config import LlamaConfig
-from scaling.sweep.run_folder import RunFolder
+from scaling.sweep.folder.run_folder import RunFolder
+from scaling.sweep.folder.sweep_folder import PLAN, SweepFolder
 from scaling.sweep.storage.origin import root_of
-from scaling.sweep.store import PLAN, SweepFolder
 from scaling.train.kept import PARAMETERS, read_parameters, write_parameters
 
 CONFIG, MODEL = "config.json", "model.json"

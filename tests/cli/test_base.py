@@ -6,7 +6,6 @@ import sys
 import click
 import pytest
 
-from analysis.errors import InputError as AnalysisInputError
 from scaling.cli import COMMANDS, cli, common, main
 from scaling.errors import InputError
 
@@ -85,12 +84,11 @@ def test_bad_usage_is_one_line_and_exit_2(args: tuple[str, ...], line: str, caps
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("kind", [InputError, AnalysisInputError])
 def test_faults_of_both_packages_are_told_one_a_line(
-    kind: type[InputError], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(**_: object) -> None:
-        raise kind(["first", "second"])
+        raise InputError(["first", "second"])
 
     monkeypatch.setattr(cli, "main", fail)
     assert run("models") == 2

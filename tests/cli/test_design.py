@@ -8,10 +8,10 @@ import pytest
 from synthetic import sweep
 
 from scaling.cli import main
-from scaling.sweep.design import expand
-from scaling.sweep.spec import load_sweep, parse_sweep
-from scaling.sweep.store import SweepFolder
-from scaling.sweep.text import load_text
+from scaling.sweep.folder.sweep_folder import SweepFolder
+from scaling.sweep.plan.expand import expand
+from scaling.sweep.plan.text import load_text
+from scaling.sweep.spec.sweep_file import load_sweep, parse_sweep
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 SWEEP = """\

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from synthetic import sweep
 
-from analysis.expected import Expected, expected
+from analysis.design.simulate import Expected, expected
 from scaling import planning
 from scaling.cli import main
-from scaling.sweep import calibrate, estimate, machine
-from scaling.sweep.calibrate import Calibration
+from scaling.sweep.host import calibrate, machine
+from scaling.sweep.host.calibrate import Calibration
+from scaling.sweep.plan import estimate
 
 SMOKE = Path(__file__).parents[2] / "sweeps" / "smoke.yaml"
 MEASURED = Calibration("here", "2026-01-01", (2e-5, 0.01, 0.005, 0.002, 0.001, 0.004), (5.0, 1.0), 2.0, 0.05)

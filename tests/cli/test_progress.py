@@ -13,7 +13,7 @@ from terminal import CTRL_C, Terminal, resize, screen
 
 from scaling.cli import progress
 from scaling.cli.live import Live
-from scaling.sweep.progress import GroupProgress, RunProgress, SweepProgress
+from scaling.sweep.folder.progress import GroupProgress, RunProgress, SweepProgress
 from scaling.train.stop import STOPPED_EXIT
 
 SWEEP = """\
@@ -34,7 +34,7 @@ ENDED = SweepProgress(12, 11, 1, 1.2e10, 1.2e10, ())
 SHOWN = f"""\
 import logging
 from scaling.cli.progress import ProgressDisplay
-from scaling.sweep.progress import GroupProgress, RunProgress, SweepProgress
+from scaling.sweep.folder.progress import GroupProgress, RunProgress, SweepProgress
 half, ended = {HALF!r}, {ENDED!r}
 with ProgressDisplay("tiny") as display:
     display.show("fit", half)

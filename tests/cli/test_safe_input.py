@@ -13,12 +13,12 @@ import pytest
 from synthetic import sweep
 from tiny import make_run
 
-from analysis.forecast import forecast
-from analysis.score import score
-from analysis.table import RunTable
+from analysis.forecasting.forecast import forecast
+from analysis.forecasting.score import score
+from analysis.runs.table import RunTable
 from scaling.cli import main
-from scaling.sweep.design import PlannedRun
-from scaling.sweep.store import SweepFolder
+from scaling.sweep.folder.sweep_folder import SweepFolder
+from scaling.sweep.plan.expand import PlannedRun
 
 ROOT = Path(__file__).parents[2]
 SWEEP = """\
@@ -304,7 +304,7 @@ def test_no_sweep_file_takes_long_or_much_memory(here: Path) -> None:
     code = """
 import json, resource, sys
 from scaling.errors import InputError
-from scaling.sweep.spec import load_sweep
+from scaling.sweep.spec.sweep_file import load_sweep
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 before, told = peak(), {}

@@ -11,10 +11,10 @@ import pytest
 from terminal import CTRL_C, Terminal
 
 from scaling.cli import main
-from scaling.sweep.design import expand
-from scaling.sweep.spec import parse_sweep
-from scaling.sweep.store import SweepFolder
-from scaling.sweep.text import load_text
+from scaling.sweep.folder.sweep_folder import SweepFolder
+from scaling.sweep.plan.expand import expand
+from scaling.sweep.plan.text import load_text
+from scaling.sweep.spec.sweep_file import parse_sweep
 
 SWEEP = """\
 name: tiny

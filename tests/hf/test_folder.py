@@ -21,7 +21,7 @@ from scaling.hf.names import from_hf, parts, to_hf
 from scaling.llama.config import LlamaConfig, RopeScaling
 from scaling.llama.model import Llama
 from scaling.llama.named import named
-from scaling.sweep.run_folder import RunFolder
+from scaling.sweep.folder.run_folder import RunFolder
 
 CASES = {**parity.CASES, "qk-norm": replace(parity.CASES["gqa"], qk_norm=True)}
 LLAMA3 = {

@@ -21,8 +21,8 @@ from scaling.llama.config import LlamaConfig, RopeScaling
 from scaling.llama.loss import cross_entropy
 from scaling.llama.model import Llama
 from scaling.llama.named import llama_with, named
-from scaling.sweep.store import SweepFolder
-from scaling.sweep.text import load_text
+from scaling.sweep.folder.sweep_folder import SweepFolder
+from scaling.sweep.plan.text import load_text
 from scaling.train.kept import write_parameters
 
 pytestmark = pytest.mark.slow

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from scaling.errors import InputError
 from scaling.files import write_text
-from scaling.sweep import leases, locks
-from scaling.sweep.leases import LeaseLost, still_held
-from scaling.sweep.machine import cache_folder
+from scaling.sweep.host.machine import cache_folder
+from scaling.sweep.locks import leases, locks
+from scaling.sweep.locks.leases import LeaseLost, still_held
 from scaling.sweep.storage.origin import ORIGIN
 from scaling.sweep.storage.part import OwnPart, RunPart
 from scaling.sweep.storage.remote import Remote, RemoteRecords

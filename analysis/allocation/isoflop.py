@@ -1,0 +1,174 @@
+"""Approach 2 (2203.15556, section 3.2): the best size at each FLOP budget, and how it grows.
+
+A parabola is biased where alpha and beta differ or the sizes lie to one side of the optimum (2603.22339): the curves
+of ``profiles.py`` have a cubic term. A budget is believed only if its curve opens upward by more than its noise,
+its minimum lies between two sizes that were trained, and neither end is the best; one that fails is left out and named.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from analysis.allocation.frontier import LeftOut, Minima, PowerLaw, central, through
+from analysis.allocation.profiles import LEAST_NOISE, Profile, Profiles, resampled, settle
+from analysis.diagnostics.codes import Warning
+from analysis.runs.arrays import Points, training_cost
+
+_SIGNIFICANT = 2.0  # standard errors
+
+
+@dataclass(frozen=True)
+class Parabola:
+    """One budget's curve: loss = minimum + curvature (u^2 + skew u^3), u = log parameters - log best.
+
+    Attributes:
+        flops: the budget.
+        n: log parameters of its runs.
+        loss: nats per token of its runs.
+        near: the runs that the curve is fitted to.
+        params: parameters at the minimum.
+        minimum: the loss there, nats per token.
+        curvature: nats per token and squared unit of log parameters.
+        skew: the cubic term, shared by all budgets.
+        interval: of ``params``, 90 %; None for a budget left out, or one whose noise is not known.
+        fault: why it is left out, or None.
+    """
+
+    flops: float
+    n: Float[np.ndarray, " runs"]
+    loss: Float[np.ndarray, " runs"]
+    near: Bool[np.ndarray, " runs"]
+    params: float
+    minimum: float
+    curvature: float
+    skew: float
+    interval: tuple[float, float] | None
+    fault: str | None
+
+    def curve(self, n: Float[np.ndarray, " sizes"]) -> Float[np.ndarray, " sizes"]:
+        """The loss at log parameters."""
+        u = n - np.log(self.params)
+        return self.minimum + self.curvature * (u**2 + self.skew * u**3)
+
+
+@dataclass(frozen=True)
+class IsoFlop:
+    """Approach 2 on a table.
+
+    Attributes:
+        parabolas: one for each budget with at least three sizes, from the cheapest.
+        skew: the curves' cubic term, 0 for even parabolas, and its standard error.
+        params: N*(C), through the minima that are believed; None below two.
+        tokens: D*(C), likewise.
+        warnings: the budgets left out, and what else limits the answer.
+    """
+
+    parabolas: tuple[Parabola, ...]
+    skew: tuple[float, float]
+    params: PowerLaw | None
+    tokens: PowerLaw | None
+    warnings: tuple[Warning, ...]
+
+    @property
+    def exponent(self) -> float | None:
+        """Of N*(C)."""
+        return None if self.params is None else self.params.exponent
+
+    @property
+    def used(self) -> tuple[float, ...]:
+        """The budgets that are believed, FLOPs."""
+        return tuple(p.flops for p in self.parabolas if p.fault is None)
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """The others."""
+        return _left_out(self.parabolas)
+
+    @property
+    def minima(self) -> Minima:
+        """Of the budgets that are believed."""
+        good = [p for p in self.parabolas if p.fault is None]
+        rows = [(np.log(p.flops), np.log(p.params), p.minimum, p.curvature / p.minimum) for p in good]
+        return Minima(*np.array(rows).reshape(-1, 4).T)
+
+
+def isoflop(points: Points, resamples: int = 1000, seed: int = 0) -> IsoFlop:
+    """Fits a curve to each budget with at least three sizes, and power laws through their minima.
+
+    Args:
+        points: the runs.
+        resamples: for the intervals.
+        seed: of the resampling.
+    """
+    budgets = [Profile.of(points.subset(points.budget == k)) for k in range(int(points.budget.max()) + 1)]
+    budgets = [b for b in budgets if len(b.sizes) >= 3]
+    if not budgets:
+        none = Warning("not-bracketed", "no budget has three sizes to draw a curve through")
+        return IsoFlop((), (0.0, 0.0), None, None, (none,))
+    fitted = settle(budgets)
+    faults = [_fault(b, fitted) for b in fitted.budgets]
+    good = [b for b, fault in zip(fitted.budgets, faults, strict=True) if fault is None]
+    draws = resampled(fitted, good, resamples, seed)
+    intervals = iter(central(np.exp(drawn)) for drawn in draws.T)
+    parabolas = tuple(
+        _parabola(b, fitted, next(intervals) if fault is None else None, fault)
+        for b, fault in zip(fitted.budgets, faults, strict=True)
+    )
+    warnings = [left.warning for left in _left_out(parabolas)]
+    skew = (fitted.skew, fitted.skew_error)
+    if len(good) < 2:
+        return IsoFlop(parabolas, skew, None, None, tuple(warnings))
+    if len(good) == 2:
+        warnings.append(Warning("few-runs", "a line through two budgets: whether it is a power law cannot be told"))
+        draws = draws if fitted.noise is not None else draws[:0]
+    c, n = np.array([b.c for b in good]), np.array([b.best for b in good])
+    variance = np.array([b.deviation(fitted.skew, fitted.noise or LEAST_NOISE)[0] ** 2 for b in good])
+    cost = np.log(training_cost(points.inputs, n))
+    return IsoFlop(
+        parabolas,
+        skew,
+        through(c, n, draws, variance, seed),
+        through(c, c - n - cost, c - draws - cost, variance, seed),
+        tuple(warnings),
+    )
+
+
+def _left_out(parabolas: tuple[Parabola, ...]) -> tuple[LeftOut, ...]:
+    return tuple(LeftOut((p.flops, p.flops), p.fault) for p in parabolas if p.fault is not None)
+
+
+def _fault(b: Profile, fitted: Profiles) -> str | None:
+    """Why a budget's minimum is not believed, or None."""
+    lowest, highest = np.argmin(b.mean_loss) == np.array([0, len(b.sizes) - 1])
+    minimum, _, curvature = b.theta(fitted.skew).tolist()
+    error_n, error_k = b.deviation(fitted.skew, fitted.noise or 0.0)
+    if len(np.unique(np.round(b.n[b.near], 6))) < 3:
+        return "fewer than three sizes near its best one"
+    if lowest or highest:
+        return f"its {'smallest' if lowest else 'largest'} size is its best, so the optimum is not bracketed"
+    if curvature <= 0:
+        return "its parabola opens downward"
+    if minimum <= 0:
+        return "its parabola reaches below a loss of 0"
+    if curvature < _SIGNIFICANT * error_k:
+        return "its parabola is no deeper than its noise"
+    if b.best - error_n <= b.n[0] or b.best + error_n >= b.n[-1]:
+        return "the minimum of its parabola lies outside the sizes trained, or within its noise of them"
+    return None
+
+
+def _parabola(b: Profile, fitted: Profiles, interval: tuple[float, float] | None, fault: str | None) -> Parabola:
+    m, _, k = (b.theta(fitted.skew) * b.unit).tolist()
+    return Parabola(
+        float(np.exp(b.c)),
+        b.n,
+        b.loss * b.unit,
+        b.near,
+        float(np.exp(b.best)),
+        m,
+        k,
+        fitted.skew,
+        interval if fitted.noise is not None else None,
+        fault,
+    )

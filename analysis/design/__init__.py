@@ -1,0 +1,1 @@
+"""Design: which runs to buy next, and how many seeds of each."""

@@ -1,0 +1,268 @@
+"""Which runs to buy next, so that the forecast of a target becomes sharpest for the FLOPs there are to spend.
+
+Candidates are the sizes of a family at a series of budgets, around the best size of each by the laws that may hold:
+those that the finished runs suffice to fit, a published one, the usual one. Chosen are those that sharpen the forecast
+most (``design_choice``), and in any case what it takes to identify a law at all (``design_limits``).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from analysis.design.identifiability import best_size, cheapest, joined, missing, undetermined
+from analysis.design.posterior import Plausible, usual_law
+from analysis.design.seeds import Cell
+from analysis.design.selection import cells_of, choose, inputs_of, plausible, sharpening
+from analysis.design.simulate import Expected, expected
+from analysis.diagnostics.codes import Warning
+from analysis.errors import InputError
+from analysis.fitting.fit import FitResult, fit_points
+from analysis.laws import LAWS, Inputs
+from analysis.runs.arrays import Points, inputs_at
+
+# No run takes more than this share of the FLOPs to spend, or of the target's own.
+DEAREST_SHARE, TARGET_SHARE = 0.2, 1 / 3
+_STEP, _STEPS = np.sqrt(10.0), 7  # between budgets, and how many there are
+_SIDE = np.log(4.0)  # how far sizes lie to either side of a budget's best
+_MOST_SIDE = np.log(64.0)
+_USUAL_RATIO = 20.0  # tokens per parameter (2203.15556)
+_MOST_LEFT = 0.5  # of the variance of the log losses
+_UNEXPLAINED = "their losses hardly depend on parameters and tokens"
+_TIMES, _MOST_TIMES = 10.0, 1e10  # by which a spend that is too small is raised until it suffices
+
+# (FLOPs, fewest and most parameters) -> the runs of that budget that can be bought, ``seeds`` the most of each.
+Offer = Callable[[float, float, float], Sequence[Cell]]
+
+
+@dataclass(frozen=True)
+class Design:
+    """Runs to buy.
+
+    Attributes:
+        cells: cheapest first.
+        dearest: FLOPs that none of them exceeds.
+        before: what the forecast is worth without them, None where the finished runs identify no law, and
+        after: with them: as much sharper as the belief becomes (``sharpening``). Simulated for itself, a design of more
+            runs could seem the worse, and runs that tell nothing could seem to help: their noise is tested otherwise.
+        warnings: in words and codes.
+    """
+
+    cells: tuple[Cell, ...]
+    dearest: float
+    before: Expected | None
+    after: Expected | None
+    warnings: tuple[Warning, ...]
+
+    @property
+    def flops(self) -> float:
+        """All runs together."""
+        return sum(cell.flops * cell.seeds for cell in self.cells)
+
+
+def design(
+    offer: Offer,
+    target: Cell,
+    spend: float,
+    finished: Points | None = None,
+    published: FitResult | None = None,
+    budgets: Sequence[float] = (),
+) -> Design:
+    """Chooses runs.
+
+    Args:
+        offer: of runs.
+        target: of the forecast.
+        spend: FLOPs.
+        finished: runs that there are.
+        published: a paper's fit, instead.
+        budgets: FLOPs that runs are to have exactly where a budget lies near.
+
+    Raises:
+        InputError: a target that is none, or FLOPs that cannot identify a law; says the least that could.
+    """
+    _check(target, spend, finished)
+    task = _Task(offer, target, finished, published, budgets)
+    menu = task.menu(spend)
+    start = task.needed(menu, spend)
+    if start is None:
+        raise InputError(_refusal(task, menu, spend))
+    if not menu.cells:
+        raise InputError(f"at most {menu.dearest:.3g} FLOPs each, no run of this family is worth training")
+    choice = choose(menu.cells, target, spend, menu.laws, finished, start)
+    bought = [replace(cell, seeds=int(n)) for cell, n in zip(menu.cells, choice.seeds, strict=True) if n]
+    if not bought:
+        least = min(cell.flops for cell in menu.cells)
+        raise InputError(f"{spend:.3g} FLOPs buy no run of this family that would tell anything new (from {least:.3g})")
+    old = [] if finished is None else cells_of(finished)
+    if finished is None or task.untold:
+        before, after = None, expected([*old, *bought], target)
+    else:
+        before = after = expected(old, target, finished)
+        if before is not None:
+            by = sharpening(bought, target, task.fitted, finished)
+            after = replace(before, half_width=by * before.half_width, error=by * before.error)
+    return Design(
+        cells=tuple(sorted(bought, key=lambda cell: (cell.flops, cell.params))),
+        dearest=menu.dearest,
+        before=before,
+        after=after,
+        warnings=tuple(_warnings(task, bought)),
+    )
+
+
+def _check(target: Cell, spend: float, finished: Points | None) -> None:
+    """Refuses what no design can be made for."""
+    faults = [
+        f"the target's {name} are {value:.3g}: at least 1 is needed"
+        for name, value in (("parameters", target.params), ("tokens", target.tokens))
+        if value < 1
+    ]
+    most = 0.0 if finished is None else float(np.exp(finished.inputs.c.max()))
+    if not np.isfinite(target.flops):
+        faults.append("the target needs more FLOPs than can be counted")
+    elif target.flops <= most:
+        faults.append(
+            f"the target takes {target.flops:.3g} FLOPs, and the dearest finished run took {most:.3g}: "
+            "it lies beyond nothing"
+        )
+    elif spend >= target.flops:
+        faults.append(f"{spend:.3g} FLOPs pay for the target itself, which takes {target.flops:.3g}: train it instead")
+    if faults:
+        raise InputError(faults)
+
+
+@dataclass(frozen=True)
+class _Menu:
+    """What can be bought, the laws that may hold, and the FLOPs that no run exceeds."""
+
+    cells: list[Cell]
+    laws: list[Plausible]
+    dearest: float
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a design is asked for, whatever there is to spend: see :func:`design`."""
+
+    offer: Offer
+    target: Cell
+    finished: Points | None
+    published: FitResult | None
+    budgets: Sequence[float]
+
+    @cached_property
+    def aim(self) -> Inputs:
+        """The target."""
+        return inputs_of([self.target])
+
+    @cached_property
+    def untold(self) -> tuple[str, ...]:
+        """What the finished runs lack to identify a law; nothing where there are none."""
+        if self.finished is None:
+            return ()
+        faults = tuple(undetermined(self.finished.inputs))
+        return faults or ((_UNEXPLAINED,) if _unexplained(self.finished) else ())
+
+    @cached_property
+    def fitted(self) -> list[Plausible]:
+        """The laws that a paper, or finished runs that identify one, tell."""
+        if self.published is not None:
+            return _as_plausible(self.published, np.geomspace(1e-9, 1e-2, 8) * self.target.flops)
+        return [] if self.finished is None or self.untold else plausible(self.finished)
+
+    def menu(self, spend: float) -> _Menu:
+        """Sizes around the best of each budget."""
+        dearest = min(DEAREST_SHARE * spend, TARGET_SHARE * self.target.flops)
+        series = [_rounded(dearest / _STEP**number) for number in range(_STEPS)]
+        near = [budget for budget in self.budgets if series[-1] / _STEP <= budget <= dearest]
+        flops = near + [x for x in series if all(abs(np.log(x / b)) > np.log(_STEP) / 2 for b in near)]
+        middle = float(np.exp(np.log(flops).mean()))
+        n = np.sqrt(middle / 6 / _USUAL_RATIO)
+        laws = [usual_law(inputs_at(n, _USUAL_RATIO * n, middle)), *self.fitted]
+        # Where the target lies off the best size of its own budget, as over-trained models do, sizes reach out that
+        # way.
+        off = float((self.aim.n - best_size(laws, self.aim.c))[0])
+        fewer, more = (np.exp(min(max(_SIDE, way * off + np.log(2)), _MOST_SIDE)) for way in (-1, 1))
+        best = np.exp(best_size(laws, np.log(flops)))
+        offered = [self.offer(c, float(n / fewer), float(n * more)) for c, n in zip(flops, best, strict=True)]
+        return _Menu([cell for cells in offered for cell in cells], laws, dearest)
+
+    def needed(self, menu: _Menu, spend: float) -> Int[np.ndarray, " candidates"] | None:
+        """Runs without which no law is identified; None if there are no such runs for the FLOPs."""
+        return cheapest(menu.cells, None if self.finished is None else self.finished.inputs, self.aim, menu.laws, spend)
+
+    def runs(self, more: Sequence[Cell]) -> Inputs:
+        """The finished runs and others."""
+        return inputs_of(more) if self.finished is None else joined(self.finished.inputs, inputs_of(more))
+
+
+def _unexplained(points: Points) -> bool:
+    """Whether a law leaves most of what tells the runs' losses apart."""
+    left = np.log(fit_points(points, LAWS["chinchilla"]).predict(points.inputs)) - points.log_loss
+    return bool(left.var() >= _MOST_LEFT * points.log_loss.var())
+
+
+def _rounded(flops: float) -> float:
+    """Down to two digits, as people write budgets."""
+    unit = 10.0 ** (np.floor(np.log10(flops)) - 1)
+    return float(f"{np.floor(flops / unit * (1 + 1e-9)) * unit:.1e}")
+
+
+def _as_plausible(published: FitResult, budgets: Float[np.ndarray, " budgets"]) -> list[Plausible]:
+    """Chinchilla's and skaling's law as near as they come to a published one, over the budgets."""
+    flops, ratio = (x.ravel() for x in np.meshgrid(budgets, np.geomspace(2.0, 200.0, 7)))
+    n = np.sqrt(flops / 6 / ratio)
+    at = inputs_at(n, ratio * n, flops)
+    each = np.arange(len(n))
+    points = Points(at, np.log(published.predict(at)), each, each)
+    return [(name, fit_points(points, LAWS[name]).params) for name in ("chinchilla", "skaling")]
+
+
+def _refusal(task: _Task, menu: _Menu, spend: float) -> list[str]:
+    """What the FLOPs do not buy, and the least that would do."""
+    lacks = list(missing(task.runs(menu.cells), task.aim, menu.laws))
+    if not lacks:
+        lacks = list(missing(task.runs([]), task.aim, menu.laws))
+    least = _least(task, spend)
+    return [
+        f"{spend:.3g} FLOPs, at most {menu.dearest:.3g} a run, do not identify a law; "
+        + ("nor do more, with the sizes of this family" if least is None else f"about {least:.2g} do"),
+        *(f"without more: {fault}" for fault in lacks),
+    ]
+
+
+def _least(task: _Task, spend: float) -> float | None:
+    """The FLOPs that identify a law, to 10 % more; None if it is all that the target takes, or nearly."""
+
+    def suffices(tried: float) -> bool:
+        return task.needed(task.menu(tried), tried) is not None
+
+    low, high = spend, spend * _TIMES
+    while not suffices(high):
+        low, high = high, high * _TIMES
+        if high >= min(task.target.flops, spend * _MOST_TIMES):
+            return None
+    while high > 1.1 * low:
+        tried = np.sqrt(low * high)
+        low, high = (low, tried) if suffices(tried) else (tried, high)
+    return float(high)
+
+
+def _warnings(task: _Task, bought: Sequence[Cell]) -> Iterator[Warning]:
+    if task.untold:
+        yield Warning(
+            "few-runs",
+            f"the finished runs identify no law ({'; '.join(task.untold)}): what is bought, and the half-width to "
+            "expect, go by a usual one",
+        )
+    c = task.runs(bought).c
+    reach, span = float(task.aim.c[0] - c.max()), float(np.ptp(c))
+    if reach > max(span, np.log(10.0)):
+        yield Warning(
+            "far-extrapolation",
+            f"the target needs {np.exp(reach):.3g} times the FLOPs of the dearest run, and the runs span "
+            f"{np.exp(span):.3g} times: expect little of any interval",
+        )

@@ -1,0 +1,101 @@
+"""What a design must have to identify a law, and the cheapest runs that supply it."""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from analysis.design.posterior import Plausible, best_sizes
+from analysis.design.seeds import FEWEST_CELLS, Cell
+from analysis.design.selection import inputs_of, prices
+from analysis.diagnostics import checks
+from analysis.laws import Inputs
+from analysis.runs.arrays import Points
+
+_SIZES = 3
+_BUDGETS = 2
+_OFF = np.log(1.2)  # how far beside the best size a run lies on one side of it
+_BESIDE = np.log(2.5)  # where the cheapest design puts its outer sizes
+
+
+def best_size(laws: Sequence[Plausible], c: Float[np.ndarray, " budgets"]) -> Float[np.ndarray, " budgets"]:
+    """Log parameters of least loss at log FLOPs: the median over some laws."""
+    return np.median([best_sizes(law, c) for law in laws], axis=0)
+
+
+def undetermined(at: Inputs) -> Iterator[str]:
+    """What some runs lack to tell what parameters and tokens buy, wherever they lie."""
+    cells = len(np.unique(np.round(np.stack([at.n, at.d], axis=1), 2), axis=0))
+    if cells < FEWEST_CELLS:
+        yield f"{cells} different (params, tokens) are too few: a law of five constants takes {FEWEST_CELLS}"
+    sizes = len(np.unique(np.round(at.n, 1)))
+    if sizes < _SIZES:
+        yield f"{'one size does' if sizes == 1 else 'two sizes do'} not tell what parameters buy: it takes {_SIZES}"
+    each = np.arange(len(at.n))
+    points = Points(at, np.zeros(len(at.n)), each, each)
+    yield from (warning.message for warning in checks.of_points(points, 0) if warning.code == "collinear")
+
+
+def missing(at: Inputs, target: Inputs, laws: Sequence[Plausible]) -> Iterator[str]:
+    """What some runs lack to tell what parameters and tokens buy as far as the target.
+
+    Args:
+        at: the runs.
+        target: one point.
+        laws: that may hold, which say where the best sizes lie.
+    """
+    if not len(at.n):
+        yield "there is no run"
+        return
+    yield from undetermined(at)
+    each = np.arange(len(at.n))
+    points = Points(at, np.zeros(len(at.n)), each, each)
+    beside = at.n - best_size(laws, at.c)
+    for side, few in (("fewer", beside < -_OFF), ("more", beside > _OFF)):
+        budgets = len(np.unique(points.budget[few]))
+        if budgets < _BUDGETS:
+            yield (
+                f"the minimum is not bracketed: {budgets or 'no'} budget{'s have' if budgets != 1 else ' has'} a run "
+                f"with {side} parameters than the best size; it takes {_BUDGETS}"
+            )
+    if (refusal := checks.absurd(at, target)) is not None:
+        yield refusal
+
+
+def cheapest(
+    candidates: Sequence[Cell], finished: Inputs | None, target: Inputs, laws: Sequence[Plausible], spend: float
+) -> Int[np.ndarray, " candidates"] | None:
+    """Runs of each candidate without which no law is identified; None if the FLOPs do not buy them.
+
+    Nothing where the finished runs suffice. Otherwise three sizes at each of three budgets, the cheapest, the dearest
+    that can be paid for, and one between.
+    """
+    none = np.zeros(len(candidates), np.int64)
+    if finished is not None and not any(missing(finished, target, laws)):
+        return none
+    if not candidates:
+        return None
+    at = inputs_of(candidates)
+    each = np.arange(len(candidates))
+    budget = Points(at, np.zeros(len(each)), each, each).budget
+    beside = at.n - best_size(laws, at.c)
+    price = prices(candidates, spend)
+    triples = {}
+    for number in np.unique(budget).tolist():
+        rows = np.flatnonzero(budget == number)
+        triples[number] = np.unique([rows[np.argmin(np.abs(beside[rows] - x))] for x in (-_BESIDE, 0.0, _BESIDE)])
+    for low, middle, high in sorted(combinations(triples, 3), key=lambda three: (-three[2], three[0], three[1])):
+        rows = np.concatenate([triples[low], triples[middle], triples[high]])
+        if price[rows].sum() <= spend:
+            new = at.take(rows)
+            runs = new if finished is None else joined(finished, new)
+            if not any(missing(runs, target, laws)):
+                none[rows] = 1
+                return none
+    return None
+
+
+def joined(one: Inputs, other: Inputs) -> Inputs:
+    """The rows of both."""
+    return Inputs(*(np.concatenate([getattr(one, name), getattr(other, name)]) for name in ("n", "d", "c", "u")))

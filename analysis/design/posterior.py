@@ -1,0 +1,150 @@
+"""What runs would tell of a target: a Gaussian belief about log losses, several laws plausible.
+
+Under each law the log losses of run i and of the target are, but for what is expected of them,
+
+    y_i = j_i theta + e_i + noise_i        f = g theta        j, g = d log loss / d constants, there
+
+The law's constants theta are hardly known beforehand: each coefficient to a factor e, each exponent to 1. What the law
+misses is e: a random surface over log parameters and log tokens that is nought at the target and strays the more the
+farther from it, fractional Brownian motion:
+
+    cov(e_i, e_j) = form^2 / 2 (r_i^2H + r_j^2H - r_ij^2H)        r: distance, H = 3/4, form = 0.2 %
+
+and beside it, for each run alone, a twentieth of how far its log loss lies above the least that its FLOPs reach, less
+the same of the target: laws break down first where parameters and tokens are out of proportion (``weighting.py``).
+
+So a run with e times fewer FLOPs than the target tells it to 0.2 % at best, however many seeds it has, and a second run
+close by adds little. What is learned of f from runs is then Gaussian conditioning, whatever their losses will be.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from analysis.forecasting.calibration import FORM
+from analysis.laws import LAWS, Inputs
+
+_ROUGHNESS = 0.75
+_OFF = 0.05  # a run 10 % above the frontier then counts about as under the foci of ``analysis.forecasting.weighting``
+# A law and its constants.
+Plausible = tuple[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Belief:
+    """About the log losses of possible runs and of the target.
+
+    Attributes:
+        covariance: under each law, of the log losses, without noise, of the runs and, last, of the target.
+        noise: standard deviation between seeds of each run's log loss.
+    """
+
+    covariance: Float[np.ndarray, "laws points points"]
+    noise: Float[np.ndarray, " rows"]
+
+    @classmethod
+    def about(cls, at: Inputs, laws: Sequence[Plausible], noise: Float[np.ndarray, " rows"]) -> "Belief":
+        """Before any run.
+
+        Args:
+            at: the runs and, last, the target.
+            laws: those plausible, each of them alike.
+            noise: of each run.
+        """
+        missed = _missed(at)
+        known = [(slopes(at, *law), _off(at, law)) for law in laws]
+        return cls(np.stack([j @ j.T + missed + np.diag(off**2) for j, off in known]), noise)
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of the target's log loss: root mean square over the laws."""
+        return float(np.sqrt(self.covariance[:, -1, -1].mean()))
+
+    def gains(self) -> Float[np.ndarray, " rows"]:
+        """By how much a run of each row would lower the target's variance, on average over the laws."""
+        variance = np.diagonal(self.covariance, axis1=1, axis2=2)[:, :-1] + self.noise**2
+        gain: Float[np.ndarray, " rows"] = (self.covariance[:, :-1, -1] ** 2 / variance).mean(axis=0)
+        return gain
+
+    def after(self, row: int) -> "Belief":
+        """With one more run of a row, whatever its loss will be."""
+        column = self.covariance[:, :, row]
+        told = column[:, :, None] * column[:, None, :] / (column[:, row] + self.noise[row] ** 2)[:, None, None]
+        return Belief(self.covariance - told, self.noise)
+
+    def given(self, seeds: Int[np.ndarray, " rows"]) -> "Belief":
+        """With so many runs of each row."""
+        rows = np.flatnonzero(seeds)
+        across = self.covariance[:, rows]
+        inner = across[:, :, rows] + np.diag(self.noise[rows] ** 2 / seeds[rows])
+        told = across.transpose(0, 2, 1) @ np.linalg.solve(inner, across)
+        return Belief(self.covariance - told, self.noise)
+
+    def only(self, keep: Bool[np.ndarray, " rows"]) -> "Belief":
+        """About some of the rows, and the target."""
+        rows = np.append(np.flatnonzero(keep), len(keep))
+        return Belief(self.covariance[:, rows][:, :, rows], self.noise[keep])
+
+
+def telling_seeds(at: Inputs, noise: Float[np.ndarray, " rows"]) -> Int[np.ndarray, " rows"]:
+    """Seeds of each run, the target being last, beyond which more tell little.
+
+    The noise of their mean is then half of what a law misses there.
+    """
+    return np.ceil(4 * noise**2 / np.diag(_missed(at))[:-1]).astype(np.int64)
+
+
+def usual_law(at: Inputs) -> Plausible:
+    """Chinchilla's with exponents of 0.35, each term a third of the loss at the middle of some runs."""
+    size, data = (float(np.exp(0.35 * x.mean())) for x in (at.n, at.d))
+    return "chinchilla", {"E": 1.0, "A": size, "B": data, "alpha": 0.35, "beta": 0.35}
+
+
+def _off(at: Inputs, law: Plausible) -> Float[np.ndarray, " points"]:
+    """What a law misses at each point alone: by how far it lies above the frontier, less the same of the last.
+
+    Points with more parameters than the best size of their FLOPs, and with fewer, lie on opposite sides of it.
+    """
+    name, params = law
+    best = best_sizes(law, at.c)
+    own, least = (
+        np.log(LAWS[name].predict(dict(params), Inputs(n, d, at.c, d)))
+        for n, d in ((n, at.c - np.log(6.0) - n) for n in (at.n, best))
+    )
+    above = np.sign(at.n - best) * np.maximum(own - least, 0.0)
+    missed: Float[np.ndarray, " points"] = _OFF * (above - above[-1])
+    return missed
+
+
+def best_sizes(law: Plausible, c: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
+    """Log parameters of least loss under a law at log FLOPs, 6 for each parameter and token."""
+    name, params = law
+    n = c[:, None] / 2 + np.linspace(-12.0, 8.0, 801)
+    d = c[:, None] - np.log(6.0) - n
+    flat = Inputs(n.ravel(), d.ravel(), np.repeat(c, n.shape[1]), d.ravel())
+    loss = LAWS[name].predict(dict(params), flat).reshape(n.shape)
+    return np.take_along_axis(n, np.argmin(loss, axis=1)[:, None], axis=1)[:, 0]
+
+
+def slopes(at: Inputs, name: str, params: Mapping[str, float]) -> Float[np.ndarray, "rows constants"]:
+    """Derivatives of the log loss by log E, log A, log B and the exponents, with the law written about the middle."""
+    law = LAWS[name]
+    n, d = float(at.n.mean()), float(at.d.mean())
+    moved = dict(params)
+    moved["A"] *= float(np.exp(-params["alpha"] * n))
+    moved["B"] *= float(np.exp(-params.get("beta", params["alpha"]) * d))
+    centred = Inputs(at.n - n, at.d - d, at.c - n - d, at.u - d)
+    loss, partials = law.evaluate(law.internal(moved)[None], centred)
+    return partials[0] / loss[0][:, None]
+
+
+def _missed(at: Inputs) -> Float[np.ndarray, "rows rows"]:
+    """Covariance of what a law misses at each run and, last, at the target: none there.
+
+    The distance of runs whose parameters and tokens both grow by a factor is the log of their FLOPs' factor.
+    """
+    place = np.sqrt(2) * np.stack([at.n, at.d], axis=1)
+    apart = np.linalg.norm(place[:, None] - place[None], axis=-1) ** (2 * _ROUGHNESS)
+    return FORM**2 / 2 * (apart[:, -1:] + apart[-1:] - apart)

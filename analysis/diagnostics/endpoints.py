@@ -1,0 +1,87 @@
+"""Whether each row is the end of a run of its own: the last of its run, decayed, and told once."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+
+from analysis.diagnostics.codes import Warning
+from analysis.runs.arrays import trunks
+from analysis.runs.schema import NUMBERS, RECIPE, TEXTS
+
+_LONG_RUN = 10  # rows
+_MEASURED = frozenset([*NUMBERS, *TEXTS]) - {"run_id", "trunk_id", "wall_s", "mfu", "device"}
+# What other people call the tokens that a run is to have, and the share of it that is done.
+_HORIZONS = frozenset(["train_tokens", "planned_tokens", "target_tokens"])
+_PROGRESS = frozenset(["portion", "progress"])
+
+
+def undecayed(rows: pd.DataFrame) -> Iterator[Warning]:
+    """Runs whose learning rate was not yet low when their loss was taken."""
+    high = np.zeros(len(rows), bool)
+    if "decay_fraction" in rows:
+        high |= (rows["decay_fraction"] == 0).to_numpy()
+    if "schedule" in rows:
+        high |= rows["schedule"].isin(["constant", "const"]).to_numpy()
+        high &= ~rows["schedule"].isin(["cosine", "linear"]).to_numpy()
+    if undecayed := int(high.sum()):
+        yield Warning("not-decayed", f"{undecayed} runs end at full learning rate: their loss is not final")
+    if early := int((_before_the_end(rows) & ~high).sum()):
+        yield Warning(
+            "not-decayed",
+            f"{early} of {len(rows)} rows lie before the end of their run, where the learning rate had not decayed: "
+            "keep the last row of each run",
+        )
+
+
+def _before_the_end(rows: pd.DataFrame) -> Bool[np.ndarray, " rows"]:
+    """Rows with fewer tokens than another of their run, or than their run was to have."""
+    early = pd.Series(False, rows.index)
+    if not rows["run_id"].is_unique:
+        early = rows["tokens"] < 0.98 * rows.groupby("run_id")["tokens"].transform("max")
+    if "decay_fraction" in rows:
+        early &= ~(rows["decay_fraction"] > 0)
+    lowered = {str(name).lower(): name for name in rows}
+    for name in _HORIZONS & set(lowered):
+        early |= rows["tokens"] < 0.98 * pd.to_numeric(rows[lowered[name]], errors="coerce")
+    for name in _PROGRESS & set(lowered):
+        progress = pd.to_numeric(rows[lowered[name]], errors="coerce")
+        early |= progress < 0.98 * (100.0 if progress.max() > 1 else 1.0)
+    return early.to_numpy(bool)
+
+
+def correlated(rows: pd.DataFrame) -> Iterator[Warning]:
+    """Rows that tell less than as many runs: repeats, and rows of one run or trunk."""
+    # Losses of few digits meet by chance.
+    alike = rows[rows["loss"].duplicated(keep=False) & (rows["loss"] != rows["loss"].round(4))]
+    duplicates = int(alike.duplicated([c for c in rows if c in _MEASURED]).sum())
+    if duplicates:
+        yield Warning("correlated-rows", f"{duplicates} rows repeat another row exactly and count twice: drop them")
+    number = int(trunks(rows).max()) + 1
+    if number < len(rows) - duplicates:
+        yield Warning(
+            "correlated-rows",
+            f"{len(rows)} rows come from {number} {'trunks' if 'trunk_id' in rows else 'runs'}: rows of one are "
+            "correlated, so whole ones are resampled",
+        )
+    elif number == len(rows) and (along := _along_runs(rows)):
+        yield Warning(
+            "correlated-rows",
+            f"{along} rows lie at equal distances in tokens, as points along a run do: tell which belong together with "
+            "--columns run_id=COLUMN",
+        )
+
+
+def _along_runs(rows: pd.DataFrame) -> int:
+    """How many rows have, with others of their size and recipe, evenly spaced tokens: no grid of runs is planned so."""
+    same = [c for c in ("params", "corpus", "unique_tokens", "seed", *RECIPE) if c in rows]
+    rows = rows[rows["params"].map(rows["params"].value_counts()) >= _LONG_RUN]
+    tokens = rows.sort_values([*same, "tokens"])
+    groups = tokens.groupby(same, dropna=False, sort=False)["tokens"]
+    step = groups.diff()
+    usual = step.groupby([tokens[c] for c in same], dropna=False, sort=False).transform("median")
+    even = ((step - usual).abs() <= 0.01 * usual) & (usual > 0)
+    evenly = even.groupby([tokens[c] for c in same], dropna=False, sort=False).transform("sum")
+    count = groups.transform("size")
+    return int(((evenly >= 0.85 * (count - 1)) & (count >= _LONG_RUN)).sum())

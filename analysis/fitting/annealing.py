@@ -1,0 +1,297 @@
+"""Learning-rate annealing over whole loss curves: the multi-power law (2503.12811).
+
+For learning rates eta_1, eta_2, ... the paper's law is
+
+    L(t) = L0 + A S(t)^-alpha - B sum_k (eta_{k-1} - eta_k) G(eta_k^-gamma S_k(t)),    G(x) = 1 - (1 + C x)^-beta
+
+where S(t) is the sum of the rates up to step t, warm-up included, and S_k(t) the part of it since step k. The rates
+that were given up add to the present one to make the first, eta_0, so with E = L0 - B eta_0 it is the same as
+
+    L(t) = E + A S(t)^-alpha + B (eta_t + sum_k (eta_{k-1} - eta_k) (1 + C eta_k^-gamma S_k(t))^-beta)
+
+which is fitted: every coefficient is positive and enters linearly, E is what remains when the rate has been annealed
+to nothing, and runs of several peak rates share it. The sum is taken over parts of the schedule rather than single
+steps, 32 for a decay to nothing, which moves the loss by less than 2e-4 of it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from analysis.diagnostics.codes import Warning
+from analysis.errors import InputError
+from analysis.fitting.fit import FitStatus, estimate
+from analysis.laws.law import Law, Losses, Parameters, Partials
+from analysis.runs.curves import Curve, CurveTable, Schedule
+
+ANNEALING = "annealing"
+_PARTS = 32
+_ROUNDING = 1e-9
+_JUMP = 0.02  # of the run: a fall between two logged rows closer than that
+_MOST_ROWS = 100  # of each curve, after averaging neighbours
+_AT_ONCE = 1_000_000  # batch x rows x parts held in memory
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What the law sees: one entry per logged loss of any run, and what was annealed before it.
+
+    Attributes:
+        rate: the learning rate.
+        log_work: log of the sum of the learning rates so far.
+        drop: by how much the rate fell in each part of the schedule, so far.
+        log_at: log of the rate in that part.
+        since: the sum of the rates since that part.
+    """
+
+    rate: Float[np.ndarray, " rows"]
+    log_work: Float[np.ndarray, " rows"]
+    drop: Float[np.ndarray, "rows parts"]
+    log_at: Float[np.ndarray, "rows parts"]
+    since: Float[np.ndarray, "rows parts"]
+
+    def scaled(self, rate: float, work: float) -> "Curves":
+        """In units of a learning rate and of a sum of learning rates."""
+        return Curves(
+            self.rate / rate,
+            self.log_work - np.log(work),
+            self.drop / rate,
+            self.log_at - np.log(rate),
+            self.since / work,
+        )
+
+
+def curves_of(schedule: Schedule, step: Float[np.ndarray, " rows"]) -> Curves:
+    """What the law sees of a schedule at some steps, all later than 0."""
+    rate, work = schedule.rate_at(step), schedule.work_at(step)
+    first, last, jump = _parts(schedule)
+    begin, end = first, np.minimum(last, step[:, None])
+    shape = end.shape
+    rate_begin = schedule.rate_at(begin)
+    rate_end, work_end = schedule.rate_at(end.ravel()).reshape(shape), schedule.work_at(end.ravel()).reshape(shape)
+    begun = end > begin
+    # Within a smooth decay the rate of a part is that of its middle; after a jump, that of its end.
+    within = np.where(begun, np.where(jump, schedule.rate_at(last), (rate_begin + rate_end) / 2), 0.0)
+    return Curves(
+        rate=rate,
+        log_work=np.log(work),
+        drop=np.where(begun, rate_begin - rate_end, 0.0),
+        log_at=np.log(np.where(within > 0, within, rate.max())),
+        since=np.where(begun, work[:, None] - (schedule.work_at(begin) + work_end) / 2, 0.0),
+    )
+
+
+def _parts(
+    schedule: Schedule,
+) -> tuple[Float[np.ndarray, " parts"], Float[np.ndarray, " parts"], Bool[np.ndarray, " parts"]]:
+    """Where the rate changes after warm-up: first and last step of each part, and whether it is a jump.
+
+    A part of a decay is a 32nd of the peak rate, a jump is one part.
+    """
+    after = schedule.step >= schedule.warm
+    step, rate = schedule.step[after], schedule.rate[after]
+    change = np.diff(rate)
+    change[np.abs(change) <= _ROUNDING * rate.max()] = 0.0
+    # Stretches in which the rate moves one way; where it stands still there is nothing to sum.
+    starts = np.flatnonzero(np.diff(np.sign(change), prepend=np.nan) != 0)
+    edges, jumps = [np.zeros((2, 0))], []
+    for start, stop in zip(starts, [*starts[1:], len(change)], strict=True):
+        moved = np.concatenate([[0.0], np.cumsum(np.abs(change[start:stop]))])
+        if moved[-1] == 0:
+            continue
+        jump = step[stop] - step[start] < _JUMP * step[-1] and stop - start == 1
+        count = 1 if jump else max(2, round(_PARTS * moved[-1] / rate.max()))
+        at = np.interp(np.linspace(0.0, moved[-1], count + 1), moved, step[start : stop + 1])
+        edges.append(np.stack([at[:-1], at[1:]]))
+        jumps += [jump] * count
+    first, last = np.concatenate(edges, axis=1)
+    return first, last, np.array(jumps, dtype=bool)
+
+
+def stacked(parts: Sequence[Curves]) -> Curves:
+    """Curves of several runs as one; a shorter schedule is filled up with parts in which nothing drops."""
+    most = max(part.drop.shape[1] for part in parts)
+
+    def filled(values: Float[np.ndarray, "rows parts"]) -> Float[np.ndarray, "rows most"]:
+        return np.pad(values, ((0, 0), (0, most - values.shape[1])))
+
+    return Curves(
+        np.concatenate([p.rate for p in parts]),
+        np.concatenate([p.log_work for p in parts]),
+        np.concatenate([filled(p.drop) for p in parts]),
+        np.concatenate([filled(p.log_at) for p in parts]),
+        np.concatenate([filled(p.since) for p in parts]),
+    )
+
+
+def _annealing(p: Parameters, x: Curves) -> tuple[Losses, Partials]:
+    e, a, b, c, alpha, beta, gamma = p
+    annealed = _annealed(c, beta, gamma, x)
+    floor, size = np.exp(e), np.exp(b)
+    descent = np.exp(a - alpha * x.log_work)
+    left, by_c, by_beta, by_gamma = (size * part for part in annealed)
+    return floor + descent + left, (floor, descent, left, by_c, -x.log_work * descent, by_beta, by_gamma)
+
+
+def _annealed(
+    c: Float[np.ndarray, "batch 1"],
+    beta: Float[np.ndarray, "batch 1"],
+    gamma: Float[np.ndarray, "batch 1"],
+    x: Curves,
+) -> tuple[Losses, Losses, Losses, Losses]:
+    """eta_t + sum of drops (1 + C eta^-gamma S)^-beta, and its derivatives by log C, beta and gamma."""
+    value, by_c, by_beta, by_gamma = (np.zeros((len(beta), len(x.rate))) for _ in range(4))
+    size = max(1, _AT_ONCE // max(1, x.drop.size))
+    for i in range(0, len(beta), size):
+        rows = slice(i, i + size)
+        power = beta[rows, :, None]
+        scaled = np.exp(c[rows, :, None] - gamma[rows, :, None] * x.log_at) * x.since
+        log_one = np.log1p(scaled)
+        left = x.drop * np.exp(-power * log_one)
+        slope = -power * left * scaled / (1 + scaled)
+        value[rows] = x.rate + left.sum(axis=-1)
+        by_beta[rows] = -(left * log_one).sum(axis=-1)
+        by_gamma[rows] = -(slope * x.log_at).sum(axis=-1)
+        by_c[rows] = slope.sum(axis=-1)
+    return value, by_c, by_beta, by_gamma
+
+
+LAW: Law[Curves] = Law(
+    name=ANNEALING,
+    formula="E + A / S^alpha + B (lr + sum of drops in lr x (1 + C lr^-gamma S_since)^-beta)",
+    source="2503.12811; its L0 is E + B x peak lr",
+    needs=("step", "lr", "loss"),
+    names=("E", "A", "B", "C", "alpha", "beta", "gamma"),
+    logs=frozenset("EABC"),
+    # In units of the largest rate and sum of rates fitted, in which these are near 1.
+    starts={"C": (3.0, 30.0, 300.0), "alpha": (0.2, 0.5, 1.0), "beta": (0.3, 0.6, 1.2), "gamma": (0.0, 0.3, 0.7, 1.1)},
+    domains={"C": (1e-3, 1e6), "alpha": (0.0, 4.0), "beta": (0.05, 2.0), "gamma": (0.0, 2.0)},
+    function=_annealing,
+)
+
+
+@dataclass(frozen=True)
+class AnnealingFit:
+    """The law, fitted to curves of one model.
+
+    Attributes:
+        params: by name, in units of a step and of the learning rate as given.
+        stderr: standard errors from resampling whole runs; None with fewer than three, without resamples, or at the end
+            of a parameter's domain.
+        objective: sum of Huber terms of the log loss (delta 1e-3) over the averaged rows.
+        status: how the search ended.
+        n_runs: curves fitted.
+        warnings: about the curves and the fit.
+        table_hash: of the curves.
+        residual: root-mean-square error of the log loss inside the fit.
+    """
+
+    params: Mapping[str, float]
+    stderr: Mapping[str, float | None]
+    objective: float
+    status: FitStatus
+    n_runs: int
+    warnings: tuple[Warning, ...]
+    table_hash: str
+    residual: float
+    law: str = field(default=ANNEALING, init=False)
+    convention: str = field(default="S sums the learning rate over steps, warm-up included", init=False)
+
+    def predict(self, schedule: Schedule, step: Float[np.ndarray, " steps"]) -> Float[np.ndarray, " steps"]:
+        """The loss along a schedule, seen or unseen, in nats per token; it means nothing before its warm-up ends.
+
+        Raises:
+            InputError: for a step at or before 0.
+        """
+        if not (step > 0).all():
+            raise InputError("a loss is predicted at steps after 0")
+        return LAW.predict(dict(self.params), curves_of(schedule, step))
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON object of ``scaling fit``."""
+        return {
+            "law": self.law,
+            "params": dict(self.params),
+            "stderr": dict(self.stderr),
+            "objective": self.objective,
+            "status": self.status.value,
+            "n_runs": self.n_runs,
+            "warnings": [warning.to_dict() for warning in self.warnings],
+            "convention": self.convention,
+            "table_hash": self.table_hash,
+        }
+
+
+def fit_annealing(table: CurveTable, bootstrap: int = 1000, seed: int = 0) -> AnnealingFit:
+    """Fits the law to curves: log-Huber (2203.15556) over the part of each after warm-up, averaged to 100 rows.
+
+    Args:
+        table: the curves.
+        bootstrap: resamples of whole runs, for the standard errors.
+        seed: of the resampling.
+
+    Raises:
+        InputError: if too little is left after warm-up, or no rate was ever lowered.
+    """
+    curves = [curve.settled().averaged(_MOST_ROWS) for curve in table.curves]
+    rows = sum(len(curve.step) for curve in curves)
+    needed = len(LAW.names) + 2
+    if rows < needed:
+        raise InputError(f"{rows} rows after warm-up are too few to fit {ANNEALING}: its parameters need {needed}")
+    inputs = stacked([curves_of(curve.schedule, curve.step) for curve in curves if len(curve.step)])
+    if not (inputs.drop > 0).any():
+        raise InputError("no curve lowers its learning rate after warm-up: nothing tells what annealing yields")
+    log_loss = np.log(np.concatenate([curve.loss for curve in curves]))
+    cluster: Int[np.ndarray, " rows"] = np.repeat(np.arange(len(curves)), [len(c.step) for c in curves])
+    rate, work = float(inputs.rate.max()), float(np.exp(inputs.log_work.max()))
+    # Two runs cannot tell how much a third would differ.
+    draws = bootstrap if len(curves) >= 3 else 0
+    reduced = inputs.scaled(rate, work)
+    found = estimate(LAW, reduced, log_loss, cluster, draws, seed)
+    params = dict(zip(LAW.names, _natural(found.theta[None], rate, work)[0].tolist(), strict=True))
+    spread = _natural(found.samples, rate, work)
+    low, high = np.quantile(spread, [0.1587, 0.8413], axis=0) if draws else (np.zeros(7), np.zeros(7))
+    residual = np.log(LAW.evaluate(found.theta[None], reduced)[0][0]) - log_loss
+    return AnnealingFit(
+        params=params,
+        stderr={name: float(high[i] - low[i]) / 2 or None for i, name in enumerate(LAW.names)},
+        objective=found.objective,
+        status=FitStatus.CONVERGED if found.converged else FitStatus.ITERATIONS,
+        n_runs=len(curves),
+        warnings=tuple(_warnings(curves, params)),
+        table_hash=table.hash(),
+        residual=float(np.sqrt(np.mean(residual**2))),
+    )
+
+
+def _natural(theta: Float[np.ndarray, "batch params"], rate: float, work: float) -> Float[np.ndarray, "batch params"]:
+    """From units of a rate and a sum of rates to the learning rate as given."""
+    shift = np.zeros_like(theta)
+    alpha, gamma = theta[:, 4], theta[:, 6]
+    shift[:, 1] = alpha * np.log(work)
+    shift[:, 2] = -np.log(rate)
+    shift[:, 3] = gamma * np.log(rate) - np.log(work)
+    return LAW.reported(theta + shift)
+
+
+def _warnings(curves: Sequence[Curve], params: Mapping[str, float]) -> Iterator[Warning]:
+    # A schedule's shape: the rate at even shares of its steps, as a share of its peak.
+    shares = np.linspace(0.1, 1.0, 10)
+    shapes = {
+        tuple(np.round(c.schedule.rate_at(shares * c.schedule.step[-1]) / c.schedule.rate.max(), 1)) for c in curves
+    }
+    if len(shapes) == 1:
+        yield Warning(
+            "few-runs",
+            "all curves follow one shape of schedule, so what another would yield is hardly known: "
+            "add a run at constant rate, or one that decays elsewhere",
+        )
+    stuck = [name for name, ends in LAW.domains.items() if name in ("beta", "gamma") and params[name] in ends]
+    if stuck:
+        yield Warning(
+            "few-runs",
+            f"{' and '.join(stuck)} lie at the end of what is allowed: the schedules do not tell how fast "
+            "the loss follows a lower rate; add one that decays differently",
+        )

@@ -1,0 +1,213 @@
+"""Fitting a law to a table of runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from analysis.diagnostics import checks
+from analysis.diagnostics.codes import Warning
+from analysis.errors import InputError
+from analysis.fitting.huber_newton import best_of_starts, minimise
+from analysis.laws import LAWS, Inputs, Law, X
+from analysis.runs.arrays import Points
+from analysis.runs.filter import closest
+from analysis.runs.table import RunTable
+
+# A resample need only be known to a fraction of the resamples' own spread.
+_RESAMPLE_TOLERANCE = 1e-5
+
+
+class FitStatus(Enum):
+    """How the search ended; the value is the message."""
+
+    CONVERGED = "converged"
+    ITERATIONS = "stopped at the iteration limit before the objective settled"
+    NO_FLOOR = "converged with the irreducible loss E at zero"
+    PUBLISHED = "constants as published, not fitted here"
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A fitted law.
+
+    Attributes:
+        law: its name in ``LAWS``.
+        params: parameters by name, as reported (coefficients, not logarithms).
+        stderr: standard errors by name, from the resamples; None without any.
+        objective: sum of Huber terms of the log loss (delta 1e-3); None for published constants.
+        status: how the search ended.
+        n_runs: rows fitted.
+        warnings: about the table and the fit.
+        table_hash: of the table it was fitted on, or its published source.
+        convention: how parameters and FLOPs were counted.
+        samples: parameters of the resamples, coefficients as logarithms; empty without any.
+    """
+
+    law: str
+    params: Mapping[str, float]
+    stderr: Mapping[str, float | None]
+    objective: float | None
+    status: FitStatus
+    n_runs: int
+    warnings: tuple[Warning, ...]
+    table_hash: str
+    convention: str
+    samples: Float[np.ndarray, "resamples params"] = field(repr=False)
+
+    def predict(self, inputs: Inputs) -> Float[np.ndarray, " rows"]:
+        """The loss, in nats per token."""
+        return LAWS[self.law].predict(dict(self.params), inputs)
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON object of ``scaling fit``."""
+        return {
+            "law": self.law,
+            "params": dict(self.params),
+            "stderr": dict(self.stderr),
+            "objective": self.objective,
+            "status": self.status.value,
+            "n_runs": self.n_runs,
+            "warnings": [warning.to_dict() for warning in self.warnings],
+            "convention": self.convention,
+            "table_hash": self.table_hash,
+        }
+
+
+def law_named(name: str) -> Law[Inputs]:
+    """A law by name.
+
+    Raises:
+        InputError: with the closest name, if there is none.
+    """
+    if name not in LAWS:
+        raise InputError(f"no law {name!r}{closest(name, list(LAWS))}; there are {', '.join(LAWS)}")
+    return LAWS[name]
+
+
+def fit(table: RunTable, law: str = "chinchilla", bootstrap: int = 1000, seed: int = 0) -> FitResult:
+    """Fits a law to the table's rows to fit: log-Huber (2203.15556), the best of many starts.
+
+    Args:
+        table: the runs.
+        law: a name in ``LAWS``.
+        bootstrap: resamples of whole trunks, for the standard errors.
+        seed: of the resampling.
+
+    Raises:
+        InputError: for an unknown law, or fewer runs than parameters + 2.
+    """
+    return on_table(fit_points(table.points, law_named(law), bootstrap, seed), table)
+
+
+def on_table(result: FitResult, table: RunTable) -> FitResult:
+    """A fit of a table's rows, with what only the table knows: warnings, hash and convention."""
+    design = checks.of_points(table.points, len(result.params))
+    return replace(
+        result,
+        warnings=(*checks.of_table(table, LAWS[result.law].needs), *design, *result.warnings),
+        table_hash=table.hash(),
+        convention=table.convention,
+    )
+
+
+def fit_points(points: Points, law: Law[Inputs], bootstrap: int = 0, seed: int = 0) -> FitResult:
+    """Fits a law to arrays; as :func:`fit`, but for what only a table knows."""
+    if len(points) < len(law.names) + 2:
+        raise InputError(too_few(law, len(points)))
+    found = estimate(law, points.inputs, points.log_loss, points.cluster, bootstrap, seed)
+    theta, samples = found.theta, found.samples
+    reported = law.reported(samples)
+    status = FitStatus.CONVERGED if found.converged else FitStatus.ITERATIONS
+    params = dict(zip(law.names, law.reported(theta).tolist(), strict=True))
+    lowest = float(np.exp(points.log_loss.min()))
+    if "E" in params and params["E"] < 1e-3 * lowest:
+        status = FitStatus.NO_FLOOR
+    return FitResult(
+        law=law.name,
+        params=params,
+        stderr={name: _spread(reported[:, i]) if bootstrap else None for i, name in enumerate(law.names)},
+        objective=found.objective,
+        status=status,
+        n_runs=len(points),
+        warnings=(
+            *checks.of_floor(params, law, samples, lowest),
+            *(checks.of_repeats(law, samples) if points.inputs.repeated else ()),
+            *checks.of_residuals(points.log_loss - np.log(law.predict(params, points.inputs))),
+        ),
+        table_hash="",
+        convention="",
+        samples=samples,
+    )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the engine finds for any law.
+
+    Attributes:
+        theta: parameters, coefficients as logarithms.
+        objective: sum of Huber terms.
+        converged: whether the search settled.
+        samples: as theta, of each resample.
+    """
+
+    theta: Float[np.ndarray, " params"]
+    objective: float
+    converged: bool
+    samples: Float[np.ndarray, "resamples params"] = field(repr=False)
+
+
+def estimate(
+    law: Law[X],
+    inputs: X,
+    log_values: Float[np.ndarray, " rows"],
+    cluster: Int[np.ndarray, " rows"],
+    bootstrap: int = 0,
+    seed: int = 0,
+) -> Estimate:
+    """Fits any law to the logarithm of what it predicts: log-Huber, the best of many starts, then resamples.
+
+    Args:
+        law: the form.
+        inputs: what it sees, one entry per row.
+        log_values: what was measured.
+        cluster: rows that share a number are resampled together.
+        bootstrap: resamples of whole clusters.
+        seed: of the resampling.
+    """
+    best = best_of_starts(law, inputs, log_values, np.ones(len(log_values)))
+    theta = best.theta[0]
+    samples = np.zeros((0, len(theta)))
+    if bootstrap:
+        weights = resample_weights(cluster, bootstrap, seed)
+        starts = np.repeat(theta[None], bootstrap, axis=0)
+        samples = minimise(law, inputs, log_values, weights, starts, tolerance=_RESAMPLE_TOLERANCE).theta
+    return Estimate(theta, float(best.objective[0]), bool(best.converged[0]), samples)
+
+
+def too_few(law: Law[Inputs], runs: int) -> str:
+    """The refusal to fit a law to so few runs."""
+    return f"{runs} runs are too few to fit {law.name}: its {len(law.names)} parameters need {len(law.names) + 2}"
+
+
+def _spread(samples: Float[np.ndarray, " resamples"]) -> float | None:
+    """Half the width of the central 68.3 %: the standard deviation of a Gaussian, deaf to a long tail.
+
+    None for a parameter that the runs do not move: held fixed, at the end of its domain, or without effect.
+    """
+    low, high = np.quantile(samples, [0.1587, 0.8413])
+    return float(high - low) / 2 if high > low else None
+
+
+def resample_weights(cluster: Int[np.ndarray, " rows"], count: int, seed: int) -> Float[np.ndarray, "count rows"]:
+    """Weights of the Bayesian bootstrap (Rubin 1981), one exponential draw per cluster.
+
+    Its spread is that of drawing clusters with replacement, but no resample ever lacks a whole budget, which
+    with few runs leaves a law undetermined.
+    """
+    draws = np.random.default_rng(seed).exponential(size=(count, int(cluster.max()) + 1))
+    weights: Float[np.ndarray, "count rows"] = draws[:, cluster]
+    return weights * (len(cluster) / weights.sum(axis=1, keepdims=True))

@@ -1,0 +1,182 @@
+"""Backtests: forecasts from a table's cheaper runs, held to its dearer ones."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from analysis.diagnostics import checks
+from analysis.diagnostics.codes import Warning
+from analysis.errors import InputError
+from analysis.forecasting.ensemble import AUTO, Ensemble, ensemble_of_points, ensembles_of_points
+from analysis.laws import LAWS
+from analysis.runs.arrays import Points
+from analysis.runs.table import RunTable
+
+LEVEL = 0.9
+_FACTORS = (3.0, 10.0, 30.0, 100.0)
+_FEWEST_TRAIN, _FEWEST_TEST = 12, 3
+
+
+@dataclass(frozen=True)
+class LawScore:
+    """How a law did on one split, as fractions.
+
+    Attributes:
+        are: mean of the absolute value of predicted / actual - 1 over the held-out runs.
+        signed: mean of predicted / actual - 1.
+        covered: fraction of the held-out runs inside the 90 % interval.
+        half_width: mean of (high - low) / (2 predicted).
+    """
+
+    are: float
+    signed: float
+    covered: float
+    half_width: float
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Forecasts of a split's held-out runs by one law.
+
+    Attributes:
+        reach: a run's FLOPs / the largest fitted FLOPs.
+        error: predicted / actual - 1.
+        half_width: (high - low) / (2 predicted).
+        covered: whether the 90 % interval holds the actual loss.
+    """
+
+    reach: Float[np.ndarray, " runs"]
+    error: Float[np.ndarray, " runs"]
+    half_width: Float[np.ndarray, " runs"]
+    covered: Bool[np.ndarray, " runs"]
+
+    @property
+    def score(self) -> LawScore:
+        """Their means."""
+        return LawScore(
+            are=float(np.abs(self.error).mean()),
+            signed=float(self.error.mean()),
+            covered=float(self.covered.mean()),
+            half_width=float(self.half_width.mean()),
+        )
+
+
+@dataclass(frozen=True)
+class SplitScore:
+    """One threshold: trained on flops <= ``train_below``, tested on the rest, at most ``extrapolation`` off."""
+
+    train_below: float
+    extrapolation: float
+    n_train: int
+    n_test: int
+    held_out: Mapping[str, HeldOut]
+
+    @property
+    def laws(self) -> dict[str, LawScore]:
+        """How each law did."""
+        return {name: runs.score for name, runs in self.held_out.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, without the single runs."""
+        return {
+            "train_below": self.train_below,
+            "extrapolation": self.extrapolation,
+            "n_train": self.n_train,
+            "n_test": self.n_test,
+            "laws": {name: asdict(score) for name, score in self.laws.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """Every split, and each law's summary over them."""
+
+    splits: tuple[SplitScore, ...]
+    warnings: tuple[Warning, ...]
+
+    @property
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Mean and worst error, coverage and median half-width, of each law that every split allows."""
+        names = [n for n in self.splits[0].laws if all(n in split.laws for split in self.splits)]
+        return {name: _summary([split.laws[name] for split in self.splits]) for name in names}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of ``scaling backtest``."""
+        return {
+            "splits": [split.to_dict() for split in self.splits],
+            "summary": self.summary,
+            "warnings": [warning.to_dict() for warning in self.warnings],
+        }
+
+
+def backtest(
+    table: RunTable,
+    laws: Sequence[str] = (*LAWS, AUTO),
+    train_below: float | None = None,
+    bootstrap: int = 300,
+) -> Backtest:
+    """Forecasts the dearer runs of a table from its cheaper ones.
+
+    Args:
+        table: the runs.
+        laws: names in ``LAWS``, or ``auto``.
+        train_below: train on flops <= this, test on the rest; by default thresholds 3, 10, 30 and 100 times
+            below the largest run, wherever 12 runs to train on and 3 to test remain.
+        bootstrap: resamples of each fit.
+
+    Raises:
+        InputError: for an unknown law, or a table too small to split.
+    """
+    points = table.points
+    flops = np.exp(points.inputs.c)
+    if train_below is None:
+        limits = [float(flops.max()) / factor * (1 + 1e-9) for factor in _FACTORS]
+        limits = [f for f in limits if (flops <= f).sum() >= _FEWEST_TRAIN and (flops > f).sum() >= _FEWEST_TEST]
+        limits = list({int((flops <= f).sum()): f for f in reversed(limits)}.values())[::-1]  # the same split once
+        if not limits:
+            raise InputError(
+                f"{table.source}: no threshold 3 to 100 times below the largest run leaves {_FEWEST_TRAIN} "
+                f"runs to train on and {_FEWEST_TEST} to test; choose one with --train-below"
+            )
+    else:
+        limits = [train_below]
+        if not (flops <= train_below).any() or not (flops > train_below).any():
+            raise InputError(
+                f"--train-below {train_below:.4g}: the runs span {flops.min():.4g} to {flops.max():.4g} FLOPs"
+            )
+    splits = tuple(_split(points, laws, limit, bootstrap) for limit in limits)
+    return Backtest(splits, tuple(checks.of_table(table)))
+
+
+def _split(points: Points, laws: Sequence[str], limit: float, bootstrap: int) -> SplitScore:
+    cheap = np.exp(points.inputs.c) <= limit
+    train, test = points.subset(cheap), points.subset(~cheap)
+    fitted = ensembles_of_points(train, laws, bootstrap)
+    if not fitted:
+        ensemble_of_points(train, laws[0], bootstrap)  # says what is missing
+    held_out = {law: _held_out(fitted[law], train, test) for law in laws if law in fitted}
+    reach = float(np.exp(test.inputs.c.max() - train.inputs.c.max()))
+    return SplitScore(limit, reach, len(train), len(test), held_out)
+
+
+def _held_out(fitted: Ensemble, train: Points, test: Points) -> HeldOut:
+    loss, low, high = fitted.predict(test.inputs, LEVEL)
+    actual = np.exp(test.log_loss)
+    return HeldOut(
+        reach=np.exp(test.inputs.c - train.inputs.c.max()),
+        error=loss / actual - 1,
+        half_width=(high - low) / (2 * loss),
+        covered=(low <= actual) & (actual <= high),
+    )
+
+
+def _summary(scores: Sequence[LawScore]) -> dict[str, float]:
+    return {
+        "mean_are": float(np.mean([s.are for s in scores])),
+        "worst_are": float(max(s.are for s in scores)),
+        "coverage": float(np.mean([s.covered for s in scores])),
+        "median_half_width": float(np.median([s.half_width for s in scores])),
+    }

@@ -1,0 +1,34 @@
+"""Two naive forecasts that a law has to beat."""
+
+import numpy as np
+
+from analysis.runs.arrays import Points
+
+LARGEST = "largest fitted run"
+LINE = "log-log line"
+
+
+def baselines(points: Points, flops: float) -> dict[str, float]:
+    """The loss at a budget, by the two naive forecasts, in nats per token.
+
+    ``largest fitted run`` repeats the loss of the dearest configuration (the mean over its seeds); ``log-log
+    line`` extends a straight line of log loss over log FLOPs through the frontier: the best configuration of
+    each budget.
+    """
+    mean, compute, budget = _cells(points)
+    dearest = int(np.lexsort((-mean, compute))[-1])
+    frontier = [min(np.flatnonzero(budget == number), key=lambda cell: mean[cell]) for number in np.unique(budget)]
+    forecasts = {LARGEST: float(np.exp(mean[dearest]))}
+    best = np.minimum.accumulate(mean[frontier])
+    kept = [cell for cell, low in zip(frontier, best, strict=True) if mean[cell] <= low]
+    if len(kept) >= 2:
+        slope, intercept = np.polyfit(compute[kept], mean[kept], 1)
+        forecasts[LINE] = float(np.exp(intercept + slope * np.log(flops)))
+    return forecasts
+
+
+def _cells(points: Points) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean log loss, log FLOPs and budget number of each cell."""
+    _, first, index, count = np.unique(points.cell, return_index=True, return_inverse=True, return_counts=True)
+    mean = np.log(np.bincount(index, np.exp(points.log_loss)) / count)
+    return mean, points.inputs.c[first], points.budget[first]

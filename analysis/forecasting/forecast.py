@@ -1,0 +1,291 @@
+"""A forecast: made from small runs, frozen before the large one starts, and scored by it."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from analysis import __version__
+from analysis.diagnostics import checks
+from analysis.diagnostics.codes import Warning
+from analysis.errors import InputError
+from analysis.forecasting.baselines import baselines
+from analysis.forecasting.ensemble import AUTO, ensemble
+from analysis.forecasting.pooling import middle
+from analysis.laws import LAWS, Inputs
+from analysis.runs.arrays import inputs_at, training_cost
+from analysis.runs.seed_noise import SeedNoise, seed_noise
+from analysis.runs.table import RunTable
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run is expected to lose, and everything needed to hold the forecast to it later.
+
+    Attributes:
+        law: the law, or the one with the largest weight.
+        loss: forecast of the mean loss of the target's runs, nats per token.
+        interval: of the mean of ``target_seeds`` runs, nats per token.
+        level: the probability that the interval holds it.
+        extrapolation: target FLOPs / largest fitted FLOPs.
+        weights: each law's share.
+        warnings: in words and codes.
+        params: of the target, counted as in the table.
+        tokens: of the target.
+        flops: of the target, counted as in the table.
+        target_seeds: runs whose mean is forecast.
+        fits: each law's fit, as ``scaling fit`` prints it, with its foci.
+        baselines: naive forecasts of the same loss.
+        noise: seed standard deviation of the log loss: of one run, and by budget where there are replicates.
+        calibration: what nested extrapolation made of the interval: ``splits`` tried, over up to ``tested`` times the
+            FLOPs fitted; ``scale`` and ``form`` of ``analysis.forecasting.calibration``.
+        n_runs: runs fitted.
+        source: the table's file.
+        where: the filter that chose the fitted rows, or None.
+        best: whether only the best run of each size and length was fitted.
+        columns: the user's mapping of columns, or None.
+        convention: how parameters and FLOPs are counted.
+        table_hash: of the fitted rows.
+        version: of this package.
+        created: UTC, ISO 8601.
+    """
+
+    law: str
+    loss: float
+    interval: tuple[float, float]
+    level: float
+    extrapolation: float
+    weights: Mapping[str, float]
+    warnings: tuple[Warning, ...]
+    params: float
+    tokens: float
+    flops: float
+    target_seeds: int
+    fits: Mapping[str, Mapping[str, Any]]
+    baselines: Mapping[str, float]
+    noise: Mapping[str, Any]
+    calibration: Mapping[str, float]
+    n_runs: int
+    source: str
+    where: str | None
+    best: bool
+    columns: Mapping[str, str] | None
+    convention: str
+    table_hash: str
+    version: str
+    created: str
+
+    def curve(self, inputs: Inputs) -> Float[np.ndarray, " rows"]:
+        """What its laws expect anywhere, pooled, in nats per token."""
+        values, shares = [], []
+        for name, fit in self.fits.items():
+            for member in fit.get("foci", [{"weight": self.weights[name], "params": fit["params"]}]):
+                values.append(np.log(LAWS[name].predict(member["params"], inputs)))
+                shares.append(member["weight"])
+        return np.exp(middle(np.stack(values), np.array(shares)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of ``scaling predict``."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+    def to_json(self) -> str:
+        """The text of a frozen forecast, with a digest over the rest."""
+        content = self.to_dict()
+        return json.dumps({**content, "digest": _digest(content)}, indent=2, allow_nan=False) + "\n"
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the frozen file."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def freeze(self, path: str | Path) -> "Forecast":
+        """Writes the forecast once and for all, atomically.
+
+        Returns:
+            The frozen forecast: the one already in the file if it differs by its time alone.
+
+        Raises:
+            InputError: if the file holds another forecast.
+        """
+        path = Path(path)
+        try:
+            with _beside(path, self.to_json()) as temporary:
+                os.link(temporary, path)  # unlike a rename, never replaces what another process froze first
+        except FileExistsError:
+            frozen = read_forecast(path)
+            if {**frozen.to_dict(), "created": ""} != {**self.to_dict(), "created": ""}:
+                raise InputError(
+                    f"{path}: holds another frozen forecast; choose another file, or remove it first"
+                ) from None
+            return frozen
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+        return self
+
+
+def read_forecast(path: str | Path) -> Forecast:
+    """Reads a frozen forecast and verifies its digest.
+
+    Raises:
+        InputError: if it is none, or was changed after it was frozen.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not a readable forecast ({str(error).splitlines()[0]})") from None
+    names = {f.name for f in fields(Forecast)}
+    if not isinstance(content, dict) or set(content) != names | {"digest"}:
+        raise InputError(f"{path}: not a forecast written by predict --freeze")
+    digest = content.pop("digest")
+    if digest != _digest(content):
+        raise InputError(f"{path}: was changed after it was frozen: its digest does not match")
+    content["interval"] = tuple(content["interval"])
+    content["warnings"] = tuple(Warning(**warning) for warning in content["warnings"])
+    return Forecast(**content)
+
+
+def forecast(
+    table: RunTable,
+    params: float,
+    tokens: float,
+    flops: float | None = None,
+    law: str = AUTO,
+    level: float = 0.9,
+    bootstrap: int = 1000,
+    target_seeds: int = 1,
+    vocab: int | None = None,
+) -> Forecast:
+    """Forecasts the mean loss of runs that have not been made.
+
+    Args:
+        table: the runs to learn from.
+        params: of the target, counted as in the table.
+        tokens: of the target.
+        flops: of the target, counted as in the table; by default what the table's runs of its size, or the nearest to
+            it, need per parameter and token.
+        law: a name in ``LAWS``, or ``auto`` to weigh them all by nested extrapolation.
+        level: of the interval.
+        bootstrap: resamples of whole trunks.
+        target_seeds: how many runs will be averaged at the target.
+        vocab: the target's vocabulary, where it is known.
+
+    Raises:
+        InputError: for impossible values, an unknown law, too few runs, or a target absurdly far away.
+    """
+    _check_request(params, tokens, flops, level, bootstrap, target_seeds)
+    points = table.points
+    if flops is None:
+        flops = params * tokens * float(training_cost(points.inputs, np.log([params]))[0])
+    target = inputs_at(params, tokens, flops)
+    if (refusal := checks.absurd(points.inputs, target)) is not None:
+        raise InputError(f"{table.source}: {refusal}")
+    together = ensemble(table, law, bootstrap)
+    loss, low, high = (float(value[0]) for value in together.predict(target, level, target_seeds))
+    leader = together.leader
+    return Forecast(
+        law=leader.law,
+        loss=loss,
+        interval=(low, high),
+        level=level,
+        extrapolation=float(np.exp(target.c[0] - points.inputs.c.max())),
+        weights=together.weights,
+        warnings=(
+            *together.warnings,
+            *checks.of_target(points, target, together.tested),
+            *(checks.of_vocabulary(table.fit, vocab) if vocab is not None else ()),
+        ),
+        params=float(params),
+        tokens=float(tokens),
+        flops=float(flops),
+        target_seeds=target_seeds,
+        fits=together.to_dict(),
+        baselines=baselines(points, flops),
+        noise=_noise(seed_noise(points), together.calibration.noise),
+        calibration={
+            "splits": together.splits,
+            "tested": float(np.exp(together.tested)),
+            "scale": together.calibration.scale,
+            "form": together.calibration.form,
+        },
+        n_runs=len(points),
+        source=table.source,
+        where=table.where,
+        best=table.best_only,
+        columns=dict(table.columns) if table.columns else None,
+        convention=table.convention,
+        table_hash=table.hash(),
+        version=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def refuse_known(table: RunTable, params: float, tokens: float) -> None:
+    """Refuses to freeze a forecast of runs that are among those it is made from.
+
+    Raises:
+        InputError: naming the first of them.
+    """
+    near = RunTable.near(table.fit, params, tokens)
+    if near.any():
+        raise InputError(
+            f"{table.source}:{table.fit.index[near][0]}: the target's size and length are among the fitted runs' "
+            f"({near.sum()} of them); leave them out with --where before you freeze"
+        )
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file by a temporary name and a rename, so that a reader sees all of it or none."""
+    try:
+        with _beside(path, text) as temporary:
+            temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+@contextmanager
+def _beside(path: Path, text: str) -> Iterator[Path]:
+    """A temporary file in the same folder, gone afterwards."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text)
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _check_request(
+    params: float, tokens: float, flops: float | None, level: float, bootstrap: int, target_seeds: int
+) -> None:
+    values = {"params": params, "tokens": tokens, "flops": 1.0 if flops is None else flops}
+    faults = [f"{name} = {v} is not a positive number" for name, v in values.items() if not 0 < v < np.inf]
+    if not 0 < level < 1:
+        faults.append(f"interval = {level} is not between 0 and 1, such as 90%")
+    if bootstrap < 20:
+        faults.append(f"bootstrap = {bootstrap} is too few for an interval: 20 or more")
+    if target_seeds < 1:
+        faults.append(f"target seeds = {target_seeds} is not at least 1")
+    if faults:
+        raise InputError(faults)
+
+
+def _noise(noise: SeedNoise, run: float) -> dict[str, Any]:
+    return {
+        "run": run,
+        "replicates": noise.freedom,
+        "by_budget": [asdict(budget) for budget in noise.by_budget],
+    }
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()

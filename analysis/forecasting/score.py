@@ -1,0 +1,147 @@
+"""Holding a frozen forecast to the runs made after it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.diagnostics.codes import Warning, listed
+from analysis.errors import InputError
+from analysis.forecasting.forecast import Forecast, write_atomically
+from analysis.runs.table import RunTable, diverged_runs
+
+
+@dataclass(frozen=True)
+class Actual:
+    """One run at the target; loss in nats per token, seed None where the table does not tell."""
+
+    run_id: str
+    seed: int | None
+    loss: float
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A naive forecast beside it; error = predicted / actual - 1."""
+
+    predicted: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """A forecast against what happened.
+
+    Attributes:
+        predicted: forecast loss, nats per token.
+        actual: mean loss of the target's runs, nats per token.
+        error: predicted / actual - 1.
+        interval: as forecast.
+        level: of the interval.
+        covered: whether the interval holds the actual.
+        extrapolation: target FLOPs / largest fitted FLOPs.
+        forecast_sha256: of the frozen file.
+        actuals: each run at the target.
+        seed_std: standard deviation of the actual log losses; None for one run.
+        baselines: the naive forecasts.
+        warnings: in words and codes.
+    """
+
+    predicted: float
+    actual: float
+    error: float
+    interval: tuple[float, float]
+    level: float
+    covered: bool
+    extrapolation: float
+    forecast_sha256: str
+    actuals: tuple[Actual, ...]
+    seed_std: float | None
+    baselines: Mapping[str, Baseline]
+    warnings: tuple[Warning, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of ``scaling score``."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+    def write(self, path: str | Path) -> None:
+        """Writes score.json by a temporary name and a rename."""
+        write_atomically(Path(path), json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
+
+
+def score(forecast: Forecast, table: RunTable) -> Score:
+    """Compares a forecast with the finished runs at its target.
+
+    In a table with roles the actual runs are those with role ``target``; in one without, those at the
+    target's parameters and tokens (within 1 %), and the forecast must have been made from the other rows.
+
+    Raises:
+        InputError: if the forecast was made from another table, or its target has not been run.
+    """
+    table = table.with_target(forecast.params, forecast.tokens)
+    if table.hash() != forecast.table_hash:
+        raise InputError(
+            f"{table.source}: not the table that the forecast was made from: its fitted rows hash to "
+            f"{table.hash()[:12]}, the forecast's to {forecast.table_hash[:12]}"
+        )
+    rows = table.targets
+    near = table.near(rows, forecast.params, forecast.tokens)
+    if not near.any():
+        raise InputError(
+            f"{table.source}: no finished run at the forecast's {forecast.params:.4g} parameters and "
+            f"{forecast.tokens:.4g} tokens"
+        )
+    rows = rows[near]
+    losses = rows["loss"].to_numpy()
+    actual = float(losses.mean())
+    low, high = forecast.interval
+    return Score(
+        predicted=forecast.loss,
+        actual=actual,
+        error=forecast.loss / actual - 1,
+        interval=forecast.interval,
+        level=forecast.level,
+        covered=low <= actual <= high,
+        extrapolation=forecast.extrapolation,
+        forecast_sha256=forecast.sha256,
+        actuals=tuple(
+            Actual(str(row["run_id"]), _seed(row.get("seed")), float(row["loss"])) for _, row in rows.iterrows()
+        ),
+        seed_std=float(np.std(np.log(losses), ddof=1)) if len(losses) > 1 else None,
+        baselines={name: Baseline(loss, loss / actual - 1) for name, loss in forecast.baselines.items()},
+        warnings=tuple(_warnings(table)),
+    )
+
+
+def read_score(path: str | Path) -> Score:
+    """Reads a score.json.
+
+    Raises:
+        InputError: if it is none.
+    """
+    try:
+        content = json.loads(Path(path).read_text())
+        content["interval"] = tuple(content["interval"])
+        content["actuals"] = tuple(Actual(**run) for run in content["actuals"])
+        content["baselines"] = {name: Baseline(**each) for name, each in content["baselines"].items()}
+        content["warnings"] = tuple(Warning(**warning) for warning in content["warnings"])
+        return Score(**content)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path}: not a readable score ({str(error).splitlines()[0]})") from None
+
+
+def _seed(value: object) -> int | None:
+    return int(value) if isinstance(value, float) and np.isfinite(value) else None
+
+
+def _warnings(table: RunTable) -> list[Warning]:
+    frame = table.frame
+    if "status" not in frame or "role" not in frame:
+        return []
+    lost = diverged_runs(frame, (frame["role"] == "target").to_numpy(bool))
+    told = f"{len(lost)} diverged target runs are not scored: {listed(lost)}"
+    return [Warning("diverged-rows", told)] if lost else []

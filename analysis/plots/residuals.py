@@ -1,0 +1,78 @@
+"""How far the laws miss: within the runs that they were fitted to, and beyond them."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib.axes import Axes
+
+from analysis.forecasting.backtest import Backtest
+from analysis.forecasting.forecast import Forecast
+from analysis.forecasting.score import Score
+from analysis.plots.style import (
+    FORECAST,
+    INK,
+    PARAMS,
+    TOKENS,
+    legend,
+    log_axis,
+    norm_of,
+    power,
+    runs,
+    size_bar,
+)
+from analysis.runs.arrays import representative
+from analysis.runs.table import RunTable
+
+_BUDGET = 0.1  # of log FLOPs: runs this near share a budget
+_SPLITS = ((PARAMS, "o"), (TOKENS, "s"), ("#e69f00", "^"), ("#56b4e9", "v"))
+
+
+def residuals(table: RunTable, forecast: Forecast, axes: Axes) -> Axes:
+    """How far each fitted run lies from the laws, in percent of its loss."""
+    rows = representative(table.fit)
+    axes.axhline(0, color=INK, lw=0.8)
+    runs(axes, rows["flops"], pd.Series(100 * misses(table, forecast)), rows, norm_of(rows))
+    axes.set_ylabel("actual / fitted - 1 (%)")
+    log_axis(axes, "training FLOPs", power)
+    size_bar(axes, norm_of(rows), rows)
+    return axes
+
+
+def misses(table: RunTable, forecast: Forecast) -> Float[np.ndarray, " rows"]:
+    """Actual / fitted - 1 of each row of ``table.points``."""
+    return np.exp(table.points.log_loss) / forecast.curve(table.points.inputs) - 1
+
+
+def backtest_errors(result: Backtest, law: str, score: Score | None, axes: Axes) -> Axes:
+    """Errors of forecasts from cheaper runs over how far beyond these the runs lie; dashed, the 90 % half-widths.
+
+    Args:
+        result: the backtest.
+        law: whose forecasts.
+        score: of the frozen forecast, drawn among them with its interval, or None.
+        axes: to draw on.
+    """
+    axes.axhline(0, color=INK, lw=0.8)
+    drawn = zip(result.splits, _SPLITS, strict=False)
+    for split, (colour, marker) in reversed(list(drawn)):  # the furthest last, above the others
+        beyond = split.held_out[law]
+        label = f"from {split.n_train} runs up to {split.train_below:.2g} FLOPs"
+        style: Any = {"color": colour, "mec": "none", "alpha": 0.7, "label": label, "zorder": 3}
+        axes.plot(beyond.reach, 100 * beyond.error, marker, ms=3.5, **style)
+        bounds = pd.Series(100 * beyond.half_width).groupby(np.round(np.log(beyond.reach) / _BUDGET)).mean()
+        at = pd.Series(beyond.reach).groupby(np.round(np.log(beyond.reach) / _BUDGET)).mean()
+        for side in (-1, 1):
+            axes.plot(at, side * bounds, "--", color=colour, lw=0.8, zorder=2)
+    if score is not None:
+        low, high = (100 * (end / score.predicted - 1) for end in score.interval)
+        error = 100 * score.error
+        label = f"the frozen forecast, {score.level:.0%} interval"
+        axes.errorbar(
+            [score.extrapolation], [error], [[-low], [high]], fmt="D", ms=5, capsize=4, color=FORECAST, label=label
+        )
+    log_axis(axes, "FLOPs / those of the dearest fitted run", lambda value, _: f"{value:g}")
+    axes.set_ylabel("predicted / actual - 1 (%)")
+    legend(axes)
+    return axes

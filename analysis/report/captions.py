@@ -1,0 +1,206 @@
+"""What figures say, each in a sentence made from the data."""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from analysis.allocation.envelope import Envelope
+from analysis.allocation.frontier import PowerLaw
+from analysis.allocation.isoflop import IsoFlop
+from analysis.diagnostics.collapse import Collapse
+from analysis.errors import InputError
+from analysis.forecasting.backtest import Backtest
+from analysis.forecasting.ensemble import AUTO
+from analysis.forecasting.forecast import Forecast
+from analysis.forecasting.score import Score
+from analysis.plots import short
+from analysis.runs.arrays import inputs_at, representative
+from analysis.runs.seed_noise import seed_noise
+from analysis.runs.table import RunTable
+from analysis.tuning.grid import tuned_cells
+from analysis.tuning.recipe_check import RecipeCheck
+
+_CLEAR = 2.0  # standard errors
+
+
+def of_compute(table: RunTable, forecast: Forecast | None, score: Score | None) -> str:
+    """How the lowest loss falls, and where the forecast and the target continue it."""
+    points = table.points
+    span = float(np.exp(np.ptp(points.inputs.c)))
+    first, last = (float(np.exp(points.log_loss[points.budget == b].min())) for b in (0, points.budget.max()))
+    told = (
+        f"Over {span:.3g} times the compute the lowest loss went from {first:.4g} to {last:.4g}"
+        if points.budget.max()
+        else f"All runs cost about the same; the lowest loss is {first:.4g}"
+    )
+    if forecast is not None:
+        told += (
+            f"; the laws expect {forecast.loss:.4g} at {forecast.extrapolation:.3g} times the FLOPs of the dearest run"
+        )
+    if score is not None:
+        told += f", and it came to {score.actual:.4g}"
+    return told + "."
+
+
+def of_tokens(table: RunTable, forecast: Forecast | None) -> str:
+    """What longer training would still bring."""
+    rows = table.fit
+    sizes = rows["params"].nunique()
+    told = f"{_count(len(rows), 'finished run')} of {_count(sizes, 'size')}"
+    if forecast is None:
+        return f"{told}, with losses from {rows['loss'].max():.4g} down to {rows['loss'].min():.4g}."
+    gains = [
+        f"{_gain(forecast, rows[rows['params'] == size]):.1%} at {short(size)}"
+        for size in sorted({float(rows["params"].min()), float(rows["params"].max())})
+    ]
+    return f"{told}: twice the tokens of its longest run would lower the loss by {' and by '.join(gains)} parameters."
+
+
+def _gain(forecast: Forecast, rows: pd.DataFrame) -> float:
+    """By what share the loss would fall with twice the tokens of a size's longest run."""
+    longest = rows.sort_values("tokens").iloc[-1]
+    times = np.array([1.0, 2.0])
+    once, twice = forecast.curve(
+        inputs_at(np.full(2, longest["params"]), times * longest["tokens"], times * longest["flops"])
+    ).tolist()
+    return 1 - twice / once
+
+
+def of_parabolas(found: IsoFlop) -> str:
+    """How many budgets bracket their optimum, and how that moves."""
+    good = [p for p in found.parabolas if p.fault is None]
+    told = f"{len(good)} of {_count(len(found.parabolas), 'budget')} bracket{'s' * (len(good) == 1)} the best size"
+    if not good:
+        return f"{told}."
+    low, high = good[0], good[-1]
+    if len(good) == 1:
+        return f"{told}: {short(low.params)} parameters at {low.flops:.3g} FLOPs."
+    return (
+        f"{told}, which goes from {short(low.params)} parameters at {low.flops:.3g} FLOPs to {short(high.params)} at "
+        f"{high.flops:.3g}."
+    )
+
+
+def of_envelope(found: Envelope) -> str:
+    """Where the lowest of the curves is an optimum between sizes."""
+    used = found.used
+    told = f"The lowest of {len(found.curves)} sizes' curves"
+    if not used:
+        return f"{told}: at no compute is the best size one between others."
+    return f"{told}: from {used[0]:.3g} to {used[1]:.3g} FLOPs the best size lies between others."
+
+
+def of_optimum(params: PowerLaw, tokens: PowerLaw, forecast: Forecast | None) -> str:
+    """The exponents, and how far the target is from the optimum of its budget."""
+    told = (
+        f"The best size grows as FLOPs to the power {params.exponent:.2f}{_range(params)}, its tokens to "
+        f"{tokens.exponent:.2f}"
+    )
+    if forecast is None:
+        return told + "."
+    best = params.at(forecast.flops)
+    return (
+        f"{told}; for the target's FLOPs that would be {short(best)} parameters, and it has {short(forecast.params)}."
+    )
+
+
+def _range(law: PowerLaw) -> str:
+    interval = law.exponent_interval
+    return "" if interval is None else f" (90 %: {interval[0]:.2f} to {interval[1]:.2f})"
+
+
+def of_overtraining(table: RunTable, forecast: Forecast | None) -> str:
+    """What the largest size that was trained to several lengths gained between its shortest and its longest."""
+    rows = table.fit
+    several = rows[rows.groupby("params")["tokens"].transform("nunique") > 1]
+    size = float(several["params"].max())
+    means = several[several["params"] == size].groupby("tokens")["loss"].mean()
+    (short_d, first), (long_d, last) = ((float(means.index[i]), float(means.iloc[i])) for i in (0, -1))
+    told = (
+        f"At {short(size)} parameters, {short(long_d / size)} instead of {short(short_d / size)} tokens per parameter "
+        f"changed the loss by {last / first - 1:+.1%}"
+    )
+    if forecast is None:
+        return told + "."
+    return f"{told}; the target has {short(forecast.tokens / forecast.params)}."
+
+
+def of_backtest(result: Backtest, law: str, score: Score | None) -> str:
+    """How far forecasts from the cheaper runs missed the dearer ones."""
+    missed = " and ".join(f"{split.laws[law].are:.2%} up to {split.extrapolation:.3g} times" for split in result.splits)
+    inside = np.concatenate([split.held_out[law].covered for split in result.splits]).mean()
+    by = "" if law == AUTO else f" by {law}"
+    told = (
+        f"Forecasts{by} of the dearer runs from the cheaper missed by {missed} beyond, {inside:.0%} inside the interval"
+    )
+    if score is not None:
+        told += f", and the frozen forecast missed by {score.error:+.2%}"
+    return told + "."
+
+
+def of_residuals(table: RunTable, miss: Float[np.ndarray, " rows"]) -> str:
+    """How far the runs scatter about the laws, and whether they drift away from them."""
+    furthest = int(np.argmax(np.abs(miss)))
+    run = representative(table.fit)["run_id"].iloc[furthest]
+    told = (
+        f"Half of the runs lie within {float(np.median(np.abs(miss))):.2%} of the laws, the furthest "
+        f"{miss[furthest]:+.1%} ({run})"
+    )
+    decades = table.points.inputs.c / np.log(10)
+    x = decades - decades.mean()
+    freedom = len(x) - 2
+    if freedom < 1 or float(x @ x) < 1e-6:
+        return told + "."
+    slope = float(x @ miss) / float(x @ x)
+    rest = miss - miss.mean() - slope * x
+    error = float(np.sqrt(rest @ rest / freedom / (x @ x)))
+    verdict = "they drift from them" if abs(slope) > _CLEAR * error else "no trend beyond noise"
+    return f"{told}; {verdict}: {slope:+.2%} ± {error:.2%} per tenfold FLOPs."
+
+
+def of_rates(table: RunTable, check: RecipeCheck | None) -> str:
+    """What the recipe loses to the best learning rate; without a recipe to compare, where the best rate is.
+
+    Raises:
+        InputError: if no size and length was trained at three rates.
+    """
+    cells = [cell for cell in tuned_cells(table) if cell.surface("lr") is not None]
+    if not cells:
+        raise InputError(f"{table.source}: no size and length was trained at three values of lr")
+    if check is not None:
+        lost = [
+            f"{'' if cell.bracketed else 'at least '}{cell.loss:.2%} at {short(cell.params)} parameters"
+            for cell in check.cells
+            if cell.loss is not None
+        ]
+        if lost:
+            verdict = "holds" if not check.warnings else "is not ready"
+            return f"The sweep's recipe {verdict}: against the best learning rate it loses {' and '.join(lost)}."
+    best = [(cell, found[0]) for cell in cells if (found := cell.best("lr")) is not None]
+    told = f"The best learning rate is known at {len(best)} of {len(cells)} pairs of size and length"
+    if not best:
+        return told + "."
+    places = [f"{rate:.3g} at {short(cell.params)} parameters" for cell, rate in (best[0], best[-1])[: len(best)]]
+    return f"{told}: {', '.join(places)}."
+
+
+def of_collapse(result: Collapse, table: RunTable, forecast: Forecast | None) -> str:
+    """Whether the curves have one shape, and whether what is amiss is the recipe or the fit."""
+    told = f"The loss curves of {_count(len(result.runs), 'run')} coincide to {result.spread:.1%} of the loss"
+    if result.departures:
+        gone = len(result.departures)
+        return f"{told} but for {_count(gone, 'run')}: {'those have' if gone > 1 else 'that has'} a recipe problem."
+    if forecast is None:
+        return f"{told}, so no run's recipe stands out."
+    noise = seed_noise(table.points).pooled
+    missed = float(np.sqrt(np.mean((np.exp(table.points.log_loss) / forecast.curve(table.points.inputs) - 1) ** 2)))
+    if noise is None or missed < _CLEAR * noise:
+        return f"{told}, and their ends miss the laws by {missed:.1%}: neither the recipe nor the fit stands out."
+    return (
+        f"{told}, yet their ends miss the laws by {missed:.1%}, {missed / noise:.2g} times the seed noise: a problem "
+        "of the fit, not of the recipe."
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

@@ -1,0 +1,148 @@
+"""The list of figures: what each is called, what it draws of a table's findings, and what it says in one line."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+
+from analysis import plots
+from analysis.allocation.frontier import PowerLaw
+from analysis.diagnostics.codes import Warning
+from analysis.errors import InputError
+from analysis.plots.rates import loss_vs_rate
+from analysis.report import captions
+from analysis.report.findings import Findings
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of some findings.
+
+    Attributes:
+        draw: on given axes.
+        reading: what it shows, in one sentence made from the data.
+        warnings: what limits it.
+    """
+
+    draw: Callable[[Axes], Axes]
+    reading: str
+    warnings: tuple[Warning, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of figure: its title in the report, and how it is made; InputError says why a table cannot give it."""
+
+    title: str
+    make: Callable[[Findings], Drawing]
+
+
+def _flops(found: Findings) -> Drawing:
+    table, forecast, score = found.table, found.forecast, found.score
+    return Drawing(
+        lambda axes: plots.loss_vs_flops(table, forecast, score, axes, found.lowest),
+        captions.of_compute(table, forecast, score),
+    )
+
+
+def _tokens(found: Findings) -> Drawing:
+    table, forecast, curves = found.table, found.forecast, found.curves
+    return Drawing(
+        lambda axes: plots.loss_vs_tokens(table, forecast, curves, axes), captions.of_tokens(table, forecast)
+    )
+
+
+def _isoflop(found: Findings) -> Drawing:
+    parabolas = found.parabolas
+    if not parabolas.parabolas:
+        raise InputError(parabolas.warnings[0].message)
+    return Drawing(
+        lambda axes: plots.isoflop_parabolas(parabolas, axes, found.table),
+        captions.of_parabolas(parabolas),
+        parabolas.warnings,
+    )
+
+
+def _envelope(found: Findings) -> Drawing:
+    lowest = found.lowest
+    if len(lowest.curves) < 3:
+        raise InputError("fewer than three sizes were trained at two computes, so there is no envelope")
+    return Drawing(lambda axes: plots.envelope_of_sizes(lowest, axes), captions.of_envelope(lowest), lowest.warnings)
+
+
+def _optimum(found: Findings) -> Drawing:
+    table, parabolas, lowest, forecast = found.table, found.parabolas, found.lowest, found.forecast
+    laws = [(each.params, each.tokens) for each in (parabolas, lowest)]
+    known: list[tuple[PowerLaw, PowerLaw]] = [(n, d) for n, d in laws if n is not None and d is not None]
+    if not known:
+        raise InputError("fewer than two budgets bracket their best size, so how it grows is not known")
+    return Drawing(
+        lambda axes: plots.optimum(table, parabolas, lowest, forecast, axes),
+        captions.of_optimum(*known[0], forecast),
+        parabolas.warnings if parabolas.params is not None else lowest.warnings,
+    )
+
+
+def _overtraining(found: Findings) -> Drawing:
+    table, forecast = found.table, found.forecast
+    if table.fit.groupby("params")["tokens"].nunique().max() < 2:
+        raise InputError("no size was trained to two lengths, so nothing is seen of over-training")
+    return Drawing(
+        lambda axes: plots.overtraining(table, forecast, found.score, axes), captions.of_overtraining(table, forecast)
+    )
+
+
+def _backtest(found: Findings) -> Drawing:
+    result, law, score = found.backtest, found.law, found.score
+    return Drawing(
+        lambda axes: plots.backtest_errors(result, law, score, axes),
+        captions.of_backtest(result, law, score),
+        result.warnings,
+    )
+
+
+def _residuals(found: Findings) -> Drawing:
+    table, forecast = found.table, found.forecast
+    if forecast is None:
+        raise InputError("there is no forecast.json beside the table, so there is nothing to be off from")
+    miss = plots.misses(table, forecast)
+    return Drawing(lambda axes: plots.residuals(table, forecast, axes), captions.of_residuals(table, miss))
+
+
+def _rates(found: Findings) -> Drawing:
+    table = found.check or found.table
+    try:
+        reading = captions.of_rates(table, found.recipe)
+    except InputError:
+        raise InputError(
+            "no size and length was trained at three learning rates; `scaling recipe check SWEEP.yaml` trains such runs"
+        ) from None
+    warnings = found.recipe.warnings if found.recipe is not None else ()
+    return Drawing(lambda axes: loss_vs_rate(table, axes), reading, warnings)
+
+
+def _collapse(found: Findings) -> Drawing:
+    result = found.collapse
+    if isinstance(result, str):
+        raise InputError(result)
+    return Drawing(
+        lambda axes: plots.collapsed(result, axes),
+        captions.of_collapse(result, found.table, found.forecast),
+        result.warnings,
+    )
+
+
+# As the report shows them, but for the envelope, which it draws with the runs over FLOPs.
+KINDS = {
+    "flops": Kind("Loss and compute", _flops),
+    "tokens": Kind("Loss and tokens", _tokens),
+    "isoflop": Kind("The best size of each budget", _isoflop),
+    "optimum": Kind("How the best size grows", _optimum),
+    "overtraining": Kind("Over-training", _overtraining),
+    "backtest": Kind("Forecasts of runs that are known", _backtest),
+    "residuals": Kind("What the laws leave unexplained", _residuals),
+    "collapse": Kind("Recipe or fit: loss curves on one another", _collapse),
+    "rates": Kind("Hyperparameters checked", _rates),
+    "envelope": Kind("The lowest loss of any size", _envelope),
+}
+REPORTED = tuple(name for name in KINDS if name != "envelope")

@@ -1,0 +1,149 @@
+"""All that a table of runs, and what lies beside it in a sweep's folder, has to show."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.allocation.envelope import Envelope, envelope
+from analysis.allocation.isoflop import IsoFlop, isoflop
+from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.collapse import Collapse, collapse
+from analysis.errors import InputError
+from analysis.forecasting.backtest import Backtest, backtest
+from analysis.forecasting.ensemble import AUTO
+from analysis.forecasting.forecast import Forecast, read_forecast
+from analysis.forecasting.score import Score, read_score
+from analysis.runs.table import RunTable, read_table
+from analysis.tuning.recipe_check import RecipeCheck, check_recipe
+
+FORECAST, SCORE, CURVES, RUNS = "forecast.json", "score.json", "curves.parquet", "runs.parquet"
+# What `scaling recipe check` calls the folder of its runs, after the sweep's.
+CHECK = "-check"
+_QUICK = "chinchilla"
+_SAME_RATE = 0.01
+_RESAMPLES = 100  # of each fit of the backtest: its intervals are drawn, not printed
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """A table of runs with what was made of it; what is derived is derived once, when it is asked for.
+
+    Attributes:
+        table: the runs.
+        forecast: frozen from them, or None.
+        score: of the forecast, or None.
+        curves: rows of ``run_id tokens loss`` logged in training, or None.
+        check: the table of ``scaling recipe check``, or None.
+    """
+
+    table: RunTable
+    forecast: Forecast | None = None
+    score: Score | None = None
+    curves: pd.DataFrame | None = None
+    check: RunTable | None = None
+
+    @cached_property
+    def parabolas(self) -> IsoFlop:
+        """Approach 2."""
+        return isoflop(self.table.points)
+
+    @cached_property
+    def lowest(self) -> Envelope:
+        """Approach 1."""
+        return envelope(self.table.points)
+
+    @property
+    def law(self) -> str:
+        """Whose forecasts are tested on known runs: the forecast's own, or without one a law that is soon fitted."""
+        if self.forecast is None:
+            return _QUICK
+        return AUTO if len(self.forecast.weights) > 1 else self.forecast.law
+
+    @cached_property
+    def backtest(self) -> Backtest:
+        """Of what forecasts, see ``law``.
+
+        Raises:
+            InputError: for a table too small to split.
+        """
+        return backtest(self.table, (self.law,), bootstrap=_RESAMPLES)
+
+    @cached_property
+    def collapse(self) -> Collapse | str:
+        """The loss curves on one another, or why they cannot be compared."""
+        if self.curves is None:
+            return "no loss curves were logged"
+        try:
+            return collapse(self.table, self.curves)
+        except InputError as error:
+            return "; ".join(error.faults)
+
+    @cached_property
+    def recipe(self) -> RecipeCheck | None:
+        """The verdict of the recipe's check; None without one, or where it was of another recipe."""
+        if self.check is None or "lr" not in self.check.frame or "lr" not in self.table.frame:
+            return None
+        cells = self.table.fit.groupby(["params", "tokens"])["lr"].agg(["min", "max"])
+        usual = cells["min"][cells["min"] == cells["max"]].rename("usual_lr")
+        rows = self.check.frame.join(usual, on=["params", "tokens"], how="inner")
+        tried = (rows["lr"] / rows["usual_lr"] - 1).abs() < _SAME_RATE
+        if not tried.groupby([rows["params"], rows["tokens"]]).any().all():
+            return None
+        try:
+            return check_recipe(rows, None if self.forecast is None else self.forecast.flops)
+        except InputError:
+            return None
+
+
+def read_findings(place: Path, table: RunTable | None = None, forecast: Path | None = None) -> Findings:
+    """Reads a table and what lies beside it.
+
+    Args:
+        place: a sweep's folder, or a table's file, beside which nothing is looked for.
+        table: the runs, if they are read already; by default those that the forecast was made from.
+        forecast: a frozen forecast; by default the folder's, if it has one.
+
+    Raises:
+        InputError: if a file is not what its name says, or the given forecast was made from other runs.
+    """
+    folder = place if place.is_dir() else None
+    frozen = forecast or _there(folder, FORECAST)
+    made = read_forecast(frozen) if frozen is not None else None
+    if table is None:
+        table = read_table(place) if made is None else read_table(place, made.columns, made.where, best=made.best)
+    if forecast is not None and made is not None and table.hash() != made.table_hash:
+        raise InputError(f"{table.source}: not the table that the forecast {forecast} was made from")
+    score, curves = _there(folder, SCORE), _there(folder, CURVES)
+    beside = None if folder is None else folder.resolve().with_name(folder.resolve().name + CHECK)
+    checked = _there(beside, RUNS)
+    return Findings(
+        table,
+        made,
+        read_score(score) if score is not None else None,
+        _read_curves(curves) if curves is not None else None,
+        read_table(checked) if checked is not None else None,
+    )
+
+
+def off_curve(place: Path, table: RunTable) -> tuple[Warning, ...]:
+    """Which of a table's runs leave the others' loss curve; nothing where no curves lie beside it.
+
+    Raises:
+        InputError: the table of curves cannot be read.
+    """
+    curves = _there(place if place.is_dir() else None, CURVES)
+    found = Findings(table, curves=None if curves is None else _read_curves(curves)).collapse
+    return () if isinstance(found, str) else found.warnings
+
+
+def _there(folder: Path | None, name: str) -> Path | None:
+    return folder / name if folder is not None and (folder / name).exists() else None
+
+
+def _read_curves(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path, columns=["run_id", "tokens", "loss"])
+    except (ValueError, OSError, KeyError, NotImplementedError) as error:  # as which pyarrow tells it
+        raise InputError(f"{path}: not a readable table of curves ({str(error).strip().splitlines()[0]})") from None

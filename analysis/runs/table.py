@@ -1,0 +1,301 @@
+"""The table of runs: its schema, its checks, and how a foreign file is read into it."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+
+from analysis.errors import InputError
+from analysis.runs.arrays import Points
+from analysis.runs.filter import closest, columns_of, select
+from analysis.runs.readers import limited, read_columns
+from analysis.runs.schema import ALIASES, NUMBERS, RECIPE, REQUIRED, TEXTS, renamed
+
+# What two otherwise identical sweeps may differ in.
+_NOT_HASHED = frozenset(["wall_s", "mfu", "device", "role", "status"])
+_HASHED_AT_ONCE = 100_000
+# Beyond anything that is counted or lost, and far enough from the largest float for products of such numbers.
+_LARGEST = 1e60
+
+
+@dataclass(frozen=True, eq=False)
+class RunTable:
+    """Rows of runs, checked: one row per evaluated endpoint.
+
+    Attributes:
+        frame: the rows, with the schema's column names; columns that a foreign table lacks stay absent. The index is
+            the row's place in its source: the line of a CSV or JSONL file, otherwise counted from 1.
+        source: where it came from, for messages.
+        where: the filter that chose the rows to fit, or None.
+        columns: the user's own mapping from the schema's names to the file's, or None.
+        best_only: whether only the best run of each size and length is fitted: see :meth:`best`.
+    """
+
+    frame: pd.DataFrame
+    source: str
+    where: str | None = None
+    columns: Mapping[str, str] | None = None
+    best_only: bool = False
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame, source: str = "table") -> "RunTable":
+        """Checks a frame that already bears the schema's column names.
+
+        Raises:
+            InputError: one line per fault.
+        """
+        frame = frame.reset_index(drop=True)
+        frame.index += 1
+        return _checked(frame, source, None, None)
+
+    @cached_property
+    def fit(self) -> pd.DataFrame:
+        """The rows to fit: role ``fit`` (or no role), status ``done`` (or no status), chosen by the filter.
+
+        Always has ``run_id``, ``params``, ``tokens``, ``flops`` and ``loss``, the numbers in float64. Sorted by value,
+        so that what is drawn from them does not depend on the order of the file.
+
+        Raises:
+            InputError: if there is no such row.
+        """
+        if self.unfit is not None:
+            raise InputError(self.unfit)
+        rows = _completed(self.frame[self._chosen & _has(self.frame, "status", "done")])
+        rows = _best(rows) if self.best_only else rows
+        return rows.sort_values(["flops", "params", "tokens", "loss", "run_id"], kind="stable")
+
+    def best(self) -> "RunTable":
+        """Reduces a sweep over learning rates and the like to its best: the setting of the least loss at each size and
+        length, of each corpus.
+
+        Where a column tells seeds apart it is the setting of the least mean loss, with all its seeds; otherwise the
+        one run of the least loss.
+        """
+        return replace(self, best_only=True)
+
+    @cached_property
+    def points(self) -> Points:
+        """The rows to fit as arrays."""
+        return Points.of(self.fit)
+
+    @cached_property
+    def unfit(self) -> str | None:
+        """Why there is no row to fit, or None if there is one."""
+        rows, place = self.frame, "every row"
+        for column, expected in (("role", "fit"), ("status", "done")):
+            left = rows[_has(rows, column, expected)]
+            if left.empty:
+                found = " or ".join(repr(str(value)) for value in rows[column].unique()[:4])
+                return f"{self.source}: no row to fit: {column} is {found} in {place}; {expected!r} is expected"
+            rows = left
+            place = "every row to fit" if column in rows else place
+        if not _selected(rows, self.where).any():
+            return f"{self.source}: no finished row to fit meets --where {self.where!r}"
+        return None
+
+    @property
+    def _chosen(self) -> Bool[np.ndarray, " rows"]:
+        return _selected(self.frame, self.where) & _has(self.frame, "role", "fit")
+
+    @cached_property
+    def targets(self) -> pd.DataFrame:
+        """The finished rows with role ``target``, completed like the rows to fit; none without roles."""
+        done = _has(self.frame, "status", "done")
+        role = self.frame["role"] == "target" if "role" in self.frame else np.zeros(len(self.frame), bool)
+        return _completed(self.frame[done & np.asarray(role)])
+
+    def with_target(self, params: float, tokens: float) -> "RunTable":
+        """Gives a table without roles some: ``target`` at these parameters and tokens, else ``fit``."""
+        if "role" in self.frame:
+            return self
+        near = self.near(self.frame, params, tokens)
+        return replace(self, frame=self.frame.assign(role=np.where(near, "target", "fit")))
+
+    @staticmethod
+    def near(rows: pd.DataFrame, params: float, tokens: float) -> Bool[np.ndarray, " rows"]:
+        """Which rows lie within 1 % of given parameters and tokens."""
+        return (((rows["params"] / params - 1).abs() < 0.01) & ((rows["tokens"] / tokens - 1).abs() < 0.01)).to_numpy()
+
+    @property
+    def diverged(self) -> tuple[str, ...]:
+        """The rows to fit that were left out because their status is ``diverged``: run ids, or else row numbers."""
+        return diverged_runs(self.frame, self._chosen)
+
+    @property
+    def convention(self) -> str:
+        """How parameters and FLOPs are counted: exponents move with it (2406.19146)."""
+        return "params as given, flops " + ("as given" if "flops" in self.frame else "= 6 params tokens")
+
+    def hash(self) -> str:
+        """SHA-256 over the canonical values of the fitted rows, one line each, in sorted order.
+
+        Targets, row order, absent columns, the format of the file and what a rerun may change (``wall_s``,
+        ``mfu``, ``device``) do not move it. Run ids count only where the source has them.
+        """
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> str:
+        rows = self.fit
+        hashed = {"flops", *self.frame.columns} - _NOT_HASHED
+        names = [name for name in sorted([*NUMBERS, *TEXTS]) if name in hashed]
+        lines = []
+        for start in range(0, len(rows), _HASHED_AT_ONCE):
+            part = rows.iloc[start : start + _HASHED_AT_ONCE]
+            pairs = [_pairs(name, part[name]) for name in names]
+            lines += ["|".join(filter(None, row)) for row in zip(*pairs, strict=True)]
+        lines.sort()
+        digest = hashlib.sha256()
+        for number, line in enumerate(lines):
+            digest.update(f"\n{line}".encode() if number else line.encode())
+        return digest.hexdigest()
+
+
+def read_table(
+    path: str | Path,
+    columns: Mapping[str, str] | None = None,
+    where: str | None = None,
+    extra: Sequence[str] = (),
+    best: bool = False,
+) -> RunTable:
+    """Reads a sweep's folder, or a CSV, Parquet or JSONL file.
+
+    Args:
+        path: the file, or the folder that holds ``runs.parquet``.
+        columns: the schema's name -> the file's name, where the aliases do not suffice.
+        where: a filter for the rows to fit, on the file's names or the schema's.
+        extra: further columns of numbers, under the file's names; they may have gaps.
+        best: keep only the best run of each size and length: see :meth:`RunTable.best`.
+
+    Raises:
+        InputError: one line per fault, with row and column.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "runs.parquet"
+        if not path.is_file():
+            raise InputError(f"{path.parent}: a folder without runs.parquet; give a sweep's folder, or a file")
+    named = columns_of(where) if where else set()
+    wanted = {*NUMBERS, *TEXTS, *chain(*ALIASES.values()), *(columns or {}).values(), *extra, *named}
+    frame = read_columns(path, wanted)
+    known = frame.attrs["known"]
+    if absent := [name for name in extra if name not in known]:
+        raise InputError(f"{path}: no column {name!r}{closest(name, known)}" for name in absent)
+    frame = renamed(frame, str(path), columns, {*extra, *named})
+    table = _checked(frame, str(path), where, columns, extra)
+    return table.best() if best else table
+
+
+def _checked(
+    frame: pd.DataFrame,
+    source: str,
+    where: str | None,
+    columns: Mapping[str, str] | None,
+    extra: Sequence[str] = (),
+) -> RunTable:
+    """Checks every row that a fit or a score will use, and turns numbers into float64."""
+    if frame.empty:
+        raise InputError(f"{source}: no rows")
+    faults = [f"{source}: no column {name!r}" for name in REQUIRED if name not in frame]
+    if faults:
+        raise InputError(faults)
+    used = _has(frame, "status", "done") & (
+        _selected(frame, where) | ~_has(frame, "role", "fit")  # a filter chooses what is fitted, not the target
+    )
+    frame = frame.copy(deep=False)
+    for name in [c for c in dict.fromkeys((*NUMBERS, *extra)) if c in frame]:
+        values, texts = _numbers(frame[name], used)
+        faults += [f"{source}:{row}: column {name!r}: {_shown(text)} is not a number" for row, text in texts.items()]
+        frame[name] = values
+        if name in ("params", "tokens", "loss", "flops"):
+            with np.errstate(invalid="ignore"):
+                bad = used & ~values.between(1 / _LARGEST, _LARGEST).to_numpy() & ~frame.index.isin(texts.index)
+            faults += [
+                f"{source}:{row}: column {name!r}: {value} is not a positive number"
+                + (f" between {1 / _LARGEST:g} and {_LARGEST:g}" if 0 < value < np.inf else "")
+                for row, value in values[bad].items()
+            ]
+    if faults:
+        raise InputError(limited(faults, source))
+    for name in [c for c in TEXTS if c in frame]:
+        if not pd.api.types.is_numeric_dtype(frame[name].dtype):
+            frame[name] = frame[name].astype("str")  # whatever a JSON or Parquet cell holds
+    table = RunTable(frame, source, where, columns)
+    if where is not None and table.unfit is not None:
+        raise InputError(table.unfit)
+    return table
+
+
+def diverged_runs(frame: pd.DataFrame, chosen: Bool[np.ndarray, " rows"]) -> tuple[str, ...]:
+    """What the rows chosen with status ``diverged`` are called: their run ids, or else ``row 1`` and so on."""
+    if "status" not in frame:
+        return ()
+    rows = np.flatnonzero(chosen & (frame["status"] == "diverged").to_numpy(bool))
+    if "run_id" in frame and frame["run_id"].notna().all():
+        return tuple(frame["run_id"].iloc[rows].astype(str))
+    return tuple(f"row {row + 1}" for row in rows)
+
+
+def _selected(frame: pd.DataFrame, where: str | None) -> Bool[np.ndarray, " rows"]:
+    return np.ones(len(frame), bool) if where is None else select(frame, where)
+
+
+def _has(frame: pd.DataFrame, column: str, value: str) -> Bool[np.ndarray, " rows"]:
+    """Whether a row has a value in a column; rows and tables that say nothing count as yes."""
+    if column not in frame:
+        return np.ones(len(frame), bool)
+    return (frame[column].isna() | (frame[column] == value)).to_numpy(bool)
+
+
+def _numbers(values: pd.Series, used: Bool[np.ndarray, " rows"]) -> tuple[pd.Series, pd.Series]:
+    """A column in float64, and the cells of used rows that are no numbers."""
+    if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
+        return values.astype("float64"), values[:0]
+    # Through text: what pandas would convert includes dates and truth values.
+    numbers = pd.to_numeric(values.astype("str"), errors="coerce").astype("float64")
+    return numbers, values[used & (numbers.isna() & values.notna()).to_numpy()]
+
+
+def _shown(cell: object) -> str:
+    text = repr(str(cell))
+    return text if len(text) <= 40 else f"{text[:36]}...{text[0]}"
+
+
+def _best(rows: pd.DataFrame) -> pd.DataFrame:
+    """The best setting of each cell: all its seeds where they are told apart, otherwise its best row."""
+    cell = [c for c in (*REQUIRED[:2], "corpus", "tokenizer", "unique_tokens", "epochs", "seq_len") if c in rows]
+    if "seed" in rows and len(rows["seed"].dropna().unique()) > 1:
+        settings = rows.groupby([*cell, *(c for c in RECIPE if c in rows)], dropna=False)
+        number, mean = settings.ngroup(), settings["loss"].transform("mean")
+        order = pd.DataFrame({"mean": mean, "number": number}).sort_values(["mean", "number"]).index
+        least = number[order][~rows.loc[order].duplicated(cell)]
+        return rows[number.isin(least)]
+    return rows.loc[rows.sort_values(["loss", "run_id"]).drop_duplicates(cell).index.sort_values()]
+
+
+def _completed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Fills what follows from the rest: the row as run id, 6ND as FLOPs (float64: int64 overflows)."""
+    rows = rows.copy(deep=False)
+    if "run_id" not in rows:
+        rows["run_id"] = "row" + rows.index.astype("str")
+    if "flops" not in rows:
+        rows["flops"] = 6.0 * rows["params"] * rows["tokens"]
+    return rows
+
+
+def _pairs(name: str, column: pd.Series) -> list[str]:
+    """``name=value`` of each cell, numbers by their shortest decimals; empty where there is none."""
+    values = column.tolist()
+    if column.dtype == "float64":
+        return [f"{name}={value!r}" if value == value else "" for value in values]
+    return ["" if pd.isna(value) else f"{name}={_canonical(value)}" for value in values]
+
+
+def _canonical(value: object) -> str:
+    return repr(float(value)) if isinstance(value, int | float | np.number) else str(value)

@@ -1,0 +1,1 @@
+"""Tuning: the best learning rate and batch of each size and length, and how they scale."""

@@ -1,0 +1,211 @@
+"""Workers in jobs of Slurm, submitted through submitit as arrays, queued again at a time limit or a preemption."""
+
+import functools
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import submitit
+
+from scaling.errors import InputError
+from scaling.files import write_text
+from scaling.sweep.folder.sweep_folder import SweepFolder
+from scaling.sweep.host.processes import Place, refuse_uneven
+from scaling.sweep.workers.local import stop_workers
+from scaling.sweep.workers.pool import Crew, Executor, Fault, gravest
+from scaling.sweep.workers.serve import serve, serve_along
+
+# submitit's names that all its executors share; those of Slurm alone are told to it as slurm_NAME.
+_SHARED = ("name", "timeout_min", "mem_gb", "nodes", "cpus_per_task", "gpus_per_node", "tasks_per_node")
+_TIMES = ("time", "timeout_min")
+_TIMEOUT_MIN = 240
+# A job that trains goes on for as many time limits as it takes.
+_TIMEOUTS = 10_000
+# Slurm kills what has not ended half a minute after it was asked to (its KillWait).
+_GRACE_S, _POLL_S = 35.0, 0.5
+# The last ones that are free for all, as JAX takes them.
+_PORTS = range(2**16 - 2**12, 2**16)
+_LOG = logging.getLogger(__name__)
+
+
+def slurm_jobs(options: Sequence[str]) -> Executor:
+    """An ``Executor``.
+
+    Args:
+        options: submitit's parameters of a job, each ``KEY=VALUE``, with or without ``slurm_`` before it.
+
+    Raises:
+        InputError: one is not like that.
+    """
+    return functools.partial(_slurm_jobs, _parameters(options))
+
+
+@contextmanager
+def _slurm_jobs(
+    parameters: Mapping[str, int | str], sweep: SweepFolder, role: str, workers: int | None, devices: int | None
+) -> Iterator[Crew]:
+    if devices is not None:
+        size, tasks = 1, _tasks(parameters, workers, devices)
+    elif workers is not None:
+        size, tasks = workers, {}
+    else:
+        raise InputError("--executor slurm needs --workers N: how many jobs there are at once")
+    outcomes = sweep.path.resolve() / "logs" / "slurm"
+    outcomes.mkdir(parents=True, exist_ok=True)
+    executor = _executor(outcomes, {"name": f"scaling-{role}", "timeout_min": _TIMEOUT_MIN, **parameters, **tasks})
+    folder, directory = str(sweep.path.resolve()), str(Path.cwd())
+
+    def start(empty: Sequence[int]) -> list[SlurmJob]:
+        with executor.batch():
+            jobs = [executor.submit(Task(folder, role, index, directory, team=bool(tasks))) for index in empty]
+        _LOG.warning("Slurm: submitted %s (see %s)", ", ".join(job.job_id for job in jobs), outcomes)
+        return [SlurmJob(job, outcomes) for job in jobs]
+
+    crew = Crew(size, start)
+    try:
+        yield crew
+    finally:
+        crew.stop()
+
+
+def _parameters(options: Sequence[str]) -> dict[str, int | str]:
+    """Under submitit's names, numbers as numbers."""
+    parameters: dict[str, int | str] = {}
+    for option in options:
+        key, _, value = option.partition("=")
+        name = key.removeprefix("slurm_")
+        if not (name and value):
+            raise InputError(f"--slurm {option}: must be KEY=VALUE")
+        if name in _TIMES and not value.isdecimal():
+            raise InputError(f"--slurm {option}: must be a whole number of minutes")
+        parameters[name if name in _SHARED else f"slurm_{name}"] = int(value) if value.isdecimal() else value
+    return parameters
+
+
+def _tasks(parameters: Mapping[str, int | str], workers: int | None, devices: int) -> dict[str, int]:
+    """The nodes of the job that trains a mesh, and its processes on each: one, unless told otherwise.
+
+    Raises:
+        InputError: it is not told how many there are to be, or they cannot be so many.
+    """
+    each, nodes, gpus = (
+        value if isinstance(value := parameters.get(name), int) else 0
+        for name in ("tasks_per_node", "nodes", "gpus_per_node")
+    )
+    each = each or 1
+    if not (workers or nodes or gpus):
+        raise InputError("--executor slurm: a mesh needs --workers N, its processes, or --slurm gpus_per_node=N")
+    count = workers or (nodes or math.ceil(devices / gpus)) * each
+    refuse_uneven(count, devices)
+    nodes = nodes or math.ceil(count / each)
+    if nodes * each != count:
+        raise InputError(f"--workers {count}: nodes times tasks_per_node are {nodes} times {each} processes")
+    return {"nodes": nodes, "tasks_per_node": each}
+
+
+def _executor(logs: Path, parameters: Mapping[str, int | str]) -> submitit.AutoExecutor:
+    """Submits to Slurm, or starts processes here where SCALING_SLURM is ``local``, as tests do.
+
+    Raises:
+        InputError: there is no Slurm here, or it has no such parameters.
+    """
+    cluster = os.environ.get("SCALING_SLURM", "slurm")
+    try:
+        executor = submitit.AutoExecutor(logs, cluster=cluster, **{f"{cluster}_max_num_timeout": _TIMEOUTS})
+    except RuntimeError:
+        raise InputError("--executor slurm: there is no Slurm here (srun is not found)") from None
+    faults = []
+    for name, value in parameters.items():
+        try:
+            executor.update_parameters(**{name: value})
+        except (NameError, AssertionError, TypeError, ValueError) as error:
+            (first, *_) = str(error).splitlines()
+            faults.append(f"--slurm {name.removeprefix('slurm_')}={value}: {first}")
+    if faults:
+        raise InputError(faults)
+    return executor
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a job runs, or each of the processes that train as one in it; see ``serve`` and ``serve_along``."""
+
+    folder: str
+    role: str
+    index: int
+    directory: str
+    team: bool
+
+    def __call__(self) -> None:
+        here = submitit.JobEnvironment()
+        outcome = _outcome(Path(self.folder, "logs", "slurm"), here.job_id, here.global_rank)
+        outcome.unlink(missing_ok=True)  # of before the job was queued again
+        if self.team:
+            place = Place(here.global_rank, here.num_tasks)
+            fault = serve_along(self.folder, self.role, self.directory, place, _coordinator(here))
+        else:
+            fault = serve(self.folder, self.role, self.index, self.directory)
+        # Not as a result, which would have to be unpickled.
+        write_text(outcome, json.dumps(fault and asdict(fault)))
+
+    def checkpoint(self) -> submitit.helpers.DelayedSubmission:
+        """Called by submitit before the job's time is over or it is preempted: saves, and is queued again."""
+        stop_workers()
+        return submitit.helpers.DelayedSubmission(self)
+
+
+def _outcome(folder: Path, job: str, process: int) -> Path:
+    return folder / f"{job}-{process}.json"
+
+
+def _coordinator(here: submitit.JobEnvironment) -> str:
+    """The first node of a job, and a port that no other job on it is likely to use."""
+    port = _PORTS.start + int(here.raw_job_id) % len(_PORTS)
+    return f"{here.hostnames[0]}:{port}"
+
+
+class SlurmJob:
+    """A job that starts workers.
+
+    Args:
+        job: as submitit knows it.
+        outcomes: the folder of its outcomes.
+    """
+
+    def __init__(self, job: "submitit.Job[Any]", outcomes: Path) -> None:
+        self._job = job
+        self._outcomes = [_outcome(outcomes, job.job_id, process) for process in range(job.num_tasks)]
+        self._deadline = 0.0
+
+    @property
+    def ended(self) -> bool:
+        return self._job.done()
+
+    def fault(self) -> Fault | None:
+        return gravest(map(self._told, self._outcomes))
+
+    def _told(self, outcome: Path) -> Fault | None:
+        try:
+            told = json.loads(outcome.read_text())
+        except (OSError, ValueError):
+            ended = f"Slurm job {self._job.job_id} has ended before its time: {self._job.state.lower()}"
+            return Fault(f"{ended} (see {self._job.paths.stderr})", fatal=False)
+        return told and Fault(**told)
+
+    def note(self, fault: Fault) -> None:
+        _LOG.warning("%s; another one goes on", fault.told)
+
+    def terminate(self) -> None:
+        self._deadline = time.monotonic() + _GRACE_S
+        self._job.cancel(check=False)
+
+    def wait(self) -> None:
+        while not self._job.done(force_check=True) and time.monotonic() < self._deadline:
+            time.sleep(_POLL_S)

@@ -1,0 +1,152 @@
+"""One run's files: ``config.json``, ``metrics.jsonl``, ``status.json``, ``lock``; while it trains
+``checkpoints/``, and then ``parameters.safetensors``."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scaling.errors import InputError
+from scaling.files import append_row, read_rows, write_text
+from scaling.sweep.locks import locks
+from scaling.sweep.locks.leases import still_held
+from scaling.train.config import RunConfig, read_config
+from scaling.train.kept import PARAMETERS, read_parameters, write_parameters
+from scaling.train.written import forget, last_step
+
+ENDED = ("done", "diverged")
+# In a row without a newer checkpoint; then the run has failed.
+ATTEMPTS = 20
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's files, or those of a trunk, which has no config and no status."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    def config(self) -> RunConfig:
+        file = self.path / "config.json"
+        try:
+            config = read_config(file.read_text(), str(file))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{file}: unreadable: {getattr(error, 'strerror', None) or error}") from None
+        if config.id != self.path.name:
+            raise InputError(f"{file}: changed: it is the config of run {config.id}")
+        return config
+
+    def status(self) -> dict[str, Any]:
+        """``state`` and what else is known.
+
+        States are planned, if nothing was written; running; done; diverged; failed, with a ``reason``; and damaged, if
+        it cannot be read: such a run is trained again, from its newest checkpoint.
+        """
+        try:
+            status = dict(json.loads((self.path / "status.json").read_bytes()))
+        except FileNotFoundError:
+            return {"state": "planned"}
+        except (ValueError, TypeError, RecursionError):
+            return {"state": "damaged"}
+        return status if status.pop("digest", None) == _digest(status) else {"state": "damaged"}
+
+    def write_status(self, status: dict[str, Any]) -> None:
+        still_held()
+        write_text(self.path / "status.json", json.dumps({**status, "digest": _digest(status)}))
+
+    def keep(self, parameters: Mapping[str, np.ndarray]) -> str:
+        """Writes its last parameters, by name; returns the digest by which ``parameters`` knows them."""
+        still_held()
+        return write_parameters(self.path / PARAMETERS, parameters)
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Its last parameters, by name.
+
+        Raises:
+            InputError: the run is not done, or they are not there or not what was written.
+        """
+        status = self.status()
+        if status["state"] != "done":
+            raise InputError(f"{self.path}: the run is {status['state']}, not done")
+        return read_parameters(self.path / PARAMETERS, status.get("parameters_sha256"))
+
+    def finish(self, status: dict[str, Any]) -> None:
+        """Writes the last status; only then are the checkpoints superfluous."""
+        still_held(sure=True)
+        self.write_status(status)
+        self.drop_checkpoints()
+
+    def drop_checkpoints(self) -> None:
+        forget(self.checkpoints)
+        self.forget_attempts()
+
+    def log(self, row: dict[str, Any]) -> None:
+        """Appends a row of metrics."""
+        still_held()
+        append_row(self.path / "metrics.jsonl", row)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows in order of their step; a torn line is passed over, and of a step's rows the last one counts."""
+        rows = {row["step"]: row for row in read_rows(self.path / "metrics.jsonl") if _is_measured(row)}
+        return [rows[step] for step in sorted(rows)]
+
+    def attempt(self, ended: int) -> int:
+        """Counts an attempt at training it.
+
+        Args:
+            ended: how many of its runs have.
+
+        Returns:
+            How many there were, with this one, since the last checkpoint was written or the last run ended.
+        """
+        reached = [last_step(self.checkpoints), ended]
+        before = self._attempted()
+        count = before["count"] + 1 if before["reached"] == reached else 1
+        write_text(self._attempts, json.dumps({"count": count, "reached": reached}))
+        return count
+
+    def attempts(self) -> int:
+        """The attempts so far, as ``attempt`` counts them."""
+        return int(self._attempted()["count"])
+
+    def _attempted(self) -> dict[str, Any]:
+        try:
+            before = json.loads(self._attempts.read_bytes())
+            return {"count": int(before["count"]), "reached": before["reached"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {"count": 0, "reached": None}
+
+    def forget_attempts(self) -> None:
+        self._attempts.unlink(missing_ok=True)
+
+    @property
+    def _attempts(self) -> Path:
+        return self.path / "attempts.json"
+
+    @contextmanager
+    def locked(self) -> Iterator[bool]:
+        """Holds the run's lock; yields False at once if another process has it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with locks.locked(self.path / "lock") as mine:
+            yield mine
+
+    def free(self) -> bool:
+        """Whether nobody has the run's lock; leaves nothing behind."""
+        return locks.free(self.path / "lock")
+
+
+def _is_measured(row: dict[str, Any]) -> bool:
+    return isinstance(row.get("step"), int) and isinstance(row.get("loss", ""), float | int | None)
+
+
+def _digest(status: dict[str, Any]) -> str:
+    """By which a flipped bit is seen."""
+    return hashlib.sha256(json.dumps(status).encode()).hexdigest()[:16]

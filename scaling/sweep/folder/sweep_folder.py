@@ -1,0 +1,254 @@
+"""A sweep's folder: its plan, its run folders, and the tables made from them, which can always be rebuilt."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from scaling.errors import InputError
+from scaling.files import write_text
+from scaling.hardware import mfu
+from scaling.llama.counts import count_params
+from scaling.sweep.folder.changes import (
+    FORECAST,
+    FORKS,
+    PLAN,
+    SOURCE,
+    Plan,
+    begun,
+    conflict,
+    discard_results,
+    forecast_holds,
+    keep,
+    read_plan,
+    refuse_links,
+    take_back,
+    told,
+    with_target_left,
+)
+from scaling.sweep.folder.run_folder import ENDED, RunFolder
+from scaling.sweep.locks.locks import waited_for
+from scaling.sweep.plan.expand import PlannedRun
+from scaling.train.config import RunConfig
+from scaling.train.health import loss_spikes
+
+RUNS, TRUNKS = "runs", "trunks"
+_LATE = "the target's training has begun, and a forecast from other runs would be made after that"
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """A sweep's files."""
+
+    path: Path
+
+    def run(self, run_id: str) -> RunFolder:
+        return RunFolder(self.path / RUNS / run_id)
+
+    def trunk(self, trunk_id: str) -> RunFolder:
+        """Lock, metrics and checkpoints of a trunk, made when it is first trained."""
+        return RunFolder(self.path / TRUNKS / trunk_id)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the folder's own lock as soon as nobody else has it; for whoever changes more than one run's files.
+
+        Raises:
+            InputError: the folder has links that lead out of it, or cannot be written.
+            Stopped: this process was asked to stop before it had the lock.
+        """
+        refuse_links(self.path)  # the lock itself could be one
+        with ExitStack() as held:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                held.enter_context(waited_for(self.path / "lock"))
+            except OSError as error:
+                raise InputError(f"{self.path}: cannot write the sweep's folder: {error.strerror}") from None
+            yield
+
+    def prepare(
+        self,
+        canonical: dict[str, Any],
+        source: str,
+        plan: list[PlannedRun],
+        may_grow: bool = False,
+        fork: bool = False,
+    ) -> None:
+        """Makes the folder and every run's config, or leaves everything as it was.
+
+        Args:
+            canonical: the validated sweep, by which a later call knows it again.
+            source: the sweep file's text, kept for readers.
+            plan: its runs.
+            may_grow: whether the sweep may be the one that the folder holds with more runs, the fitted ones all kept;
+                be without its target for now; or have another target, as long as none of the old one's runs has begun;
+                all of it until the forecast is frozen.
+            fork: whether it may be any other: runs of both stay as they are, others leave the plan but not the disk,
+                and what was is kept in ``forks/``.
+
+        Raises:
+            InputError: the folder holds another sweep, and a line for each difference; its fork would have a forecast
+                that is made after its target has begun, or runs that are being trained now; or it cannot be written.
+        """
+        after: Plan = {"sweep": canonical, "runs": [{"id": run.id, "role": run.role} for run in plan]}
+        try:
+            take_back(self.path)
+            before, forks = self._plan(), False
+            if before is not None:
+                may_grow = may_grow and not (self.path / FORECAST).exists()
+                after = with_target_left(before, after) if may_grow or fork else after
+                forks = self._forks(before, after, may_grow, fork)
+            self.path.mkdir(parents=True, exist_ok=True)
+            for run in plan:
+                folder = self.run(run.id).path
+                folder.mkdir(parents=True, exist_ok=True)
+                write_text(folder / "config.json", run.config.to_json())
+            if before is not None and forks:
+                keep(self.path)
+                if not forecast_holds(before, after):
+                    discard_results(self.path)
+            write_text(self.path / SOURCE, source)
+            write_text(self.path / PLAN, json.dumps(after))
+        except OSError as error:
+            with suppress(OSError):
+                take_back(self.path)
+            raise InputError(f"{self.path}: cannot write the sweep's folder: {error.strerror}") from None
+
+    def _forks(self, before: Plan, after: Plan, may_grow: bool, fork: bool) -> bool:
+        """Whether a plan forks from the folder's; False where it is the same or grows."""
+        fault = conflict(before, after, may_grow, self._state)
+        late = bool(begun(after, self._state)) and not forecast_holds(before, after)
+        if fault is None and not late:
+            return False
+        obstacle = _LATE if late else self._busy(before)
+        if fork and obstacle is None:
+            return True
+        if fork or fault is None:
+            raise InputError(f"{self.path}: {obstacle}; choose another --out")
+        way = (
+            f"choose another --out; or go on with it by scaling run --fork, which keeps what was in {self.path / FORKS}"
+            if obstacle is None
+            else f"choose another --out: {obstacle}"
+        )
+        raise InputError(f"{self.path}: {line}" for line in (fault, *told(before, after, self._state), way))
+
+    def _busy(self, plan: Plan) -> str | None:
+        """Which runs of a plan are being trained, if any are."""
+        held = [run["id"] for run in plan["runs"] if self._state(run["id"]) == "running" and not self._free(run["id"])]
+        return f"runs are being trained now ({', '.join(held[:3])}); stop that first" if held else None
+
+    def _state(self, run_id: str) -> str:
+        state: str = self.run(run_id).status()["state"]
+        return state
+
+    def _free(self, run_id: str) -> bool:
+        """Whether nobody trains a run, be it as a branch of its trunk."""
+        config = self.run(run_id).config()
+        return (self.run(run_id) if config.trunk is None else self.trunk(config.trunk_id)).free()
+
+    def _plan(self) -> Plan | None:
+        try:
+            return read_plan((self.path / PLAN).read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(f"{self.path / PLAN}: unreadable: {error}") from None
+
+    def runs(self, role: str | None = None) -> list[str]:
+        """Ids of the planned runs, of one role or all, in the plan's order."""
+        return [run["id"] for run in self._made()["runs"] if role in (None, run["role"])]
+
+    def sweep(self) -> dict[str, Any]:
+        """The sweep as JSON has it."""
+        sweep: dict[str, Any] = self._made()["sweep"]
+        return sweep
+
+    def _made(self) -> dict[str, Any]:
+        plan = self._plan()
+        if plan is None:
+            raise InputError(f"{self.path}: no sweep's folder (it has no {PLAN})")
+        return plan
+
+    def table(self) -> pd.DataFrame:
+        """One row per finished run, in the plan's order, with the columns of the table of runs."""
+        plan = self._plan() or {"sweep": {}, "runs": []}
+        rows = []
+        for entry in plan["runs"]:
+            folder = self.run(entry["id"])
+            status = folder.status()
+            if status["state"] == "damaged":
+                raise InputError(f"{folder.path / 'status.json'}: damaged; `scaling run` trains the run again")
+            if status["state"] in ENDED:
+                config = folder.config()
+                spikes = loss_spikes([_number(row["loss"]) for row in self._metrics(config)])
+                rows.append(
+                    _row(config, status, entry["role"], plan["sweep"].get("name", "")) | {"loss_spikes": spikes}
+                )
+        return pd.DataFrame(rows)
+
+    def curves(self) -> pd.DataFrame:
+        """The logged training losses: run_id, tokens, loss (nats per token, mean over a dispatch), kind."""
+        rows = []
+        for run_id in self.runs():
+            config = self.run(run_id).config()
+            batch = config.recipe.batch_tokens
+            rows += [(run_id, row["step"] * batch, _number(row["loss"]), "train") for row in self._metrics(config)]
+        return pd.DataFrame(rows, columns=["run_id", "tokens", "loss", "kind"])
+
+    def _metrics(self, config: RunConfig) -> list[dict[str, Any]]:
+        """A run's metrics, those of its part of a trunk included."""
+        metrics = self.run(config.id).metrics()
+        if config.trunk is not None and metrics:
+            shared = self.trunk(config.trunk_id).metrics()
+            metrics = [row for row in shared if row["step"] <= config.branch_step] + metrics
+        return metrics
+
+
+def _row(config: RunConfig, status: dict[str, Any], role: str, sweep: str) -> dict[str, Any]:
+    model, recipe, counts = config.model, config.recipe, count_params(config.model)
+    return {
+        "run_id": config.id,
+        "trunk_id": config.trunk_id,
+        "sweep": sweep,
+        "role": role,
+        "status": status["state"],
+        "params": counts.total,
+        "params_nonembedding": counts.nonembedding,
+        "params_active": counts.total,
+        "tokens": config.tokens,
+        "unique_tokens": min(config.tokens, status["tokens_per_epoch"]),
+        "epochs": config.tokens / status["tokens_per_epoch"],
+        "flops": float(config.flops),
+        "flops_6nd": 6.0 * counts.total * config.tokens,
+        "loss": _number(status["loss"]),
+        "loss_stderr": _number(status["loss_stderr"]),
+        "bits_per_byte": _number(status["bits_per_byte"]),
+        "lr": recipe.rates.matrix,
+        "batch_tokens": recipe.batch_tokens,
+        "warmup_tokens": round(recipe.schedule.warmup * config.tokens),
+        "schedule": recipe.schedule.kind,
+        "decay_fraction": recipe.schedule.decay,
+        "weight_decay": recipe.weight_decay,
+        "seed": config.seed,
+        "width": model.width,
+        "depth": model.depth,
+        "heads": model.heads,
+        "kv_heads": model.kv_heads,
+        "ffn": model.ffn,
+        "vocab": model.vocab,
+        "seq_len": model.seq_len,
+        "corpus": f"{config.data.fingerprint['name']}:{config.data.fingerprint['sha256'][:12]}",
+        "tokenizer": config.data.tokenizer["name"],
+        "dtype": config.dtype,
+        "device": status["device"],
+        "wall_s": status["wall_s"],
+        "mfu": mfu(_number(status["flops_per_s"]), status["device"]),
+    }
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value

@@ -1,0 +1,1 @@
+"""The host: its cores, accelerators and processes, and how fast it trains."""

@@ -1,0 +1,1 @@
+"""The plan: which runs a sweep file asks for, and what they would take."""

@@ -1,0 +1,232 @@
+"""A sweep file to its runs: every size, horizon and seed, with the recipe's numbers filled in."""
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+from scaling.data.batches import Batches, held_out_windows
+from scaling.errors import InputError
+from scaling.llama.config import LlamaConfig
+from scaling.llama.counts import count_params, flops_per_token
+from scaling.quantity import format_quantity
+from scaling.sweep.plan.text import SweepText
+from scaling.sweep.spec.arrangement import uneven
+from scaling.sweep.spec.choices import Setting
+from scaling.sweep.spec.sweep_file import SweepSpec
+from scaling.train.config import DataConfig, RunConfig
+from scaling.train.recipe import RECIPES, Overrides, Recipe, Tuned
+
+# Evaluating costs a third of training per token: this share of the smallest run's tokens stays below 10 % of its time.
+EVAL_SHARE = 0.2
+MOST_EVAL_TOKENS = 2**18
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run and its part in the sweep."""
+
+    config: RunConfig
+    role: Literal["fit", "target"]
+
+    @property
+    def id(self) -> str:
+        return self.config.id
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A size to a horizon, with its recipe: where it stands in the file and the grid, and what it asks for."""
+
+    model: LlamaConfig
+    tokens: float
+    recipe: Recipe
+    seeds: tuple[int, ...]
+    role: Literal["fit", "target"]
+    place: str
+    point: Mapping[str, Setting]
+    trunk: int | None = None
+
+    @property
+    def steps(self) -> int:
+        return round(self.tokens / self.recipe.batch_tokens)
+
+
+def expand(spec: SweepSpec, text: SweepText, tuned: Tuned | None = None) -> list[PlannedRun]:
+    """Every run of a sweep, the fitted ones first, each once.
+
+    Args:
+        spec: the sweep.
+        text: its corpus on this machine.
+        tuned: laws of the learning rate and the batch, to go before the recipe's own.
+
+    Raises:
+        InputError: one line for every budget that cannot be met: less than one step, fewer tokens than the context,
+            more text than the corpus has and ``epochs`` allows; held-out text shorter than the context; a target
+            that is also fitted; two points of the grid that come to one recipe.
+    """
+    cells = list(_cells(spec, tuned))
+    fitted = {(cell.model, cell.steps) for cell in cells if cell.role == "fit"}
+    faults = [fault for cell in cells for fault in _faults(spec, cell, text, fitted)]
+    faults += _coinciding(spec, cells)
+    faults += _unsplit(spec, cells)
+    if faults:
+        raise InputError(dict.fromkeys(faults))
+    data = DataConfig(
+        corpus=spec.corpus.model_dump(mode="json", exclude={"epochs"}),
+        fingerprint=asdict(text.fingerprint),
+        tokenizer={"name": text.tokenizer.name, "hash": text.tokenizer.hash},
+        eval_tokens=_eval_tokens(spec, cells, text),
+    )
+    runs: dict[str, PlannedRun] = {}
+    for cell in cells:
+        for seed in cell.seeds:
+            config = RunConfig(cell.model, data, cell.recipe, cell.steps, seed, spec.dtype, cell.trunk)
+            run = PlannedRun(config, cell.role)
+            runs.setdefault(run.id, run)
+    return list(runs.values())
+
+
+def _cells(spec: SweepSpec, tuned: Tuned | None) -> Iterator[_Cell]:
+    for number, block in enumerate(spec.fit):
+        horizon, values = block.horizon
+        for size in block.sizes:
+            for index, value in enumerate(values):
+                place = spec.where("fit", number, horizon, index)
+                ends = (min(values), max(values)) if block.trunk else None
+                yield from _cell(spec, tuned, spec.shape(size), horizon, value, block.seeds, "fit", place, ends)
+    if spec.target is not None:
+        horizon, value = spec.target.horizon
+        model, place = spec.shape(spec.target.size), spec.where("target", horizon)
+        yield from _cell(spec, tuned, model, horizon, value, spec.target.seeds, "target", place)
+
+
+def tokens_of(model: LlamaConfig, horizon: str, value: float) -> float:
+    """The training tokens of a model's horizon, which is given as flops, tokens or tokens_per_param."""
+    if horizon == "flops":
+        return value / flops_per_token(model, model.seq_len)
+    return value * count_params(model).total if horizon == "tokens_per_param" else value
+
+
+def _cell(
+    spec: SweepSpec,
+    tuned: Tuned | None,
+    model: LlamaConfig,
+    horizon: str,
+    value: float,
+    seeds: tuple[int, ...],
+    role: Literal["fit", "target"],
+    place: str,
+    ends: tuple[float, float] | None = None,
+) -> Iterator[_Cell]:
+    """A size to a horizon, maybe as a branch of a trunk: one cell, or with a grid one for each of its points.
+
+    Args:
+        ends: the shortest and the longest horizon of the trunk, or None for a run by itself.
+    """
+    tokens = tokens_of(model, horizon, value)
+    shortest, longest = (tokens, tokens) if ends is None else (tokens_of(model, horizon, end) for end in ends)
+    chosen = Overrides(
+        learning_rate=spec.recipe.learning_rate,
+        batch_tokens=spec.recipe.batch_tokens,
+        weight_decay=spec.recipe.weight_decay,
+        warmup=spec.recipe.warmup,
+        schedule=spec.schedule.kind,
+        decay=spec.schedule.decay,
+    )
+    make = RECIPES[spec.recipe.name] if tuned is None else tuned.before(RECIPES[spec.recipe.name])
+    for point in spec.grid.points() if spec.grid is not None else [{}]:
+        recipe = _at(point, lambda given: make(model, longest, given), chosen)
+        cell = _Cell(model, tokens, recipe, seeds, role, place, point)
+        yield cell if ends is None else _branch(cell, shortest, longest)
+
+
+def _branch(cell: _Cell, shortest: float, longest: float) -> _Cell:
+    """The cell as a branch of its trunk, whose recipe it has; the trunk warms up as its shortest branch would."""
+    schedule, batch = cell.recipe.schedule, cell.recipe.batch_tokens
+    warmup = schedule.warmup * (shortest / batch) / max(1, cell.steps)
+    recipe = replace(cell.recipe, schedule=replace(schedule, warmup=warmup))
+    return replace(cell, recipe=recipe, trunk=round(longest / batch))
+
+
+def _at(point: Mapping[str, Setting], make: Callable[[Overrides], Recipe], chosen: Overrides) -> Recipe:
+    """The recipe at a point of a grid; the batch goes first, as the usual learning rate depends on it."""
+    if "batch_tokens" in point:
+        chosen = replace(chosen, batch_tokens=max(1, round(point["batch_tokens"].of(make(chosen).batch_tokens))))
+    if "learning_rate" in point:
+        chosen = replace(chosen, learning_rate=point["learning_rate"].of(make(chosen).rates.matrix))
+    if "warmup" in point:
+        chosen = replace(chosen, warmup=point["warmup"].of(make(chosen).schedule.warmup))
+    if "weight_decay" in point:
+        chosen = replace(chosen, weight_decay=point["weight_decay"].of(make(chosen).weight_decay))
+    return make(chosen)
+
+
+def _faults(
+    spec: SweepSpec, cell: _Cell, text: SweepText, fitted: Collection[tuple[LlamaConfig, int]]
+) -> Iterator[str]:
+    seq_len, batch = cell.model.seq_len, cell.recipe.batch_tokens
+    shape = f"{format_quantity(count_params(cell.model).total)} parameters"
+    needed = max(seq_len, batch)
+    if cell.tokens < seq_len or cell.steps < 1:
+        why = f"shorter than the context, {seq_len}" if cell.tokens < seq_len else f"less than one step of {batch}"
+        flops = format_quantity(needed * flops_per_token(cell.model, seq_len))
+        yield f"{cell.place}: a budget of {cell.tokens:.3g} tokens is {why}: at {shape} that takes {flops} FLOPs"
+        return
+    if not 0 < cell.recipe.schedule.warmup < 1:
+        yield f"{spec.where('grid', 'warmup')}: a warm-up of {cell.recipe.schedule.warmup:g} of the run is not possible"
+    try:
+        epochs = Batches(text.train, seq_len, 1, 0).epochs_needed(cell.steps * batch)
+    except InputError as error:
+        yield from (f"{spec.where('model', 'seq_len')}: {fault}" for fault in error.faults)
+        return
+    if epochs > spec.corpus.epochs:
+        enough = math.ceil(10 * epochs) / 10
+        yield (
+            f"{cell.place}: {format_quantity(cell.tokens)} tokens at {shape} are {epochs:.3g} epochs of the corpus "
+            f"({format_quantity(len(text.train))} training tokens); allow it with corpus: {{..., epochs: {enough:g}}}"
+        )
+    if cell.role == "target" and (cell.model, cell.steps) in fitted:
+        yield f"{cell.place}: the target is also one of the fitted runs; a forecast of it is none"
+
+
+def _coinciding(spec: SweepSpec, cells: Sequence[_Cell]) -> Iterator[str]:
+    """Values of a grid that come to one recipe at a size and horizon, each pair once; a batch is whole sequences."""
+    first: dict[tuple[LlamaConfig, float, Recipe], _Cell] = {}
+    told: set[tuple[str, Setting, Setting]] = set()
+    for cell in cells:
+        other = first.setdefault((cell.model, cell.tokens, cell.recipe), cell)
+        differ = [name for name, setting in cell.point.items() if setting != other.point[name]]
+        # Where several differ, there is also a pair that differs in each of them alone.
+        if len(differ) != 1 or (pair := (differ[0], other.point[differ[0]], cell.point[differ[0]])) in told:
+            continue
+        told.add(pair)
+        name, one, two = pair
+        assert spec.grid is not None
+        place = spec.where("grid", name, spec.grid.given[name].index(two))
+        both = "come to the same"
+        if name == "batch_tokens":
+            both = f"both come to {cell.recipe.batch_tokens}, in whole sequences of {cell.model.seq_len},"
+        at = f"{format_quantity(count_params(cell.model).total)} parameters and {cell.tokens:.3g} tokens"
+        yield f"{place}: grid.{name}: {one} and {two} {both} at {at}"
+
+
+def _unsplit(spec: SweepSpec, cells: Sequence[_Cell]) -> Iterator[str]:
+    """Batches that the sweep's arrangement cannot split, a line for each size."""
+    place = spec.where("mesh" if spec.mesh is not None else "microbatches")
+    batches = [(cell.model, cell.recipe.batch_tokens // cell.model.seq_len) for cell in cells]
+    for model, fault in uneven(spec.arrangement, batches):
+        yield f"{place}: at {format_quantity(count_params(model).total)} parameters {fault}"
+
+
+def _eval_tokens(spec: SweepSpec, cells: Sequence[_Cell], text: SweepText) -> int:
+    """Held-out tokens that there are for every run: as many as asked for, or as cost little."""
+    wanted = spec.eval_tokens
+    if wanted is None:
+        wanted = int(min(EVAL_SHARE * min(cell.tokens for cell in cells), MOST_EVAL_TOKENS))
+    seq_len = spec.model.seq_len
+    try:
+        windows, _ = held_out_windows(text.held_out, seq_len, wanted)
+    except InputError as error:
+        raise InputError(f"{spec.where('model', 'seq_len')}: {fault}" for fault in error.faults) from None
+    return len(windows) * seq_len

@@ -1,0 +1,84 @@
+"""The few runs that check a sweep's recipe: other learning rates at its smallest and its largest fitted size."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from scaling.errors import InputError
+from scaling.llama.counts import count_params, flops_per_token
+from scaling.sweep.plan.expand import PlannedRun
+from scaling.sweep.spec.choices import Grid, Setting
+from scaling.sweep.spec.sweep_file import FitBlock, SweepSpec
+
+# Of the FLOPs of the sweep, its target included.
+SHARE = 0.1
+_RATES = tuple(Setting(value=times, relative=True) for times in (0.5, 1.0, 2.0))
+_MOST_SEEDS = 4
+
+
+def probe(spec: SweepSpec, plan: Sequence[PlannedRun]) -> SweepSpec:
+    """A sweep with a grid: half, once and twice the recipe's rate at the smallest size and the largest.
+
+    The smallest is trained at its cheapest budget, the largest at the dearest that two seeds can be had of for a tenth
+    of the sweep's FLOPs, or else at its cheapest, or less. Within that tenth go as many paired seeds as it pays for,
+    those of the larger size first: at most 4, at least one, and two at the smaller size, which tell how far losses
+    scatter.
+
+    Args:
+        spec: the sweep.
+        plan: its runs.
+
+    Raises:
+        InputError: all fitted runs are of one size, or the sweep has a grid itself.
+    """
+    if spec.grid is not None:
+        raise InputError(f"{spec.where('grid')}: a sweep with a grid tunes its recipe; there is none to check")
+    cells = sorted(_cells(spec))
+    small, largest = cells[0], [cell for cell in cells if cell.params == cells[-1].params]
+    if small in largest:
+        raise InputError(f"{spec.where('fit')}: all runs are of one size: a recipe is checked at two")
+    afforded = SHARE * sum(run.config.flops for run in plan) / len(_RATES)
+    left = afforded - 2 * small.flops
+    large = max((cell for cell in largest if 2 * cell.flops <= left), default=largest[0])
+    if large.flops > left > small.flops:
+        cut = large.block.model_copy(update={large.block.horizon[0]: None, "flops": (left,)})
+        large = large._replace(flops=left, block=cut)
+    of_large = min(max(1, int(left / large.flops)), _MOST_SEEDS)
+    of_small = min(max(2, int((afforded - of_large * large.flops) / small.flops)), _MOST_SEEDS)
+    return spec.model_copy(
+        update={
+            "fit": (_with_seeds(small.block, of_small), _with_seeds(large.block, of_large)),
+            "target": None,
+            "grid": Grid(learning_rate=_RATES),
+            "eval_tokens": plan[0].config.data.eval_tokens,
+        }
+    )
+
+
+class _Cell(NamedTuple):
+    """A size to a budget; ordered by its first fields, of which ``number`` is never the same."""
+
+    params: int
+    flops: float
+    number: int
+    block: FitBlock
+
+
+def _cells(spec: SweepSpec) -> Iterator[_Cell]:
+    """The sweep's fitted blocks, taken apart into one size and one budget each."""
+    number = itertools.count()
+    for block in spec.fit:
+        horizon, values = block.horizon
+        for size, value in itertools.product(block.sizes, values):
+            model = spec.shape(size)
+            params, each = count_params(model).total, flops_per_token(model, model.seq_len)
+            flops = {"flops": value, "tokens": value * each, "tokens_per_param": value * params * each}[horizon]
+            alone = block.model_copy(update={"sizes": (size,), horizon: (value,), "trunk": False})
+            yield _Cell(params, flops, next(number), alone)
+
+
+def _with_seeds(block: FitBlock, count: int) -> FitBlock:
+    """The block's own seeds first, so that its runs at the recipe's rate are the sweep's own."""
+    more = (seed for seed in range(count + len(block.seeds)) if seed not in block.seeds)
+    seeds = [*block.seeds, *more][:count]
+    return block.model_copy(update={"seeds": tuple(seeds)})

@@ -1,0 +1,86 @@
+"""How a sweep's runs are carried out: over which devices, and in what pieces. What they compute does not depend on it.
+
+So none of it is part of a run's config or id, and a folder that was begun one way may be gone on with another.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from scaling.llama.config import LlamaConfig
+from scaling.llama.parallelism import Parallelism, Remat
+from scaling.sweep.spec.fields import Count, Strict
+
+
+class MeshChoice(Strict):
+    """A mesh of devices: how many replicas, shards of the state, and shares of each layer's products.
+
+    Attributes:
+        data: replicas, each with its own sequences.
+        fsdp: devices that also have their own sequences, but keep a shard of the state each.
+        tensor: devices that share their sequences, and each compute a part of every layer.
+    """
+
+    data: Count = 1
+    fsdp: Count = 1
+    tensor: Count = 1
+
+    @property
+    def parallelism(self) -> Parallelism:
+        return Parallelism(self.data, self.fsdp, self.tensor)
+
+
+class Arrangement(Strict):
+    """The keys of a sweep file that say how its runs are carried out.
+
+    Attributes:
+        mesh: of devices, on which the runs are trained one after another; None for one device each.
+        microbatches: parts that a batch is computed in, one after another, their gradients added up.
+        remat: what is computed again in the backward pass: ``none``; ``selective``: all of a layer but its
+            projections; ``full``: all of it.
+    """
+
+    mesh: MeshChoice | None = None
+    microbatches: Count = 1
+    remat: Remat = "none"
+
+    @property
+    def parallelism(self) -> Parallelism:
+        return Parallelism() if self.mesh is None else self.mesh.parallelism
+
+    @property
+    def parts(self) -> int:
+        """Into how many parts a batch is split, over devices and in time."""
+        return self.parallelism.batch_shards * self.microbatches
+
+    def at_once(self, batch: int) -> int:
+        """Sequences of a batch that a device computes at once, alone or together with those of its tensor group."""
+        return batch // self.parts
+
+
+ONE_DEVICE = Arrangement()
+
+
+def arrangement_of(sweep: Mapping[str, Any]) -> Arrangement:
+    """The arrangement of a sweep as JSON has it."""
+    return Arrangement.model_validate({key: sweep[key] for key in Arrangement.model_fields if key in sweep})
+
+
+def without_arrangement(sweep: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a sweep decides on its runs."""
+    return {key: value for key, value in sweep.items() if key not in Arrangement.model_fields}
+
+
+def uneven(arrangement: Arrangement, batches: Sequence[tuple[LlamaConfig, int]]) -> Iterator[tuple[LlamaConfig, str]]:
+    """The shapes that have batches, in sequences, which the arrangement cannot split evenly, and a line on each."""
+    found: dict[LlamaConfig, set[int]] = {}
+    for model, batch in batches:
+        if batch % arrangement.parts:
+            found.setdefault(model, set()).add(batch)
+    for model, sizes in found.items():
+        told = ", ".join(map(str, sorted(sizes)))
+        enough = arrangement.parts * model.seq_len
+        yield (
+            model,
+            f"batches (of {told} sequences) are not multiples of data * fsdp * microbatches {arrangement.parts}; "
+            f"set recipe.batch_tokens to {enough} or a multiple of it",
+        )

@@ -1,0 +1,89 @@
+"""The faults that a schema finds, told in words that help, and where they are."""
+
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from scaling.sweep.spec.fields import show
+from scaling.sweep.spec.yaml_places import Located, Place
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """A path as overrides write it: ``fit.0.flops``."""
+    return ".".join(map(str, path))
+
+
+def told(error: ErrorDetails, schema: type[BaseModel], root: Located) -> tuple[Place, str]:
+    """Pydantic's error in our words, at its place.
+
+    Args:
+        error: one of a ValidationError's.
+        schema: the model of the whole file.
+        root: the file's value.
+    """
+    path = error["loc"]
+    found = root.find(path)
+    if error["type"] == "missing":
+        path, message = path[:-1], f"missing key '{path[-1]}'"
+    elif error["type"] == "extra_forbidden":
+        path, message = path[:-1], _unknown(str(path[-1]), schema, path[:-1])
+        return found.key or found.place, f"{dotted(path)}: {message}" if path else message
+    else:
+        message = _explain(error)
+    return found.place, f"{dotted(path)}: {message}" if path else message
+
+
+def _explain(error: ErrorDetails) -> str:
+    value, context = error["input"], error.get("ctx", {})
+    match error["type"]:
+        case "value_error":
+            return str(context["error"])
+        case "literal_error":
+            choices = context["expected"]
+            return f"must be {choices}, not {show(value)}{_suggest(str(value), choices.split(chr(39))[1::2])}"
+        case "bool_type":
+            return f"must be true or false, not {show(value)}"
+        case "string_type":
+            return f"must be text, not {show(value)}"
+        case "model_type" | "model_attributes_type":
+            return f"must be a mapping, not {show(value)}"
+        case "tuple_type":
+            return f"must be a list, not {show(value)}"
+    return error["msg"]
+
+
+def _suggest(word: str, known: Sequence[str]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _unknown(key: str, schema: type[BaseModel], path: Sequence[str | int]) -> str:
+    known = _keys(_model_at(schema, path))
+    hint = _suggest(key, known)
+    if not hint:
+        others = [name for name in schema.model_fields if key in _keys(_model_at(schema, [name]))]
+        hint = f"; it belongs under '{others[0]}'" if others else f"; the keys here are {', '.join(known)}"
+    return f"unknown key '{key}'{hint}"
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    """What a file calls a model's fields."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _model_at(model: type[BaseModel], path: Sequence[str | int]) -> type[BaseModel]:
+    """The model whose keys may stand at a path from another model."""
+    for step in path:
+        if isinstance(step, str):
+            model = next(_models_in(model.model_fields[step].annotation), model)
+    return model
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)

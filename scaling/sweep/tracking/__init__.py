@@ -1,0 +1,1 @@
+"""Tracking: a running sweep shown in a tracker of experiments."""

@@ -1,0 +1,1 @@
+"""Workers: the processes that train the runs of a folder."""

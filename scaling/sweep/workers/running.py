@@ -1,0 +1,137 @@
+"""What a worker writes of the run that it trains."""
+
+import math
+import os
+import time
+from collections import deque
+
+import jax
+
+from scaling.data.batches import RunText
+from scaling.llama.sharding import Execution
+from scaling.sweep.folder.run_folder import RunFolder
+from scaling.sweep.plan.text import SweepText
+from scaling.train.config import RunConfig
+from scaling.train.ensemble import Share
+from scaling.train.loop import Outcome, Progress, train_run
+from scaling.train.stop import ask_to_stop
+from scaling.train.trunk import Begin
+
+CHECKPOINT_S = (5.0, 30.0)
+STATUS_S = 0.5
+SPEED_S = 10.0
+_PARENT = os.getppid()
+
+
+class Speed:
+    """Tokens per second over the last seconds; those before the first dispatch was done, which compiled, left out."""
+
+    def __init__(self, tokens_per_step: int) -> None:
+        self._tokens_per_step = tokens_per_step
+        self._reached: deque[tuple[float, int]] = deque()
+
+    def note(self, step: int, now: float) -> None:
+        """So many steps were taken at a time in seconds."""
+        self._reached.append((now, step))
+        while now - self._reached[0][0] > SPEED_S and len(self._reached) > 2:
+            self._reached.popleft()
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """None before the second dispatch is done."""
+        if len(self._reached) < 2:
+            return None
+        (before, first), (now, last) = self._reached[0], self._reached[-1]
+        return self._tokens_per_step * (last - first) / (now - before) if now > before else None
+
+
+class Running:
+    """A run that is being trained: its log and its status.
+
+    Args:
+        folder: its files.
+        config: the run.
+        text: the sweep's.
+        wall, compiling: count its seconds from now on, in all and compiling.
+    """
+
+    def __init__(self, folder: RunFolder, config: RunConfig, text: SweepText, wall: Share, compiling: Share) -> None:
+        self.folder, self._config, self._text = folder, config, text
+        self._wall, self._compiling, self._written = wall, compiling, 0.0
+        self._speed, self._compiled = Speed(config.recipe.batch_tokens), False
+        before = folder.status()
+        self._wall_s, self._compile_s = before.get("wall_s", 0.0), before.get("compile_s", 0.0)
+
+    def train(self, execution: Execution, begin: Begin | None = None) -> None:
+        """Trains it from its newest checkpoint, or from where ``begin`` says, and writes how it ended."""
+        text, checkpoints = self._text.of_run(self._config), self.folder.checkpoints
+        self.show(Progress(0, math.nan, 0.0))
+        self.end(train_run(self._config, text, checkpoints, CHECKPOINT_S, self.report, begin, execution), text)
+
+    def report(self, progress: Progress) -> None:
+        """Logs a dispatch."""
+        self.folder.log(
+            {"step": progress.step, "loss": finite(progress.loss), "seconds": round(self._spent()["wall_s"], 3)}
+        )
+        self.show(progress)
+
+    def end(self, outcome: Outcome, text: RunText) -> None:
+        """Writes its last parameters, if it has not diverged, and how it ended."""
+        digest = None if outcome.parameters is None else self.folder.keep(outcome.parameters)
+        self.folder.finish(
+            {
+                "state": outcome.status,
+                "step": self._config.steps,
+                "steps": self._config.steps,
+                "loss": finite(outcome.loss),
+                "loss_stderr": finite(outcome.loss_stderr),
+                "loss_stderr_documents": finite(outcome.loss_stderr_documents),
+                "bits_per_byte": finite(self._text.bits_per_byte(outcome.loss)),
+                "tokens_per_epoch": text.batches.tokens_per_epoch,
+                "device": jax.devices()[0].device_kind,
+                **self._spent(),
+                "eval_s": outcome.eval_s,
+                "flops_per_s": finite(outcome.flops_per_s),
+                "parameters_sha256": digest,
+            }
+        )
+
+    def show(self, progress: Progress) -> None:
+        """Writes how far the run is: that its first dispatch is done, and then twice a second at most.
+
+        Asks to stop when whoever started this worker has gone.
+        """
+        stop_with_parent()
+        now = time.monotonic()
+        compiled = not math.isnan(progress.loss)
+        if compiled:
+            self._speed.note(progress.step, now)
+        if now - self._written >= STATUS_S or compiled > self._compiled:
+            self._written, self._compiled = now, compiled
+            self.folder.write_status(
+                {
+                    "state": "running",
+                    "step": progress.step,
+                    "steps": self._config.steps,
+                    "loss": finite(progress.loss),
+                    "tokens_per_s": self._speed.tokens_per_s,
+                    **self._spent(),
+                }
+            )
+
+    def _spent(self) -> dict[str, float]:
+        """Seconds so far, in all and compiling; those before an interruption are counted."""
+        return {
+            "wall_s": self._wall_s + self._wall(),
+            "compile_s": self._compile_s + self._compiling(),
+        }
+
+
+def stop_with_parent() -> None:
+    """Asks this process to stop if the one that started it has gone."""
+    if os.getppid() != _PARENT:
+        ask_to_stop()
+
+
+def finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None  # JSON has no NaN

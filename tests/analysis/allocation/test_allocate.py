@@ -1,0 +1,410 @@
+"""Allocation on loss surfaces: budgets, losses, inference demand, limited data, fixed counts, over-training."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from surfaces import FAR, best_size, isoflop_frame
+from synthetic import CHINCHILLA, sweep
+
+from analysis.allocation.allocate import allocate
+from analysis.allocation.results import LawAllocation, Request
+from analysis.allocation.surface import Knowledge, Stretch, of_published, of_table
+from analysis.errors import InputError
+from analysis.fitting.published import PUBLISHED, predict_published
+from analysis.fitting.published import published as constants
+from analysis.forecasting.forecast import forecast
+from analysis.runs.arrays import inputs_at
+from analysis.runs.table import RunTable, read_table
+
+
+def few(known: Knowledge) -> Knowledge:
+    """With few draws, where intervals are not what is asked."""
+    return replace(known, draws=known.draws[:4])
+
+
+def quick(name: str, unique_tokens: float = np.inf) -> Knowledge:
+    """A paper's constants."""
+    return few(of_published(name, unique_tokens))
+
+
+EPOCH, SARDANA = quick("chinchilla-epoch"), quick("chinchilla-sardana")
+
+
+def loss_of(name: str, params: float, tokens: float) -> float:
+    return float(constants(name).predict(inputs_at(params, tokens, 6 * params * tokens))[0])
+
+
+def beside(made: LawAllocation) -> tuple[float, float, float]:
+    """Parameters, tokens and total FLOPs, as fractions of the compute-optimal model's."""
+    best = made.optimum
+    assert best is not None
+    total = 6 * best.params * best.tokens + 2 * best.params * made.inference_tokens
+    return made.params / best.params, made.tokens / best.tokens, made.total_flops / total
+
+
+@pytest.mark.parametrize("name", ["chinchilla-epoch", "chinchilla-hoffmann", "muennighoff"])
+def test_it_matches_the_closed_form(name: str) -> None:
+    p = PUBLISHED[name].params
+    alpha, beta = p["alpha"], p.get("beta", p["alpha"])
+    ratio = (alpha * p["A"] / (beta * p["B"])) ** (1 / (alpha + beta))
+    best = allocate(quick(name), Request(flops=5.76e23))
+    assert best.params == pytest.approx(ratio * (5.76e23 / 6) ** (beta / (alpha + beta)), rel=1e-6)
+    assert 6 * best.params * best.tokens == pytest.approx(5.76e23)
+    assert best.flops == best.total_flops == pytest.approx(5.76e23)
+    assert best.optimum is None
+    for edge in best.near_optimal["params"]:
+        assert loss_of(name, edge, 5.76e23 / 6 / edge) == pytest.approx(1.0025 * best.loss)
+    low, high = best.near_optimal["params"]
+    few, many = best.near_optimal["tokens"]
+    assert (low * many, high * few) == pytest.approx((5.76e23 / 6, 5.76e23 / 6))
+    assert best.near_optimal["tokens_per_param"] == pytest.approx((few / high, many / low))
+
+
+def test_chinchilla_by_two_sets_of_constants() -> None:
+    refit = allocate(EPOCH, Request(flops=5.76e23))
+    rounded = allocate(quick("chinchilla-hoffmann"), Request(flops=5.76e23))
+    assert (refit.params, refit.tokens) == pytest.approx((72e9, 1.33e12), rel=0.01)
+    assert (rounded.params, rounded.tokens) == pytest.approx((32e9, 3.0e12), rel=0.01)
+    assert "72B" in rounded.source
+
+
+def test_the_published_examples_of_inference_demand() -> None:
+    # 2401.00448, its code's own example: a loss of 1.947, 2e12 tokens served.
+    made = allocate(SARDANA, Request(loss=1.947, inference_tokens=2e12))
+    assert (made.params, made.tokens) == pytest.approx((2.418e10, 2.657e12), rel=2e-4)
+    assert beside(made) == pytest.approx((0.7096, 1.4677, 0.9522), abs=5e-5)
+    # The same code: 30B compute-optimal parameters.
+    made = allocate(SARDANA, Request(flops=2.801e23, inference_tokens=1e13))
+    assert made.optimum is not None
+    assert (made.optimum.params, made.optimum.tokens) == pytest.approx((3e10, 1.556e12), rel=1e-3)
+    assert made.loss == pytest.approx(1.958253360475841, abs=1e-4)
+    # Figure 1: a 13B model's loss for 2e12 tokens by 7B parameters saves 1.7e22 FLOPs, 17 %.
+    best = allocate(SARDANA, Request(params=13e9, tokens=576.5e9))
+    smaller = allocate(SARDANA, Request(loss=best.loss, params=7e9, inference_tokens=2e12))
+    assert smaller.optimum is not None
+    assert smaller.optimum.params == pytest.approx(13e9, rel=0.01)
+    assert smaller.optimum.total_saving == pytest.approx(0.17, abs=0.005)
+
+
+def test_demand_by_budget_and_by_loss_agree() -> None:
+    plain = allocate(EPOCH, Request(flops=1e24))
+    by_budget = allocate(EPOCH, Request(flops=1e24, inference_tokens=2e12))
+    by_loss = allocate(EPOCH, Request(loss=plain.loss, inference_tokens=2e12))
+    assert (by_loss.params, by_loss.tokens) == pytest.approx((by_budget.params, by_budget.tokens), rel=1e-5)
+    assert by_budget.loss == pytest.approx(plain.loss, rel=1e-9)
+    assert by_budget.optimum is not None
+    assert by_budget.optimum.params == pytest.approx(plain.params, rel=1e-5)
+    assert by_budget.params < plain.params
+    assert by_budget.total_flops == pytest.approx(by_budget.params * (6 * by_budget.tokens + 2 * 2e12))
+    # No other size reaches the loss for less.
+    for factor in (0.9, 1.1):
+        other = allocate(EPOCH, Request(loss=plain.loss, params=by_budget.params * factor, inference_tokens=2e12))
+        assert other.total_flops > by_budget.total_flops
+
+
+def test_the_least_compute_for_a_loss() -> None:
+    there = allocate(EPOCH, Request(flops=1e23))
+    back = allocate(EPOCH, Request(loss=there.loss))
+    assert (back.params, back.tokens, back.flops) == pytest.approx((there.params, there.tokens, 1e23), rel=1e-5)
+
+
+def test_one_count_fixed() -> None:
+    by_params = allocate(EPOCH, Request(flops=1e23, params=10e9))
+    assert by_params.tokens == pytest.approx(1e23 / 6e10)
+    by_tokens = allocate(EPOCH, Request(flops=1e23, tokens=1e23 / 6e10))
+    assert by_tokens.params == pytest.approx(10e9)
+    assert by_params.loss == pytest.approx(loss_of("chinchilla-epoch", 10e9, 1e23 / 6e10))
+    for request in (Request(loss=by_params.loss, params=10e9), Request(loss=by_params.loss, tokens=by_params.tokens)):
+        again = allocate(EPOCH, request)
+        assert (again.params, again.tokens) == pytest.approx((10e9, by_params.tokens), rel=1e-6)
+    best = allocate(EPOCH, Request(flops=1e23))
+    assert by_params.excess_loss == pytest.approx(by_params.loss / best.loss - 1)
+    low, high = best.near_optimal["params"]
+    assert by_params.near_optimal["params"] == pytest.approx((low, high))
+
+
+def test_what_over_training_costs() -> None:
+    made = allocate(EPOCH, Request(params=8030261248, tokens=15e12))
+    best = made.optimum
+    assert best is not None
+    assert loss_of("chinchilla-epoch", best.params, best.tokens) == pytest.approx(made.loss)
+    assert best.training_ratio == pytest.approx(made.flops / best.flops) == pytest.approx(5.5, rel=0.01)
+    assert best.inference_saving == pytest.approx(1 - made.params / best.params)
+    assert best.break_even_tokens is not None
+    served = 2 * best.break_even_tokens
+    assert made.flops + made.params * served == pytest.approx(best.flops + best.params * served)
+    at_even = allocate(EPOCH, Request(params=8030261248, tokens=15e12, inference_tokens=best.break_even_tokens))
+    assert at_even.optimum is not None
+    assert at_even.optimum.total_saving == pytest.approx(0, abs=1e-6)
+    under = allocate(EPOCH, Request(params=280e9, tokens=300e9))
+    assert under.optimum is not None
+    assert under.optimum.break_even_tokens is None
+    assert under.optimum.inference_saving < 0
+
+
+def test_scarce_data_costs_loss_and_warns() -> None:
+    def given(unique: float) -> Knowledge:
+        return quick("muennighoff", unique)
+
+    plain = allocate(quick("muennighoff"), Request(flops=1e24))
+    scarce = allocate(given(1e11), Request(flops=1e24))
+    assert scarce.loss > plain.loss
+    assert "repeated-data" in [warning.code for warning in scarce.warnings]
+    enough = allocate(given(1e15), Request(flops=1e24))
+    assert enough.params == pytest.approx(plain.params, rel=1e-6)
+    # Of that data the loss of unlimited data is dear, or out of reach.
+    dear = allocate(given(3e11), Request(loss=plain.loss))
+    assert dear.flops > 1e24
+    with pytest.raises(InputError, match="out of reach with 1e\\+10 unique tokens, however often"):
+        allocate(given(1e10), Request(loss=plain.loss))
+    served = allocate(given(1e11), Request(flops=1e24, inference_tokens=1e13))
+    assert served.params < scarce.params
+    assert served.loss == pytest.approx(scarce.loss)
+
+
+def test_published_exponents_vary_about_the_centre_of_their_runs() -> None:
+    """The level and the slopes there are held, and E follows: by as much as the paper's own standard error of it."""
+    runs = PUBLISHED["chinchilla-epoch"].runs
+    at = (float(np.log(runs.params)), float(np.log(runs.tokens)))
+    surface = EPOCH.surface
+    other = replace(surface, stretch=Stretch(at, (1.05, 0.95)))
+
+    def loss(where: object, n: float, d: float) -> float:
+        return float(where.loss(np.array([n]), np.array([d]))[0])  # type: ignore[attr-defined]
+
+    assert loss(other, *at) == pytest.approx(loss(surface, *at))
+    for step in ((1e-4, 0.0), (0.0, 1e-4)):
+        moved = (at[0] + step[0], at[1] + step[1])
+        slope = loss(surface, *moved) - loss(surface, *at)
+        assert loss(other, *moved) - loss(other, *at) == pytest.approx(slope, rel=1e-3)
+    # Far off, what is left is E, and nearer the exponents tell.
+    p = PUBLISHED["chinchilla-epoch"].params
+    excess = [loss(other, n, 300.0) - loss(other, 300.0, 300.0) for n in (20.0, 30.0)]
+    assert np.log(excess[0] / excess[1]) / 10 == pytest.approx(1.05 * p["alpha"], rel=1e-6)
+    floors = [loss(draw, 300.0, 300.0) for draw in of_published("chinchilla-epoch").draws]
+    assert np.std(floors) == pytest.approx(PUBLISHED["chinchilla-epoch"].stderr["E"], rel=0.2)
+
+
+@pytest.mark.parametrize("name", list(PUBLISHED))
+def test_every_paper_has_an_interval_and_says_of_what(name: str) -> None:
+    known = of_published(name)
+    made = allocate(known, Request(flops=100 * known.largest))
+    assert made.interval is not None
+    for key in ("params", "tokens", "loss"):
+        low, high = made.interval[key]
+        assert high is not None
+        assert low < getattr(made, key) < high
+    assert ("assumed" in made.covers) == (not PUBLISHED[name].stderr)
+
+
+@pytest.fixture(scope="module")
+def isoflops() -> Knowledge:
+    return of_table(RunTable.from_frame(isoflop_frame("chinchilla", reach=(8, 8), noise=0.002, sizes=11)), "chinchilla")
+
+
+def test_resamples_give_an_interval(isoflops: Knowledge) -> None:
+    made = allocate(isoflops, Request(flops=FAR))
+    assert made.interval is not None
+    low, high = made.interval["params"]
+    assert high is not None
+    assert low < best_size("chinchilla", FAR) < high
+    tokens = made.interval["tokens"]
+    assert tokens == pytest.approx((FAR / 6 / high, FAR / 6 / low), rel=0.02)
+    assert "sampling of the runs" in made.covers
+    assert made.extrapolation == pytest.approx(100)
+
+
+def test_a_loss_that_some_draws_never_reach() -> None:
+    known = replace(SARDANA, draws=(*7 * SARDANA.draws[:1], *3 * (EPOCH.surface,)))
+    made = allocate(known, Request(loss=1.8))  # below E of the second
+    assert made.interval is not None
+    low, high = made.interval["flops"]
+    assert low is not None
+    assert high is None
+
+
+@pytest.mark.slow
+def test_all_laws_together() -> None:
+    table = RunTable.from_frame(sweep())
+    known = of_table(table)
+    c = CHINCHILLA
+    g = (c["alpha"] * c["A"] / (c["beta"] * c["B"])) ** (1 / (c["alpha"] + c["beta"]))
+    made = allocate(known, Request(flops=3e12))
+    assert len({member.law.name for member in known.surface.members}) > 3
+    assert made.interval is not None
+    low, high = made.interval["params"]
+    assert high is not None
+    assert low < g * (3e12 / 6) ** (c["beta"] / (c["alpha"] + c["beta"])) < high
+    assert "choice of law" in made.covers
+    assert made.law == max(made.weights, key=lambda name: made.weights[name])
+    # One truth: the loss is that of the forecast of such a run, and asked for it buys that run.
+    foreseen = forecast(table, made.params, made.tokens, bootstrap=200)
+    assert made.loss == pytest.approx(foreseen.loss)
+    assert made.interval["loss"] == pytest.approx(foreseen.interval)
+    back = allocate(few(known), Request(loss=made.loss))
+    assert back.params == pytest.approx(made.params, rel=1e-4)
+    given = allocate(few(known), Request(params=made.params / 3, tokens=made.tokens))
+    foreseen = forecast(table, made.params / 3, made.tokens, bootstrap=200)
+    assert given.interval is not None
+    assert (given.loss, *given.interval["loss"]) == pytest.approx((foreseen.loss, *foreseen.interval))
+    scarce = allocate(few(of_table(table, unique_tokens=1e6)), Request(flops=3e12))
+    assert scarce.loss > made.loss
+    assert not {"kaplan", "farseer"} & set(scarce.weights)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "where", "flops", "params"),
+    [
+        ("epoch_chinchilla.csv", "excluded_by_epoch == 0", 5.76e23, 72e9),
+        ("llama3_isoflop.csv", None, 3.8e25, 402e9),
+    ],
+)
+def test_known_answers_from_published_runs(
+    published: Path, name: str, where: str | None, flops: float, params: float
+) -> None:
+    made = allocate(of_table(read_table(published / name, where=where)), Request(flops=flops))
+    assert made.interval is not None
+    low, high = made.interval["params"]
+    assert high is not None
+    assert low < params < high
+    assert params / 2 < made.params < 2 * params
+
+
+def test_a_budget_is_counted_as_the_table_counts_it() -> None:
+    frame = sweep(noise=0.0)
+    per_token = 6 * frame.params + 3e4  # small models pay more per parameter, as Llamas do
+    costly = RunTable.from_frame(frame.assign(flops=per_token * frame.tokens))
+    plain = allocate(few(of_table(RunTable.from_frame(frame), "chinchilla")), Request(flops=1e12))
+    known = few(of_table(costly, "chinchilla"))
+    best = allocate(known, Request(flops=1e12))
+    assert (6 * best.params + 3e4) * best.tokens == pytest.approx(1e12, rel=0.01)
+    assert best.loss > plain.loss
+    served = allocate(known, Request(flops=1e12, inference_tokens=1e6))
+    assert (6 * served.params + 3e4) * (served.tokens + 1e6 / 3) == pytest.approx(served.total_flops, rel=0.01)
+    # The forecast of a run at that split needs that budget.
+    made = forecast(costly, best.params, best.tokens, law="chinchilla", bootstrap=20)
+    assert made.flops == pytest.approx(1e12)
+
+
+@pytest.mark.parametrize(
+    ("request_", "fault"),
+    [
+        (Request(loss=1.8), "irreducible loss of chinchilla is 1.8172"),
+        (Request(loss=1.9, params=1e9), "1e\\+09 parameters does not reach a loss of 1.9 nats per token: 2.17"),
+        (Request(loss=1.9, tokens=1e9), "no model reaches a loss of 1.9 nats per token on 1e\\+09 tokens: 2.88"),
+        (Request(loss=3000.0), "less than one parameter or token"),
+        (Request(flops=1.0), "less than one parameter or token"),
+        (Request(flops=1e40), "no forecast reaches that far"),
+        (Request(loss=1.8173), "no forecast reaches that far"),
+        (Request(params=1e20, tokens=1e20), "no forecast reaches that far"),
+    ],
+)
+def test_what_cannot_be_is_told(request_: Request, fault: str) -> None:
+    with pytest.raises(InputError, match=fault):
+        allocate(EPOCH, request_)
+
+
+def test_what_does_not_go_together_is_told() -> None:
+    for given, fault in (
+        ({}, "give --flops or --loss"),
+        ({"params": 1e9}, "give --flops or --loss"),
+        ({"flops": 1e21, "loss": 3.0}, "--loss: follows from --flops"),
+        ({"flops": 1e21, "params": 1e9, "tokens": 1e9}, "--flops: parameters and tokens tell it already"),
+        ({"flops": -1.0}, "flops = -1.0 is not a positive number"),
+        ({"flops": float("nan")}, "flops = nan is not a positive number"),
+    ):
+        with pytest.raises(InputError, match=fault):
+            Request(**given)
+
+
+def test_laws_that_cannot_tell_are_refused() -> None:
+    table = RunTable.from_frame(sweep())
+    with pytest.raises(InputError, match="does not tell parameters from tokens"):
+        of_table(table, "compute")
+    with pytest.raises(InputError, match="what repeated tokens are worth"):
+        of_published("kaplan", unique_tokens=1e9)
+
+
+def endless(known: Knowledge, share: float) -> Knowledge:
+    """With draws of which so many tell tokens to be worth next to nothing, so that the largest size is always best."""
+    member = known.surface.members[0]
+    useless = {**PUBLISHED["chinchilla-epoch"].params, "B": 1e-9}
+    surface = replace(known.surface, members=(replace(member, theta=member.law.internal(useless)),))
+    count = round(20 * share)
+    return replace(known, draws=(*(20 - count) * known.draws[:1], *count * (surface,)))
+
+
+def test_a_draw_without_a_best_split_has_no_limit() -> None:
+    some = allocate(endless(EPOCH, 0.2), Request(flops=1e23))
+    assert some.interval is not None
+    low, high = some.interval["params"]
+    assert low is not None
+    assert low <= some.params
+    assert high is None
+    assert some.interval["tokens"][0] is None
+    assert "excess_loss" not in some.interval
+    assert "20% of the resampled fits have no best split" in some.warnings[0].message
+    most = allocate(endless(EPOCH, 0.6), Request(flops=1e23))
+    assert (most.interval, most.covers) == (None, "nothing, as 60% of the resampled fits have no best split")
+    assert [w.code for w in most.warnings] == ["not-bracketed"]
+    beside = allocate(endless(EPOCH, 0.2), Request(params=1e9, tokens=1e12))
+    assert beside.interval is not None
+    assert beside.interval["optimum_params"][1] is None
+    assert beside.interval["training_ratio"][1] is None
+
+
+def test_a_draw_that_a_size_does_not_suffice_for() -> None:
+    known = of_published("chinchilla-epoch")
+    made = allocate(replace(known, draws=known.draws[:20]), Request(params=8.03e9, loss=2.0, inference_tokens=1e12))
+    assert made.interval is not None
+    assert not {"params", "loss"} & set(made.interval)
+    assert made.interval["tokens"][1] is None
+    low, high = made.interval["optimum_params"]
+    assert low is not None
+    assert high is not None
+    assert 2e10 < low < high < 2e11
+    low, high = made.interval["total_saving"]
+    assert low is None
+    assert high is not None
+    assert high < 0
+
+
+def test_an_interval_holds_its_estimate() -> None:
+    known = replace(EPOCH, draws=(quick("chinchilla-hoffmann").surface,))
+    made = allocate(known, Request(flops=5.76e23))
+    assert made.interval is not None
+    assert made.interval["params"] == pytest.approx((32e9, made.params), rel=0.01)
+
+
+def test_runs_of_one_size_or_length_are_refused() -> None:
+    frame = sweep()
+    for column, fault in (("params", "one size .* what parameters buy"), ("tokens", "one length .* what tokens buy")):
+        one = RunTable.from_frame(frame.assign(**{column: 1e6}).drop(columns="flops"))
+        with pytest.raises(InputError, match=fault):
+            of_table(one)
+    cells = frame.drop_duplicates("params").iloc[:4]
+    repeated = RunTable.from_frame(pd.concat([cells] * 5).assign(run_id=[f"{i}" for i in range(20)]))
+    with pytest.raises(InputError, match="4 different \\(params, tokens\\) are too few"):
+        of_table(repeated, "chinchilla")
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "tokens", "told"),
+    [
+        ("chinchilla-epoch", 8e9, 14e12, "1.75e+03 tokens per parameter"),
+        ("chinchilla-epoch", 70e9, 10e9, "0.143 tokens per parameter"),
+        ("chinchilla-epoch", 1e3, 2e4, "fewer FLOPs than the smallest run"),
+        ("gadre-c4", 8e9, 1e12, "errors are assumed, and nothing this far out"),
+    ],
+)
+def test_papers_warn_beyond_their_runs(name: str, params: float, tokens: float, told: str) -> None:
+    (warning,) = allocate(quick(name), Request(params=params, tokens=tokens)).warnings
+    assert warning.code == "far-extrapolation"
+    assert told in warning.message
+    assert predict_published(name, params, tokens)["warnings"] == [warning.to_dict()]
+    near = allocate(quick(name), Request(params=4e8, tokens=8e9))
+    assert near.warnings == ()

@@ -1,0 +1,380 @@
+"""Every warning where it is due, and none where it is not: on published tables, and on sweeps made for it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic import sweep
+
+from analysis.diagnostics import checks
+from analysis.diagnostics.codes import Code, Warning
+from analysis.diagnostics.mixed_conventions import disagreements
+from analysis.errors import InputError
+from analysis.fitting.fit import fit
+from analysis.forecasting.forecast import forecast
+from analysis.runs.arrays import MOST_ROWS, Points, inputs_at
+from analysis.runs.seed_noise import seed_noise
+from analysis.runs.table import RunTable, read_table
+from scaling.cli import main
+
+CLEAN = sweep()
+Change = dict[str, Callable[[pd.DataFrame], object]]
+
+
+def said(warnings: tuple[Warning, ...] | list[Warning], code: Code) -> str:
+    """The one message of a code."""
+    (message,) = [warning.message for warning in warnings if warning.code == code]
+    return message
+
+
+def codes(frame: pd.DataFrame) -> set[str]:
+    """The warnings of a fit."""
+    return {warning.code for warning in fit(RunTable.from_frame(frame), bootstrap=50).warnings}
+
+
+def changed(change: Change, frame: pd.DataFrame = CLEAN) -> pd.DataFrame:
+    return frame.assign(**{name: make(frame) for name, make in change.items()})
+
+
+def alternating(*values: object) -> Callable[[pd.DataFrame], object]:
+    return lambda f: np.resize(np.array(values, object), len(f))
+
+
+# Published tables
+
+
+def test_tokens_times_params_beyond_int64(published: Path) -> None:
+    raw = pd.read_csv(published / "steplaw_dense_best.csv")
+    product = 6 * raw["n_params"] * raw["tokens"]
+    assert (product != raw["flops"]).any()  # int64 wraps around
+    table = RunTable.from_frame(raw.rename(columns={"n_params": "params"}).drop(columns="flops"))
+    np.testing.assert_allclose(table.fit["flops"], raw["flops"].sort_values(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["train_data", "dataset", "corpus", "data"])
+def test_pooled_training_sets(published: Path, tmp_path: Path, name: str) -> None:
+    raw = pd.read_csv(published / "gadre2024.csv").rename(columns={"train_data": name})
+    raw.to_csv(tmp_path / "t.csv", index=False)
+    message = said(checks.of_table(read_table(tmp_path / "t.csv")), "pooled-corpora")
+    assert message.startswith("104 runs of 3 corpus values share one fit (c4_original, rpj, rw_original)")
+    assert message.endswith("""choose one, such as --where "corpus == 'c4_original'\"""")
+
+
+def test_training_sets_under_a_name_of_their_own(published: Path, tmp_path: Path) -> None:
+    raw = pd.read_csv(published / "gadre2024.csv").rename(columns={"train_data": "diet"})
+    raw.to_csv(tmp_path / "t.csv", index=False)
+    message = said(checks.of_table(read_table(tmp_path / "t.csv")), "mixed-conventions")
+    assert message.startswith("diet (c4_original, rpj, rw_original) splits the runs into groups whose losses")
+    assert message.endswith("""--where "diet == 'c4_original'\"""")
+
+
+@pytest.mark.parametrize(
+    ("file", "cells", "knobs"),
+    [
+        ("misfitting2025_final", "80 of 81 (params, tokens)", "several lr:"),
+        ("steplaw_dense", "17 of 17 (params, tokens)", "several lr and batch_tokens:"),
+    ],
+)
+def test_learning_rate_sweeps(published: Path, file: str, cells: str, knobs: str) -> None:
+    table = read_table(published / f"{file}.csv")
+    message = said(checks.of_table(table), "untuned-grid")
+    assert message.startswith(cells)
+    assert knobs in message
+    assert message.endswith("--best")
+    assert checks.of_table(table.best()) == ()
+
+
+def test_settings_that_are_swept_under_a_name_of_their_own(published: Path, tmp_path: Path) -> None:
+    raw = pd.read_csv(published / "misfitting2025_final.csv").rename(columns={"lr": "eta"})
+    raw.to_csv(tmp_path / "t.csv", index=False)
+    table = read_table(tmp_path / "t.csv")
+    assert said(checks.of_table(table), "untuned-grid").startswith("runs of several eta lie 2")
+    assert checks.of_table(table.best()) == ()
+
+
+def test_diverged_rows_without_a_status(published: Path) -> None:
+    table = read_table(published / "steplaw_dense.csv")
+    message = said(fit(table, bootstrap=0).warnings, "diverged-rows")
+    failed = int(message.split()[0])
+    assert (table.fit["loss"] > 6).sum() <= failed <= 200  # 181 rows of losses above 4, where the others end at 2.7
+    assert "--best" in message
+    assert "diverged-rows" not in {warning.code for warning in fit(table.best(), bootstrap=0).warnings}
+
+
+@pytest.mark.parametrize(("file", "highest"), [("misfitting2025_final", 6.38), ("gadre2024", 5.97)])
+def test_tiny_runs_are_not_diverged_for_their_loss(published: Path, file: str, highest: float) -> None:
+    where = "train_data == 'c4_original'" if file == "gadre2024" else None
+    table = read_table(published / f"{file}.csv", where=where)
+    assert table.fit["loss"].max() == pytest.approx(highest, abs=0.01)
+    # At (Mis)fitting's smallest budgets every learning rate ends there: 6.2, on the surface of the other runs.
+    assert "diverged-rows" not in {warning.code for warning in fit(table, bootstrap=0).warnings}
+
+
+def test_points_that_were_excluded_for_a_reason(published: Path) -> None:
+    everything = fit(read_table(published / "epoch_chinchilla.csv"), bootstrap=0)
+    assert said(everything.warnings, "diverged-rows").startswith("2 runs lost far more than the fit expects")
+    kept = fit(read_table(published / "epoch_chinchilla.csv", where="excluded_by_epoch == 0"), bootstrap=0)
+    assert kept.warnings == ()
+
+
+def test_repeated_data(published: Path) -> None:
+    table = read_table(published / "muennighoff2023_paper182.csv")
+    message = said(checks.of_table(table), "repeated-data")
+    assert message.startswith("153 of 182 runs repeat their data (up to 9e+03 epochs)")
+    assert message.endswith('--where "epochs <= 1"')
+    assert checks.of_table(table, needs=("params", "tokens", "unique_tokens")) == ()
+    fresh = read_table(published / "muennighoff2023_paper182.csv", where="epochs <= 1")
+    assert checks.of_table(fresh) == ()
+
+
+def test_runs_that_are_told_twice(published: Path) -> None:
+    found = checks.of_table(read_table(published / "misfitting2025_final.csv"))
+    assert [w.message for w in found if w.code == "correlated-rows"] == [
+        "8 rows repeat another row exactly and count twice: drop them",
+        "261 rows come from 240 runs: rows of one are correlated, so whole ones are resampled",
+    ]
+
+
+PORIAN = "porian2024_isoflop.csv"
+OLD = "dataset == 'rw' and hparams == 'base' and warmup == 'long'"
+
+
+@pytest.mark.parametrize(
+    ("where", "columns"),
+    [
+        (None, {"stage", "count", "decay", "warmup", "loss_kind"}),
+        (OLD, {"stage", "count"}),  # Kaplan's count of parameters beside the standard one
+        ("dataset == 'rw' and hparams == 'base' and count == 'standard' and decay == 'kaplan'", {"warmup"}),
+    ],
+)
+def test_conventions_pooled(published: Path, where: str | None, columns: set[str]) -> None:
+    table = read_table(published / PORIAN, where=where)
+    rows = table.fit
+    found = {each.column: each.gap for each in disagreements(rows, [c for c in rows if rows[c].nunique() < 20])}
+    assert columns <= set(found)
+    message = said(checks.of_table(table), "mixed-conventions")
+    assert "splits the runs into groups whose losses at the same FLOPs and params lie" in message
+    assert "--where" in message
+
+
+@pytest.mark.parametrize(
+    ("file", "where"),
+    [
+        (PORIAN, "stage == 'main0:rw/base/warmup-long/kaplan/count-kaplan/train'"),
+        (PORIAN, "stage == 'main4:rw/tuned/warmup-short/const/count-standard/val'"),
+        ("gadre2024.csv", "train_data == 'c4_original'"),
+        ("gadre2024.csv", "train_data == 'rpj'"),
+        ("gadre2024.csv", "train_data == 'rw_original'"),
+        ("llama3_isoflop.csv", None),  # tokens are C / 6N: harmless over several budgets
+        ("epoch_chinchilla.csv", "excluded_by_epoch == 0"),
+        ("steplaw_dense_best.csv", None),
+    ],
+)
+def test_clean_published_tables_give_no_warning(published: Path, file: str, where: str | None) -> None:
+    table = read_table(published / file, where=where)
+    found = [*checks.of_table(table), *checks.of_points(table.points, 5)]
+    assert found == []
+
+
+def test_one_budget_cannot_tell_params_from_tokens(published: Path) -> None:
+    one = read_table(published / "llama3_isoflop.csv", where="1e20 <= flops < 1.5e20")
+    message = said(list(checks.of_points(one.points, 5)), "collinear")
+    assert message.startswith("all runs are of one FLOP budget")
+
+
+def test_params_that_do_not_move_do_not_move_together() -> None:
+    one = RunTable.from_frame(sweep().assign(params=1e6).drop(columns="flops"))
+    assert said(list(checks.of_points(one.points, 5)), "collinear").startswith("all runs are of one size (off")
+
+
+# Sweeps made for it
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"corpus": alternating("a", "b")}, "pooled-corpora"),
+        ({"tokenizer": alternating("a", "b")}, "tokenizer-mismatch"),
+        ({"vocab": alternating(32000.0, 128256.0)}, "tokenizer-mismatch"),
+        ({"unique_tokens": lambda f: f.tokens / 4}, "repeated-data"),
+        ({"epochs": lambda f: np.full(len(f), 3.0)}, "repeated-data"),
+        ({"lr": lambda f: f.seed * 0.01 + 0.01}, "untuned-grid"),
+        ({"decay_fraction": lambda f: 0.0 * f.seed}, "not-decayed"),
+        ({"schedule": alternating("constant")}, "not-decayed"),
+        ({"train_tokens": lambda f: f.tokens * np.where(f.seed == 1, 2, 1)}, "not-decayed"),
+        ({"portion": lambda f: np.where(f.seed == 1, 0.5, 1.0)}, "not-decayed"),
+        ({"run_id": lambda f: f.params.astype(str)}, "not-decayed"),
+        ({"flops": lambda f: f.flops * (1 + f.seed)}, "mixed-conventions"),
+        ({"params": lambda f: f.params / 1e9}, "mixed-conventions"),
+        (
+            {"eval": lambda f: np.where(f.seed, "a", "b"), "loss": lambda f: f.loss * (1 + f.seed / 10)},
+            "mixed-conventions",
+        ),
+        ({"trunk_id": lambda f: f.params.astype(str)}, "correlated-rows"),
+        ({"status": lambda f: np.where(f.seed == 1, "diverged", "done")}, "diverged-rows"),
+        ({"loss": lambda f: f.loss.where(f.index != 5, 6.5)}, "diverged-rows"),
+        ({"tokens": lambda f: 20 * f.params, "flops": lambda f: 120.0 * f.params**2}, "collinear"),
+        ({"loss": lambda f: 9e3 / f.tokens**0.5 + 0 * f.loss}, "floor-unidentified"),
+    ],
+)
+def test_each_trap_is_named(change: Change, code: str) -> None:
+    assert code in codes(changed(change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"tokenizer": alternating("a"), "corpus": alternating("a")},
+        {"vocab": alternating(50257.0, 50304.0)},  # padded
+        {"unique_tokens": lambda f: f.tokens * 2, "epochs": lambda f: np.full(len(f), 0.5)},
+        {"lr": lambda f: 1 / f.params, "batch_tokens": lambda f: f.tokens / 1000},  # tuned by size
+        {"decay_fraction": lambda f: 0.2 + 0.0 * f.seed},
+        {"decay_fraction": lambda f: 0.0 * f.seed, "schedule": alternating("cosine")},
+        {"train_tokens": lambda f: f.tokens, "portion": lambda f: 1.0 + 0 * f.seed},
+        {"host": alternating("a", "b", "c"), "seed": lambda f: f.seed},
+        {"half": lambda f: np.where(f.params > f.params.median(), "large", "small")},
+        {"flops": lambda f: f.flops * (1 + 1e5 / (f.params + 1e5))},  # a head that weighs less the larger the model
+        {"loss": lambda f: f.loss.round(3)},
+    ],
+)
+def test_a_clean_sweep_gives_no_warning(change: Change) -> None:
+    frame = CLEAN[CLEAN.role == "fit"]
+    assert codes(changed(change, frame)) <= {"floor-unidentified"}
+
+
+def test_a_row_repeated_is_told_and_is_no_replicate() -> None:
+    frame = sweep(seeds=1)
+    twice = pd.concat([frame, frame[:5]], ignore_index=True)
+    assert said(checks.of_table(RunTable.from_frame(twice)), "correlated-rows").startswith("5 rows repeat")
+    assert seed_noise(Points.of(RunTable.from_frame(twice).fit)).pooled is None
+
+
+def test_points_along_runs_without_names() -> None:
+    sizes, steps = [1e6, 3e6, 1e7, 3e7], np.arange(1, 16)
+    rows = pd.DataFrame(
+        [{"params": n, "tokens": 1e8 * s, "loss": 2 + n**-0.2 + (1e8 * s) ** -0.2} for n in sizes for s in steps]
+    )
+    message = said(checks.of_table(RunTable.from_frame(rows)), "correlated-rows")
+    assert message.startswith("60 rows lie at equal distances in tokens")
+    grid = rows.assign(tokens=1e8 * 1.3 ** (rows["tokens"] / 1e8))
+    assert checks.of_table(RunTable.from_frame(grid)) == ()
+    named = RunTable.from_frame(rows.assign(run_id=rows["params"].astype(str)))
+    assert {w.code for w in checks.of_table(named)} == {"correlated-rows", "not-decayed"}
+
+
+def test_few_runs() -> None:
+    few, many = CLEAN[CLEAN.role == "fit"][:10], CLEAN
+    assert "few-runs" in codes(few)
+    assert "few-runs" not in codes(many)
+
+
+@pytest.mark.parametrize(("runs", "law", "code"), [(4, "auto", 2), (6, "chinchilla", 2), (32, "chinchilla", 0)])
+def test_too_few_runs_are_refused_and_collinear_ones_are_not(
+    runs: int, law: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = CLEAN[:runs].assign(tokens=20 * CLEAN.params, flops=120.0 * CLEAN.params**2)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(SystemExit) as caught:
+        main(["fit", str(tmp_path / "t.csv"), "--law", law, "--bootstrap", "20"])
+    assert caught.value.code == code
+    err = capsys.readouterr().err
+    if code == 2:
+        assert err.startswith(f"error: {runs} runs are too few")
+        assert err.count("\n") == 1
+    else:
+        assert "[collinear]" in err
+
+
+def test_a_long_table_says_what_part_of_it_is_fitted() -> None:
+    frame = pd.concat([CLEAN[CLEAN.role == "fit"].assign(seed=i) for i in range(200)], ignore_index=True)
+    frame = frame.assign(loss=frame.loss * (1 + 1e-3 * np.random.default_rng(0).standard_normal(len(frame))))
+    frame = frame.assign(run_id=frame.index.astype(str), trunk_id=frame.index.astype(str))
+    table = RunTable.from_frame(frame)
+    message = said(checks.of_table(table), "sampled-rows")
+    assert message.startswith(f"the fit uses {len(table.points)} of {len(frame)} rows")
+    assert 0.95 * MOST_ROWS < len(table.points) <= MOST_ROWS
+    share = np.bincount(table.points.budget)
+    assert share.max() < 1.1 * share.min()
+    shuffled = RunTable.from_frame(frame.sample(frac=1, random_state=1)).points
+    assert sorted(shuffled.log_loss) == sorted(table.points.log_loss)
+    assert "sampled-rows" not in codes(frame[:MOST_ROWS])
+
+
+def test_every_code_is_tried() -> None:
+    texts = [file.read_text() for file in Path(__file__).parents[1].rglob("test_*.py")]
+    assert [code for code in get_args(Code) if not any(f'"{code}"' in text for text in texts)] == []
+
+
+def test_random_labels_are_hardly_ever_a_convention() -> None:
+    rng = np.random.default_rng(0)
+    alarms = 0
+    for seed in range(60):
+        frame = sweep(seed=seed, seeds=1 + seed % 3, noise=0.002 + 0.004 * (seed % 2))
+        rows = RunTable.from_frame(frame.assign(label=rng.integers(0, 3, len(frame)).astype(str))).fit
+        alarms += len(disagreements(rows, ["label"]))
+    assert alarms <= 2
+
+
+@pytest.mark.parametrize(("times", "warned"), [(0.5, False), (25.0, False), (40.0, True)])
+def test_a_target_beyond_what_nested_extrapolation_tried_is_named(times: float, warned: bool) -> None:
+    points = Points.of(RunTable.from_frame(CLEAN).fit)
+    flops = times * np.exp(points.inputs.c.max())
+    params = np.sqrt(flops / 6 / 50)
+    found = list(checks.of_target(points, inputs_at(params, 50 * params, flops), np.log(10.0)))
+    assert [warning.code for warning in found] == ["far-extrapolation"] * warned
+    if warned:
+        assert "40 times the FLOPs" in found[0].message
+        assert "could be tried over 10 times" in found[0].message
+
+
+def test_a_target_below_all_runs_and_a_miscounted_one_are_named() -> None:
+    points = Points.of(RunTable.from_frame(CLEAN).fit)
+    small = np.exp(points.inputs.c.min()) / 50
+    params = np.sqrt(small / 6 / 50)
+    (below,) = checks.of_target(points, inputs_at(params, small / 6 / params, small), 0.0)
+    assert (below.code, "50 times fewer FLOPs than the smallest" in below.message) == ("far-extrapolation", True)
+    largest = np.exp(points.inputs.c.max())
+    params = np.sqrt(largest / 6 / 50)
+    (counted,) = checks.of_target(points, inputs_at(params, largest / 6 / params / 4, largest), 0.0)
+    assert (counted.code, "counted otherwise than the runs'" in counted.message) == ("mixed-conventions", True)
+
+
+def test_another_vocabulary_is_named() -> None:
+    rows = CLEAN.assign(vocab=256.0)
+    (warning,) = checks.of_vocabulary(rows, 128256)
+    assert warning.code == "tokenizer-mismatch"
+    assert "a vocabulary of 128256 and the fitted runs one of 256" in warning.message
+    assert list(checks.of_vocabulary(rows, 260)) == list(checks.of_vocabulary(CLEAN, 128256)) == []
+
+
+@pytest.mark.parametrize(("change", "warned"), [(1.0, False), (0.0, True), (-1.0, True)])
+def test_runs_that_compute_does_not_improve(change: float, warned: bool) -> None:
+    frame = CLEAN.assign(loss=2.0 * (CLEAN.loss / 2.0) ** change)
+    messages = [w.message for w in checks.of_table(RunTable.from_frame(frame)) if w.code == "floor-unidentified"]
+    assert ["what compute buys" in message for message in messages] == [True] * warned
+
+
+@pytest.mark.parametrize(("ratio", "warned"), [(1e-3, True), (30.0, False), (1e6, True)])
+def test_a_target_of_a_strange_shape_is_named(ratio: float, warned: bool) -> None:
+    points = Points.of(RunTable.from_frame(CLEAN).fit)
+    flops = np.exp(points.inputs.c.max())
+    params = np.sqrt(flops / 6 / ratio)
+    found = list(checks.of_target(points, inputs_at(params, ratio * params, flops), 0.0))
+    assert [warning.code for warning in found] == ["far-extrapolation"] * warned
+    assert all("tokens per parameter, and the fitted runs" in warning.message for warning in found)
+
+
+def test_a_target_beyond_all_reason_is_refused() -> None:
+    table = RunTable.from_frame(CLEAN)
+    largest = table.fit.flops.max()
+    assert "far-extrapolation" in [w.code for w in forecast(table, 1e6, 900 * largest / 6e6, bootstrap=20).warnings]
+    wide = CLEAN.assign(flops=CLEAN.flops.where(CLEAN.flops != CLEAN.flops.min(), 1.0))
+    points = Points.of(RunTable.from_frame(wide).fit)
+    assert checks.absurd(points.inputs, inputs_at(1e6, 1e6, 0.9e7 * largest)) is None
+    assert checks.absurd(points.inputs, inputs_at(1e6, 1e6, 1.1e7 * largest)) is not None
+    with pytest.raises(InputError, match=r"needs 6e\+12 times .* span 31.6 times: no forecast reaches"):
+        forecast(table, 70e9, 6e12 * largest / 6 / 70e9)

@@ -1,0 +1,173 @@
+"""How laws are weighed and pooled, and what calibrates their intervals."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from synthetic import chinchilla, sweep
+
+from analysis.diagnostics.codes import Warning
+from analysis.errors import InputError
+from analysis.forecasting.backtest import backtest
+from analysis.forecasting.calibration import Calibration, Miss, run_noise
+from analysis.forecasting.ensemble import AUTO, Ensemble, ensemble_of_points, ensembles_of_points
+from analysis.forecasting.pooling import middle, spread
+from analysis.forecasting.weighting import EVERYWHERE, FOCI, above_frontier, weights
+from analysis.laws import WEIGHED
+from analysis.runs.arrays import Points, beyond, inputs_at
+from analysis.runs.table import RunTable
+
+POINTS = Points.of(RunTable.from_frame(sweep()).fit)
+TARGET = inputs_at([1.2e5, 4e5], [4e6, 1e7], [2.9e12, 2.4e13])
+
+
+@pytest.fixture(scope="module")
+def auto() -> Ensemble:
+    return ensemble_of_points(POINTS, AUTO, 50)
+
+
+def test_the_middle_is_the_mean_of_the_middle_half() -> None:
+    values = np.array([[1.0, np.inf], [2.0, 5.0], [4.0, 6.0], [90.0, -np.inf]])
+    np.testing.assert_allclose(middle(values, np.full(4, 0.25)), [3.0, 5.5])
+    # One member with more than half of the shares decides alone where it lies in the middle.
+    np.testing.assert_allclose(middle(values, np.array([0.1, 0.8, 0.05, 0.05])), [2.0, 5.0])
+    alone = np.array([[0.3, 0.7]])
+    np.testing.assert_allclose(middle(alone, np.ones(1)), alone[0])
+
+
+def test_the_middle_does_not_depend_on_how_a_member_is_divided() -> None:
+    values = np.array([[1.0], [2.0], [3.0], [7.0]])
+    whole = middle(values, np.array([0.4, 0.3, 0.2, 0.1]))
+    divided = middle(values[[0, 0, 1, 2, 3]], np.array([0.1, 0.3, 0.3, 0.2, 0.1]))
+    np.testing.assert_allclose(whole, divided)
+
+
+def test_the_spread_of_a_gaussian_is_its_deviation_and_deaf_to_tails() -> None:
+    draws = np.random.default_rng(0).normal([0.0, 3.0], [1.0, 0.1], (20000, 2))
+    np.testing.assert_allclose(spread([draws], np.ones(1)), [1.0, 0.1], rtol=0.03)
+    wild = np.full((10, 2), 1e9)
+    np.testing.assert_allclose(spread([draws, wild], np.array([0.95, 0.05])), [1.08, 0.108], rtol=0.05)
+    apart = spread([draws, draws + 2.0], np.array([0.5, 0.5]))
+    assert apart[0] == pytest.approx(1.45, rel=0.05)
+
+
+def test_a_focus_weighs_by_distance_from_the_frontier() -> None:
+    distance = above_frontier(POINTS)
+    assert distance.min() == 0
+    assert (distance >= 0).all()
+    np.testing.assert_allclose(weights(POINTS, EVERYWHERE), 1.0)
+    near = weights(POINTS, 0.05)
+    assert near.mean() == pytest.approx(1.0)
+    order = np.argsort(distance)
+    assert (np.diff(near[order]) <= 1e-12).all()
+
+
+def test_beyond_is_the_worst_of_flops_parameters_and_tokens() -> None:
+    fitted = inputs_at([1e6, 1e7], [1e9, 1e8], [6e15, 6e15])
+    targets = inputs_at([1e6, 1e8, 1e6], [1e8, 1e8, 1e9], [6e14, 6e16, 1.2e16])
+    np.testing.assert_allclose(beyond(fitted, targets), np.log([1.0, 10.0, 2.0]))
+
+
+def test_a_calibration_learns_scale_and_form_from_misses() -> None:
+    plain = Calibration.of([], 0.005)
+    small = Calibration.of([Miss(1.0, 1e-6, 1e-4, 1.0)] * 6, 0.0)
+    large = Calibration.of([Miss(1.0, 1e-2, 1e-4, 1.0)] * 6, 0.0)
+    assert small.scale < 0.5 * plain.scale < plain.scale < 2 * plain.scale < large.scale
+    far = Calibration.of([Miss(1.0, 4e-4, 1e-8, 1.0)] * 6, 1e-4)
+    assert far.form == pytest.approx(0.02, rel=0.5)
+    # A split made of few of the runs says less.
+    assert Calibration.of([Miss(0.1, 1e-2, 1e-4, 1.0)] * 6, 0.0).scale < large.scale
+
+
+def test_half_widths_are_quantiles_of_the_mixture() -> None:
+    known = Calibration.of([Miss(1e4, 1.0, 0.5, 0.0)], np.sqrt(0.5))  # scale 1 for certain
+    assert known.scale == pytest.approx(1.0, rel=0.05)
+    spreads = np.array([0.0, 1.0])
+    half = known.half_width(spreads, np.zeros(2), 0.9)
+    np.testing.assert_allclose(half, 1.645 * np.sqrt(spreads**2 + 0.5), rtol=0.05)
+    averaged = known.half_width(spreads, np.zeros(2), 0.9, seeds=4)
+    np.testing.assert_allclose(averaged, 1.645 * np.sqrt(spreads**2 + 0.125), rtol=0.05)
+    wide = known.half_width(spreads, np.full(2, 5.0), 0.9)
+    assert (wide > half).all()
+
+
+def test_noise_without_replicates_is_that_of_the_best_law_in_the_dearer_half() -> None:
+    points = Points.of(RunTable.from_frame(sweep(seeds=1)).fit)
+    rng = np.random.default_rng(0)
+    cheap = points.inputs.c < np.median(points.inputs.c)
+    residual = np.where(cheap, 0.5, 0.01) * rng.standard_normal(len(points))
+    noise = run_noise(points, [residual, 3 * residual], [2, 2])
+    assert noise == pytest.approx(0.01, rel=0.6)
+
+
+def test_auto_weighs_every_law_under_every_focus(auto: Ensemble) -> None:
+    assert set(auto.fits) == set(WEIGHED)
+    assert [member.focus for member in auto.members] == list(FOCI) * len(WEIGHED)
+    assert sum(auto.weights.values()) == pytest.approx(1)
+    # The truth is Chinchilla's: laws that hold it as a case outweigh laws of compute alone.
+    holds = sum(auto.weights[name] for name in ("chinchilla", "chinchilla-tied", "skaling", "data-constrained"))
+    assert holds > 0.6
+    assert auto.leader.law == max(auto.weights, key=lambda name: auto.weights[name])
+    for name, law in auto.to_dict().items():
+        assert sum(focus["weight"] for focus in law["foci"]) == pytest.approx(auto.weights[name])
+
+
+def test_points_are_forecast_alike_alone_and_together(auto: Ensemble) -> None:
+    both = auto.predict(TARGET)
+    for i in range(2):
+        one = auto.predict(TARGET.take(np.array([i])))
+        np.testing.assert_allclose([value[0] for value in one], [value[i] for value in both], rtol=1e-9)
+    np.testing.assert_allclose(auto.expect(TARGET), both[0])
+    truth = [chinchilla(*np.exp([n, d])) for n, d in zip(TARGET.n, TARGET.d, strict=True)]
+    assert all(low < loss < high for loss, low, high in zip(truth, both[1], both[2], strict=True))
+
+
+def test_a_law_is_the_same_alone_and_beside_others() -> None:
+    alone = ensemble_of_points(POINTS, "chinchilla", 50)
+    beside = ensembles_of_points(POINTS, ["compute", "chinchilla", AUTO], 50)["chinchilla"]
+    assert [m.focus for m in alone.members] == [EVERYWHERE]
+    np.testing.assert_array_equal(alone.predict(TARGET), beside.predict(TARGET))
+
+
+def test_a_sharper_truth_narrows_and_a_missing_form_widens() -> None:
+    def bent(params: float, tokens: float) -> float:
+        return 0.2 + 3.0 * (params * tokens) ** -0.05 + 0.02 * np.sin(2 * np.log(params * tokens))
+
+    def width(frame: object) -> float:
+        _, low, high = ensemble_of_points(Points.of(RunTable.from_frame(frame).fit), "chinchilla", 50).predict(TARGET)  # type: ignore[arg-type]
+        return float(np.log(high / low)[0])
+
+    assert width(sweep(noise=0.001)) < width(sweep(noise=0.01))
+    assert width(sweep(noise=0.001)) < 0.5 * width(sweep(noise=0.001, loss=bent))
+
+
+def test_what_laws_with_half_the_weight_warn_of_is_heard(auto: Ensemble) -> None:
+    def told(names: tuple[str, ...]) -> list[str]:
+        warning = (Warning("diverged-rows", "so"), Warning("collinear", "so"), Warning("few-runs", "so"))
+        fits = {n: replace(fit, warnings=warning if n in names else ()) for n, fit in auto.fits.items()}
+        return [w.code for w in replace(auto, fits=fits).warnings]
+
+    assert told(WEIGHED) == ["diverged-rows", "collinear", "few-runs"]
+    assert told(("compute", "broken")) == []
+
+
+def test_what_the_runs_do_not_move_has_no_standard_error(auto: Ensemble) -> None:
+    assert auto.fits["farseer"].stderr["N_0"] is None
+    assert auto.fits["farseer"].stderr["beta"] is not None
+
+
+def test_runs_too_few_for_any_law_are_refused() -> None:
+    few = POINTS.subset(np.arange(len(POINTS)) < 4)
+    with pytest.raises(InputError, match="4 runs are too few for any law: 5 or more"):
+        ensemble_of_points(few, AUTO, 20)
+    with pytest.raises(InputError, match="4 runs are too few to fit chinchilla: its 5 parameters need 7"):
+        ensemble_of_points(few, "chinchilla", 20)
+    assert ensembles_of_points(few, ["chinchilla", AUTO], 20) == {}
+
+
+def test_a_backtest_holds_every_law_and_auto_to_the_same_runs() -> None:
+    result = backtest(RunTable.from_frame(sweep()), ["chinchilla", "compute", AUTO], train_below=1e11, bootstrap=40)
+    (split,) = result.splits
+    assert set(split.laws) == {"chinchilla", "compute", AUTO}
+    assert split.laws[AUTO].are < 0.03
+    assert split.n_train + split.n_test == 32

@@ -1,0 +1,102 @@
+"""Noise, baselines, parabolas, published constants and backtests."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic import CHINCHILLA, chinchilla, sweep
+
+from analysis.allocation.isoflop import isoflop
+from analysis.errors import InputError
+from analysis.fitting.published import predict_published, published
+from analysis.forecasting.backtest import backtest
+from analysis.forecasting.baselines import LARGEST, LINE, baselines
+from analysis.laws import LAWS
+from analysis.runs.arrays import Points
+from analysis.runs.seed_noise import seed_noise
+from analysis.runs.table import RunTable, read_table
+
+
+def points_of(frame: pd.DataFrame) -> Points:
+    return Points.of(RunTable.from_frame(frame).fit)
+
+
+def test_seed_noise_by_budget() -> None:
+    noise = seed_noise(points_of(sweep(noise=0.01, seeds=40)))
+    assert noise.pooled == pytest.approx(0.01, rel=0.1)
+    assert noise.freedom == 16 * 39
+    assert [budget.runs for budget in noise.by_budget] == [160] * 4
+    assert seed_noise(points_of(sweep(seeds=1))).pooled is None
+
+
+def test_baselines_by_hand() -> None:
+    frame = pd.DataFrame(
+        {
+            "params": [1.0, 2, 3, 3],
+            "tokens": [1.0, 1, 1, 1],
+            "flops": [1e3, 1e4, 1e5, 1e5],
+            "loss": [4.0, 2, 0.9, 1.1],
+        }
+    )
+    naive = baselines(points_of(frame), 1e6)
+    assert naive[LARGEST] == pytest.approx(1.0)  # the mean over the two seeds
+    assert naive[LINE] == pytest.approx(0.5)  # halved by every factor of ten
+
+
+def test_parabolas_find_the_optimum_and_name_what_they_leave_out() -> None:
+    sizes = np.geomspace(3e3, 1e5, 9)
+    rows = [(n, c / 6 / n, c) for c in (1e10, 1e11, 1e12) for n in sizes]
+    frame = pd.DataFrame(rows, columns=["params", "tokens", "flops"])
+    frame["loss"] = [chinchilla(n, d) for n, d in zip(frame.params, frame.tokens, strict=True)]
+    result = isoflop(points_of(frame))
+    assert [p.fault is None for p in result.parabolas] == [False, True, True]
+    warning, few = result.warnings
+    assert warning.code == "not-bracketed"
+    assert "1e+10" in warning.message
+    assert few.code == "few-runs"
+    c = CHINCHILLA
+    g = (c["alpha"] * c["A"] / (c["beta"] * c["B"])) ** (1 / (c["alpha"] + c["beta"]))
+    best = g * (1e12 / 6) ** (c["beta"] / (c["alpha"] + c["beta"]))
+    assert result.parabolas[2].params == pytest.approx(best, rel=0.02)
+    assert result.exponent == pytest.approx(c["beta"] / (c["alpha"] + c["beta"]), abs=0.02)
+
+
+def test_llama3_parabolas(published: Path) -> None:
+    result = isoflop(Points.of(read_table(published / "llama3_isoflop.csv").fit))
+    assert result.exponent is not None
+    # tokens* grows as C^0.53 in the paper, so parameters as C^0.47.
+    assert result.exponent == pytest.approx(0.47, abs=0.05)
+
+
+def test_published_constants() -> None:
+    loss = predict_published("published:chinchilla-hoffmann", 70e9, 1.4e12)["loss"]
+    assert loss == pytest.approx(1.69 + 406.4 / 70e9**0.34 + 410.7 / 1.4e12**0.28)
+    with pytest.raises(InputError, match="did you mean 'chinchilla-epoch'"):
+        published("published:chinchila-epoch")
+
+
+def test_backtest_at_a_threshold() -> None:
+    frame = sweep()
+    result = backtest(RunTable.from_frame(frame), train_below=1.1e11, bootstrap=50)
+    (split,) = result.splits
+    assert (split.n_train, split.n_test) == (24, 8)
+    assert split.extrapolation == pytest.approx(3.16, rel=0.01)
+    assert set(split.laws) == {*LAWS, "auto"}
+    assert split.laws["chinchilla"].are < 0.02
+    assert set(result.summary) == set(split.laws)
+
+
+def test_backtest_refuses_what_cannot_be_split() -> None:
+    with pytest.raises(InputError, match="--train-below"):
+        backtest(RunTable.from_frame(sweep()[:10]))
+    with pytest.raises(InputError, match="the runs span"):
+        backtest(RunTable.from_frame(sweep()), train_below=1.0)
+
+
+@pytest.mark.slow
+def test_backtest_on_published_tables(published: Path) -> None:
+    table = read_table(published / "epoch_chinchilla.csv", where="excluded_by_epoch == 0")
+    summary = backtest(table, ["auto"], bootstrap=100).summary["auto"]
+    assert summary["mean_are"] < 0.01
+    assert summary["coverage"] > 0.8

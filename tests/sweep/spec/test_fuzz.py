@@ -1,0 +1,57 @@
+"""Whatever a file holds, there is a spec or there are faults: one line each, never another exception."""
+
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scaling.errors import InputError
+from scaling.sweep.spec.sweep_file import parse_sweep
+
+SOURCES = [path.read_text() for path in sorted((Path(__file__).parents[3] / "sweeps").glob("*.yaml"))]
+SPECIAL = """
+    { } [ ] : - ' " | > % & * # ? , &a *a !!set !!binary --- ... <<:*a ~ null true params: width: llama3-8b
+    -1 0 1e999 1e-300 .inf .nan 0x10 1e15 2026-01-01
+"""
+SPACED = [": ", "- ", "? ", "\n", "\n  ", "\t", "\0", "%YAML 1.1\n---\n"]
+PIECES = st.text(max_size=6) | st.sampled_from([*SPECIAL.split(), *SPACED])
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> str:
+    text = draw(st.sampled_from(SOURCES))
+    for _ in range(draw(st.integers(1, 5))):
+        begin = draw(st.integers(0, len(text)))
+        end = min(len(text), begin + draw(st.integers(0, 12)))
+        text = text[:begin] + draw(PIECES) + text[end:]
+    return text
+
+
+def check(text: str, overrides: list[str]) -> None:
+    faults: tuple[str, ...] = ()
+    try:
+        spec = parse_sweep(text, "x.yaml", overrides)
+        sizes = [spec.target.size] if spec.target is not None else [size for block in spec.fit for size in block.sizes]
+        assert all(spec.shape(size).depth > 0 for size in sizes)
+    except InputError as error:
+        faults = error.faults or ("none",)
+    for fault in faults:
+        assert fault.startswith(("x.yaml:", "override '"))
+        assert "\n" not in fault
+        assert len(fault) < 500
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(mutated())
+def test_mutated_files(text: str) -> None:
+    check(text, [])
+
+
+TINY = "{name: a, model: {seq_len: 8, head_dim: 16, width_per_layer: 16}, corpus: sotu, fit: [], target: 0}"
+KEYS = st.sampled_from(["name", "model", "corpus", "fit", "0", "1", "sizes", "flops", "target", "size", "seeds", "x"])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(KEYS, max_size=4), PIECES)
+def test_overrides(keys: list[str], value: str) -> None:
+    check(TINY, [".".join(keys) + "=" + value])
