@@ -7,9 +7,9 @@ class InputError(ValueError):
     """Bad input.
 
     Attributes:
-        faults: one line per fault, each naming where it is: row and column, or file, line and column.
+        errors: one line each, naming where it is: row and column, or file, line and column.
     """
 
-    def __init__(self, faults: str | Iterable[str]) -> None:
-        self.faults: tuple[str, ...] = (faults,) if isinstance(faults, str) else tuple(faults)
-        super().__init__("\n".join(self.faults))
+    def __init__(self, errors: str | Iterable[str]) -> None:
+        self.errors: tuple[str, ...] = (errors,) if isinstance(errors, str) else tuple(errors)
+        super().__init__("\n".join(self.errors))

@@ -24,7 +24,7 @@ from analysis.design.seeds import Cell
 from analysis.design.selection import choose, plausible
 from analysis.errors import InputError
 from analysis.forecasting.ensemble import AUTO, ensemble_of_points
-from analysis.runs.arrays import Points
+from analysis.runs.arrays import RunArrays
 from analysis.runs.table import read_table
 from benchmarks.forecast import FURTHER, JUDGED, Source
 
@@ -45,7 +45,7 @@ class Forecaster:
         self.file = file
         self.known: dict[str, float | None] = json.loads(file.read_text()) if file.exists() else {}
 
-    def error(self, pool: Points, bought: Bought, held_out: Points) -> float | None:
+    def error(self, pool: RunArrays, bought: Bought, held_out: RunArrays) -> float | None:
         """Mean of |forecast / actual - 1|; None from too few runs for any law."""
         runs = pool.subset(bought)
         arrays = (x for part in (runs, held_out) for x in (part.inputs.n, part.inputs.d, part.log_loss))
@@ -60,7 +60,7 @@ class Forecaster:
         return self.known[key]
 
 
-def splits(points: Points) -> Iterator[tuple[float, Points, Points]]:
+def splits(points: RunArrays) -> Iterator[tuple[float, RunArrays, RunArrays]]:
     """(factor below the largest run, pool, held out), wherever there are runs enough."""
     flops, seen = points.inputs.c, set()
     for factor in FACTORS:
@@ -70,7 +70,7 @@ def splits(points: Points) -> Iterator[tuple[float, Points, Points]]:
             yield factor, points.subset(cheap), points.subset(~cheap)
 
 
-def designed(pool: Points, held_out: Points) -> Bought:
+def designed(pool: RunArrays, held_out: RunArrays) -> Bought:
     """What ``choose`` buys for a target in the middle of the held-out runs.
 
     All FLOPs are planned for; of the plan the cheapest runs are bought, and then it is made anew by their losses.
@@ -95,7 +95,7 @@ def _cell(n: float, d: float, c: float) -> Cell:
     return Cell(float(np.exp(n)), float(np.exp(d)), float(np.exp(c)), 1)
 
 
-def drawn(pool: Points, seed: int) -> Bought:
+def drawn(pool: RunArrays, seed: int) -> Bought:
     """Runs in random order, each bought if it can still be paid for."""
     flops = np.exp(pool.inputs.c)
     left = SHARE * flops.sum()
@@ -107,7 +107,7 @@ def drawn(pool: Points, seed: int) -> Bought:
     return bought
 
 
-def spaced(pool: Points) -> Bought:
+def spaced(pool: RunArrays) -> Bought:
     """As many runs as can be paid for at equal steps of log FLOPs from the cheapest to the dearest.
 
     Where several sizes are as near, they take turns, spread evenly. Where not even eight runs to the dearest can be
@@ -166,14 +166,16 @@ def main() -> None:
     print(text)
 
 
-def _splits(folder: Path, sources: Sequence[Source]) -> Iterator[tuple[str, float, Points, Points]]:
+def _splits(folder: Path, sources: Sequence[Source]) -> Iterator[tuple[str, float, RunArrays, RunArrays]]:
     for source in sources:
-        points = read_table(folder / f"{source.file}.csv", where=source.where, best=source.best).points
+        points = read_table(folder / f"{source.file}.csv", where=source.where, best=source.best).arrays
         for factor, pool, held_out in splits(points):
             yield source.name, factor, pool, held_out
 
 
-def _split(forecaster: Forecaster, source: str, factor: float, pool: Points, held_out: Points, draws: int) -> Split:
+def _split(
+    forecaster: Forecaster, source: str, factor: float, pool: RunArrays, held_out: RunArrays, draws: int
+) -> Split:
     print(source, factor, file=sys.stderr, flush=True)
 
     def error(bought: Bought) -> float:

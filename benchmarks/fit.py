@@ -25,7 +25,7 @@ from scipy.optimize import minimize
 from analysis.fitting.fit import estimate, resample_weights
 from analysis.fitting.huber_newton import DELTA, best_of_starts, starts_of
 from analysis.laws import LAWS
-from analysis.runs.arrays import Points
+from analysis.runs.arrays import RunArrays
 from analysis.runs.table import read_table
 
 LAW = LAWS["chinchilla"]
@@ -38,7 +38,7 @@ def main() -> None:
         raise SystemExit("set OPENBLAS_NUM_THREADS=1: threads that wait would count against the baseline")
     with tempfile.TemporaryDirectory() as folder:
         path, where = _table(Path(folder))
-        points = Points.of(read_table(path, where=where).fit)
+        points = RunArrays.of(read_table(path, where=where).fit)
         print(f"{len(points)} runs of {path.name}; load of the machine {os.getloadavg()[0]:.1f}\n")
         print("| | CPU s | objective | L-BFGS-B, analytic gradient | and numerical gradient |")
         print("| --- | --- | --- | --- | --- |")
@@ -47,7 +47,7 @@ def main() -> None:
         print(f"| `scaling fit {path.name} --law auto --bootstrap 1000`, cold | {cpu:.1f}, wall {wall:.1f} | | | |")
 
 
-def _in_process(points: Points) -> None:
+def _in_process(points: RunArrays) -> None:
     """One fit, 4,500 starts and 4,000 bootstraps, by the engine and by the baseline."""
     rows = len(points)
     own, hoffmann = starts_of(LAW, points.inputs, points.log_loss, np.ones(rows)), hoffmanns_starts()
@@ -90,7 +90,7 @@ def _in_process(points: Points) -> None:
         print("| " + " | ".join(cells) + " |", flush=True)
 
 
-def baseline(points: Points, starts: np.ndarray, weights: np.ndarray, analytic: bool) -> float:
+def baseline(points: RunArrays, starts: np.ndarray, weights: np.ndarray, analytic: bool) -> float:
     """scipy's L-BFGS-B with its default tolerances from each start; the lowest objective.
 
     Args:

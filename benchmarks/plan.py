@@ -18,7 +18,7 @@ from analysis.design.seeds import Cell
 from analysis.design.selection import cells_of
 from analysis.design.simulate import expected
 from analysis.forecasting.ensemble import AUTO, ensemble_of_points
-from analysis.runs.arrays import Points, inputs_at
+from analysis.runs.arrays import RunArrays, inputs_at
 from analysis.runs.table import RunTable, read_table
 from benchmarks.forecast import FURTHER, JUDGED
 from scaling.llama.config import LlamaConfig
@@ -83,18 +83,18 @@ def _intervals(folder: Path) -> Iterator[str]:
         yield f"| **median of the {kind}** | | {scatter:.2%} | | | | {usual_ratio:.2f} | {own_ratio:.2f} |"
 
 
-def _sweeps() -> Iterator[tuple[str, Points, Cell]]:
+def _sweeps() -> Iterator[tuple[str, RunArrays, Cell]]:
     for name in SWEEPS:
         table = read_table(HERE / name)
         targets = table.frame[table.frame.role == "target"]
         one = targets.iloc[0]
-        yield name, table.points, Cell(float(one.params), float(one.tokens), float(one.flops), len(targets))
+        yield name, table.arrays, Cell(float(one.params), float(one.tokens), float(one.flops), len(targets))
 
 
-def _published(folder: Path) -> Iterator[tuple[str, Points, Cell]]:
+def _published(folder: Path) -> Iterator[tuple[str, RunArrays, Cell]]:
     """The dearest run of each table, from those of at most a tenth of its FLOPs."""
     for source in (*JUDGED, *FURTHER):
-        points = read_table(folder / f"{source.file}.csv", where=source.where, best=source.best).points
+        points = read_table(folder / f"{source.file}.csv", where=source.where, best=source.best).arrays
         at = points.inputs
         dearest = int(at.c.argmax())
         known = points.subset(at.c < at.c[dearest] - np.log(_REACH))

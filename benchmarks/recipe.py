@@ -163,7 +163,7 @@ forecast and trained its own two targets."""
     yield f"Mean absolute error {np.mean(errors):.2%}; {sum(s['covered'] for s in scores.values())} of 6 inside."
     for corpus in CORPORA:
         runs = pd.concat([read_table(folder).fit for (name, _), folder in folders.items() if name == corpus])
-        noise = seed_noise(RunTable.from_frame(runs).points)
+        noise = seed_noise(RunTable.from_frame(runs).arrays)
         by_budget = ", ".join(f"{budget.flops:.2g}: {budget.std:.2%}" for budget in noise.by_budget)
         yield f"Standard deviation between seeds on `{corpus}`, all replicates together, by FLOPs: {by_budget}."
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from analysis.laws import LAWS, Inputs
-from analysis.runs.arrays import Points, inputs_at
+from analysis.runs.arrays import RunArrays, inputs_at
 
 # Parameters of laws as published, or such that a loss is about 2.2 nats per token at 1e21 FLOPs.
 PARAMS: Mapping[str, Mapping[str, float]] = {
@@ -77,7 +77,7 @@ _BRANCHES = {"few_trunks": 4, "trunks": 4}
 DESIGNS = {design.__name__: design for design in (isoflop, ladder, overtrain, few_trunks, trunks)}
 
 
-def sweep(truth: str, design: str, noise: float, seed: int) -> Points:
+def sweep(truth: str, design: str, noise: float, seed: int) -> RunArrays:
     """The runs of a simulated sweep.
 
     Args:
@@ -94,10 +94,10 @@ def sweep(truth: str, design: str, noise: float, seed: int) -> Points:
     if design in _BRANCHES:
         error = np.sqrt(0.5) * (error + rng.standard_normal(len(n))[cluster])
     cell: Int[np.ndarray, " rows"] = np.unique(np.stack([n, d], axis=1), axis=0, return_inverse=True)[1].ravel()
-    return Points(inputs, np.log(TRUTHS[truth](inputs)) + noise * error, cluster, cell)
+    return RunArrays(inputs, np.log(TRUTHS[truth](inputs)) + noise * error, cluster, cell)
 
 
-def beyond(points: Points, factor: float) -> Inputs:
+def beyond(points: RunArrays, factor: float) -> Inputs:
     """A run of ``factor`` times the dearest run's FLOPs, at 20 tokens per parameter."""
     flops = factor * np.exp(points.inputs.c.max())
     n = np.sqrt(flops / 120)

@@ -61,7 +61,7 @@ def main() -> None:
     folder = Path(os.environ["SCALING_PUBLISHED"])
     found: dict[str, list[tuple[float, bool]]] = {method: [] for method in METHODS}
     for name, where in TABLES:
-        minima = isoflop(read_table(folder / name, where=where).points).minima
+        minima = isoflop(read_table(folder / name, where=where).arrays).minima
         target = int(np.argmax(minima.c))
         flops, measured = np.exp([minima.c[target], minima.n[target]]).tolist()
         for factor in FACTORS:

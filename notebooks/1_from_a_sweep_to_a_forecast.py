@@ -28,7 +28,7 @@ from analysis.fitting.fit import fit
 from analysis.forecasting.forecast import forecast, read_forecast
 from analysis.forecasting.score import score
 from analysis.plots import isoflop_parabolas, loss_vs_flops, loss_vs_tokens, residuals
-from analysis.runs.arrays import Points
+from analysis.runs.arrays import RunArrays
 from analysis.runs.table import read_table
 
 root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "pyproject.toml").exists())
@@ -60,7 +60,7 @@ plt.show()
 
 # %%
 figure, axes = plt.subplots(figsize=(7, 4))
-isoflop_parabolas(isoflop(Points.of(table.fit)), axes)
+isoflop_parabolas(isoflop(RunArrays.of(table.fit)), axes)
 plt.show()
 
 # %% [markdown]

@@ -79,7 +79,7 @@ with tempfile.TemporaryDirectory() as folder:
     try:
         read_table(file, {"params": "n_model", "loss": "val/loss"})
     except InputError as error:
-        print("\n".join(fault.replace(folder, "").lstrip("/") for fault in error.faults))
+        print("\n".join(fault.replace(folder, "").lstrip("/") for fault in error.errors))
 
 # %% [markdown]
 # ## A law, with warnings in plain words

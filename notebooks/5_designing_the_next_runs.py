@@ -67,7 +67,7 @@ pd.DataFrame([told(now, "cheap")]).set_index("runs")
 # counts).
 
 # %%
-offered = [cell for cell in cells_of(table.points) if cell.flops >= 8e10]
+offered = [cell for cell in cells_of(table.arrays) if cell.flops >= 8e10]
 
 
 def offer(flops: float, fewest: float, most: float) -> list[Cell]:
@@ -77,7 +77,7 @@ def offer(flops: float, fewest: float, most: float) -> list[Cell]:
 
 
 spend = 1e12
-chosen = design(offer, target, spend, cheap.points)
+chosen = design(offer, target, spend, cheap.arrays)
 bought = pd.DataFrame([vars(cell) for cell in chosen.cells])
 print(f"{chosen.flops:.3g} of {spend:.3g} FLOPs")
 bought.map("{:.3g}".format)
@@ -125,15 +125,15 @@ pd.DataFrame(
 # is trained.
 
 # %%
-for name, cells in (("cheap", cells_of(cheap.points)), ("all", cells_of(table.points))):
-    guess = expected(cells, target, cheap.points)
+for name, cells in (("cheap", cells_of(cheap.arrays)), ("all", cells_of(table.arrays))):
+    guess = expected(cells, target, cheap.arrays)
     print(f"{name}: expected half-width {guess.half_width:.1%} (90 %)")
 
 # %% [markdown]
 # ## How many seeds at which budget?
 
 # %%
-plan = plan_seeds(cheap, cells_of(table.points), target)
+plan = plan_seeds(cheap, cells_of(table.arrays), target)
 assert plan is not None
 pd.DataFrame([vars(budget) for budget in plan.budgets]).map("{:.3g}".format)
 
@@ -142,6 +142,6 @@ pd.DataFrame([vars(budget) for budget in plan.budgets]).map("{:.3g}".format)
 
 # %%
 try:
-    design(offer, target, 2e11, cheap.points)
+    design(offer, target, 2e11, cheap.arrays)
 except InputError as error:
-    print("\n".join(error.faults))
+    print("\n".join(error.errors))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.codes import Diagnostic
 from analysis.forecasting.forecast import Forecast, forecast, read_forecast
 from analysis.forecasting.score import Score, score
 from analysis.runs.table import RunTable
@@ -59,7 +59,7 @@ class SweepResult:
     folder: Path
     forecast: Forecast
     score: Score
-    warnings: tuple[Warning, ...]
+    warnings: tuple[Diagnostic, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of ``scaling run``."""
@@ -80,7 +80,7 @@ def train_grid(
     report: Report,
     fork: bool = False,
     executor: Executor = local,
-) -> tuple[RunTable, list[Warning]]:
+) -> tuple[RunTable, list[Diagnostic]]:
     """Trains what is not yet trained of a sweep with a grid.
 
     Returns:
@@ -102,7 +102,7 @@ def _train_fitted(
     target: bool = True,
     fork: bool = False,
     executor: Executor = local,
-) -> tuple[list[PlannedRun], RunTable, list[Warning]]:
+) -> tuple[list[PlannedRun], RunTable, list[Diagnostic]]:
     """The plan of a sweep, with or without its target, the table of its fitted runs, and the warnings of the plan."""
     plan, warnings = plan_with_warnings(spec if target else spec.model_copy(update={"target": None}))
     with folder.locked():
@@ -113,7 +113,7 @@ def _train_fitted(
 
 def check_sweep(
     spec: SweepSpec, source: str, out: Path, workers: int | None, report: Report
-) -> tuple[RecipeCheck, float, list[Warning]]:
+) -> tuple[RecipeCheck, float, list[Diagnostic]]:
     """Trains a few runs around a sweep's recipe and judges it by them; before the sweep itself is run.
 
     Returns:
@@ -137,12 +137,12 @@ def check_sweep(
     return replace(check, warnings=check.warnings + told), float(share), warnings
 
 
-def _nothing_learnt(rows: pd.DataFrame, frequency_loss: float) -> Iterator[Warning]:
+def _nothing_learnt(rows: pd.DataFrame, frequency_loss: float) -> Iterator[Diagnostic]:
     """Sizes at which every rate tried is as bad, so that which is the best of them says nothing."""
     least = rows.groupby("params").loss.min()
     for params, loss in zip(least.index.tolist(), least.tolist(), strict=True):
         if loss > _LEARNT * frequency_loss:
-            yield Warning(
+            yield Diagnostic(
                 "recipe-off",
                 f"at {format_quantity(params)} parameters hardly anything is learnt at any of the rates tried: the "
                 f"least loss is {loss:.4g}, and the frequencies of tokens alone give {frequency_loss:.4g}; the best "
@@ -220,7 +220,7 @@ def forecast_sweep(
     report: Report,
     fork: bool = False,
     executor: Executor = local,
-) -> tuple[Forecast, list[Warning]]:
+) -> tuple[Forecast, list[Diagnostic]]:
     """Trains the fitted runs and forecasts the target, which is left as it is; nothing is frozen.
 
     Returns:

@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.design.seeds import Cell, SeedPlan, plan_seeds
 from analysis.design.simulate import Expected, expected
 from analysis.diagnostics.checks import of_vocabulary
-from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.codes import Diagnostic
 from analysis.runs.table import RunTable, read_table
 from analysis.tuning.rate_laws import Knob, Tuning, fit_tuning
 from scaling.errors import InputError
@@ -37,7 +37,7 @@ def plan_sweep(spec: SweepSpec) -> list[PlannedRun]:
     return plan_with_warnings(spec)[0]
 
 
-def plan_with_warnings(spec: SweepSpec) -> tuple[list[PlannedRun], list[Warning]]:
+def plan_with_warnings(spec: SweepSpec) -> tuple[list[PlannedRun], list[Diagnostic]]:
     """The runs of a sweep on this machine's copy of its corpus, and what to know of the table its recipe is from.
 
     Raises:
@@ -50,7 +50,7 @@ def plan_with_warnings(spec: SweepSpec) -> tuple[list[PlannedRun], list[Warning]
         table = read_table(source)
         tuning = fit_tuning(table)
     except InputError as error:
-        raise InputError(f"{spec.where('recipe', 'from')}: {fault}" for fault in error.faults) from None
+        raise InputError(f"{spec.where('recipe', 'from')}: {fault}" for fault in error.errors) from None
     if not any(tuning.laws.values()):
         raise InputError(f"{spec.where('recipe', 'from')}: {source}: tells no law of the learning rate or the batch")
     count = _counting(table.fit)
@@ -88,21 +88,21 @@ def _rule(tuning: Tuning, knob: Knob, count: Count) -> Callable[[LlamaConfig, fl
     return rule
 
 
-def _far_from_tuned(tuning: Tuning, asked: Sequence[dict[str, float]]) -> Iterator[Warning]:
+def _far_from_tuned(tuning: Tuning, asked: Sequence[dict[str, float]]) -> Iterator[Diagnostic]:
     """How far runs lie outside the sizes and lengths that their recipe was tuned at."""
     cells = [cell for cell in tuning.cells if cell.best("lr") or cell.best("batch_tokens")]
     for name, tuned in (("params", [cell.params for cell in cells]), ("tokens", [cell.tokens for cell in cells])):
         yield from _outside(name, [counts[name] for counts in asked], tuned, _NEAR, "tuned")
 
 
-def _outside(name: str, asked: Sequence[float], known: Sequence[float], most: float, how: str) -> Iterator[Warning]:
+def _outside(name: str, asked: Sequence[float], known: Sequence[float], most: float, how: str) -> Iterator[Diagnostic]:
     """Which of the quantities asked for lie outside those known by more than a factor, on either side."""
     for factor, side, reach, edge in (
         (min(known) / min(asked), "below", min(asked), min(known)),
         (max(asked) / max(known), "beyond", max(asked), max(known)),
     ):
         if factor > most:
-            yield Warning(
+            yield Diagnostic(
                 "far-extrapolation",
                 f"a run of {reach:.3g} {name} lies a factor of {factor:.3g} {side} those {how} ({edge:.3g})",
             )
@@ -122,7 +122,7 @@ class Prospect:
     expected: Expected | None
     seeds: SeedPlan | None
     source: str | None
-    warnings: tuple[Warning, ...]
+    warnings: tuple[Diagnostic, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """``expected``, ``noise`` and ``seeds`` in the JSON object of ``scaling plan``."""
@@ -156,14 +156,14 @@ def prospect(plan: Sequence[PlannedRun], out: Path, source: str | None) -> Prosp
     if finished is None:
         return Prospect(expected(fitted, target), None, None, ())
     return Prospect(
-        expected(fitted, target, finished.points),
+        expected(fitted, target, finished.arrays),
         plan_seeds(finished, fitted, target),
         finished.source,
         tuple(_unlike(plan, finished)),
     )
 
 
-def _unlike(plan: Sequence[PlannedRun], finished: RunTable) -> Iterator[Warning]:
+def _unlike(plan: Sequence[PlannedRun], finished: RunTable) -> Iterator[Diagnostic]:
     """Whether the finished runs' law and noise may be far from those of the runs to be fitted."""
     rows, fitted = finished.fit, [run.config for run in plan if run.role == "fit"]
     flops = [float(config.flops) for config in fitted]
@@ -172,7 +172,7 @@ def _unlike(plan: Sequence[PlannedRun], finished: RunTable) -> Iterator[Warning]
     vocab, tokenizer = fitted[0].model.vocab, fitted[0].data.tokenizer["name"]
     known = set(rows["tokenizer"].dropna() if "tokenizer" in rows else ())
     if any(of_vocabulary(rows, vocab)) or (known and tokenizer not in known):
-        yield Warning(
+        yield Diagnostic(
             "tokenizer-mismatch",
             f"law and noise from {finished.source}, whose runs count other tokens than the sweep's ({tokenizer}, of "
             f"{vocab}): losses per token of one say little of the other's",

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.runs.arrays import Points
+from analysis.runs.arrays import RunArrays
 from analysis.runs.table import RunTable, read_table
 
 # E, A, B, alpha, beta.
@@ -78,11 +78,11 @@ def isoflop_frame(
     return frame.assign(run_id=[f"r{i}" for i in range(len(frame))])
 
 
-def points_of(frame: pd.DataFrame) -> Points:
-    return Points.of(RunTable.from_frame(frame).fit)
+def points_of(frame: pd.DataFrame) -> RunArrays:
+    return RunArrays.of(RunTable.from_frame(frame).fit)
 
 
-def stage(published: Path, name: str) -> Points:
+def stage(published: Path, name: str) -> RunArrays:
     """The runs of one of Porian's stages."""
     table = read_table(published / "porian2024_isoflop.csv", where=f"stage == '{name}'")
-    return Points.of(table.fit)
+    return RunArrays.of(table.fit)

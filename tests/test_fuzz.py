@@ -47,8 +47,8 @@ def once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def told(error: InputError) -> None:
-    assert error.faults
-    for fault in error.faults:
+    assert error.errors
+    for fault in error.errors:
         assert fault.strip()
         assert len(fault.splitlines()) == 1
         assert len(fault) < 2000

@@ -121,7 +121,7 @@ def test_unknown_power_and_price_stay_unknown() -> None:
 def test_every_fault_is_told_at_once() -> None:
     with pytest.raises(InputError) as caught:
         estimate_cost(-1.0, DEVICES["a100"], share(1.2), goodput=0.0, usd_per_hour=float("inf"), devices=0)
-    assert [fault.split()[0] for fault in caught.value.faults] == ["mfu", "goodput", "flops", "price", "devices"]
+    assert [fault.split()[0] for fault in caught.value.errors] == ["mfu", "goodput", "flops", "price", "devices"]
 
 
 def test_more_than_the_world_computes_is_refused() -> None:
@@ -129,7 +129,7 @@ def test_more_than_the_world_computes_is_refused() -> None:
         estimate_cost(1e40, DEVICES["h100"])
     with pytest.raises(InputError) as caught:
         estimate_cost(1e24, DEVICES["h100"], share(1e-300), usd_per_hour=1e308, devices=10**400)
-    assert [fault.split()[0] for fault in caught.value.faults] == ["mfu", "price", "devices"]
+    assert [fault.split()[0] for fault in caught.value.errors] == ["mfu", "price", "devices"]
     with pytest.raises(InputError, match="mfu is 1e-300 in 1 of 2 runs"):
         measured_utilization([1e18] * 2, [0.3, 1e-300], "runs")
 

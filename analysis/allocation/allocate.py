@@ -9,7 +9,7 @@ from analysis.allocation.results import Interval, LawAllocation, Optimum, Reques
 from analysis.allocation.split import START, Split, Tradeoff
 from analysis.allocation.surface import Knowledge
 from analysis.diagnostics import checks
-from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.runs.arrays import inputs_at
 
@@ -19,14 +19,14 @@ _ROUNDS = 50
 # Of the draws: how many without a best split are told, and with how many nothing is known of the rest.
 _TOLD, _MOST = 0.05, 0.5
 _OF_OPTIMUM = {name: f"optimum_{name}" for name in ("params", "tokens", "flops")}
-_ENDLESS = Warning(
+_ENDLESS = Diagnostic(
     "not-bracketed",
     "this fit has no best split: the loss falls to the end of the search; the runs do not tell parameters from tokens",
 )
 
 
-def _some_endless(share: float) -> Warning:
-    return Warning(
+def _some_endless(share: float) -> Diagnostic:
+    return Diagnostic(
         "not-bracketed",
         f"{share:.0%} of the resampled fits have no best split: the runs hardly tell parameters from tokens",
     )
@@ -297,11 +297,11 @@ def _unreached(law: str, trade: Tradeoff, request: Request) -> str:
     return f"{loss} is out of reach: the irreducible loss of {which} is {trade.lowest:.4f}"
 
 
-def _warnings(known: Knowledge, request: Request, found: Split, flops: float) -> Iterator[Warning]:
+def _warnings(known: Knowledge, request: Request, found: Split, flops: float) -> Iterator[Diagnostic]:
     unique = known.surface.unique_tokens
     tokens, ratio = float(np.exp(found.d)), float(np.exp(found.d - found.n))
     if tokens > 1.05 * unique:
-        yield Warning(
+        yield Diagnostic(
             "repeated-data",
             f"the data are repeated {tokens / unique:.3g} times; what repeats are worth is weakly known (2305.16264)",
         )
@@ -312,7 +312,7 @@ def _warnings(known: Knowledge, request: Request, found: Split, flops: float) ->
     yield from checks.of_target(known.runs, inputs_at(np.exp(found.n), tokens, flops), known.tested)
     ratios = np.exp(known.runs.inputs.d - known.runs.inputs.n)
     if found.sought and not request.inference_tokens and not ratios.min() <= ratio <= ratios.max():
-        yield Warning(
+        yield Diagnostic(
             "not-bracketed",
             f"{ratio:.3g} tokens per parameter lies outside the fitted runs' {ratios.min():.3g} to "
             f"{ratios.max():.3g}: the optimum is not bracketed",

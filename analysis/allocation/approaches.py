@@ -12,15 +12,15 @@ from analysis.allocation.isoflop import IsoFlop, isoflop
 from analysis.allocation.results import Allocation, Interval
 from analysis.allocation.split import TOLERANCE
 from analysis.diagnostics import checks
-from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.fit import estimate
 from analysis.laws import LAWS, Inputs
-from analysis.runs.arrays import Points, inputs_at, training_cost
+from analysis.runs.arrays import RunArrays, inputs_at, training_cost
 from analysis.runs.filter import closest
 from analysis.runs.table import RunTable
 
-APPROACHES: dict[str, Callable[[Points], IsoFlop | Envelope]] = {"isoflop": isoflop, "envelope": envelope}
+APPROACHES: dict[str, Callable[[RunArrays], IsoFlop | Envelope]] = {"isoflop": isoflop, "envelope": envelope}
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def allocate_by(approach: str, table: RunTable, flops: float) -> FrontierAllocat
         raise InputError(f"no approach {approach!r}{closest(approach, list(APPROACHES))}")
     if not 0 < flops < np.inf:
         raise InputError(f"flops = {flops} is not a positive number")
-    points = table.points
+    points = table.arrays
     if (refusal := checks.absurd(points.inputs, inputs_at(1.0, 1.0, flops))) is not None:
         raise InputError(refusal)
     found = APPROACHES[approach](points)
@@ -104,19 +104,19 @@ def allocate_by(approach: str, table: RunTable, flops: float) -> FrontierAllocat
     )
 
 
-def _near(points: Points, flops: float, params: float, factor: float) -> dict[str, tuple[float, float]]:
+def _near(points: RunArrays, flops: float, params: float, factor: float) -> dict[str, tuple[float, float]]:
     """The sizes within a factor of the best, and their tokens."""
     sizes = (params / factor, params * factor)
     few, many = (_tokens(points, flops, size) for size in reversed(sizes))
     return {"params": sizes, "tokens": (few, many), "tokens_per_param": (few / sizes[1], many / sizes[0])}
 
 
-def _tokens(points: Points, flops: float, params: float) -> float:
+def _tokens(points: RunArrays, flops: float, params: float) -> float:
     """What the budget pays for, as the runs nearest in size count FLOPs."""
     return flops / params / float(training_cost(points.inputs, np.log([params]))[0])
 
 
-def _interval(sizes: PowerLaw, tokens: PowerLaw, points: Points, flops: float) -> dict[str, Interval] | None:
+def _interval(sizes: PowerLaw, tokens: PowerLaw, points: RunArrays, flops: float) -> dict[str, Interval] | None:
     at, exponent, coefficient = sizes.interval(flops), sizes.exponent_interval, sizes.interval(1.0)
     tokens_exponent, tokens_coefficient = tokens.exponent_interval, tokens.interval(1.0)
     if at is None or exponent is None or coefficient is None or tokens_exponent is None or tokens_coefficient is None:
@@ -154,11 +154,11 @@ def _at(c: Float[np.ndarray, " budgets"]) -> Inputs:
     return Inputs(c, c, c, c)
 
 
-def _reach(minima: Minima, flops: float) -> list[Warning]:
+def _reach(minima: Minima, flops: float) -> list[Diagnostic]:
     """A line is known to hold about as far beyond its budgets as they span."""
     span = float(np.exp(np.ptp(minima.c)))
     above, below = flops / float(np.exp(minima.c.max())), float(np.exp(minima.c.min())) / flops
     reach, which = max((above, "times the largest budget"), (below, "times less than the smallest budget"))
     if reach <= max(span, 3.0):
         return []
-    return [Warning("far-extrapolation", f"{reach:.3g} {which} used: beyond their span of {span:.3g}")]
+    return [Diagnostic("far-extrapolation", f"{reach:.3g} {which} used: beyond their span of {span:.3g}")]

@@ -13,8 +13,8 @@ from jaxtyping import Float, Int
 from scipy.interpolate import PchipInterpolator
 
 from analysis.allocation.frontier import LeftOut, Minima, PowerLaw
-from analysis.diagnostics.codes import Warning
-from analysis.runs.arrays import Points, training_cost
+from analysis.diagnostics.codes import Diagnostic
+from analysis.runs.arrays import RunArrays, training_cost
 
 _GRID = 200
 _SAME_SIZE = 0.03  # sizes digitised from a figure differ by a few percent
@@ -69,7 +69,7 @@ class Envelope:
     left_out: tuple[LeftOut, ...]
     params: PowerLaw | None
     tokens: PowerLaw | None
-    warnings: tuple[Warning, ...]
+    warnings: tuple[Diagnostic, ...]
 
     @property
     def used(self) -> tuple[float, ...]:
@@ -77,7 +77,7 @@ class Envelope:
         return tuple(np.exp(self.minima.c[[0, -1]]).tolist()) if len(self.minima.c) else ()
 
 
-def envelope(points: Points, resamples: int = 200, seed: int = 0) -> Envelope:
+def envelope(points: RunArrays, resamples: int = 200, seed: int = 0) -> Envelope:
     """Finds the best size over compute, and power laws through it.
 
     Args:
@@ -100,7 +100,9 @@ def envelope(points: Points, resamples: int = 200, seed: int = 0) -> Envelope:
         return Envelope(*lowest, None, None, tuple(warnings))
     if steps == 2:
         warnings.append(
-            Warning("few-runs", "only two sizes are ever the best: whether the best size is a power law cannot be told")
+            Diagnostic(
+                "few-runs", "only two sizes are ever the best: whether the best size is a power law cannot be told"
+            )
         )
     pivot = float(minima.c.mean())
     line = _lines(points, minima.c, minima.n, pivot)
@@ -123,7 +125,7 @@ def envelope(points: Points, resamples: int = 200, seed: int = 0) -> Envelope:
     return Envelope(*lowest, params, tokens, tuple(warnings))
 
 
-def _smoothed(points: Points) -> pd.DataFrame:
+def _smoothed(points: RunArrays) -> pd.DataFrame:
     """Rows of ``size trunk n c loss`` in rising c: means over seeds, and over neighbours in a run."""
     rows = pd.DataFrame(
         {
@@ -212,7 +214,7 @@ def _left_out(grid: Float[np.ndarray, " grid"], fault: np.ndarray) -> tuple[Left
 
 
 def _lines(
-    points: Points, c: Float[np.ndarray, " minima"], n: Float[np.ndarray, " minima"], pivot: float
+    points: RunArrays, c: Float[np.ndarray, " minima"], n: Float[np.ndarray, " minima"], pivot: float
 ) -> Float[np.ndarray, "2 2"]:
     """(level at the pivot, slope) of log N* and of log D*."""
     d = c - n - np.log(training_cost(points.inputs, n))

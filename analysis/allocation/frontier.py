@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import brentq
 
-from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.codes import Diagnostic
 
 LEVEL = 0.9
 
@@ -42,10 +42,10 @@ class LeftOut:
     reason: str
 
     @property
-    def warning(self) -> Warning:
+    def warning(self) -> Diagnostic:
         low, high = self.flops
         which = f"the budget of {low:.3g} FLOPs is" if low == high else f"{low:.3g} to {high:.3g} FLOPs are"
-        return Warning("not-bracketed", f"{which} left out: {self.reason}")
+        return Diagnostic("not-bracketed", f"{which} left out: {self.reason}")
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float
 
 from analysis.allocation.frontier import LeftOut, Minima, PowerLaw, central, through
 from analysis.allocation.profiles import LEAST_NOISE, Profile, Profiles, resampled, settle
-from analysis.diagnostics.codes import Warning
-from analysis.runs.arrays import Points, training_cost
+from analysis.diagnostics.codes import Diagnostic
+from analysis.runs.arrays import RunArrays, training_cost
 
 _SIGNIFICANT = 2.0  # standard errors
 
@@ -68,7 +68,7 @@ class IsoFlop:
     skew: tuple[float, float]
     params: PowerLaw | None
     tokens: PowerLaw | None
-    warnings: tuple[Warning, ...]
+    warnings: tuple[Diagnostic, ...]
 
     @property
     def exponent(self) -> float | None:
@@ -93,7 +93,7 @@ class IsoFlop:
         return Minima(*np.array(rows).reshape(-1, 4).T)
 
 
-def isoflop(points: Points, resamples: int = 1000, seed: int = 0) -> IsoFlop:
+def isoflop(points: RunArrays, resamples: int = 1000, seed: int = 0) -> IsoFlop:
     """Fits a curve to each budget with at least three sizes, and power laws through their minima.
 
     Args:
@@ -104,7 +104,7 @@ def isoflop(points: Points, resamples: int = 1000, seed: int = 0) -> IsoFlop:
     budgets = [Profile.of(points.subset(points.budget == k)) for k in range(int(points.budget.max()) + 1)]
     budgets = [b for b in budgets if len(b.sizes) >= 3]
     if not budgets:
-        none = Warning("not-bracketed", "no budget has three sizes to draw a curve through")
+        none = Diagnostic("not-bracketed", "no budget has three sizes to draw a curve through")
         return IsoFlop((), (0.0, 0.0), None, None, (none,))
     fitted = settle(budgets)
     faults = [_fault(b, fitted) for b in fitted.budgets]
@@ -120,7 +120,7 @@ def isoflop(points: Points, resamples: int = 1000, seed: int = 0) -> IsoFlop:
     if len(good) < 2:
         return IsoFlop(parabolas, skew, None, None, tuple(warnings))
     if len(good) == 2:
-        warnings.append(Warning("few-runs", "a line through two budgets: whether it is a power law cannot be told"))
+        warnings.append(Diagnostic("few-runs", "a line through two budgets: whether it is a power law cannot be told"))
         draws = draws if fitted.noise is not None else draws[:0]
     c, n = np.array([b.c for b in good]), np.array([b.best for b in good])
     variance = np.array([b.deviation(fitted.skew, fitted.noise or LEAST_NOISE)[0] ** 2 for b in good])

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from analysis.runs.arrays import Points
+from analysis.runs.arrays import RunArrays
 
 _WINDOW = float(np.log(6.0))  # sizes within this factor of the minimum bend like a parabola and a cubic term
 _FARTHEST = float(np.log(30.0))  # none beyond this one, even where sizes are few
@@ -52,7 +52,7 @@ class Profile:
     weights: Float[np.ndarray, " runs"]
 
     @classmethod
-    def of(cls, points: Points) -> "Profile":
+    def of(cls, points: RunArrays) -> "Profile":
         """From the runs of one budget; it starts at the best size."""
         order = np.argsort(points.inputs.n, kind="stable")
         n, c, loss = points.inputs.n[order], points.inputs.c[order], np.exp(points.log_loss[order])

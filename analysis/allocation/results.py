@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 
 Interval = tuple[float | None, float | None]
@@ -87,7 +87,7 @@ class Allocation:
     law: str
     source: str
     extrapolation: float
-    warnings: tuple[Warning, ...]
+    warnings: tuple[Diagnostic, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of ``scaling allocate``."""

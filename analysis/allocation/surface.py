@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from analysis.diagnostics import checks
-from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.fit import law_named
 from analysis.fitting.published import Runs, constants
@@ -16,7 +16,7 @@ from analysis.forecasting.member import Member
 from analysis.forecasting.pooling import middle
 from analysis.forecasting.weighting import EVERYWHERE
 from analysis.laws import LAWS, Inputs, Law
-from analysis.runs.arrays import Points, training_cost
+from analysis.runs.arrays import RunArrays, training_cost
 from analysis.runs.table import RunTable
 
 # 2305.16264: how many repeats of the data, and of the parameters that it suffices for, still pay.
@@ -132,13 +132,13 @@ class Knowledge:
     surface: Surface
     draws: tuple[Surface, ...]
     covers: str
-    runs: Points | None
+    runs: RunArrays | None
     source: str
     largest: float
     behind: Runs | None
     convention: str
     tested: float
-    warnings: tuple[Warning, ...]
+    warnings: tuple[Diagnostic, ...]
     forecaster: Ensemble | None = None
 
     def scaled(self, by: float) -> "Knowledge":
@@ -189,7 +189,7 @@ def of_table(table: RunTable, law: str = AUTO, unique_tokens: float = np.inf) ->
     Raises:
         InputError: for an unknown law, one that cannot tell, or too few runs; or if all are of one size or length.
     """
-    cells = _distinct(table.points.inputs)
+    cells = _distinct(table.arrays.inputs)
     if law != AUTO:
         _check(law_named(law), unique_tokens)
     together = ensemble(table, law, _RESAMPLES)
@@ -218,7 +218,7 @@ def of_table(table: RunTable, law: str = AUTO, unique_tokens: float = np.inf) ->
         )
         + "; that of a loss also what forecasts among the runs missed, as in `scaling predict`"
         + _but_repeats(unique_tokens),
-        runs=table.points,
+        runs=table.arrays,
         source=table.source,
         largest=float(np.exp(together.fitted.c.max())),
         behind=None,

@@ -17,11 +17,11 @@ from analysis.design.posterior import Plausible, usual_law
 from analysis.design.seeds import Cell
 from analysis.design.selection import cells_of, choose, inputs_of, plausible, sharpening
 from analysis.design.simulate import Expected, expected
-from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.fit import FitResult, fit_points
 from analysis.laws import LAWS, Inputs
-from analysis.runs.arrays import Points, inputs_at
+from analysis.runs.arrays import RunArrays, inputs_at
 
 # No run takes more than this share of the FLOPs to spend, or of the target's own.
 DEAREST_SHARE, TARGET_SHARE = 0.2, 1 / 3
@@ -54,7 +54,7 @@ class Design:
     dearest: float
     before: Expected | None
     after: Expected | None
-    warnings: tuple[Warning, ...]
+    warnings: tuple[Diagnostic, ...]
 
     @property
     def flops(self) -> float:
@@ -66,7 +66,7 @@ def design(
     offer: Offer,
     target: Cell,
     spend: float,
-    finished: Points | None = None,
+    finished: RunArrays | None = None,
     published: FitResult | None = None,
     budgets: Sequence[float] = (),
 ) -> Design:
@@ -113,7 +113,7 @@ def design(
     )
 
 
-def _check(target: Cell, spend: float, finished: Points | None) -> None:
+def _check(target: Cell, spend: float, finished: RunArrays | None) -> None:
     """Refuses what no design can be made for."""
     faults = [
         f"the target's {name} are {value:.3g}: at least 1 is needed"
@@ -149,7 +149,7 @@ class _Task:
 
     offer: Offer
     target: Cell
-    finished: Points | None
+    finished: RunArrays | None
     published: FitResult | None
     budgets: Sequence[float]
 
@@ -199,7 +199,7 @@ class _Task:
         return inputs_of(more) if self.finished is None else joined(self.finished.inputs, inputs_of(more))
 
 
-def _unexplained(points: Points) -> bool:
+def _unexplained(points: RunArrays) -> bool:
     """Whether a law leaves most of what tells the runs' losses apart."""
     left = np.log(fit_points(points, LAWS["chinchilla"]).predict(points.inputs)) - points.log_loss
     return bool(left.var() >= _MOST_LEFT * points.log_loss.var())
@@ -217,7 +217,7 @@ def _as_plausible(published: FitResult, budgets: Float[np.ndarray, " budgets"]) 
     n = np.sqrt(flops / 6 / ratio)
     at = inputs_at(n, ratio * n, flops)
     each = np.arange(len(n))
-    points = Points(at, np.log(published.predict(at)), each, each)
+    points = RunArrays(at, np.log(published.predict(at)), each, each)
     return [(name, fit_points(points, LAWS[name]).params) for name in ("chinchilla", "skaling")]
 
 
@@ -251,9 +251,9 @@ def _least(task: _Task, spend: float) -> float | None:
     return float(high)
 
 
-def _warnings(task: _Task, bought: Sequence[Cell]) -> Iterator[Warning]:
+def _warnings(task: _Task, bought: Sequence[Cell]) -> Iterator[Diagnostic]:
     if task.untold:
-        yield Warning(
+        yield Diagnostic(
             "few-runs",
             f"the finished runs identify no law ({'; '.join(task.untold)}): what is bought, and the half-width to "
             "expect, go by a usual one",
@@ -261,7 +261,7 @@ def _warnings(task: _Task, bought: Sequence[Cell]) -> Iterator[Warning]:
     c = task.runs(bought).c
     reach, span = float(task.aim.c[0] - c.max()), float(np.ptp(c))
     if reach > max(span, np.log(10.0)):
-        yield Warning(
+        yield Diagnostic(
             "far-extrapolation",
             f"the target needs {np.exp(reach):.3g} times the FLOPs of the dearest run, and the runs span "
             f"{np.exp(span):.3g} times: expect little of any interval",

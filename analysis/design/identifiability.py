@@ -11,7 +11,7 @@ from analysis.design.seeds import FEWEST_CELLS, Cell
 from analysis.design.selection import inputs_of, prices
 from analysis.diagnostics import checks
 from analysis.laws import Inputs
-from analysis.runs.arrays import Points
+from analysis.runs.arrays import RunArrays
 
 _SIZES = 3
 _BUDGETS = 2
@@ -33,7 +33,7 @@ def undetermined(at: Inputs) -> Iterator[str]:
     if sizes < _SIZES:
         yield f"{'one size does' if sizes == 1 else 'two sizes do'} not tell what parameters buy: it takes {_SIZES}"
     each = np.arange(len(at.n))
-    points = Points(at, np.zeros(len(at.n)), each, each)
+    points = RunArrays(at, np.zeros(len(at.n)), each, each)
     yield from (warning.message for warning in checks.of_points(points, 0) if warning.code == "collinear")
 
 
@@ -50,7 +50,7 @@ def missing(at: Inputs, target: Inputs, laws: Sequence[Plausible]) -> Iterator[s
         return
     yield from undetermined(at)
     each = np.arange(len(at.n))
-    points = Points(at, np.zeros(len(at.n)), each, each)
+    points = RunArrays(at, np.zeros(len(at.n)), each, each)
     beside = at.n - best_size(laws, at.c)
     for side, few in (("fewer", beside < -_OFF), ("more", beside > _OFF)):
         budgets = len(np.unique(points.budget[few]))
@@ -78,7 +78,7 @@ def cheapest(
         return None
     at = inputs_of(candidates)
     each = np.arange(len(candidates))
-    budget = Points(at, np.zeros(len(each)), each, each).budget
+    budget = RunArrays(at, np.zeros(len(each)), each, each).budget
     beside = at.n - best_size(laws, at.c)
     price = prices(candidates, spend)
     triples = {}

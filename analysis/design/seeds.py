@@ -11,7 +11,7 @@ from analysis.design.posterior import Belief, slopes, usual_law
 from analysis.fitting.fit import fit_points
 from analysis.forecasting.calibration import FORM
 from analysis.laws import LAWS
-from analysis.runs.arrays import Points, inputs_at
+from analysis.runs.arrays import RunArrays, inputs_at
 from analysis.runs.seed_noise import SeedNoise, seed_noise
 from analysis.runs.table import RunTable
 
@@ -100,7 +100,7 @@ def plan_seeds(table: RunTable, cells: Sequence[Cell], target: Cell) -> SeedPlan
     """
     if table.unfit is not None:
         return None
-    points = table.points
+    points = table.arrays
     noise = seed_noise(points)
     trend = noise.trend
     if trend is None:
@@ -118,7 +118,7 @@ def plan_seeds(table: RunTable, cells: Sequence[Cell], target: Cell) -> SeedPlan
         return belief.given(seeds).std
 
     each = np.arange(len(cells))
-    budget = Points(at.take(each), np.zeros(len(cells)), each, each).budget
+    budget = RunArrays(at.take(each), np.zeros(len(cells)), each, each).budget
     # A budget with different numbers of seeds is told apart by them.
     groups = [
         (budget == number) & (planned == seeds) for number, seeds in sorted(set(zip(budget, planned, strict=True)))

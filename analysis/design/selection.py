@@ -12,7 +12,7 @@ from analysis.design.simulate import usual_noise
 from analysis.fitting.fit import fit_points
 from analysis.forecasting.calibration import run_noise
 from analysis.laws import LAWS, Inputs
-from analysis.runs.arrays import Points, inputs_at
+from analysis.runs.arrays import RunArrays, inputs_at
 from analysis.runs.seed_noise import seed_noise
 
 # Laws that may be plausible beside the usual one, where there are runs to fit them to.
@@ -44,7 +44,7 @@ def choose(
     target: Cell,
     spend: float,
     laws: Sequence[Plausible],
-    finished: Points | None = None,
+    finished: RunArrays | None = None,
     bought: Int[np.ndarray, " candidates"] | None = None,
 ) -> Choice:
     """Runs that make the forecast of the target sharpest (``Belief``) for the FLOPs to spend.
@@ -97,13 +97,13 @@ def prices(candidates: Sequence[Cell], spend: float) -> Float[np.ndarray, " cand
     return np.maximum(np.array([cell.flops for cell in candidates], float), _LEAST_PRICE * spend)
 
 
-def plausible(finished: Points) -> list[Plausible]:
+def plausible(finished: RunArrays) -> list[Plausible]:
     """The laws that finished runs suffice to fit."""
     enough = [name for name in _LAWS if finished.cells >= len(LAWS[name].names) + 2]
     return [(name, fit_points(finished, LAWS[name]).params) for name in enough]
 
 
-def _belief(candidates: Sequence[Cell], target: Cell, laws: Sequence[Plausible], finished: Points | None) -> Belief:
+def _belief(candidates: Sequence[Cell], target: Cell, laws: Sequence[Plausible], finished: RunArrays | None) -> Belief:
     """What is believed of the candidates and the target, given the finished runs."""
     at = inputs_of((*candidates, target))
     if finished is None:
@@ -116,7 +116,7 @@ def _belief(candidates: Sequence[Cell], target: Cell, laws: Sequence[Plausible],
     return belief.given(np.concatenate([seeds, np.zeros(len(candidates), np.int64)])).only(new)
 
 
-def sharpening(bought: Sequence[Cell], target: Cell, laws: Sequence[Plausible], finished: Points) -> float:
+def sharpening(bought: Sequence[Cell], target: Cell, laws: Sequence[Plausible], finished: RunArrays) -> float:
     """The standard deviation of the forecast's log loss with further runs, over that without them: at most 1.
 
     Runs cheaper than all finished ones count for nothing. A belief that holds laws to be nearly right would learn their
@@ -143,7 +143,7 @@ def inputs_of(cells: Sequence[Cell]) -> Inputs:
     return inputs_at(*np.array([(cell.params, cell.tokens, cell.flops) for cell in cells], float).reshape(-1, 3).T)
 
 
-def _had(candidates: Sequence[Cell], finished: Points | None) -> Int[np.ndarray, " candidates"]:
+def _had(candidates: Sequence[Cell], finished: RunArrays | None) -> Int[np.ndarray, " candidates"]:
     """How many finished runs are seeds of each candidate."""
     if finished is None:
         return np.zeros(len(candidates), np.int64)
@@ -153,7 +153,7 @@ def _had(candidates: Sequence[Cell], finished: Points | None) -> Int[np.ndarray,
 
 
 def _noise(
-    finished: Points, fitted: Sequence[Plausible], flops: Float[np.ndarray, " rows"]
+    finished: RunArrays, fitted: Sequence[Plausible], flops: Float[np.ndarray, " rows"]
 ) -> Float[np.ndarray, " rows"]:
     """Of a run of so many FLOPs: from replicates, else from what the fitted laws leave, else the usual one."""
     trend = seed_noise(finished).trend
@@ -165,7 +165,7 @@ def _noise(
     return np.full(len(flops), run_noise(finished, residuals, [len(p) for _, p in fitted]))
 
 
-def _merged(points: Points) -> tuple[Inputs, Int[np.ndarray, " cells"]]:
+def _merged(points: RunArrays) -> tuple[Inputs, Int[np.ndarray, " cells"]]:
     """The runs' different parameters and tokens, and how many runs each has; those nearest merge where too many."""
     x = points.inputs
     grain = 1e-3
@@ -179,7 +179,7 @@ def _merged(points: Points) -> tuple[Inputs, Int[np.ndarray, " cells"]]:
     return Inputs(*means), seeds.astype(np.int64)
 
 
-def cells_of(points: Points) -> list[Cell]:
+def cells_of(points: RunArrays) -> list[Cell]:
     """Finished runs as cells; those nearest merge where they are too many."""
     x, seeds = _merged(points)
     rows = np.exp(np.stack([x.n, x.d, x.c], axis=1)).tolist()

@@ -1,8 +1,9 @@
 """The interval that a planned sweep's forecast can be expected to have: the sweep is simulated, and forecast.
 
 Losses are drawn for every planned run from a law and the noise between seeds. The forecaster of
-``forecasting/ensemble.py`` then makes its forecast of each draw: every law under every
-focus, weighed and calibrated by nested extrapolations. All draws are fitted at once, each from the fit to losses without noise, and serve each other as resamples.
+``forecasting/ensemble.py`` then makes its forecast of each draw: every law under every focus, weighed and
+calibrated by nested extrapolations. All draws are fitted at once, each from the fit to losses without noise, and serve
+each other as resamples.
 
 Where finished runs tell law and noise, the truth is held to be their law, and what no law describes widens real
 intervals beyond those told here. Where none do, runs scatter about a usual law as those of published tables do, which
@@ -25,7 +26,7 @@ from analysis.forecasting.member import Member
 from analysis.forecasting.weighting import FOCI
 from analysis.forecasting.weighting import weights as focus_weights
 from analysis.laws import LAWS, WEIGHED, Inputs
-from analysis.runs.arrays import Points, inputs_at
+from analysis.runs.arrays import RunArrays, inputs_at
 from analysis.runs.seed_noise import seed_noise
 
 # Not the simplest of the laws that forecast, nor the most flexible: where the truth is Chinchilla's, which most others
@@ -71,7 +72,7 @@ class Expected:
 
 
 def expected(
-    cells: Sequence[Cell], target: Cell, fitted: Points | None = None, level: float = 0.9, draws: int = 12
+    cells: Sequence[Cell], target: Cell, fitted: RunArrays | None = None, level: float = 0.9, draws: int = 12
 ) -> Expected | None:
     """Simulates a design; None with fewer than seven cells, which tell no law.
 
@@ -129,7 +130,7 @@ def _usual(at: Inputs) -> Truth:
     return lambda inputs: _TRUTH.predict(law, inputs)
 
 
-def _told_by(points: Points) -> tuple[Truth, Noise]:
+def _told_by(points: RunArrays) -> tuple[Truth, Noise]:
     fit = fit_points(points, _TRUTH)
     trend = seed_noise(points).trend
     if trend is not None:
@@ -171,7 +172,7 @@ class _Design:
             noise: standard deviation of the dearest runs' errors.
         """
         number = np.arange(errors.shape[1])
-        tables = [Points(self.rows, smooth[self.cell] + error, number, self.cell) for error in errors]
+        tables = [RunArrays(self.rows, smooth[self.cell] + error, number, self.cell) for error in errors]
         means = np.stack([np.bincount(self.cell, table.log_loss) / self.seeds for table in tables])
         start = {
             name: best_of_starts(LAWS[name], self.cells, smooth, self.seeds.astype(float)).theta[0]
@@ -200,7 +201,7 @@ class _Design:
     ) -> list[tuple[Member, ...]]:
         """Each draw's members, fitted to some of the cells; the other draws' fits tell how far theirs scatter."""
         cells, draws, number = self.cells.take(kept), len(means), np.arange(kept.sum())
-        points = Points(cells, smooth[kept], number, number)
+        points = RunArrays(cells, smooth[kept], number, number)
         members: list[list[Member]] = [[] for _ in means]
         for name, theta in start.items():
             law = LAWS[name]

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from analysis.diagnostics.codes import Code, Warning, listed
+from analysis.diagnostics.codes import Code, Diagnostic, listed
 from analysis.diagnostics.endpoints import correlated, undecayed
 from analysis.diagnostics.mixed_conventions import disagreements
 from analysis.laws import Inputs, Law
-from analysis.runs.arrays import MOST_ROWS, Points, representative, training_cost
+from analysis.runs.arrays import MOST_ROWS, RunArrays, representative, training_cost
 from analysis.runs.schema import ALIASES, NUMBERS, TEXTS
 from analysis.runs.table import RunTable
 
@@ -27,7 +27,7 @@ _TEXTS: dict[str, Code] = {"corpus": "pooled-corpora", "tokenizer": "tokenizer-m
 _RECIPES = frozenset(["sweep", "schedule", "dtype", "seq_len"])
 
 
-def of_table(table: RunTable, needs: tuple[str, ...] = ()) -> tuple[Warning, ...]:
+def of_table(table: RunTable, needs: tuple[str, ...] = ()) -> tuple[Diagnostic, ...]:
     """What the columns of the rows to fit tell.
 
     Args:
@@ -39,7 +39,7 @@ def of_table(table: RunTable, needs: tuple[str, ...] = ()) -> tuple[Warning, ...
 
 
 @lru_cache(maxsize=1)
-def _all_of(table: RunTable) -> tuple[Warning, ...]:
+def _all_of(table: RunTable) -> tuple[Diagnostic, ...]:
     """Of one table, asked once for each law."""
     rows = table.fit
     return (
@@ -55,10 +55,10 @@ def _all_of(table: RunTable) -> tuple[Warning, ...]:
     )
 
 
-def of_points(points: Points, parameters: int) -> Iterator[Warning]:
+def of_points(points: RunArrays, parameters: int) -> Iterator[Diagnostic]:
     """What the design of the runs tells about a law with so many parameters."""
     if points.cells < 2 * parameters:
-        yield Warning(
+        yield Diagnostic(
             "few-runs",
             f"{points.cells} different (params, tokens) for {parameters} parameters: expect little",
         )
@@ -66,7 +66,7 @@ def of_points(points: Points, parameters: int) -> Iterator[Warning]:
     centred = np.stack([x.n - x.n.mean(), x.d - x.d.mean()])
     spread = np.linalg.svd(centred, compute_uv=False) / np.sqrt(len(points))
     if spread.min() < _ONE_LINE:
-        yield Warning(
+        yield Diagnostic(
             "collinear",
             _line(centred)
             + f" (off their common line by less than {_ONE_LINE:.0%}): the fit cannot tell what each of them buys; "
@@ -87,50 +87,50 @@ def _line(centred: Float[np.ndarray, "2 rows"]) -> str:
 
 def of_floor(
     params: Mapping[str, float], law: Law[Inputs], samples: Float[np.ndarray, "resamples params"], lowest: float
-) -> Iterator[Warning]:
+) -> Iterator[Diagnostic]:
     """Whether the irreducible loss E is known."""
     if "E" not in params:
         return
     if params["E"] < 1e-3 * lowest:
-        yield Warning("floor-unidentified", "the runs do not show the irreducible loss: E fits best at 0")
+        yield Diagnostic("floor-unidentified", "the runs do not show the irreducible loss: E fits best at 0")
     elif len(samples):
         low, high = np.quantile(np.exp(samples[:, law.names.index("E")]), [0.05, 0.95])
         if high - low > 0.25 * lowest:
-            yield Warning(
+            yield Diagnostic(
                 "floor-unidentified",
                 f"the irreducible loss is hardly known: E = {params['E']:.3g}, "
                 f"90 % of resamples {low:.3g} to {high:.3g}",
             )
 
 
-def of_repeats(law: Law[Inputs], samples: Float[np.ndarray, "resamples params"]) -> Iterator[Warning]:
+def of_repeats(law: Law[Inputs], samples: Float[np.ndarray, "resamples params"]) -> Iterator[Diagnostic]:
     """Whether it is known what repeated tokens, and parameters in excess of the unique ones, are worth."""
     for i, name in enumerate(law.names if len(samples) else ()):
         if name in ("R_N", "R_D"):
             low, high = np.exp(np.quantile(samples[:, i], [0.05, 0.95]))
             if high > 4 * low:
-                yield Warning(
+                yield Diagnostic(
                     "repeated-data",
                     f"{name} is hardly known (90 % of resamples {low:.3g} to {high:.3g}): trust the law as far as the "
                     "fitted runs repeat their data, and not beyond",
                 )
 
 
-def of_residuals(excess: Float[np.ndarray, " rows"]) -> Iterator[Warning]:
+def of_residuals(excess: Float[np.ndarray, " rows"]) -> Iterator[Diagnostic]:
     """Whether some rows lie so far above their own fit (log loss) that training must have failed.
 
     Far is seen from the other rows' scatter: no loss is too high as such, for tiny runs reach any.
     """
     scatter = 1.4826 * float(np.median(np.abs(excess)))
     if failed := int((excess > max(_FAILED, 10 * scatter)).sum()):
-        yield Warning(
+        yield Diagnostic(
             "diverged-rows",
             f"{failed} runs lost far more than the fit expects (up to {np.exp(excess.max()) - 1:.0%} more): have they "
             "diverged? leave them out with --where, or keep the best runs with --best",
         )
 
 
-def of_target(points: Points, target: Inputs, tested: float) -> Iterator[Warning]:
+def of_target(points: RunArrays, target: Inputs, tested: float) -> Iterator[Diagnostic]:
     """Whether a target lies no further out than the fitted runs themselves can vouch for.
 
     Args:
@@ -141,39 +141,39 @@ def of_target(points: Points, target: Inputs, tested: float) -> Iterator[Warning
     reach = float(target.c[0] - points.inputs.c.max())
     span = float(np.ptp(points.inputs.c))
     if reach > tested + np.log(3.0):
-        yield Warning(
+        yield Diagnostic(
             "far-extrapolation",
             f"the target needs {np.exp(reach):.3g} times the FLOPs of the largest fitted run; the fitted runs span "
             f"{np.exp(span):.3g} times, and extrapolation among them could be tried over "
             + (f"{np.exp(tested):.3g} times" if tested else "nothing"),
         )
     if reach < -(span + np.log(10.0)):
-        yield Warning(
+        yield Diagnostic(
             "far-extrapolation",
             f"the target needs {np.exp(-reach - span):.3g} times fewer FLOPs than the smallest fitted run",
         )
     ratios = np.exp(points.inputs.d - points.inputs.n)
     ratio = float(np.exp(target.d[0] - target.n[0]))
     if not ratios.min() / 2 <= ratio <= 2 * ratios.max():
-        yield Warning(
+        yield Diagnostic(
             "far-extrapolation",
             f"the target has {ratio:.3g} tokens per parameter, and the fitted runs {ratios.min():.3g} to "
             f"{ratios.max():.3g}: how laws bend beyond is not known",
         )
     usual = target.n + target.d + np.log(training_cost(points.inputs, target.n))
     if abs(target.c[0] - usual[0]) > np.log(_TWICE):
-        yield Warning(
+        yield Diagnostic(
             "mixed-conventions",
             f"the target's {np.exp(target.c[0]):.3g} FLOPs are counted otherwise than the runs': of their kind it "
             f"would need {np.exp(usual[0]):.3g}",
         )
 
 
-def of_vocabulary(rows: pd.DataFrame, vocab: int) -> Iterator[Warning]:
+def of_vocabulary(rows: pd.DataFrame, vocab: int) -> Iterator[Diagnostic]:
     """Whether a target's vocabulary is that of the fitted runs, where they tell."""
     known = rows["vocab"].dropna() if "vocab" in rows else pd.Series(dtype=float)
     if len(known) and not known.min() / _PADDED <= vocab <= _PADDED * known.max():
-        yield Warning(
+        yield Diagnostic(
             "tokenizer-mismatch",
             f"the target has a vocabulary of {vocab} and the fitted runs one of {known.max():.0f}: what is forecast is "
             "the loss per token of the runs' tokenizer, not of the target's own",
@@ -200,48 +200,48 @@ def absurd(fitted: Inputs, target: Inputs) -> str | None:
     )
 
 
-def _progress(rows: pd.DataFrame) -> Iterator[Warning]:
+def _progress(rows: pd.DataFrame) -> Iterator[Diagnostic]:
     """Whether more compute lowers the loss at all."""
     middle = np.sqrt(rows["flops"].min()) * np.sqrt(rows["flops"].max())
     cheap, dear = (rows["loss"][side] for side in (rows["flops"] <= middle, rows["flops"] > middle))
     if len(cheap) and len(dear) and dear.min() >= cheap.min():
-        yield Warning(
+        yield Diagnostic(
             "floor-unidentified",
             f"none of the {len(dear)} dearer runs has a lower loss than the best of the {len(cheap)} cheaper: the runs "
             "do not show what compute buys",
         )
 
 
-def _left_out(table: RunTable) -> Iterator[Warning]:
+def _left_out(table: RunTable) -> Iterator[Diagnostic]:
     if table.diverged:
         told = f"{len(table.diverged)} diverged runs are left out of the fit: {listed(table.diverged)}"
-        yield Warning("diverged-rows", told)
+        yield Diagnostic("diverged-rows", told)
     if len(table.fit) > MOST_ROWS:
-        yield Warning(
+        yield Diagnostic(
             "sampled-rows",
-            f"the fit uses {len(table.points)} of {len(table.fit)} rows, spread evenly over FLOPs and trunks",
+            f"the fit uses {len(table.arrays)} of {len(table.fit)} rows, spread evenly over FLOPs and trunks",
         )
 
 
-def _pooled(rows: pd.DataFrame) -> Iterator[Warning]:
+def _pooled(rows: pd.DataFrame) -> Iterator[Diagnostic]:
     """Losses per token on another text, or of other tokens, are not comparable."""
     for column, code in _TEXTS.items():
         names = sorted(rows[column].dropna().unique().tolist()) if column in rows else []
         if len(names) > 1:
-            yield Warning(
+            yield Diagnostic(
                 code,
                 f"{len(rows)} runs of {len(names)} {column} values share one fit ({_listed(names)}): their losses are "
                 f"not comparable; choose one, such as --where \"{column} == '{names[0]}'\"",
             )
     if "vocab" in rows and rows["vocab"].max() > _PADDED * rows["vocab"].min():
-        yield Warning(
+        yield Diagnostic(
             "tokenizer-mismatch",
             f"vocabularies of {rows['vocab'].min():.0f} to {rows['vocab'].max():.0f} tokens share one fit: a loss per "
             "token means something else for each; choose one with --where",
         )
 
 
-def _repeated(rows: pd.DataFrame) -> Iterator[Warning]:
+def _repeated(rows: pd.DataFrame) -> Iterator[Diagnostic]:
     epochs = np.ones(len(rows))
     if "epochs" in rows:
         epochs = np.fmax(epochs, rows["epochs"].to_numpy())
@@ -250,14 +250,14 @@ def _repeated(rows: pd.DataFrame) -> Iterator[Warning]:
     repeated = int((epochs > 1.05).sum())
     if repeated:
         mend = '--where "epochs <= 1"' if "epochs" in rows else '--where "tokens <= unique_tokens"'
-        yield Warning(
+        yield Diagnostic(
             "repeated-data",
             f"{repeated} of {len(rows)} runs repeat their data (up to {epochs.max():.3g} epochs), which every law but "
             f"data-constrained counts as fresh tokens; use that law, or leave them out with {mend}",
         )
 
 
-def _untuned(rows: pd.DataFrame) -> Iterator[Warning]:
+def _untuned(rows: pd.DataFrame) -> Iterator[Diagnostic]:
     knobs = [c for c in ("lr", "batch_tokens", "weight_decay") if c in rows]
     if not knobs:
         return
@@ -266,32 +266,32 @@ def _untuned(rows: pd.DataFrame) -> Iterator[Warning]:
     varied = [c for c in knobs if (settings[c] > 1).any()]
     if varied:
         grids = int((settings > 1).any(axis=1).sum())
-        yield Warning(
+        yield Diagnostic(
             "untuned-grid",
             f"{grids} of {len(settings)} (params, tokens) have runs at several {' and '.join(varied)}: a law is of "
             "well-tuned runs; keep the best of each with --best",
         )
 
 
-def _conventions(rows: pd.DataFrame) -> Iterator[Warning]:
+def _conventions(rows: pd.DataFrame) -> Iterator[Diagnostic]:
     ratio = rows["flops"] / (6 * rows["params"] * rows["tokens"])
     shared = rows["params"].duplicated(keep=False)
     by_size = ratio[shared].groupby(rows["params"][shared]).agg(["min", "max"])
     if (by_size["max"] > 1.1 * by_size["min"]).any():
-        yield Warning(
+        yield Diagnostic(
             "mixed-conventions",
             "runs of one size count FLOPs per parameter and token differently: exponents move with the convention",
         )
     middle = float(ratio.median())
     if not 1 / _ODD_COST < middle < _ODD_COST:
-        yield Warning(
+        yield Diagnostic(
             "mixed-conventions",
             f"flops are about {middle:.1g} times 6 params tokens: are these counts, and not billions, and are the "
             "params those that every token passes?",
         )
 
 
-def _mixed(table: RunTable) -> Iterator[Warning]:
+def _mixed(table: RunTable) -> Iterator[Diagnostic]:
     """Whether some column, whatever it means, tells apart recipes or conventions that disagree."""
     told = {*NUMBERS, *TEXTS, *chain(*ALIASES.values()), *(table.columns or {}).values()} - _RECIPES
     columns = [c for c in map(str, table.fit) if c.lower() not in told and c not in told]
@@ -301,7 +301,7 @@ def _mixed(table: RunTable) -> Iterator[Warning]:
     settings = [c for c in columns if pd.api.types.is_numeric_dtype(rows[c]) and len(rows[c].dropna().unique()) > 2]
     # What a sweep tries is numbers; what tells a convention is names and flags.
     if not any(_untuned(rows)) and (found := disagreements(rows, settings)):
-        yield Warning(
+        yield Diagnostic(
             "untuned-grid",
             f"runs of several {_listed([each.column for each in found])} lie {np.expm1(found[0].gap):.1%} apart in "
             "loss at the same FLOPs and params: a law is of well-tuned runs; keep the best of each with --best",
@@ -309,7 +309,7 @@ def _mixed(table: RunTable) -> Iterator[Warning]:
     if found := disagreements(rows, [c for c in columns if c not in settings]):
         first = found[0]
         others = f"; so do {_listed([each.column for each in found[1:]])}" if found[1:] else ""
-        yield Warning(
+        yield Diagnostic(
             "mixed-conventions",
             f"{first.column} ({_listed(first.groups)}) splits the runs into groups whose losses at the same FLOPs and "
             f"params lie {np.expm1(first.gap):.1%} apart{others}: choose one, such as "

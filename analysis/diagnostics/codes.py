@@ -28,7 +28,7 @@ _LISTED = 6
 
 
 @dataclass(frozen=True)
-class Warning:
+class Diagnostic:
     """A warning: a code for programs and a message for people."""
 
     code: Code

@@ -22,7 +22,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 from scipy.stats import t as student
 
-from analysis.diagnostics.codes import Warning, listed
+from analysis.diagnostics.codes import Diagnostic, listed
 from analysis.errors import InputError
 from analysis.runs.table import RunTable
 
@@ -87,7 +87,7 @@ class Collapse:
         return float(np.sqrt(np.mean(self.off[stay] ** 2)))
 
     @property
-    def warnings(self) -> tuple[Warning, ...]:
+    def warnings(self) -> tuple[Diagnostic, ...]:
         """Who leaves the common curve, and what that is a sign of."""
         told = []
         for above, reason in ((True, _ABOVE), (False, _BELOW)):
@@ -96,7 +96,7 @@ class Collapse:
                 first, side = gone[0], "above" if above else "below"
                 who = f"{len(gone)} of {len(self.runs)} runs leave{'s' * (len(gone) == 1)} the others' curve"
                 told.append(
-                    Warning(
+                    Diagnostic(
                         "off-curve",
                         f"{who}: {listed([each.run_id for each in gone])}; {first.run_id} by "
                         f"{abs(np.expm1(first.most)):.1%} {side} it, from {first.begins:.0%} of the "

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
-from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.codes import Diagnostic
 from analysis.runs.arrays import trunks
 from analysis.runs.schema import NUMBERS, RECIPE, TEXTS
 
@@ -17,7 +17,7 @@ _HORIZONS = frozenset(["train_tokens", "planned_tokens", "target_tokens"])
 _PROGRESS = frozenset(["portion", "progress"])
 
 
-def undecayed(rows: pd.DataFrame) -> Iterator[Warning]:
+def undecayed(rows: pd.DataFrame) -> Iterator[Diagnostic]:
     """Runs whose learning rate was not yet low when their loss was taken."""
     high = np.zeros(len(rows), bool)
     if "decay_fraction" in rows:
@@ -26,9 +26,9 @@ def undecayed(rows: pd.DataFrame) -> Iterator[Warning]:
         high |= rows["schedule"].isin(["constant", "const"]).to_numpy()
         high &= ~rows["schedule"].isin(["cosine", "linear"]).to_numpy()
     if undecayed := int(high.sum()):
-        yield Warning("not-decayed", f"{undecayed} runs end at full learning rate: their loss is not final")
+        yield Diagnostic("not-decayed", f"{undecayed} runs end at full learning rate: their loss is not final")
     if early := int((_before_the_end(rows) & ~high).sum()):
-        yield Warning(
+        yield Diagnostic(
             "not-decayed",
             f"{early} of {len(rows)} rows lie before the end of their run, where the learning rate had not decayed: "
             "keep the last row of each run",
@@ -51,22 +51,22 @@ def _before_the_end(rows: pd.DataFrame) -> Bool[np.ndarray, " rows"]:
     return early.to_numpy(bool)
 
 
-def correlated(rows: pd.DataFrame) -> Iterator[Warning]:
+def correlated(rows: pd.DataFrame) -> Iterator[Diagnostic]:
     """Rows that tell less than as many runs: repeats, and rows of one run or trunk."""
     # Losses of few digits meet by chance.
     alike = rows[rows["loss"].duplicated(keep=False) & (rows["loss"] != rows["loss"].round(4))]
     duplicates = int(alike.duplicated([c for c in rows if c in _MEASURED]).sum())
     if duplicates:
-        yield Warning("correlated-rows", f"{duplicates} rows repeat another row exactly and count twice: drop them")
+        yield Diagnostic("correlated-rows", f"{duplicates} rows repeat another row exactly and count twice: drop them")
     number = int(trunks(rows).max()) + 1
     if number < len(rows) - duplicates:
-        yield Warning(
+        yield Diagnostic(
             "correlated-rows",
             f"{len(rows)} rows come from {number} {'trunks' if 'trunk_id' in rows else 'runs'}: rows of one are "
             "correlated, so whole ones are resampled",
         )
     elif number == len(rows) and (along := _along_runs(rows)):
-        yield Warning(
+        yield Diagnostic(
             "correlated-rows",
             f"{along} rows lie at equal distances in tokens, as points along a run do: tell which belong together with "
             "--columns run_id=COLUMN",

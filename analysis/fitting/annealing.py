@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.fit import FitStatus, estimate
 from analysis.laws.law import Law, Losses, Parameters, Partials
@@ -193,7 +193,7 @@ class AnnealingFit:
     objective: float
     status: FitStatus
     n_runs: int
-    warnings: tuple[Warning, ...]
+    warnings: tuple[Diagnostic, ...]
     table_hash: str
     residual: float
     law: str = field(default=ANNEALING, init=False)
@@ -276,21 +276,21 @@ def _natural(theta: Float[np.ndarray, "batch params"], rate: float, work: float)
     return LAW.reported(theta + shift)
 
 
-def _warnings(curves: Sequence[Curve], params: Mapping[str, float]) -> Iterator[Warning]:
+def _warnings(curves: Sequence[Curve], params: Mapping[str, float]) -> Iterator[Diagnostic]:
     # A schedule's shape: the rate at even shares of its steps, as a share of its peak.
     shares = np.linspace(0.1, 1.0, 10)
     shapes = {
         tuple(np.round(c.schedule.rate_at(shares * c.schedule.step[-1]) / c.schedule.rate.max(), 1)) for c in curves
     }
     if len(shapes) == 1:
-        yield Warning(
+        yield Diagnostic(
             "few-runs",
             "all curves follow one shape of schedule, so what another would yield is hardly known: "
             "add a run at constant rate, or one that decays elsewhere",
         )
     stuck = [name for name, ends in LAW.domains.items() if name in ("beta", "gamma") and params[name] in ends]
     if stuck:
-        yield Warning(
+        yield Diagnostic(
             "few-runs",
             f"{' and '.join(stuck)} lie at the end of what is allowed: the schedules do not tell how fast "
             "the loss follows a lower rate; add one that decays differently",

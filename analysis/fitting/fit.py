@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from analysis.diagnostics import checks
-from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.huber_newton import best_of_starts, minimise
 from analysis.laws import LAWS, Inputs, Law, X
-from analysis.runs.arrays import Points
+from analysis.runs.arrays import RunArrays
 from analysis.runs.filter import closest
 from analysis.runs.table import RunTable
 
@@ -52,7 +52,7 @@ class FitResult:
     objective: float | None
     status: FitStatus
     n_runs: int
-    warnings: tuple[Warning, ...]
+    warnings: tuple[Diagnostic, ...]
     table_hash: str
     convention: str
     samples: Float[np.ndarray, "resamples params"] = field(repr=False)
@@ -99,12 +99,12 @@ def fit(table: RunTable, law: str = "chinchilla", bootstrap: int = 1000, seed: i
     Raises:
         InputError: for an unknown law, or fewer runs than parameters + 2.
     """
-    return on_table(fit_points(table.points, law_named(law), bootstrap, seed), table)
+    return on_table(fit_points(table.arrays, law_named(law), bootstrap, seed), table)
 
 
 def on_table(result: FitResult, table: RunTable) -> FitResult:
     """A fit of a table's rows, with what only the table knows: warnings, hash and convention."""
-    design = checks.of_points(table.points, len(result.params))
+    design = checks.of_points(table.arrays, len(result.params))
     return replace(
         result,
         warnings=(*checks.of_table(table, LAWS[result.law].needs), *design, *result.warnings),
@@ -113,7 +113,7 @@ def on_table(result: FitResult, table: RunTable) -> FitResult:
     )
 
 
-def fit_points(points: Points, law: Law[Inputs], bootstrap: int = 0, seed: int = 0) -> FitResult:
+def fit_points(points: RunArrays, law: Law[Inputs], bootstrap: int = 0, seed: int = 0) -> FitResult:
     """Fits a law to arrays; as :func:`fit`, but for what only a table knows."""
     if len(points) < len(law.names) + 2:
         raise InputError(too_few(law, len(points)))

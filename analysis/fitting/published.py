@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.fit import FitResult, FitStatus
 from analysis.laws import LAWS
@@ -46,25 +46,25 @@ class Runs:
         """Whether the exponents' errors are not of the paper."""
         return self.why.startswith("assumed")
 
-    def warnings(self, params: float, tokens: float) -> Iterator[Warning]:
+    def warnings(self, params: float, tokens: float) -> Iterator[Diagnostic]:
         """Whether a target, its FLOPs 6 params tokens, lies further out than the runs can vouch for."""
         flops, ratio = 6 * params * tokens, tokens / params
         if flops > LONGEST * self.largest:
-            yield Warning(
+            yield Diagnostic(
                 "far-extrapolation",
                 f"{flops / self.largest:.3g} times the FLOPs of the largest run behind these constants; the longest "
                 f"forecast on record that came true reached {LONGEST:g} times"
                 + ("; the constants' errors are assumed, and nothing this far out has tested that" * self.assumed),
             )
         if flops < self.smallest / 10:
-            yield Warning(
+            yield Diagnostic(
                 "far-extrapolation",
                 f"{self.smallest / flops:.3g} times fewer FLOPs than the smallest run behind these constants: laws do "
                 "not hold for models that learn next to nothing",
             )
         fewest, most = self.ratios
         if not fewest / 2 <= ratio <= 2 * most:
-            yield Warning(
+            yield Diagnostic(
                 "far-extrapolation",
                 f"{ratio:.3g} tokens per parameter, and the runs behind these constants {fewest:.3g} to {most:.3g}: "
                 "how laws bend beyond is not known",

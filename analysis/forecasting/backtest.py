@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from analysis.diagnostics import checks
-from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.forecasting.ensemble import AUTO, Ensemble, ensemble_of_points, ensembles_of_points
 from analysis.laws import LAWS
-from analysis.runs.arrays import Points
+from analysis.runs.arrays import RunArrays
 from analysis.runs.table import RunTable
 
 LEVEL = 0.9
@@ -95,7 +95,7 @@ class Backtest:
     """Every split, and each law's summary over them."""
 
     splits: tuple[SplitScore, ...]
-    warnings: tuple[Warning, ...]
+    warnings: tuple[Diagnostic, ...]
 
     @property
     def summary(self) -> dict[str, dict[str, float]]:
@@ -130,7 +130,7 @@ def backtest(
     Raises:
         InputError: for an unknown law, or a table too small to split.
     """
-    points = table.points
+    points = table.arrays
     flops = np.exp(points.inputs.c)
     if train_below is None:
         limits = [float(flops.max()) / factor * (1 + 1e-9) for factor in _FACTORS]
@@ -151,7 +151,7 @@ def backtest(
     return Backtest(splits, tuple(checks.of_table(table)))
 
 
-def _split(points: Points, laws: Sequence[str], limit: float, bootstrap: int) -> SplitScore:
+def _split(points: RunArrays, laws: Sequence[str], limit: float, bootstrap: int) -> SplitScore:
     cheap = np.exp(points.inputs.c) <= limit
     train, test = points.subset(cheap), points.subset(~cheap)
     fitted = ensembles_of_points(train, laws, bootstrap)
@@ -162,7 +162,7 @@ def _split(points: Points, laws: Sequence[str], limit: float, bootstrap: int) ->
     return SplitScore(limit, reach, len(train), len(test), held_out)
 
 
-def _held_out(fitted: Ensemble, train: Points, test: Points) -> HeldOut:
+def _held_out(fitted: Ensemble, train: RunArrays, test: RunArrays) -> HeldOut:
     loss, low, high = fitted.predict(test.inputs, LEVEL)
     actual = np.exp(test.log_loss)
     return HeldOut(

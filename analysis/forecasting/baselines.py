@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from analysis.runs.arrays import Points
+from analysis.runs.arrays import RunArrays
 
 LARGEST = "largest fitted run"
 LINE = "log-log line"
 
 
-def baselines(points: Points, flops: float) -> dict[str, float]:
+def baselines(points: RunArrays, flops: float) -> dict[str, float]:
     """The loss at a budget, by the two naive forecasts, in nats per token.
 
     ``largest fitted run`` repeats the loss of the dearest configuration (the mean over its seeds); ``log-log
@@ -27,7 +27,7 @@ def baselines(points: Points, flops: float) -> dict[str, float]:
     return forecasts
 
 
-def _cells(points: Points) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _cells(points: RunArrays) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean log loss, log FLOPs and budget number of each cell."""
     _, first, index, count = np.unique(points.cell, return_index=True, return_inverse=True, return_counts=True)
     mean = np.log(np.bincount(index, np.exp(points.log_loss)) / count)

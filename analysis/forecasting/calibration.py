@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtr
 
-from analysis.runs.arrays import Points
+from analysis.runs.arrays import RunArrays
 from analysis.runs.seed_noise import seed_noise
 
 _SCALE, _SCALE_LOG_SD = 1.0, 0.5
@@ -110,7 +110,7 @@ class Calibration:
         return high
 
 
-def run_noise(points: Points, residuals: Sequence[Float[np.ndarray, " rows"]], parameters: Sequence[int]) -> float:
+def run_noise(points: RunArrays, residuals: Sequence[Float[np.ndarray, " rows"]], parameters: Sequence[int]) -> float:
     """Standard deviation of one run's log loss at the dearest budget: from replicates, else from residuals.
 
     Replicates of all budgets tell it by their trend; residuals are those of the law that fits best.

@@ -18,13 +18,13 @@ from jaxtyping import Float
 from scipy import stats
 
 from analysis.diagnostics import checks
-from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.fit import fit_points
 from analysis.forecasting.accuracy_links import LINKS, fit_link
 from analysis.forecasting.ensemble import AUTO, ensemble_of_points
 from analysis.laws import LAWS, Inputs, Law
-from analysis.runs.arrays import Points, inputs_at, training_cost
+from analysis.runs.arrays import RunArrays, inputs_at, training_cost
 from analysis.runs.table import RunTable
 
 _FEWEST = 12  # runs: eight to fit the forms with, and four to hold out
@@ -76,7 +76,7 @@ class TaskForecast:
     tokens: float
     flops: float
     n_runs: int
-    warnings: tuple[Warning, ...]
+    warnings: tuple[Diagnostic, ...]
     source: str
     table_hash: str
 
@@ -187,7 +187,7 @@ def forecast_task(
     )
 
 
-def backtest_task(points: Points, accuracy: Float[np.ndarray, " rows"], law: Law[Inputs], reach: float) -> Tested:
+def backtest_task(points: RunArrays, accuracy: Float[np.ndarray, " rows"], law: Law[Inputs], reach: float) -> Tested:
     """Fits a law and every link on the cheaper runs and scores them on the dearer, at up to eight budgets.
 
     Args:
@@ -230,7 +230,7 @@ def backtest_task(points: Points, accuracy: Float[np.ndarray, " rows"], law: Law
     )
 
 
-def _rows(table: RunTable, task: str, task_loss: str) -> tuple[Points, Float[np.ndarray, " rows"]]:
+def _rows(table: RunTable, task: str, task_loss: str) -> tuple[RunArrays, Float[np.ndarray, " rows"]]:
     """The rows that have an accuracy and a loss."""
     rows = table.fit
     rows = rows[rows[task].notna() & rows[task_loss].notna()]
@@ -249,10 +249,10 @@ def _rows(table: RunTable, task: str, task_loss: str) -> tuple[Points, Float[np.
         faults.append(f"{table.source}: {len(rows)} runs with {task!r} are too few to forecast it: {_FEWEST} or more")
     if faults:
         raise InputError(faults)
-    return Points.of(rows.assign(loss=rows[task_loss])), rows[task].to_numpy()
+    return RunArrays.of(rows.assign(loss=rows[task_loss])), rows[task].to_numpy()
 
 
-def _thresholds(points: Points, fewest: int) -> list[int]:
+def _thresholds(points: RunArrays, fewest: int) -> list[int]:
     """Numbers of the dearest budget fitted: half of the runs or more are cheaper, and three or more dearer."""
     count = np.array([int((points.budget <= number).sum()) for number in range(int(points.budget.max()))])
     enough = np.flatnonzero((count >= max(8, fewest, len(points) / 2)) & (len(points) - count >= 3))

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.fit import FitResult, fit_points, law_named, on_table, too_few
 from analysis.forecasting.calibration import Calibration, Miss, run_noise
 from analysis.forecasting.member import NESTED_RESAMPLES, Member, centre, focused, quick, spread_of
 from analysis.forecasting.weighting import EVERYWHERE, FOCI
 from analysis.laws import LAWS, WEIGHED, Inputs, Law
-from analysis.runs.arrays import Points, beyond
+from analysis.runs.arrays import RunArrays, beyond
 from analysis.runs.table import RunTable
 
 AUTO = "auto"
@@ -56,11 +56,11 @@ class Ensemble:
         return self.fits[max(shares, key=lambda name: shares[name])]
 
     @property
-    def warnings(self) -> tuple[Warning, ...]:
+    def warnings(self) -> tuple[Diagnostic, ...]:
         """What laws with half of the weight or more warn of, in the words of the heaviest."""
         shares = self.weights
         ranked = sorted(self.fits, key=lambda name: -shares[name])
-        told: dict[str, list[Warning]] = {}
+        told: dict[str, list[Diagnostic]] = {}
         heard: dict[str, float] = {}
         for name in ranked:
             for code in dict.fromkeys(warning.code for warning in self.fits[name].warnings):  # in order, each once
@@ -103,11 +103,11 @@ def ensemble(table: RunTable, law: str = AUTO, bootstrap: int = 1000) -> Ensembl
     Raises:
         InputError: for an unknown law, or too few runs for any.
     """
-    together = ensemble_of_points(table.points, law, bootstrap)
+    together = ensemble_of_points(table.arrays, law, bootstrap)
     return replace(together, fits={name: on_table(fit, table) for name, fit in together.fits.items()})
 
 
-def ensemble_of_points(points: Points, law: str, bootstrap: int) -> Ensemble:
+def ensemble_of_points(points: RunArrays, law: str, bootstrap: int) -> Ensemble:
     """As :func:`ensemble`, for arrays."""
     found = ensembles_of_points(points, [law], bootstrap)
     if law in found:
@@ -118,7 +118,7 @@ def ensemble_of_points(points: Points, law: str, bootstrap: int) -> Ensemble:
     raise InputError(f"{len(points)} runs are too few for any law: {fewest} or more are needed")
 
 
-def ensembles_of_points(points: Points, names: Sequence[str], bootstrap: int) -> dict[str, Ensemble]:
+def ensembles_of_points(points: RunArrays, names: Sequence[str], bootstrap: int) -> dict[str, Ensemble]:
     """As :func:`ensemble_of_points` for several laws, and ``auto``, with every fit made once.
 
     Returns:
@@ -146,7 +146,7 @@ def _plain(members: Sequence[Member], law: str) -> list[Member]:
     return [member for member in members if member.name == (law, EVERYWHERE)]
 
 
-def _noise(points: Points, members: Sequence[Member]) -> float:
+def _noise(points: RunArrays, members: Sequence[Member]) -> float:
     return run_noise(
         points,
         [member.log_loss(points.inputs) - points.log_loss for member in members],
@@ -155,7 +155,11 @@ def _noise(points: Points, members: Sequence[Member]) -> float:
 
 
 def together(
-    points: Points, members: Sequence[Member], fits: Mapping[str, FitResult], nested: Sequence["Nested"], noise: float
+    points: RunArrays,
+    members: Sequence[Member],
+    fits: Mapping[str, FitResult],
+    nested: Sequence["Nested"],
+    noise: float,
 ) -> Ensemble:
     """Weighs and calibrates some members by the nested extrapolations that hold any of them.
 
@@ -185,7 +189,7 @@ class Nested:
 
     members: tuple[Member, ...]
     cheap: Inputs
-    dear: Points
+    dear: RunArrays
     share: float
 
     @property
@@ -218,7 +222,7 @@ class Nested:
         )
 
 
-def _nested(points: Points, plan: Mapping[str, Sequence[float]]) -> list[Nested]:
+def _nested(points: RunArrays, plan: Mapping[str, Sequence[float]]) -> list[Nested]:
     """Fits the cheaper runs below each threshold by each law, under its foci."""
     found = []
     for number in thresholds(points):
@@ -230,7 +234,7 @@ def _nested(points: Points, plan: Mapping[str, Sequence[float]]) -> list[Nested]
     return found
 
 
-def thresholds(points: Points) -> list[int]:
+def thresholds(points: RunArrays) -> list[int]:
     """The dearest budgets to fit (``points.budget``): all whose cheaper side suffices, at most six of them.
 
     To suffice takes as many distinct (params, tokens) as a fit of most laws at all, and a good part of the runs: what a

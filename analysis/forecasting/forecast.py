@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from analysis import __version__
 from analysis.diagnostics import checks
-from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.forecasting.baselines import baselines
 from analysis.forecasting.ensemble import AUTO, ensemble
@@ -64,7 +64,7 @@ class Forecast:
     level: float
     extrapolation: float
     weights: Mapping[str, float]
-    warnings: tuple[Warning, ...]
+    warnings: tuple[Diagnostic, ...]
     params: float
     tokens: float
     flops: float
@@ -150,7 +150,7 @@ def read_forecast(path: str | Path) -> Forecast:
     if digest != _digest(content):
         raise InputError(f"{path}: was changed after it was frozen: its digest does not match")
     content["interval"] = tuple(content["interval"])
-    content["warnings"] = tuple(Warning(**warning) for warning in content["warnings"])
+    content["warnings"] = tuple(Diagnostic(**warning) for warning in content["warnings"])
     return Forecast(**content)
 
 
@@ -183,7 +183,7 @@ def forecast(
         InputError: for impossible values, an unknown law, too few runs, or a target absurdly far away.
     """
     _check_request(params, tokens, flops, level, bootstrap, target_seeds)
-    points = table.points
+    points = table.arrays
     if flops is None:
         flops = params * tokens * float(training_cost(points.inputs, np.log([params]))[0])
     target = inputs_at(params, tokens, flops)

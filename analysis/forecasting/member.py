@@ -11,7 +11,7 @@ from analysis.fitting.huber_newton import best_of_starts, minimise
 from analysis.forecasting.pooling import middle, spread
 from analysis.forecasting.weighting import EVERYWHERE, weights
 from analysis.laws import LAWS, Inputs, Law
-from analysis.runs.arrays import Points
+from analysis.runs.arrays import RunArrays
 
 NESTED_RESAMPLES = 40
 # Resamples start at the fit and need not settle to the last digit.
@@ -55,21 +55,21 @@ class Member:
         return {"focus": None if self.focus == EVERYWHERE else self.focus, "weight": self.weight, "params": params}
 
 
-def focused(points: Points, fit: FitResult, foci: Sequence[float], resamples: int) -> list[Member]:
+def focused(points: RunArrays, fit: FitResult, foci: Sequence[float], resamples: int) -> list[Member]:
     """The law of a plain fit under every focus."""
     law = LAWS[fit.law]
     plain = Member(law, EVERYWHERE, law.internal(dict(fit.params)), fit.samples)
     return [plain if f == EVERYWHERE else _refocused(points, plain, f, resamples) for f in foci]
 
 
-def quick(points: Points, law: Law[Inputs], foci: Sequence[float]) -> list[Member]:
+def quick(points: RunArrays, law: Law[Inputs], foci: Sequence[float]) -> list[Member]:
     """A law under every focus, with few resamples."""
     best = best_of_starts(law, points.inputs, points.log_loss, np.ones(len(points)))
     start = Member(law, EVERYWHERE, best.theta[0], best.theta)
     return [_refocused(points, start, f, NESTED_RESAMPLES) for f in foci]
 
 
-def _refocused(points: Points, start: Member, focus: float, resamples: int) -> Member:
+def _refocused(points: RunArrays, start: Member, focus: float, resamples: int) -> Member:
     """Fits a law under a focus, and its resamples, from its fit under another."""
     law, weight = start.law, weights(points, focus)
     theta = start.theta

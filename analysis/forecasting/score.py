@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.diagnostics.codes import Warning, listed
+from analysis.diagnostics.codes import Diagnostic, listed
 from analysis.errors import InputError
 from analysis.forecasting.forecast import Forecast, write_atomically
 from analysis.runs.table import RunTable, diverged_runs
@@ -61,7 +61,7 @@ class Score:
     actuals: tuple[Actual, ...]
     seed_std: float | None
     baselines: Mapping[str, Baseline]
-    warnings: tuple[Warning, ...]
+    warnings: tuple[Diagnostic, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of ``scaling score``."""
@@ -128,7 +128,7 @@ def read_score(path: str | Path) -> Score:
         content["interval"] = tuple(content["interval"])
         content["actuals"] = tuple(Actual(**run) for run in content["actuals"])
         content["baselines"] = {name: Baseline(**each) for name, each in content["baselines"].items()}
-        content["warnings"] = tuple(Warning(**warning) for warning in content["warnings"])
+        content["warnings"] = tuple(Diagnostic(**warning) for warning in content["warnings"])
         return Score(**content)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not a readable score ({str(error).splitlines()[0]})") from None
@@ -138,10 +138,10 @@ def _seed(value: object) -> int | None:
     return int(value) if isinstance(value, float) and np.isfinite(value) else None
 
 
-def _warnings(table: RunTable) -> list[Warning]:
+def _warnings(table: RunTable) -> list[Diagnostic]:
     frame = table.frame
     if "status" not in frame or "role" not in frame:
         return []
     lost = diverged_runs(frame, (frame["role"] == "target").to_numpy(bool))
     told = f"{len(lost)} diverged target runs are not scored: {listed(lost)}"
-    return [Warning("diverged-rows", told)] if lost else []
+    return [Diagnostic("diverged-rows", told)] if lost else []

@@ -8,19 +8,19 @@ a run whose log loss lies x above the frontier by exp(-(x / w)^2 / 2); an infini
 import numpy as np
 from jaxtyping import Float
 
-from analysis.runs.arrays import SAME_BUDGET, Points
+from analysis.runs.arrays import SAME_BUDGET, RunArrays
 
 EVERYWHERE = np.inf
 FOCI = (EVERYWHERE, 0.2, 0.05)
 
 
-def weights(points: Points, width: float) -> Float[np.ndarray, " rows"]:
+def weights(points: RunArrays, width: float) -> Float[np.ndarray, " rows"]:
     """The weight of each run under a focus, 1 on average."""
     weight = np.exp(-0.5 * (above_frontier(points) / width) ** 2)
     return weight * (len(points) / weight.sum())
 
 
-def above_frontier(points: Points) -> Float[np.ndarray, " rows"]:
+def above_frontier(points: RunArrays) -> Float[np.ndarray, " rows"]:
     """How far the log loss of each run lies above the lowest at its budget or below."""
     order = np.argsort(points.inputs.c, kind="stable")
     compute = points.inputs.c[order]

@@ -111,7 +111,7 @@ def optimum(table: RunTable, parabolas: IsoFlop, lowest: Envelope, forecast: For
     dearest = forecast.flops if forecast is not None else 0.0
     flops = np.geomspace(budgets.min() / 1.5, max(1.5 * budgets.max(), dearest), 60)
     n, c = parabolas.minima.n, parabolas.minima.c
-    best = {"params": n, "tokens": c - n - np.log(training_cost(table.points.inputs, n))}
+    best = {"params": n, "tokens": c - n - np.log(training_cost(table.arrays.inputs, n))}
     for which, name, colour, marker in (("params", "N*", PARAMS, "o"), ("tokens", "D*", TOKENS, "s")):
         by_parabolas, by_envelope = (_law(found, which) for found in (parabolas, lowest))
         if by_parabolas is not None:

@@ -41,8 +41,8 @@ def residuals(table: RunTable, forecast: Forecast, axes: Axes) -> Axes:
 
 
 def misses(table: RunTable, forecast: Forecast) -> Float[np.ndarray, " rows"]:
-    """Actual / fitted - 1 of each row of ``table.points``."""
-    return np.exp(table.points.log_loss) / forecast.curve(table.points.inputs) - 1
+    """Actual / fitted - 1 of each row of ``table.arrays``."""
+    return np.exp(table.arrays.log_loss) / forecast.curve(table.arrays.inputs) - 1
 
 
 def backtest_errors(result: Backtest, law: str, score: Score | None, axes: Axes) -> Axes:

@@ -75,7 +75,7 @@ def _figures(found: Findings) -> Iterator[str]:
             drawing = kind.make(found)
             picture = plots.svg(plots.figure(drawing.draw), name)
         except InputError as error:
-            reason = "; ".join(line.removeprefix(f"{found.table.source}: ") for line in error.faults)
+            reason = "; ".join(line.removeprefix(f"{found.table.source}: ") for line in error.errors)
             yield f'{head}<figcaption class="soft">Not shown: {escape(reason)}.</figcaption></figure>'
             continue
         notes = "".join(f'<p class="soft">{escape(warning.message)}</p>' for warning in drawing.warnings)

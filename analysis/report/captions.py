@@ -25,7 +25,7 @@ _CLEAR = 2.0  # standard errors
 
 def of_compute(table: RunTable, forecast: Forecast | None, score: Score | None) -> str:
     """How the lowest loss falls, and where the forecast and the target continue it."""
-    points = table.points
+    points = table.arrays
     span = float(np.exp(np.ptp(points.inputs.c)))
     first, last = (float(np.exp(points.log_loss[points.budget == b].min())) for b in (0, points.budget.max()))
     told = (
@@ -146,7 +146,7 @@ def of_residuals(table: RunTable, miss: Float[np.ndarray, " rows"]) -> str:
         f"Half of the runs lie within {float(np.median(np.abs(miss))):.2%} of the laws, the furthest "
         f"{miss[furthest]:+.1%} ({run})"
     )
-    decades = table.points.inputs.c / np.log(10)
+    decades = table.arrays.inputs.c / np.log(10)
     x = decades - decades.mean()
     freedom = len(x) - 2
     if freedom < 1 or float(x @ x) < 1e-6:
@@ -192,8 +192,8 @@ def of_collapse(result: Collapse, table: RunTable, forecast: Forecast | None) ->
         return f"{told} but for {_count(gone, 'run')}: {'those have' if gone > 1 else 'that has'} a recipe problem."
     if forecast is None:
         return f"{told}, so no run's recipe stands out."
-    noise = seed_noise(table.points).pooled
-    missed = float(np.sqrt(np.mean((np.exp(table.points.log_loss) / forecast.curve(table.points.inputs) - 1) ** 2)))
+    noise = seed_noise(table.arrays).pooled
+    missed = float(np.sqrt(np.mean((np.exp(table.arrays.log_loss) / forecast.curve(table.arrays.inputs) - 1) ** 2)))
     if noise is None or missed < _CLEAR * noise:
         return f"{told}, and their ends miss the laws by {missed:.1%}: neither the recipe nor the fit stands out."
     return (

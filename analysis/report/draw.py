@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from analysis import plots
-from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.report.figures import KINDS
 from analysis.report.findings import read_findings
 from analysis.runs.table import RunTable
 
 
-def draw(kind: str, table: RunTable, place: Path, output: Path) -> tuple[Warning, ...]:
+def draw(kind: str, table: RunTable, place: Path, output: Path) -> tuple[Diagnostic, ...]:
     """Draws a figure into a file.
 
     Args:
@@ -26,7 +26,7 @@ def draw(kind: str, table: RunTable, place: Path, output: Path) -> tuple[Warning
         drawing = KINDS[kind].make(read_findings(place, table))
         made = plots.figure(drawing.draw)
     except InputError as error:
-        raise InputError(line if str(place) in line else f"{place}: {line}" for line in error.faults) from None
+        raise InputError(line if str(place) in line else f"{place}: {line}" for line in error.errors) from None
     try:
         plots.save(made, str(output))
     except OSError as error:

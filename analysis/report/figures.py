@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from analysis import plots
 from analysis.allocation.frontier import PowerLaw
-from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.plots.rates import loss_vs_rate
 from analysis.report import captions
@@ -26,7 +26,7 @@ class Drawing:
 
     draw: Callable[[Axes], Axes]
     reading: str
-    warnings: tuple[Warning, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
 
 
 @dataclass(frozen=True)

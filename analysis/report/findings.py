@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.allocation.envelope import Envelope, envelope
 from analysis.allocation.isoflop import IsoFlop, isoflop
-from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.codes import Diagnostic
 from analysis.diagnostics.collapse import Collapse, collapse
 from analysis.errors import InputError
 from analysis.forecasting.backtest import Backtest, backtest
@@ -47,12 +47,12 @@ class Findings:
     @cached_property
     def parabolas(self) -> IsoFlop:
         """Approach 2."""
-        return isoflop(self.table.points)
+        return isoflop(self.table.arrays)
 
     @cached_property
     def lowest(self) -> Envelope:
         """Approach 1."""
-        return envelope(self.table.points)
+        return envelope(self.table.arrays)
 
     @property
     def law(self) -> str:
@@ -78,7 +78,7 @@ class Findings:
         try:
             return collapse(self.table, self.curves)
         except InputError as error:
-            return "; ".join(error.faults)
+            return "; ".join(error.errors)
 
     @cached_property
     def recipe(self) -> RecipeCheck | None:
@@ -127,7 +127,7 @@ def read_findings(place: Path, table: RunTable | None = None, forecast: Path | N
     )
 
 
-def off_curve(place: Path, table: RunTable) -> tuple[Warning, ...]:
+def off_curve(place: Path, table: RunTable) -> tuple[Diagnostic, ...]:
     """Which of a table's runs leave the others' loss curve; nothing where no curves lie beside it.
 
     Raises:

@@ -19,7 +19,7 @@ _DATA = ("corpus", "tokenizer", "unique_tokens", "seq_len")
 
 
 @dataclass(frozen=True)
-class Points:
+class RunArrays:
     """Runs as arrays, one entry per row.
 
     Attributes:
@@ -35,7 +35,7 @@ class Points:
     cell: Int[np.ndarray, " rows"]
 
     @classmethod
-    def of(cls, rows: pd.DataFrame) -> "Points":
+    def of(cls, rows: pd.DataFrame) -> "RunArrays":
         """From rows with ``run_id params tokens flops loss``, and ``trunk_id`` and recipe where told.
 
         Of more than ``MOST_ROWS`` rows only a part: see :func:`representative`.
@@ -53,9 +53,9 @@ class Points:
     def __len__(self) -> int:
         return len(self.log_loss)
 
-    def subset(self, keep: Bool[np.ndarray, " rows"]) -> "Points":
+    def subset(self, keep: Bool[np.ndarray, " rows"]) -> "RunArrays":
         """The rows to keep."""
-        return Points(self.inputs.take(keep), self.log_loss[keep], self.cluster[keep], self.cell[keep])
+        return RunArrays(self.inputs.take(keep), self.log_loss[keep], self.cluster[keep], self.cell[keep])
 
     @property
     def cells(self) -> int:

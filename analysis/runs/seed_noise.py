@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from analysis.runs.arrays import Points
+from analysis.runs.arrays import RunArrays
 
 # Ten times the compute is held to change the noise by a factor of up to 1.6, in two cases of three.
 _SLOPE_SD = 0.2
@@ -90,7 +90,7 @@ class SeedNoise:
         return NoiseTrend(float(np.exp(level)), float(np.exp(centre)), slope)
 
 
-def seed_noise(points: Points) -> SeedNoise:
+def seed_noise(points: RunArrays) -> SeedNoise:
     """Pools the replicates: runs of the same parameters, tokens and recipe; a row told twice is one."""
     points = points.subset(~pd.DataFrame({"cell": points.cell, "loss": points.log_loss}).duplicated().to_numpy())
     deviations, freedom = _within_cells(points)
@@ -113,7 +113,7 @@ def seed_noise(points: Points) -> SeedNoise:
     return SeedNoise(tuple(by_budget), pooled, round(total))
 
 
-def _within_cells(points: Points) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
+def _within_cells(points: RunArrays) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
     """Each row's deviation from its cell's mean log loss, and its share of the cell's degrees of freedom."""
     _, index, count = np.unique(points.cell, return_inverse=True, return_counts=True)
     mean = np.bincount(index, points.log_loss) / count

@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Bool
 
 from analysis.errors import InputError
-from analysis.runs.arrays import Points
+from analysis.runs.arrays import RunArrays
 from analysis.runs.filter import closest, columns_of, select
 from analysis.runs.readers import limited, read_columns
 from analysis.runs.schema import ALIASES, NUMBERS, RECIPE, REQUIRED, TEXTS, renamed
@@ -80,9 +80,9 @@ class RunTable:
         return replace(self, best_only=True)
 
     @cached_property
-    def points(self) -> Points:
+    def arrays(self) -> RunArrays:
         """The rows to fit as arrays."""
-        return Points.of(self.fit)
+        return RunArrays.of(self.fit)
 
     @cached_property
     def unfit(self) -> str | None:

@@ -220,7 +220,7 @@ def _surface(rows: pd.DataFrame, knobs: tuple[AnyKnob, ...]) -> Surface:
     try:
         return Surface(knobs, x, log_loss, group, find_optimum(x, log_loss, group), None)
     except InputError as error:
-        return Surface(knobs, x, log_loss, group, None, error.faults[0])
+        return Surface(knobs, x, log_loss, group, None, error.errors[0])
 
 
 def _paired(rows: pd.DataFrame, knobs: tuple[AnyKnob, ...]) -> Int[np.ndarray, " rows"]:

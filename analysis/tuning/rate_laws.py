@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from analysis.diagnostics.checks import of_table
-from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.power_law import Form, PowerLaw, fit_power_law
 from analysis.runs.table import RunTable
@@ -55,7 +55,7 @@ class Tuning:
 
     laws: Mapping[Knob, Mapping[str, PowerLaw]]
     cells: tuple[Cell, ...]
-    warnings: tuple[Warning, ...]
+    warnings: tuple[Diagnostic, ...]
     n_runs: int
     table_hash: str
 
@@ -123,25 +123,25 @@ def _place(cell: Cell) -> str:
     return f"{cell.params:.3g} params, {cell.tokens:.3g} tokens{corpus}"
 
 
-def _failed(cells: Sequence[Cell]) -> Iterator[Warning]:
+def _failed(cells: Sequence[Cell]) -> Iterator[Diagnostic]:
     if failed := sum(cell.failed for cell in cells):
-        yield Warning(
+        yield Diagnostic(
             "diverged-rows",
             f"{failed} runs lost half as much again as the best of their size and length: have they diverged? they "
             "count as values tried, and no surface is fitted to them",
         )
 
 
-def _not_bracketed(cells: Sequence[Cell]) -> Iterator[Warning]:
+def _not_bracketed(cells: Sequence[Cell]) -> Iterator[Diagnostic]:
     if left := _faults(cells, TOGETHER):
         tuned = sum(any(cell.surface(knob) for knob in TOGETHER) for cell in cells)
-        yield Warning(
+        yield Diagnostic(
             "not-bracketed",
             f"{len(left)} of {tuned} sizes and lengths are left out of the laws, which lean towards what was tried "
             f"where these lie beyond it ({_listed(left)})",
         )
     if left := _faults(cells, ALONE):
-        yield Warning("not-bracketed", f"not every best warm-up and weight decay is known ({_listed(left)})")
+        yield Diagnostic("not-bracketed", f"not every best warm-up and weight decay is known ({_listed(left)})")
 
 
 def _faults(cells: Sequence[Cell], knobs: Sequence[AnyKnob]) -> list[str]:
@@ -158,14 +158,14 @@ def _listed(faults: Sequence[str]) -> str:
     return "; ".join(faults[:_LISTED]) + more
 
 
-def _of_laws(laws: Mapping[Knob, Mapping[str, PowerLaw]]) -> Iterator[Warning]:
+def _of_laws(laws: Mapping[Knob, Mapping[str, PowerLaw]]) -> Iterator[Diagnostic]:
     for knob, of in laws.items():
         if "step" not in of:
             continue
         law = of["step"]
         if law.points < 2 * len(law.form.names):
             told = f"{law.points} sizes and lengths for the {len(law.form.names)} constants of {law.form.formula}"
-            yield Warning("few-runs", f"{told}: expect little")
+            yield Diagnostic("few-runs", f"{told}: expect little")
         if law.collinear:
             hidden = [name for name, known in zip(law.form.inputs, law.known[1:].tolist(), strict=True) if not known]
             if len(hidden) == 1:
@@ -175,4 +175,4 @@ def _of_laws(laws: Mapping[Knob, Mapping[str, PowerLaw]]) -> Iterator[Warning]:
                     f"{' and '.join(hidden)} move together: the best {knob} is known along their common line only, and "
                     "not what it owes to each; tune sizes and lengths off that line"
                 )
-            yield Warning("collinear", told)
+            yield Diagnostic("collinear", told)

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.tuning.response_surface import Optimum, find_optimum
 
@@ -99,7 +99,7 @@ class RecipeCheck:
     drift: tuple[float, float | None, float]
     bias: float | None
     target_flops: float | None
-    warnings: tuple[Warning, ...]
+    warnings: tuple[Diagnostic, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of ``scaling recipe check``; the drift as a factor."""
@@ -232,7 +232,7 @@ class _Tried:
 
 def _warnings(
     cells: Sequence[CheckedCell], drift: tuple[float, float | None, float], bias: float | None
-) -> Iterator[Warning]:
+) -> Iterator[Diagnostic]:
     for cell in cells:
         yield from _of_cell(cell, f"at {cell.params:.3g} parameters and {cell.tokens:.3g} tokens")
     low, value, high = drift
@@ -240,7 +240,7 @@ def _warnings(
         moved = f"by a factor of {math.exp(value):.2g}" if value is not None else _at_least(low, high)
         harm = "" if bias is None else f": expect the target's loss {bias:.1%} above its forecast"
         harm += ", or more" if bias is not None and value is None else ""
-        yield Warning(
+        yield Diagnostic(
             "recipe-drift", f"from the first size to the last the best rate moves {moved} against the recipe's{harm}"
         )
 
@@ -249,12 +249,12 @@ def _at_least(low: float, high: float) -> str:
     return f"up by {math.exp(low):.2g} times or more" if low > 0 else f"down to {math.exp(high):.2g} times or less"
 
 
-def _of_cell(cell: CheckedCell, where: str) -> Iterator[Warning]:
+def _of_cell(cell: CheckedCell, where: str) -> Iterator[Diagnostic]:
     low, value, high = cell.best
     if cell.diverged:
         rates = " and ".join(f"{times:.3g}" for times in cell.diverged)
         near = "; the recipe itself diverges" if min(cell.diverged) <= 1 else ""
-        yield Warning("diverged-rows", f"{where} runs at {rates} times the recipe's rate diverged{near}")
+        yield Diagnostic("diverged-rows", f"{where} runs at {rates} times the recipe's rate diverged{near}")
     if cell.loss is not None and cell.loss_stderr is not None and cell.loss - 2 * cell.loss_stderr > TOLERANCE:
         least = "" if value is not None else "at least "
         best = (
@@ -263,13 +263,13 @@ def _of_cell(cell: CheckedCell, where: str) -> Iterator[Warning]:
             else " one tried; the best of all: " + _beyond(low, high)
         )
         lost = f"{least}{cell.loss:.1%} +- {cell.loss_stderr:.1%}"
-        yield Warning(
+        yield Diagnostic(
             "recipe-off",
             f"{where} the rate {cell.lr:.3g} loses {lost} to the best{best}",
         )
     elif value is None:
         lost = "" if cell.loss is None else f", and the best one tried gains {cell.loss:.1%} on it"
-        yield Warning(
+        yield Diagnostic(
             "not-bracketed", f"{where} the best rate is not known from those tried but for: {_beyond(low, high)}{lost}"
         )
 

@@ -55,7 +55,7 @@ def faults_of(error: Exception) -> tuple[str, ...] | None:
     if isinstance(error, click.ClickException):
         return (error.format_message().replace("\n", " "),)
     if isinstance(error, InputError):
-        return error.faults
+        return error.errors
     if isinstance(error, OSError) and error.strerror is not None:  # a disk that is full, or not ours to write
         return (f"{error.filename}: {error.strerror}" if error.filename else error.strerror,)
     return None

@@ -98,7 +98,7 @@ def read_prices(path: Path) -> dict[str, float]:
             if device in prices:
                 raise InputError(f"{device} has a price already")
         except InputError as error:
-            faults.append((item.key or item.place, error.faults[0]))
+            faults.append((item.key or item.place, error.errors[0]))
             continue
         prices[device] = _price(item.value)
         if not prices[device] > 0:

@@ -73,7 +73,7 @@ def command(
     from analysis.design.design import design
     from analysis.design.seeds import Cell
     from analysis.diagnostics.checks import of_table
-    from analysis.diagnostics.codes import Warning
+    from analysis.diagnostics.codes import Diagnostic
     from analysis.fitting.published import PREFIX, published
     from analysis.runs.table import read_table
     from scaling.sweep.folder.family import Family, NewRuns, overridden
@@ -108,16 +108,16 @@ def command(
 
     target = Cell(target_params, target_tokens, family.flops(target_params, target_tokens), 1)
     try:
-        chosen = design(offer, target, spend, None if runs is None else runs.points, law, family.budgets)
+        chosen = design(offer, target, spend, None if runs is None else runs.arrays, law, family.budgets)
     except InputError as error:
-        raise InputError([*error.faults, *([_short(family)] if any(cut) else [])]) from None
+        raise InputError([*error.errors, *([_short(family)] if any(cut) else [])]) from None
     warnings = (*(() if runs is None else of_table(runs)), *chosen.warnings)
     if target_tokens > family.longest:
         warnings += (
-            Warning("repeated-data", f"the target's {format_quantity(target_tokens)} tokens: {_short(family)}"),
+            Diagnostic("repeated-data", f"the target's {format_quantity(target_tokens)} tokens: {_short(family)}"),
         )
     if runs is not None and folder is None:
-        warnings += (Warning("pooled-corpora", _foreign(table, path, family)),)
+        warnings += (Diagnostic("pooled-corpora", _foreign(table, path, family)),)
     chosen = replace(chosen, warnings=warnings)
     new = [NewRuns(round(cell.params), cell.flops, cell.seeds) for cell in chosen.cells]
     text = f"{_SIGNATURE}: {table}, {len(new)} cells\n{family.grown(new, target_params, target_tokens)}"

@@ -111,7 +111,7 @@ def llama_of(config: Mapping[str, Any], where: str) -> LlamaConfig:
             qk_norm=kind == "qwen3",
         )
     except InputError as error:
-        raise InputError([f"{where}: {fault}" for fault in error.faults]) from None
+        raise InputError([f"{where}: {fault}" for fault in error.errors]) from None
     head_dim = given.get("head_dim")
     if head_dim not in (None, model.head_dim):
         told_of = f"head_dim is {head_dim!r}; only hidden_size / num_attention_heads = {model.head_dim} can be read"

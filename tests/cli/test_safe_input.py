@@ -313,7 +313,7 @@ for name in sys.argv[1:]:
         load_sweep(name)
         told[name] = []
     except InputError as error:
-        told[name] = error.faults
+        told[name] = error.errors
 print(json.dumps([told, peak() - before]))
 """
     done = subprocess.run(

@@ -275,8 +275,8 @@ def test_wrong_data_is_one_line_and_leaves_nothing(
         (tmp_path / "in" / name).write_bytes(content)
     with pytest.raises(InputError) as error:
         built(tmp_path / "out", sources=[str(tmp_path / "in")], **spec)
-    assert len(error.value.faults) == 1
-    assert fault in error.value.faults[0]
+    assert len(error.value.errors) == 1
+    assert fault in error.value.errors[0]
     assert [file.name for file in tmp_path.iterdir()] == ["in"]
 
 
@@ -286,7 +286,7 @@ def test_a_fault_in_another_process_is_the_same_line(tmp_path: Path, monkeypatch
     path.write_text(path.read_text() + "{}\n")
     with pytest.raises(InputError, match=r"^\S*a\.jsonl:301: no key 'text'") as error:
         built(tmp_path / "out", workers=2, sources=[str(path)])
-    assert len(error.value.faults) == 1
+    assert len(error.value.errors) == 1
     assert [file.name for file in tmp_path.iterdir()] == ["a.jsonl"]
 
 
@@ -307,7 +307,7 @@ def test_damage_is_seen(tmp_path: Path) -> None:
         InputError, match=r"train\.bin: the shard is cut: \d+ bytes, and the manifest says \d+"
     ) as error:
         read_manifest(out)
-    assert len(error.value.faults) == 1
+    assert len(error.value.errors) == 1
     shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     assert [fault.split(": ")[1] for fault in verify(out, read_manifest(out))] == ["damaged"]
     shard.unlink()

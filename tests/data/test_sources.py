@@ -172,9 +172,9 @@ def test_a_fault_is_one_line_with_its_place(tmp_path: Path, name: str, content: 
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError) as error:
         documents(SourceSpec(path=str(tmp_path / name)))
-    assert len(error.value.faults) == 1
-    assert "\n" not in error.value.faults[0]
-    assert fault in error.value.faults[0]
+    assert len(error.value.errors) == 1
+    assert "\n" not in error.value.errors[0]
+    assert fault in error.value.errors[0]
 
 
 def test_a_fault_in_a_later_range_has_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,7 +130,7 @@ def test_no_tokenizer_is_one_line(tmp_path: Path, name: str, content: bytes, fau
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=fault) as error:
         keep_tokenizer(TokenizerSpec(file=str(tmp_path / name)), tmp_path / "kept", sentences())
-    assert len(error.value.faults) == 1
+    assert len(error.value.errors) == 1
     with pytest.raises(InputError, match=r"missing\.json: cannot be read: No such file"):
         keep_tokenizer(TokenizerSpec(file=str(tmp_path / "missing.json")), tmp_path / "kept", sentences())
 

@@ -79,7 +79,7 @@ def test_a_missing_compiler_is_named(system: str, machine: str, says: str, monke
     monkeypatch.setattr(compile_module.platform, "machine", lambda: machine)
     with pytest.raises(InputError, match=says) as caught:
         check_tpu_compiler()
-    assert len(caught.value.faults) == 1
+    assert len(caught.value.errors) == 1
 
 
 @NEEDS_LIBTPU

@@ -51,8 +51,8 @@ def test_a_slice(name: str, chips: int, devices: int, links: int) -> None:
 def test_what_does_not_exist(name: str, says: str) -> None:
     with pytest.raises(InputError, match=re.escape(says)) as caught:
         find_topology(name)
-    assert len(caught.value.faults) == 1
-    assert "\n" not in caught.value.faults[0]
+    assert len(caught.value.errors) == 1
+    assert "\n" not in caught.value.errors[0]
 
 
 def test_every_device_has_topologies_that_exist_smallest_first() -> None:

@@ -23,8 +23,8 @@ GOOD = LlamaConfig(vocab=256, width=32, depth=2, heads=4, kv_heads=2, ffn=48, se
 def test_impossible_shapes(change: dict[str, int], faults: list[str]) -> None:
     with pytest.raises(InputError) as caught:
         dataclasses.replace(GOOD, **change)
-    assert len(caught.value.faults) == len(faults)
-    for told, expected in zip(caught.value.faults, faults, strict=True):
+    assert len(caught.value.errors) == len(faults)
+    for told, expected in zip(caught.value.errors, faults, strict=True):
         assert told.startswith(expected)
 
 

@@ -178,7 +178,7 @@ def _faults(
     try:
         epochs = Batches(text.train, seq_len, 1, 0).epochs_needed(cell.steps * batch)
     except InputError as error:
-        yield from (f"{spec.where('model', 'seq_len')}: {fault}" for fault in error.faults)
+        yield from (f"{spec.where('model', 'seq_len')}: {fault}" for fault in error.errors)
         return
     if epochs > spec.corpus.epochs:
         enough = math.ceil(10 * epochs) / 10
@@ -228,5 +228,5 @@ def _eval_tokens(spec: SweepSpec, cells: Sequence[_Cell], text: SweepText) -> in
     try:
         windows, _ = held_out_windows(text.held_out, seq_len, wanted)
     except InputError as error:
-        raise InputError(f"{spec.where('model', 'seq_len')}: {fault}" for fault in error.faults) from None
+        raise InputError(f"{spec.where('model', 'seq_len')}: {fault}" for fault in error.errors) from None
     return len(windows) * seq_len

@@ -244,7 +244,7 @@ def _fit_vocab(data: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
         try:
             tokenizer = read_manifest(Path(path).expanduser()).tokenizer
         except InputError as error:
-            yield from ((("corpus", "path"), fault) for fault in error.faults)
+            yield from ((("corpus", "path"), fault) for fault in error.errors)
             return
     if not isinstance(model, dict):
         return
@@ -301,7 +301,7 @@ def _shape(rule: ShapeRule, item: object, mesh: MeshChoice | None) -> tuple[Llam
     try:
         config = rule.resolve(size) if size else None
     except InputError as error:
-        return None, error.faults
+        return None, error.errors
     uneven = [] if config is None or mesh is None else mesh.parallelism.faults(config)
     return config, (f"the mesh cannot split it: {', '.join(uneven)}",) if uneven else ()
 

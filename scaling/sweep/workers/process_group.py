@@ -106,7 +106,7 @@ if __name__ == "__main__":
         with stopping_on_signals():
             main(*sys.argv[1:])
     except InputError as error:
-        print("\n".join(error.faults), file=sys.stderr, flush=True)
+        print("\n".join(error.errors), file=sys.stderr, flush=True)
         os._exit(2)  # the others are not to be waited for
     except Stopped:
         os._exit(STOPPED_EXIT)

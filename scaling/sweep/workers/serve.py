@@ -65,7 +65,7 @@ def _served(work: Callable[[SweepFolder], Fault | None], folder: str, directory:
     except OSError as error:
         return Fault(f"{error.filename}: {error.strerror}", fatal=True)
     except InputError as error:
-        return Fault("; ".join(error.faults), fatal=True)
+        return Fault("; ".join(error.errors), fatal=True)
     except Stopped:
         return None
 

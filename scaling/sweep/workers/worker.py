@@ -2,8 +2,8 @@
 
 Started by an executor as ``python -m scaling.sweep.workers.worker FOLDER ROLE [CORE]``; any number may share a folder.
 It takes runs of one shape, the dearest that is free, and ends when none of them is left: then whoever started it
-looks whether there is more to do. It exits with 0; 1 where a run failed, and others were still trained; 2 where nothing can be
-trained; 75 where it was asked to stop, its state saved. The last line of its output says why.
+looks whether there is more to do. It exits with 0; 1 where a run failed, and others were still trained; 2 where
+nothing can be trained; 75 where it was asked to stop, its state saved. The last line of its output says why.
 """
 
 import logging
@@ -296,7 +296,7 @@ if __name__ == "__main__":
         with stopping_on_signals():
             sys.exit(main(*sys.argv[1:]))
     except InputError as error:
-        print("\n".join(error.faults), file=sys.stderr)
+        print("\n".join(error.errors), file=sys.stderr)
         sys.exit(2)
     except Stopped:
         print("asked to stop; what was trained is saved", file=sys.stderr)

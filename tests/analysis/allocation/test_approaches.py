@@ -68,7 +68,7 @@ def test_fewer_than_two_budgets_are_refused_with_the_reasons() -> None:
     lopsided = FRAME[FRAME["params"] > 1.5 * FRAME["flops"].map(lambda c: best_size("chinchilla", c))]
     with pytest.raises(InputError) as caught:
         allocate_by("isoflop", RunTable.from_frame(lopsided), FAR)
-    first, *others = caught.value.faults
+    first, *others = caught.value.errors
     assert "two budgets that bracket their optimum" in first
     assert len(others) == FRAME["flops"].nunique()
     assert all("smallest size is its best" in line for line in others)

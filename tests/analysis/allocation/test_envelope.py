@@ -8,7 +8,7 @@ import pytest
 from surfaces import FAR, LAWS, STAGES, best_size, exponent, loss_of, points_of, stage
 
 from analysis.allocation.envelope import envelope
-from analysis.runs.arrays import Points
+from analysis.runs.arrays import RunArrays
 from analysis.runs.table import read_table
 
 
@@ -102,7 +102,7 @@ def test_porian(published: Path, name: str) -> None:
 
 
 def test_llama3(published: Path) -> None:
-    result = envelope(Points.of(read_table(published / "llama3_isoflop.csv").fit), resamples=100)
+    result = envelope(RunArrays.of(read_table(published / "llama3_isoflop.csv").fit), resamples=100)
     assert result.tokens is not None
     assert result.tokens.exponent == pytest.approx(0.53, abs=0.03)
     low_high = result.tokens.interval(3.8e25)
@@ -112,7 +112,7 @@ def test_llama3(published: Path) -> None:
 
 def test_epoch_agrees_with_its_law(published: Path) -> None:
     table = read_table(published / "epoch_chinchilla.csv", where="excluded_by_epoch == 0")
-    result = envelope(Points.of(table.fit), resamples=100)
+    result = envelope(RunArrays.of(table.fit), resamples=100)
     assert result.params is not None
     slope, size = result.params.exponent_interval, result.params.interval(5.76e23)
     assert slope is not None

@@ -9,7 +9,7 @@ import pytest
 from surfaces import FAR, LAWS, STAGES, best_size, exponent, isoflop_frame, points_of, stage
 
 from analysis.allocation.isoflop import isoflop
-from analysis.runs.arrays import Points
+from analysis.runs.arrays import RunArrays
 from analysis.runs.table import read_table
 
 
@@ -148,9 +148,9 @@ def test_runs_of_one_trunk_are_resampled_together() -> None:
 def test_tokens_are_counted_as_the_table_counts_flops() -> None:
     frame = isoflop_frame("chinchilla", reach=(6, 6))
     doubled = replace(
-        Points.of(frame), inputs=replace(Points.of(frame).inputs, c=Points.of(frame).inputs.c + np.log(2))
+        RunArrays.of(frame), inputs=replace(RunArrays.of(frame).inputs, c=RunArrays.of(frame).inputs.c + np.log(2))
     )
-    plain, costly = isoflop(Points.of(frame)), isoflop(doubled)
+    plain, costly = isoflop(RunArrays.of(frame)), isoflop(doubled)
     assert plain.tokens is not None
     assert costly.tokens is not None
     assert costly.tokens.at(2e20) == pytest.approx(plain.tokens.at(1e20), rel=1e-6)
@@ -167,7 +167,7 @@ def test_porian(published: Path, name: str) -> None:
 
 
 def test_llama3_sizes_and_tokens(published: Path) -> None:
-    result = isoflop(Points.of(read_table(published / "llama3_isoflop.csv").fit))
+    result = isoflop(RunArrays.of(read_table(published / "llama3_isoflop.csv").fit))
     assert result.tokens is not None
     # 2407.21783 prints D* = 0.29 C^0.53, which gives 10.5T at 3.8e25 FLOPs, and 16.55T tokens for 402B parameters.
     assert result.tokens.exponent == pytest.approx(0.53, abs=0.015)

@@ -16,7 +16,7 @@ from analysis.design.selection import inputs_of
 from analysis.design.simulate import Expected
 from analysis.errors import InputError
 from analysis.fitting.published import PUBLISHED, published
-from analysis.runs.arrays import Points
+from analysis.runs.arrays import RunArrays
 from analysis.runs.table import RunTable
 
 CHINCHILLA = published("chinchilla-epoch")
@@ -120,7 +120,7 @@ def test_asked_again_after_each_batch_the_forecast_sharpens() -> None:
     frame = sweep(noise=0.005, seeds=2)
     target = Cell(1e6, 3e7, 1.8e14, 1)
     offer = family(np.geomspace(1e3, 1e6, 25).tolist())
-    first = design(offer, target, 2e13, RunTable.from_frame(frame).points)
+    first = design(offer, target, 2e13, RunTable.from_frame(frame).arrays)
     check(first, 2e13)
     assert first.before is not None
     assert first.after is not None
@@ -135,20 +135,20 @@ def test_asked_again_after_each_batch_the_forecast_sharpens() -> None:
         for c in first.cells
     ]
     old = frame[frame.role == "fit"][["params", "tokens", "flops", "loss"]].to_dict("records")
-    more = RunTable.from_frame(type(frame)([*old, *rows])).points
+    more = RunTable.from_frame(type(frame)([*old, *rows])).arrays
     second = design(offer, target, 2e13, more)
     assert second.flops <= 2e13 * (1 + 1e-9)
     assert second.before is not None
     assert second.before.half_width < first.before.half_width
 
 
-def table(n: Sequence[float], c: float | Sequence[float], loss: float | None = None) -> Points:
+def table(n: Sequence[float], c: float | Sequence[float], loss: float | None = None) -> RunArrays:
     """Runs of chinchilla's law with noise, from 1e17 to 1e18 FLOPs unless told otherwise, or all of one loss."""
     sizes, flops = (x.ravel() for x in np.meshgrid(n, c))
     tokens = flops / 6 / sizes
     noise = np.exp(0.003 * np.random.default_rng(0).standard_normal(len(sizes)))
     losses = (1.7 + 400 / sizes**0.34 + 410 / tokens**0.28) * noise if loss is None else np.full(len(sizes), loss)
-    return RunTable.from_frame(pd.DataFrame({"params": sizes, "tokens": tokens, "loss": losses})).points
+    return RunTable.from_frame(pd.DataFrame({"params": sizes, "tokens": tokens, "loss": losses})).arrays
 
 
 SIZES, BUDGETS = [1e7, 3e7, 1e8, 3e8], [1e17, 3e17, 1e18]
@@ -176,7 +176,7 @@ def test_more_flops_never_widen_and_tiny_runs_tell_next_to_nothing(monkeypatch: 
         (table(SIZES, BUDGETS, 2.0), "their losses hardly depend on parameters and tokens"),
     ],
 )
-def test_runs_that_identify_no_law_do_not_steer(finished: Points, told: str) -> None:
+def test_runs_that_identify_no_law_do_not_steer(finished: RunArrays, told: str) -> None:
     found = design(OFFER, ABOVE, 1e19, finished)
     assert found.before is None
     assert found.after is not None
@@ -208,11 +208,11 @@ def test_budgets_of_the_sweep_are_kept() -> None:
 def refusal(
     offer: Callable[[float, float, float], list[Cell]], target: Cell, spend: float, finished: bool = False
 ) -> str:
-    points = RunTable.from_frame(sweep()).points if finished else None
+    points = RunTable.from_frame(sweep()).arrays if finished else None
     with pytest.raises(InputError) as caught:
         design(offer, target, spend, points, CHINCHILLA)
-    assert all("\n" not in fault for fault in caught.value.faults)
-    return "\n".join(caught.value.faults)
+    assert all("\n" not in fault for fault in caught.value.errors)
+    return "\n".join(caught.value.errors)
 
 
 @pytest.mark.usefixtures("unsimulated")

@@ -10,7 +10,7 @@ from analysis.design.seeds import Cell
 from analysis.design.selection import cells_of, choose, inputs_of, plausible, prices
 from analysis.fitting.fit import fit_points
 from analysis.laws import LAWS
-from analysis.runs.arrays import Points
+from analysis.runs.arrays import RunArrays
 from benchmarks.simulate import TRUTHS
 
 TARGET = Cell(float(np.sqrt(1e22 / 120)), 1e22 / 6 / float(np.sqrt(1e22 / 120)), 1e22, 1)
@@ -25,11 +25,11 @@ def menu(budgets: int = 6, sizes: int = 7, seeds: int = 4) -> list[Cell]:
     return cells
 
 
-def points_of(cells: list[Cell], noise: float, seed: int, truth: str = "chinchilla") -> Points:
+def points_of(cells: list[Cell], noise: float, seed: int, truth: str = "chinchilla") -> RunArrays:
     at = inputs_of(cells)
     each = np.arange(len(cells))
     random = np.random.default_rng(seed).standard_normal(len(cells))
-    return Points(at, np.log(TRUTHS[truth](at)) + noise * random, each, each)
+    return RunArrays(at, np.log(TRUTHS[truth](at)) + noise * random, each, each)
 
 
 def test_within_the_flops_and_spread() -> None:

@@ -61,7 +61,7 @@ def test_finished_sweeps_have_about_the_interval_expected() -> None:
     ratios = []
     for folder in ("quickstart/sotu", "quickstart/python", "recipe/larger"):
         forecast = json.loads((BENCHMARKS / folder / "forecast.json").read_text())
-        points = read_table(BENCHMARKS / folder).points
+        points = read_table(BENCHMARKS / folder).arrays
         target = Cell(*(forecast[name] for name in ("params", "tokens", "flops", "target_seeds")))
         found = expected(cells_of(points), target, points)
         assert found is not None
@@ -84,7 +84,7 @@ def test_too_few_cells_tell_no_law() -> None:
 
 
 def test_too_few_finished_runs_tell_nothing() -> None:
-    points = read_table(BENCHMARKS / "quickstart" / "sotu").points
+    points = read_table(BENCHMARKS / "quickstart" / "sotu").arrays
     few = points.subset(points.cell < 6)
     assert expected(SMALL[:7], cell(1e12), few, draws=4) == simulated(SMALL[:7], cell(1e12))
 

@@ -10,12 +10,12 @@ import pytest
 from synthetic import sweep
 
 from analysis.diagnostics import checks
-from analysis.diagnostics.codes import Code, Warning
+from analysis.diagnostics.codes import Code, Diagnostic
 from analysis.diagnostics.mixed_conventions import disagreements
 from analysis.errors import InputError
 from analysis.fitting.fit import fit
 from analysis.forecasting.forecast import forecast
-from analysis.runs.arrays import MOST_ROWS, Points, inputs_at
+from analysis.runs.arrays import MOST_ROWS, RunArrays, inputs_at
 from analysis.runs.seed_noise import seed_noise
 from analysis.runs.table import RunTable, read_table
 from scaling.cli import main
@@ -24,7 +24,7 @@ CLEAN = sweep()
 Change = dict[str, Callable[[pd.DataFrame], object]]
 
 
-def said(warnings: tuple[Warning, ...] | list[Warning], code: Code) -> str:
+def said(warnings: tuple[Diagnostic, ...] | list[Diagnostic], code: Code) -> str:
     """The one message of a code."""
     (message,) = [warning.message for warning in warnings if warning.code == code]
     return message
@@ -175,19 +175,19 @@ def test_conventions_pooled(published: Path, where: str | None, columns: set[str
 )
 def test_clean_published_tables_give_no_warning(published: Path, file: str, where: str | None) -> None:
     table = read_table(published / file, where=where)
-    found = [*checks.of_table(table), *checks.of_points(table.points, 5)]
+    found = [*checks.of_table(table), *checks.of_points(table.arrays, 5)]
     assert found == []
 
 
 def test_one_budget_cannot_tell_params_from_tokens(published: Path) -> None:
     one = read_table(published / "llama3_isoflop.csv", where="1e20 <= flops < 1.5e20")
-    message = said(list(checks.of_points(one.points, 5)), "collinear")
+    message = said(list(checks.of_points(one.arrays, 5)), "collinear")
     assert message.startswith("all runs are of one FLOP budget")
 
 
 def test_params_that_do_not_move_do_not_move_together() -> None:
     one = RunTable.from_frame(sweep().assign(params=1e6).drop(columns="flops"))
-    assert said(list(checks.of_points(one.points, 5)), "collinear").startswith("all runs are of one size (off")
+    assert said(list(checks.of_points(one.arrays, 5)), "collinear").startswith("all runs are of one size (off")
 
 
 # Sweeps made for it
@@ -250,7 +250,7 @@ def test_a_row_repeated_is_told_and_is_no_replicate() -> None:
     frame = sweep(seeds=1)
     twice = pd.concat([frame, frame[:5]], ignore_index=True)
     assert said(checks.of_table(RunTable.from_frame(twice)), "correlated-rows").startswith("5 rows repeat")
-    assert seed_noise(Points.of(RunTable.from_frame(twice).fit)).pooled is None
+    assert seed_noise(RunArrays.of(RunTable.from_frame(twice).fit)).pooled is None
 
 
 def test_points_along_runs_without_names() -> None:
@@ -295,12 +295,12 @@ def test_a_long_table_says_what_part_of_it_is_fitted() -> None:
     frame = frame.assign(run_id=frame.index.astype(str), trunk_id=frame.index.astype(str))
     table = RunTable.from_frame(frame)
     message = said(checks.of_table(table), "sampled-rows")
-    assert message.startswith(f"the fit uses {len(table.points)} of {len(frame)} rows")
-    assert 0.95 * MOST_ROWS < len(table.points) <= MOST_ROWS
-    share = np.bincount(table.points.budget)
+    assert message.startswith(f"the fit uses {len(table.arrays)} of {len(frame)} rows")
+    assert 0.95 * MOST_ROWS < len(table.arrays) <= MOST_ROWS
+    share = np.bincount(table.arrays.budget)
     assert share.max() < 1.1 * share.min()
-    shuffled = RunTable.from_frame(frame.sample(frac=1, random_state=1)).points
-    assert sorted(shuffled.log_loss) == sorted(table.points.log_loss)
+    shuffled = RunTable.from_frame(frame.sample(frac=1, random_state=1)).arrays
+    assert sorted(shuffled.log_loss) == sorted(table.arrays.log_loss)
     assert "sampled-rows" not in codes(frame[:MOST_ROWS])
 
 
@@ -321,7 +321,7 @@ def test_random_labels_are_hardly_ever_a_convention() -> None:
 
 @pytest.mark.parametrize(("times", "warned"), [(0.5, False), (25.0, False), (40.0, True)])
 def test_a_target_beyond_what_nested_extrapolation_tried_is_named(times: float, warned: bool) -> None:
-    points = Points.of(RunTable.from_frame(CLEAN).fit)
+    points = RunArrays.of(RunTable.from_frame(CLEAN).fit)
     flops = times * np.exp(points.inputs.c.max())
     params = np.sqrt(flops / 6 / 50)
     found = list(checks.of_target(points, inputs_at(params, 50 * params, flops), np.log(10.0)))
@@ -332,7 +332,7 @@ def test_a_target_beyond_what_nested_extrapolation_tried_is_named(times: float, 
 
 
 def test_a_target_below_all_runs_and_a_miscounted_one_are_named() -> None:
-    points = Points.of(RunTable.from_frame(CLEAN).fit)
+    points = RunArrays.of(RunTable.from_frame(CLEAN).fit)
     small = np.exp(points.inputs.c.min()) / 50
     params = np.sqrt(small / 6 / 50)
     (below,) = checks.of_target(points, inputs_at(params, small / 6 / params, small), 0.0)
@@ -360,7 +360,7 @@ def test_runs_that_compute_does_not_improve(change: float, warned: bool) -> None
 
 @pytest.mark.parametrize(("ratio", "warned"), [(1e-3, True), (30.0, False), (1e6, True)])
 def test_a_target_of_a_strange_shape_is_named(ratio: float, warned: bool) -> None:
-    points = Points.of(RunTable.from_frame(CLEAN).fit)
+    points = RunArrays.of(RunTable.from_frame(CLEAN).fit)
     flops = np.exp(points.inputs.c.max())
     params = np.sqrt(flops / 6 / ratio)
     found = list(checks.of_target(points, inputs_at(params, ratio * params, flops), 0.0))
@@ -373,7 +373,7 @@ def test_a_target_beyond_all_reason_is_refused() -> None:
     largest = table.fit.flops.max()
     assert "far-extrapolation" in [w.code for w in forecast(table, 1e6, 900 * largest / 6e6, bootstrap=20).warnings]
     wide = CLEAN.assign(flops=CLEAN.flops.where(CLEAN.flops != CLEAN.flops.min(), 1.0))
-    points = Points.of(RunTable.from_frame(wide).fit)
+    points = RunArrays.of(RunTable.from_frame(wide).fit)
     assert checks.absurd(points.inputs, inputs_at(1e6, 1e6, 0.9e7 * largest)) is None
     assert checks.absurd(points.inputs, inputs_at(1e6, 1e6, 1.1e7 * largest)) is not None
     with pytest.raises(InputError, match=r"needs 6e\+12 times .* span 31.6 times: no forecast reaches"):

@@ -194,7 +194,7 @@ def test_a_bad_table_is_one_line_a_fault(frame: pd.DataFrame, message: str, tmp_
     frame.to_csv(tmp_path / "c.csv", index=False)
     with pytest.raises(InputError) as caught:
         read_curves(tmp_path / "c.csv")
-    assert message in caught.value.faults[0]
+    assert message in caught.value.errors[0]
 
 
 def test_columns_and_filters(tmp_path: Path) -> None:

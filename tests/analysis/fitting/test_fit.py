@@ -11,7 +11,7 @@ from analysis.errors import InputError
 from analysis.fitting.fit import FitStatus, fit
 from analysis.fitting.huber_newton import best_of_starts, minimise
 from analysis.laws import LAWS
-from analysis.runs.arrays import Points
+from analysis.runs.arrays import RunArrays
 from analysis.runs.table import RunTable, read_table
 
 
@@ -35,7 +35,7 @@ def test_epochs_240_points(published: Path) -> None:
 
 
 def test_no_other_start_does_better(published: Path) -> None:
-    points = Points.of(read_table(published / "steplaw_dense_best.csv").fit)
+    points = RunArrays.of(read_table(published / "steplaw_dense_best.csv").fit)
     law = LAWS["chinchilla"]
     best = best_of_starts(law, points.inputs, points.log_loss, np.ones(len(points)))
     rng = np.random.default_rng(0)

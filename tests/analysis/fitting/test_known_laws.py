@@ -12,19 +12,19 @@ from analysis.fitting.fit import estimate, fit, resample_weights
 from analysis.fitting.huber_newton import best_of_starts, minimise, objective_at
 from analysis.fitting.published import PUBLISHED, published
 from analysis.laws import LAWS
-from analysis.runs.arrays import Points, inputs_at
+from analysis.runs.arrays import RunArrays, inputs_at
 from analysis.runs.table import RunTable, read_table
 
 
 @pytest.fixture(scope="module")
-def epoch(published: Path) -> Points:
-    return Points.of(read_table(published / "epoch_chinchilla.csv", where="excluded_by_epoch == 0").fit)
+def epoch(published: Path) -> RunArrays:
+    return RunArrays.of(read_table(published / "epoch_chinchilla.csv", where="excluded_by_epoch == 0").fit)
 
 
 class TestEpoch:
     """2404.10102."""
 
-    def test_the_optimum_to_all_digits(self, epoch: Points) -> None:
+    def test_the_optimum_to_all_digits(self, epoch: RunArrays) -> None:
         law = LAWS["chinchilla"]
         found = estimate(law, epoch.inputs, epoch.log_loss, epoch.cluster)
         assert found.objective == pytest.approx(0.0010182740178, abs=5e-14)
@@ -40,7 +40,7 @@ class TestEpoch:
 
         assert minimize_scalar(along, bracket=(7.66, 7.67), tol=1e-12).x == pytest.approx(np.log(2143.417), abs=1e-5)
 
-    def test_the_4500_starts_of_hoffmann_end_there_too(self, epoch: Points) -> None:
+    def test_the_4500_starts_of_hoffmann_end_there_too(self, epoch: RunArrays) -> None:
         # 2203.15556, appendix D.2: e, a, b, alpha, beta.
         halves = np.arange(0, 2.01, 0.5)
         grid = np.array(list(product(halves - 1, range(0, 26, 5), range(0, 26, 5), halves, halves)))
@@ -49,7 +49,7 @@ class TestEpoch:
         assert best.objective[0] == pytest.approx(0.0010182740178, abs=5e-14)
 
     @pytest.mark.parametrize("resampling", ["with replacement", "bayesian"])
-    def test_4000_bootstraps(self, epoch: Points, resampling: str) -> None:
+    def test_4000_bootstraps(self, epoch: RunArrays, resampling: str) -> None:
         law, count = LAWS["chinchilla"], 4000
         if resampling == "bayesian":
             weights = resample_weights(epoch.cluster, count, seed=0)
@@ -79,8 +79,8 @@ class TestGadre:
         held_out = (frame["params"] > 1e9) & frame["chinchilla_multiplier"].isin([1, 32])
         return frame[optimal | longest], frame[held_out & ~((frame["params"] < 2e9) & (frame["tokens"] < 1e11))]
 
-    def inputs(self, frame: pd.DataFrame) -> Points:
-        return Points.of(RunTable.from_frame(frame[["params", "tokens", "flops", "loss"]]).fit)
+    def inputs(self, frame: pd.DataFrame) -> RunArrays:
+        return RunArrays.of(RunTable.from_frame(frame[["params", "tokens", "flops", "loss"]]).fit)
 
     @pytest.mark.parametrize(
         ("data", "name", "errors"),
@@ -125,7 +125,7 @@ class TestMuennighoff:
     """2305.16264: R_N and R_D fitted to 182 runs, the rest held at a fit of unique data."""
 
     def test_their_objective_and_the_ridge_it_lies_on(self, published: Path) -> None:
-        points = Points.of(read_table(published / "muennighoff2023_paper182.csv").fit)
+        points = RunArrays.of(read_table(published / "muennighoff2023_paper182.csv").fit)
         law, rest = LAWS["data-constrained"], PUBLISHED["muennighoff"].params
 
         def at(*pairs: tuple[float, float]) -> np.ndarray:

@@ -13,7 +13,7 @@ from analysis.forecasting import downstream
 from analysis.forecasting.accuracy_links import LINKS, fit_link
 from analysis.forecasting.downstream import TaskForecast, forecast_task
 from analysis.forecasting.ensemble import Ensemble, ensemble_of_points
-from analysis.runs.arrays import Points
+from analysis.runs.arrays import RunArrays
 from analysis.runs.table import read_table
 from scaling.cli import main
 
@@ -24,7 +24,7 @@ KEPT: dict[tuple[bytes, str, int], Ensemble] = {}
 def _one_ensemble(monkeypatch: pytest.MonkeyPatch) -> None:
     """The laws of one loss are the same for every task: fitted once, as they take seconds."""
 
-    def once(points: Points, law: str, bootstrap: int) -> Ensemble:
+    def once(points: RunArrays, law: str, bootstrap: int) -> Ensemble:
         key = (points.log_loss.tobytes(), law, bootstrap)
         if key not in KEPT:
             KEPT[key] = ensemble_of_points(points, law, bootstrap)
@@ -218,7 +218,7 @@ def test_bad_columns_are_one_line(change: object, message: str, tmp_path: Path) 
     path = written(change(runs()), tmp_path)
     with pytest.raises(InputError, match=message) as caught:
         forecast_task(read_table(path, extra=("rises", "other_loss")), "rises", *TARGET, task_loss="other_loss")
-    assert len(caught.value.faults) == 1
+    assert len(caught.value.errors) == 1
 
 
 def run(*args: object) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from synthetic import chinchilla, sweep
 
-from analysis.diagnostics.codes import Warning
+from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.forecasting.backtest import backtest
 from analysis.forecasting.calibration import Calibration, Miss, run_noise
@@ -14,10 +14,10 @@ from analysis.forecasting.ensemble import AUTO, Ensemble, ensemble_of_points, en
 from analysis.forecasting.pooling import middle, spread
 from analysis.forecasting.weighting import EVERYWHERE, FOCI, above_frontier, weights
 from analysis.laws import WEIGHED
-from analysis.runs.arrays import Points, beyond, inputs_at
+from analysis.runs.arrays import RunArrays, beyond, inputs_at
 from analysis.runs.table import RunTable
 
-POINTS = Points.of(RunTable.from_frame(sweep()).fit)
+POINTS = RunArrays.of(RunTable.from_frame(sweep()).fit)
 TARGET = inputs_at([1.2e5, 4e5], [4e6, 1e7], [2.9e12, 2.4e13])
 
 
@@ -92,7 +92,7 @@ def test_half_widths_are_quantiles_of_the_mixture() -> None:
 
 
 def test_noise_without_replicates_is_that_of_the_best_law_in_the_dearer_half() -> None:
-    points = Points.of(RunTable.from_frame(sweep(seeds=1)).fit)
+    points = RunArrays.of(RunTable.from_frame(sweep(seeds=1)).fit)
     rng = np.random.default_rng(0)
     cheap = points.inputs.c < np.median(points.inputs.c)
     residual = np.where(cheap, 0.5, 0.01) * rng.standard_normal(len(points))
@@ -134,7 +134,9 @@ def test_a_sharper_truth_narrows_and_a_missing_form_widens() -> None:
         return 0.2 + 3.0 * (params * tokens) ** -0.05 + 0.02 * np.sin(2 * np.log(params * tokens))
 
     def width(frame: object) -> float:
-        _, low, high = ensemble_of_points(Points.of(RunTable.from_frame(frame).fit), "chinchilla", 50).predict(TARGET)  # type: ignore[arg-type]
+        _, low, high = ensemble_of_points(RunArrays.of(RunTable.from_frame(frame).fit), "chinchilla", 50).predict(
+            TARGET
+        )  # type: ignore[arg-type]
         return float(np.log(high / low)[0])
 
     assert width(sweep(noise=0.001)) < width(sweep(noise=0.01))
@@ -143,7 +145,7 @@ def test_a_sharper_truth_narrows_and_a_missing_form_widens() -> None:
 
 def test_what_laws_with_half_the_weight_warn_of_is_heard(auto: Ensemble) -> None:
     def told(names: tuple[str, ...]) -> list[str]:
-        warning = (Warning("diverged-rows", "so"), Warning("collinear", "so"), Warning("few-runs", "so"))
+        warning = (Diagnostic("diverged-rows", "so"), Diagnostic("collinear", "so"), Diagnostic("few-runs", "so"))
         fits = {n: replace(fit, warnings=warning if n in names else ()) for n, fit in auto.fits.items()}
         return [w.code for w in replace(auto, fits=fits).warnings]
 

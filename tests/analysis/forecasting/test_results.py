@@ -13,13 +13,13 @@ from analysis.fitting.published import predict_published, published
 from analysis.forecasting.backtest import backtest
 from analysis.forecasting.baselines import LARGEST, LINE, baselines
 from analysis.laws import LAWS
-from analysis.runs.arrays import Points
+from analysis.runs.arrays import RunArrays
 from analysis.runs.seed_noise import seed_noise
 from analysis.runs.table import RunTable, read_table
 
 
-def points_of(frame: pd.DataFrame) -> Points:
-    return Points.of(RunTable.from_frame(frame).fit)
+def points_of(frame: pd.DataFrame) -> RunArrays:
+    return RunArrays.of(RunTable.from_frame(frame).fit)
 
 
 def test_seed_noise_by_budget() -> None:
@@ -63,7 +63,7 @@ def test_parabolas_find_the_optimum_and_name_what_they_leave_out() -> None:
 
 
 def test_llama3_parabolas(published: Path) -> None:
-    result = isoflop(Points.of(read_table(published / "llama3_isoflop.csv").fit))
+    result = isoflop(RunArrays.of(read_table(published / "llama3_isoflop.csv").fit))
     assert result.exponent is not None
     # tokens* grows as C^0.53 in the paper, so parameters as C^0.47.
     assert result.exponent == pytest.approx(0.47, abs=0.05)

@@ -5,7 +5,7 @@ import pytest
 
 from analysis.fitting.fit import fit_points
 from analysis.laws import LAWS, WEIGHED, Inputs, Law
-from analysis.runs.arrays import Points, inputs_at
+from analysis.runs.arrays import RunArrays, inputs_at
 
 # Plausible parameters of each, at the scale of GRID.
 TRUTH: dict[str, dict[str, float]] = {
@@ -29,9 +29,9 @@ def grid() -> Inputs:
     return inputs_at(n, d, (6 * n + 1e8) * d, d / np.resize([1.0, 4.0, 16.0], len(d)))
 
 
-def points_of(inputs: Inputs, log_loss: np.ndarray) -> Points:
+def points_of(inputs: Inputs, log_loss: np.ndarray) -> RunArrays:
     rows = np.arange(len(log_loss))
-    return Points(inputs, log_loss, rows, rows)
+    return RunArrays(inputs, log_loss, rows, rows)
 
 
 @pytest.mark.parametrize("law", LAWS.values(), ids=list(LAWS))

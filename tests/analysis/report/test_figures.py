@@ -153,8 +153,8 @@ def test_what_a_table_cannot_give_is_said_in_a_line(
 ) -> None:
     with pytest.raises(InputError, match=reason) as told:
         draw(kind, RunTable.from_frame(frame, str(tmp_path)), tmp_path, tmp_path / "figure.svg")
-    assert len(told.value.faults) == 1
-    assert str(tmp_path) in told.value.faults[0]
+    assert len(told.value.errors) == 1
+    assert str(tmp_path) in told.value.errors[0]
     assert not (tmp_path / "figure.svg").exists()
 
 

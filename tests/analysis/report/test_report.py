@@ -18,7 +18,7 @@ from analysis.forecasting.forecast import Forecast, forecast
 from analysis.forecasting.score import score
 from analysis.report import write_report
 from analysis.report.figures import REPORTED
-from analysis.runs.arrays import Points
+from analysis.runs.arrays import RunArrays
 from analysis.runs.table import RunTable
 
 FRAME = sweep()
@@ -61,7 +61,7 @@ def test_loss_vs_flops_holds_everything_in_view(made: Forecast) -> None:
 
 
 def test_parabolas_are_drawn_once_per_budget() -> None:
-    result = isoflop(Points.of(TABLE.fit))
+    result = isoflop(RunArrays.of(TABLE.fit))
     seen: list[Axes] = []
     plots.figure(lambda axes: seen.append(plots.isoflop_parabolas(result, axes)) or axes)
     good = sum(p.fault is None for p in result.parabolas)

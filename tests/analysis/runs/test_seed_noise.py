@@ -56,13 +56,13 @@ def test_one_budget_gives_a_constant_and_no_replicates_nothing() -> None:
     one = told([0.007], 5, (1e10,)).trend
     assert one is not None
     np.testing.assert_allclose(one.at(np.array([1e9, 1e14])), 0.007)
-    assert seed_noise(RunTable.from_frame(sweep(seeds=1)).points).trend is None
-    assert seed_noise(RunTable.from_frame(sweep(noise=0.0, seeds=3)).points).trend is None
+    assert seed_noise(RunTable.from_frame(sweep(seeds=1)).arrays).trend is None
+    assert seed_noise(RunTable.from_frame(sweep(noise=0.0, seeds=3)).arrays).trend is None
 
 
 def test_a_table_tells_its_degrees_of_freedom() -> None:
     frame = sweep(noise=0.01, seeds=3)
-    noise = seed_noise(RunTable.from_frame(frame[frame.seed.eq(0) | frame.flops.lt(2e10)]).points)
+    noise = seed_noise(RunTable.from_frame(frame[frame.seed.eq(0) | frame.flops.lt(2e10)]).arrays)
     assert [(budget.runs, budget.freedom) for budget in noise.by_budget] == [(12, 8)]
     assert noise.freedom == 8
 
@@ -70,5 +70,5 @@ def test_a_table_tells_its_degrees_of_freedom() -> None:
 def test_runs_of_another_weight_decay_are_no_replicates() -> None:
     frame = sweep(noise=0.0, seeds=2)
     tried = frame.assign(weight_decay=0.1 + 0.1 * frame["seed"], loss=frame["loss"] * (1 + 0.01 * frame["seed"]))
-    assert seed_noise(RunTable.from_frame(tried).points).freedom == 0
-    assert seed_noise(RunTable.from_frame(tried.drop(columns="weight_decay")).points).freedom == 16
+    assert seed_noise(RunTable.from_frame(tried).arrays).freedom == 0
+    assert seed_noise(RunTable.from_frame(tried.drop(columns="weight_decay")).arrays).freedom == 16

@@ -24,7 +24,7 @@ def write(tmp_path: Path, text: str, name: str = "t.csv") -> Path:
 def refusal(path: Path, **options: object) -> tuple[str, ...]:
     with pytest.raises(InputError) as error:
         read_table(path, **options)  # type: ignore[arg-type]
-    return error.value.faults
+    return error.value.errors
 
 
 def test_aliases_and_6nd_in_float64(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_table_with_no_row_to_fit_names_what_it_has_instead(change: dict[str, 
     for use in (lambda: fit(table), lambda: forecast(table, 1e6, 1e8), lambda: backtest(table), table.hash):
         with pytest.raises(InputError) as error:
             use()
-        assert error.value.faults == (f"table: no row to fit: {fault}",)
+        assert error.value.errors == (f"table: no row to fit: {fault}",)
 
 
 def test_where_is_a_filter_of_comparisons() -> None:

@@ -204,7 +204,7 @@ def test_few_cells_are_told() -> None:
 def test_what_cannot_be_fitted_is_one_line(change: Callable[[pd.DataFrame], pd.DataFrame], fault: str) -> None:
     with pytest.raises(InputError, match=fault) as raised:
         tuning_of(change(rates_only()))
-    assert len(raised.value.faults) == 1
+    assert len(raised.value.errors) == 1
 
 
 def test_no_law_of_a_batch_that_was_not_varied() -> None:

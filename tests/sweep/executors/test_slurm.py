@@ -76,7 +76,7 @@ def test_a_mesh_that_no_job_could_train_is_told(tmp_path: Path, monkeypatch: pyt
             slurm_jobs(options)(SweepFolder(tmp_path), "fit", workers, 8),
         ):
             pass
-        (line,) = error.value.faults
+        (line,) = error.value.errors
         return line
 
     assert told(None) == "--executor slurm: a mesh needs --workers N, its processes, or --slurm gpus_per_node=N"

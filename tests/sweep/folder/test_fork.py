@@ -51,7 +51,7 @@ def refused(sweep: SweepFolder, plan: list[PlannedRun], after: dict = AFTER, for
     with pytest.raises(InputError) as error:
         sweep.prepare(after, "after", plan, may_grow=True, fork=fork)
     assert files(sweep.path) == before
-    return error.value.faults
+    return error.value.errors
 
 
 def test_what_differs_is_told_a_line_each(sweep: SweepFolder) -> None:

@@ -86,8 +86,8 @@ def test_evaluation_stays_cheap_by_default(text: SweepText) -> None:
 def test_impossible_budgets(text: SweepText, overrides: list[str], fault: str) -> None:
     with pytest.raises(InputError) as error:
         plan(text, *overrides)
-    assert any(fault in line for line in error.value.faults)
-    assert all("\n" not in line for line in error.value.faults)
+    assert any(fault in line for line in error.value.errors)
+    assert all("\n" not in line for line in error.value.errors)
 
 
 def test_held_out_text_must_hold_a_window(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_fault_names_its_place(text: SweepText) -> None:
     column = SWEEP.splitlines()[4].index("3e8") + 1
     with pytest.raises(InputError) as error:
         plan(text, source=SWEEP.replace("[1e8, 3e8]", "[1e8, 1e5]"))
-    assert {line.split(": ")[0] for line in error.value.faults} == {f"tiny.yaml:5:{column}"}
+    assert {line.split(": ")[0] for line in error.value.errors} == {f"tiny.yaml:5:{column}"}
 
 
 def test_epochs_allow_repetition(text: SweepText) -> None:
@@ -167,8 +167,8 @@ def test_values_of_a_grid_that_come_to_the_same_are_told_once(text: SweepText, b
     # At each of three rates and two budgets.
     with pytest.raises(InputError) as error:
         plan(text, "fit.tokens=[100k, 101k]", source=GRID.replace("[1x, 2x]", batches))
-    assert len(error.value.faults) == len(faults)
-    for line, fault in zip(error.value.faults, faults, strict=True):
+    assert len(error.value.errors) == len(faults)
+    for line, fault in zip(error.value.errors, faults, strict=True):
         assert line.startswith(f"tiny.yaml:{fault}")
 
 

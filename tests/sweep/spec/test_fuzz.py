@@ -34,7 +34,7 @@ def check(text: str, overrides: list[str]) -> None:
         sizes = [spec.target.size] if spec.target is not None else [size for block in spec.fit for size in block.sizes]
         assert all(spec.shape(size).depth > 0 for size in sizes)
     except InputError as error:
-        faults = error.faults or ("none",)
+        faults = error.errors or ("none",)
     for fault in faults:
         assert fault.startswith(("x.yaml:", "override '"))
         assert "\n" not in fault

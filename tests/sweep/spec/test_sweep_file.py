@@ -23,7 +23,7 @@ target: {size: 120k, flops: 3e12, seeds: 3}
 def faults(text: str, *overrides: str) -> tuple[str, ...]:
     with pytest.raises(InputError) as error:
         parse_sweep(text, "x.yaml", overrides)
-    return error.value.faults
+    return error.value.errors
 
 
 def parse(*overrides: str, text: str = GOOD) -> SweepSpec:
@@ -289,8 +289,8 @@ def test_load_tells_unreadable_files(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=words) as error:
             load_sweep(path)
-        assert len(error.value.faults) == 1
-        assert error.value.faults[0].startswith(f"{path}: ")
+        assert len(error.value.errors) == 1
+        assert error.value.errors[0].startswith(f"{path}: ")
 
 
 GRID = """\

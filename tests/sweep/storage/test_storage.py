@@ -508,7 +508,7 @@ def test_a_host_that_is_killed_leaves_everything_to_the_other(tmp_path: Path) ->
 def test_no_such_storage_is_a_line(url: str, fault: str) -> None:
     with pytest.raises(InputError, match=fault) as error:
         Remote.of(url)
-    assert len(error.value.faults) == 1
+    assert len(error.value.errors) == 1
 
 
 @pytest.mark.parametrize(("url", "package"), [("gs://bucket/x", "gcsfs"), ("s3://bucket/x", "s3fs")])

@@ -44,7 +44,7 @@ def planned(source: str, *overrides: str) -> list[PlannedRun]:
 def faults(*overrides: str) -> list[str]:
     with pytest.raises(InputError) as error:
         planned(SWEEP + "mesh: {data: 4}\n", *overrides)
-    return list(error.value.faults)
+    return list(error.value.errors)
 
 
 def test_sizes_that_a_mesh_cannot_split_are_told_where_they_stand() -> None:

@@ -73,7 +73,7 @@ def test_a_worker_whose_corpus_changed_is_named(tmp_path: Path) -> None:
     (text / "0.txt").write_text("changed since " * 4000)
     with pytest.raises(InputError, match="its text has changed since the sweep was planned") as error:
         execute(sweep, "fit", 1, nothing)
-    (fault,) = error.value.faults
+    (fault,) = error.value.errors
     assert fault.startswith("worker exit 2: corpus text: ")
     assert fault.endswith("fit-0.log)")
     assert {row["state"] for row in states(sweep)} == {"planned"}

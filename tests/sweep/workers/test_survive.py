@@ -122,7 +122,7 @@ def test_a_run_that_never_gets_anywhere_fails_and_the_others_go_on(tmp_path: Pat
         hopeless.attempt(ended=0)
     with pytest.raises(InputError, match=f"{ATTEMPTS} attempts in a row have ended before a newer checkpoint") as error:
         execute(sweep, "fit", 1, nothing)
-    assert error.value.faults[0].startswith(f"run {hopeless.path.name} has failed: ")
+    assert error.value.errors[0].startswith(f"run {hopeless.path.name} has failed: ")
     assert [row["state"] for row in states(sweep) if row["role"] == "fit"] == ["failed", "done", "done", "done"]
     execute(sweep, "fit", 1, nothing)  # asked for again, it has as many attempts as any
     assert {row["state"] for row in states(sweep) if row["role"] == "fit"} == {"done"}
@@ -156,7 +156,7 @@ def test_a_disk_without_room_fails_the_run_and_keeps_its_last_state(
         (disk / "filling").write_bytes(bytes(shutil.disk_usage(disk).free - 2**20))
         with pytest.raises(InputError, match=r"the disk has [\d.]+ MiB free") as error:
             execute(sweep, "fit", 1, nothing)
-        assert f"run {long.path.name} has failed" in error.value.faults[0]
+        assert f"run {long.path.name} has failed" in error.value.errors[0]
         assert (short.status()["state"], long.status()["state"]) == ("done", "failed")
         assert last_step(long.checkpoints) == saved
         assert (long.checkpoints / str(saved)).exists()
