@@ -1,46 +1,20 @@
-"""Files that are whole or not there, whatever happens while they are written."""
+"""Files of runs: whole or not there when written at once, torn in the last line at most when appended to."""
 
 import json
 import os
-import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from analysis.files import replace, write_bytes, write_text
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-
-    def write(temporary: Path) -> None:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-
-    _replace(path, write)
+__all__ = ["append_row", "read_rows", "write_bytes", "write_parquet", "write_text"]
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:
     """Writes a table whole or not at all."""
-    _replace(path, lambda temporary: frame.to_parquet(temporary, index=False))
-
-
-def _replace(path: Path, write: Callable[[Path], None]) -> None:
-    # Not the process's number: on a shared disk another host may have the same.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    replace(path, lambda temporary: frame.to_parquet(temporary, index=False))
 
 
 def append_row(path: Path, row: dict[str, Any]) -> None:

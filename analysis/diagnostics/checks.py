@@ -1,6 +1,6 @@
 """The warnings that a careful expert would give about a table or a fit."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import chain
 
@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from analysis.diagnostics.codes import Code, Diagnostic, listed
+from analysis.diagnostics.codes import Code, Diagnostic
 from analysis.diagnostics.endpoints import correlated, undecayed
 from analysis.diagnostics.mixed_conventions import disagreements
+from analysis.formatting import listed
 from analysis.laws import Inputs, Law
 from analysis.runs.arrays import MOST_ROWS, RunArrays, representative, training_cost
 from analysis.runs.schema import ALIASES, NUMBERS, TEXTS
@@ -230,7 +231,7 @@ def _pooled(rows: pd.DataFrame) -> Iterator[Diagnostic]:
         if len(names) > 1:
             yield Diagnostic(
                 code,
-                f"{len(rows)} runs of {len(names)} {column} values share one fit ({_listed(names)}): their losses are "
+                f"{len(rows)} runs of {len(names)} {column} values share one fit ({listed(names)}): their losses are "
                 f"not comparable; choose one, such as --where \"{column} == '{names[0]}'\"",
             )
     if "vocab" in rows and rows["vocab"].max() > _PADDED * rows["vocab"].min():
@@ -303,19 +304,15 @@ def _mixed(table: RunTable) -> Iterator[Diagnostic]:
     if not any(_untuned(rows)) and (found := disagreements(rows, settings)):
         yield Diagnostic(
             "untuned-grid",
-            f"runs of several {_listed([each.column for each in found])} lie {np.expm1(found[0].gap):.1%} apart in "
+            f"runs of several {listed([each.column for each in found])} lie {np.expm1(found[0].gap):.1%} apart in "
             "loss at the same FLOPs and params: a law is of well-tuned runs; keep the best of each with --best",
         )
     if found := disagreements(rows, [c for c in columns if c not in settings]):
         first = found[0]
-        others = f"; so do {_listed([each.column for each in found[1:]])}" if found[1:] else ""
+        others = f"; so do {listed([each.column for each in found[1:]])}" if found[1:] else ""
         yield Diagnostic(
             "mixed-conventions",
-            f"{first.column} ({_listed(first.groups)}) splits the runs into groups whose losses at the same FLOPs and "
+            f"{first.column} ({listed(first.groups)}) splits the runs into groups whose losses at the same FLOPs and "
             f"params lie {np.expm1(first.gap):.1%} apart{others}: choose one, such as "
             f'--where "{first.column} == {first.groups[0]!r}"',
         )
-
-
-def _listed(names: Sequence[object]) -> str:
-    return ", ".join(str(name) for name in names[:4]) + (", ..." if len(names) > 4 else "")

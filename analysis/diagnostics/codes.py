@@ -1,6 +1,5 @@
 """What a careful expert would say about a table or a fit, each with a stable code."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -24,8 +23,6 @@ Code = Literal[
     "off-curve",
 ]
 
-_LISTED = 6
-
 
 @dataclass(frozen=True)
 class Diagnostic:
@@ -36,9 +33,3 @@ class Diagnostic:
 
     def to_dict(self) -> dict[str, str]:
         return asdict(self)
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first few of some names, and how many more there are."""
-    more = len(names) - _LISTED
-    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")

@@ -22,8 +22,9 @@ import pandas as pd
 from jaxtyping import Float, Int
 from scipy.stats import t as student
 
-from analysis.diagnostics.codes import Diagnostic, listed
+from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
+from analysis.formatting import listed
 from analysis.runs.table import RunTable
 
 _PARTS = 8

@@ -3,8 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from analysis import __version__
 from analysis.diagnostics import checks
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
+from analysis.files import beside, synced
 from analysis.forecasting.baselines import baselines
 from analysis.forecasting.ensemble import AUTO, ensemble
 from analysis.forecasting.pooling import middle
@@ -118,7 +118,9 @@ class Forecast:
         """
         path = Path(path)
         try:
-            with _beside(path, self.to_json()) as temporary:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with beside(path) as temporary:
+                synced(temporary, self.to_json().encode())
                 os.link(temporary, path)  # unlike a rename, never replaces what another process froze first
         except FileExistsError:
             frozen = read_forecast(path)
@@ -241,27 +243,6 @@ def refuse_known(table: RunTable, params: float, tokens: float) -> None:
             f"{table.source}:{table.fit.index[near][0]}: the target's size and length are among the fitted runs' "
             f"({near.sum()} of them); leave them out with --where before you freeze"
         )
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file by a temporary name and a rename, so that a reader sees all of it or none."""
-    try:
-        with _beside(path, text) as temporary:
-            temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
-
-
-@contextmanager
-def _beside(path: Path, text: str) -> Iterator[Path]:
-    """A temporary file in the same folder, gone afterwards."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text)
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _check_request(

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from analysis.diagnostics.codes import Diagnostic, listed
+from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
-from analysis.forecasting.forecast import Forecast, write_atomically
+from analysis.files import save_text
+from analysis.forecasting.forecast import Forecast
+from analysis.formatting import listed
 from analysis.runs.table import RunTable, diverged_runs
 
 
@@ -70,7 +72,7 @@ class Score:
 
     def write(self, path: str | Path) -> None:
         """Writes score.json by a temporary name and a rename."""
-        write_atomically(Path(path), json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
+        save_text(Path(path), json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
 
 
 def score(forecast: Forecast, table: RunTable) -> Score:

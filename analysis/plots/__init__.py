@@ -15,7 +15,6 @@ from analysis.plots.style import (
     log_norm,
     power,
     save,
-    short,
     si,
     svg,
 )
@@ -41,7 +40,6 @@ __all__ = [
     "power",
     "residuals",
     "save",
-    "short",
     "si",
     "svg",
 ]

@@ -11,7 +11,8 @@ from analysis.allocation.results import LawAllocation
 from analysis.allocation.split import TOLERANCE, Tradeoff
 from analysis.allocation.surface import Knowledge
 from analysis.errors import InputError
-from analysis.plots import ACTUAL, FORECAST, SIZES, figure, log_axis, power, save, short, si
+from analysis.formatting import format_quantity
+from analysis.plots import ACTUAL, FORECAST, SIZES, figure, log_axis, power, save, si
 
 _POINTS = 160
 _DRAWN = 40
@@ -68,10 +69,10 @@ def same_loss(known: Knowledge, made: LawAllocation, axes: Axes) -> Axes:
     shown = training
     if made.inference_tokens:
         shown = training * (1 + made.inference_tokens / 3 / tokens)
-        label = f"training and {short(made.inference_tokens)} tokens served"
+        label = f"training and {format_quantity(made.inference_tokens)} tokens served"
         axes.plot(np.exp(n), shown, color=_LINE, zorder=3, label=label)
     _mark(axes, made, made.total_flops)
-    label = f"cheapest to train: {short(made.optimum.params)} on {short(made.optimum.tokens)}"
+    label = f"cheapest to train: {format_quantity(made.optimum.params)} on {format_quantity(made.optimum.tokens)}"
     axes.plot(made.optimum.params, made.optimum.flops, "D", ms=5, color=ACTUAL, mec="none", zorder=5, label=label)
     axes.set_yscale("log")
     axes.set_ylim(0.7 * float(np.nanmin(training)), most)
@@ -91,7 +92,7 @@ def _mark(axes: Axes, made: LawAllocation, height: float) -> None:
         left, right = axes.get_xlim()
         ends = left if low is None else low, right if high is None else high
         axes.hlines(height, *ends, color=FORECAST, lw=1.6, zorder=4, label="90 % interval")
-    label = f"{short(made.params)} parameters on {short(made.tokens)} tokens"
+    label = f"{format_quantity(made.params)} parameters on {format_quantity(made.tokens)} tokens"
     axes.plot(made.params, height, "*", ms=10, color=FORECAST, mec="none", zorder=6, label=label)
 
 
@@ -112,7 +113,7 @@ def _sizes(axes: Axes, tokens: Callable[[Float[np.ndarray, " sizes"]], Float[np.
     places = [x for x in axes.get_xticks() if low <= x <= high]
     known = [(x, d) for x, d in zip(places, tokens(np.array(places)).tolist(), strict=True) if np.isfinite(d)]
     above.xaxis.set_major_locator(FixedLocator([x for x, _ in known]))
-    above.xaxis.set_major_formatter(FixedFormatter([short(d) for _, d in known]))
+    above.xaxis.set_major_formatter(FixedFormatter([format_quantity(d) for _, d in known]))
     above.xaxis.set_minor_locator(NullLocator())
     above.set_xlabel("training tokens")
     above.grid(False)

@@ -16,6 +16,8 @@ from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from analysis.formatting import format_power, format_quantity
+
 # Viridis without its ends, which vanish on a dark or a white page, in few steps, so that its bar is drawn as shapes;
 # Okabe-Ito colours for all else.
 SIZES = LinearSegmentedColormap.from_list("sizes", ["#414487", "#2a788e", "#22a884", "#7ad151"], N=48)
@@ -86,15 +88,6 @@ def _svg(made: Figure, name: str, paper: str) -> str:
     return named.replace("</a>", "</g>")
 
 
-def short(value: float) -> str:
-    """Three digits and a suffix: ``8.03B``."""
-    value = float(f"{value:.2e}")  # rounded first: 999.99k is 1M
-    for limit, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if limit <= value < limit * 1000:
-            return f"{value / limit:.3g}{suffix}"
-    return f"{value:.3g}"
-
-
 def runs(
     axes: Axes, x: Sequence[float] | pd.Series, y: Sequence[float] | pd.Series, rows: pd.DataFrame, norm: Normalize
 ) -> None:
@@ -121,7 +114,7 @@ def names(rows: pd.DataFrame) -> list[str]:
     seeds = rows["seed"] if "seed" in rows else pd.Series(np.nan, rows.index)
     columns = (rows["run_id"], rows["params"], rows["tokens"], rows["flops"], rows["loss"], seeds)
     return [
-        f"{run_id}: {short(params)} parameters, {short(tokens)} tokens ({short(tokens / params)} each), "
+        f"{run_id}: {format_quantity(params)} parameters, {format_quantity(tokens)} tokens ({format_quantity(tokens / params)} each), "
         f"{flops:.3g} FLOPs, loss {loss:.4f}" + (f", seed {seed:.0f}" if isinstance(seed, float) and seed >= 0 else "")
         for run_id, params, tokens, flops, loss, seed in zip(*columns, strict=True)
     ]
@@ -217,10 +210,9 @@ def _apart(values: list[float]) -> Iterator[float]:
 
 def si(value: float, _: int | None) -> str:
     """A tick such as ``8.03B``."""
-    return short(value)
+    return format_quantity(value)
 
 
 def power(value: float, _: int | None) -> str:
     """A tick such as ``3e18`` or ``1.7e10``."""
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+    return format_power(value)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from analysis import plots
 from analysis.errors import InputError
-from analysis.forecasting.forecast import write_atomically
+from analysis.files import save_text
 from analysis.report.figures import KINDS, REPORTED
 from analysis.report.findings import RUNS, Findings, read_findings
 from analysis.report.page import page
@@ -61,7 +61,7 @@ def write_report(
         provenance(found),
     ]
     path = Path(output) if output is not None else folder / "report.html"
-    write_atomically(path, page(named, "\n".join(filter(None, body))))
+    save_text(path, page(named, "\n".join(filter(None, body))))
     return path
 
 

@@ -13,7 +13,7 @@ from analysis.forecasting.backtest import Backtest
 from analysis.forecasting.ensemble import AUTO
 from analysis.forecasting.forecast import Forecast
 from analysis.forecasting.score import Score
-from analysis.plots import short
+from analysis.formatting import format_quantity
 from analysis.runs.arrays import inputs_at, representative
 from analysis.runs.seed_noise import seed_noise
 from analysis.runs.table import RunTable
@@ -50,7 +50,7 @@ def of_tokens(table: RunTable, forecast: Forecast | None) -> str:
     if forecast is None:
         return f"{told}, with losses from {rows['loss'].max():.4g} down to {rows['loss'].min():.4g}."
     gains = [
-        f"{_gain(forecast, rows[rows['params'] == size]):.1%} at {short(size)}"
+        f"{_gain(forecast, rows[rows['params'] == size]):.1%} at {format_quantity(size)}"
         for size in sorted({float(rows["params"].min()), float(rows["params"].max())})
     ]
     return f"{told}: twice the tokens of its longest run would lower the loss by {' and by '.join(gains)} parameters."
@@ -74,9 +74,9 @@ def of_parabolas(found: IsoFlop) -> str:
         return f"{told}."
     low, high = good[0], good[-1]
     if len(good) == 1:
-        return f"{told}: {short(low.params)} parameters at {low.flops:.3g} FLOPs."
+        return f"{told}: {format_quantity(low.params)} parameters at {low.flops:.3g} FLOPs."
     return (
-        f"{told}, which goes from {short(low.params)} parameters at {low.flops:.3g} FLOPs to {short(high.params)} at "
+        f"{told}, which goes from {format_quantity(low.params)} parameters at {low.flops:.3g} FLOPs to {format_quantity(high.params)} at "
         f"{high.flops:.3g}."
     )
 
@@ -99,9 +99,7 @@ def of_optimum(params: PowerLaw, tokens: PowerLaw, forecast: Forecast | None) ->
     if forecast is None:
         return told + "."
     best = params.at(forecast.flops)
-    return (
-        f"{told}; for the target's FLOPs that would be {short(best)} parameters, and it has {short(forecast.params)}."
-    )
+    return f"{told}; for the target's FLOPs that would be {format_quantity(best)} parameters, and it has {format_quantity(forecast.params)}."
 
 
 def _range(law: PowerLaw) -> str:
@@ -117,12 +115,12 @@ def of_overtraining(table: RunTable, forecast: Forecast | None) -> str:
     means = several[several["params"] == size].groupby("tokens")["loss"].mean()
     (short_d, first), (long_d, last) = ((float(means.index[i]), float(means.iloc[i])) for i in (0, -1))
     told = (
-        f"At {short(size)} parameters, {short(long_d / size)} instead of {short(short_d / size)} tokens per parameter "
+        f"At {format_quantity(size)} parameters, {format_quantity(long_d / size)} instead of {format_quantity(short_d / size)} tokens per parameter "
         f"changed the loss by {last / first - 1:+.1%}"
     )
     if forecast is None:
         return told + "."
-    return f"{told}; the target has {short(forecast.tokens / forecast.params)}."
+    return f"{told}; the target has {format_quantity(forecast.tokens / forecast.params)}."
 
 
 def of_backtest(result: Backtest, law: str, score: Score | None) -> str:
@@ -169,7 +167,7 @@ def of_rates(table: RunTable, check: RecipeCheck | None) -> str:
         raise InputError(f"{table.source}: no size and length was trained at three values of lr")
     if check is not None:
         lost = [
-            f"{'' if cell.bracketed else 'at least '}{cell.loss:.2%} at {short(cell.params)} parameters"
+            f"{'' if cell.bracketed else 'at least '}{cell.loss:.2%} at {format_quantity(cell.params)} parameters"
             for cell in check.cells
             if cell.loss is not None
         ]
@@ -180,7 +178,9 @@ def of_rates(table: RunTable, check: RecipeCheck | None) -> str:
     told = f"The best learning rate is known at {len(best)} of {len(cells)} pairs of size and length"
     if not best:
         return told + "."
-    places = [f"{rate:.3g} at {short(cell.params)} parameters" for cell, rate in (best[0], best[-1])[: len(best)]]
+    places = [
+        f"{rate:.3g} at {format_quantity(cell.params)} parameters" for cell, rate in (best[0], best[-1])[: len(best)]
+    ]
     return f"{told}: {', '.join(places)}."
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.plots import short
+from analysis.formatting import format_quantity
 from analysis.report.findings import Findings
 from analysis.report.tables import table
 
@@ -29,7 +29,7 @@ def verdict(found: Findings) -> str:
         return '<p class="verdict">No forecast has been frozen yet.</p>'
     low, high = forecast.interval
     said = (
-        f"Expected loss of {short(forecast.params)} parameters on {short(forecast.tokens)} tokens, "
+        f"Expected loss of {format_quantity(forecast.params)} parameters on {format_quantity(forecast.tokens)} tokens, "
         f"{forecast.extrapolation:.3g} times the FLOPs of the largest fitted run: <b>{forecast.loss:.4f}</b> "
         f"nats per token{_bits(found.table.frame, forecast.loss)}, {forecast.level:.0%} interval {low:.4f} to "
         f"{high:.4f} ({low / forecast.loss - 1:+.1%}, {high / forecast.loss - 1:+.1%})."

@@ -16,6 +16,7 @@ from analysis.allocation.isoflop import isoflop
 from analysis.errors import InputError
 from analysis.forecasting.forecast import Forecast, forecast
 from analysis.forecasting.score import score
+from analysis.formatting import format_quantity
 from analysis.report import write_report
 from analysis.report.figures import REPORTED
 from analysis.runs.arrays import RunArrays
@@ -154,7 +155,7 @@ def test_curves_without_their_columns_are_named(tmp_path: Path) -> None:
 
 
 def test_numbers_are_rounded_before_their_suffix() -> None:
-    assert [plots.short(value) for value in (8.03e9, 999_999, 999.99e12, 12)] == ["8.03B", "1M", "1e+15", "12"]
+    assert [format_quantity(value) for value in (8.03e9, 999_999, 999.99e12, 12)] == ["8.03B", "1M", "1e+15", "12"]
 
 
 def test_report_needs_a_table(tmp_path: Path) -> None:

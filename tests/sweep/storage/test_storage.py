@@ -17,7 +17,7 @@ import fsspec
 import numpy as np
 import pandas as pd
 import pytest
-from sweep.test_execute import SWEEP, prepare
+from sweep.workers.test_execute import SWEEP, prepare
 
 from scaling.errors import InputError
 from scaling.files import append_row

@@ -1,0 +1,58 @@
+"""Files that are whole or not there, whatever happens while they are written."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from analysis.errors import InputError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
+    replace(path, lambda temporary: synced(temporary, content))
+
+
+def replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Lets a function write a file beside a path, which takes the path's name once it is whole."""
+    with beside(path) as temporary:
+        write(temporary)
+        os.replace(temporary, path)
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A name for a temporary file in a path's folder; what has it is gone afterwards, unless it was renamed."""
+    # Not the process's number: on a shared disk another host may have the same.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def synced(path: Path, content: bytes) -> None:
+    """Writes a new file and waits until the disk has it."""
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def save_text(path: Path, text: str) -> None:
+    """Writes a file that a user asked for, and the folders it lies in, whole or not at all.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, text)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
