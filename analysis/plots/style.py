@@ -114,8 +114,9 @@ def names(rows: pd.DataFrame) -> list[str]:
     seeds = rows["seed"] if "seed" in rows else pd.Series(np.nan, rows.index)
     columns = (rows["run_id"], rows["params"], rows["tokens"], rows["flops"], rows["loss"], seeds)
     return [
-        f"{run_id}: {format_quantity(params)} parameters, {format_quantity(tokens)} tokens ({format_quantity(tokens / params)} each), "
-        f"{flops:.3g} FLOPs, loss {loss:.4f}" + (f", seed {seed:.0f}" if isinstance(seed, float) and seed >= 0 else "")
+        f"{run_id}: {format_quantity(params)} parameters, {format_quantity(tokens)} tokens "
+        f"({format_quantity(tokens / params)} each), {flops:.3g} FLOPs, loss {loss:.4f}"
+        + (f", seed {seed:.0f}" if isinstance(seed, float) and seed >= 0 else "")
         for run_id, params, tokens, flops, loss, seed in zip(*columns, strict=True)
     ]
 

@@ -76,8 +76,8 @@ def of_parabolas(found: IsoFlop) -> str:
     if len(good) == 1:
         return f"{told}: {format_quantity(low.params)} parameters at {low.flops:.3g} FLOPs."
     return (
-        f"{told}, which goes from {format_quantity(low.params)} parameters at {low.flops:.3g} FLOPs to {format_quantity(high.params)} at "
-        f"{high.flops:.3g}."
+        f"{told}, which goes from {format_quantity(low.params)} parameters at {low.flops:.3g} FLOPs to "
+        f"{format_quantity(high.params)} at {high.flops:.3g}."
     )
 
 
@@ -99,7 +99,10 @@ def of_optimum(params: PowerLaw, tokens: PowerLaw, forecast: Forecast | None) ->
     if forecast is None:
         return told + "."
     best = params.at(forecast.flops)
-    return f"{told}; for the target's FLOPs that would be {format_quantity(best)} parameters, and it has {format_quantity(forecast.params)}."
+    return (
+        f"{told}; for the target's FLOPs that would be {format_quantity(best)} parameters, and it has "
+        f"{format_quantity(forecast.params)}."
+    )
 
 
 def _range(law: PowerLaw) -> str:
@@ -115,8 +118,8 @@ def of_overtraining(table: RunTable, forecast: Forecast | None) -> str:
     means = several[several["params"] == size].groupby("tokens")["loss"].mean()
     (short_d, first), (long_d, last) = ((float(means.index[i]), float(means.iloc[i])) for i in (0, -1))
     told = (
-        f"At {format_quantity(size)} parameters, {format_quantity(long_d / size)} instead of {format_quantity(short_d / size)} tokens per parameter "
-        f"changed the loss by {last / first - 1:+.1%}"
+        f"At {format_quantity(size)} parameters, {format_quantity(long_d / size)} instead of "
+        f"{format_quantity(short_d / size)} tokens per parameter changed the loss by {last / first - 1:+.1%}"
     )
     if forecast is None:
         return told + "."
