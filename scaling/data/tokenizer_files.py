@@ -75,7 +75,7 @@ def keep_tokenizer(spec: TokenizerSpec, folder: Path, text: Iterator[bytes]) -> 
     if name.endswith(".json"):
         kind, vocab, end = "huggingface", *_of_huggingface(folder / name, spec.end)
     elif name.endswith(".tiktoken"):
-        ranks = _ranks(folder / name)
+        ranks = read_ranks(folder / name)
         kind, vocab, end = "tiktoken", max(ranks.values()) + 2, max(ranks.values()) + 1
     elif name.endswith(".model"):
         kind, vocab, end = "sentencepiece", *_of_sentencepiece(folder / name, spec.end)
@@ -151,8 +151,8 @@ class Tiktoken(_OfFile):
         super().__init__(record)
         special = {"<|endoftext|>": record.end}
         try:
-            self._tokenizer = _imported("tiktoken").Encoding(
-                record.name, pat_str=record.pattern, mergeable_ranks=_ranks(path), special_tokens=special
+            self._tokenizer = imported("tiktoken").Encoding(
+                record.name, pat_str=record.pattern, mergeable_ranks=read_ranks(path), special_tokens=special
             )
         except ValueError as error:
             raise InputError(f"{path}: pattern: {error}") from None
@@ -178,7 +178,12 @@ class SentencePiece(_OfFile):
         return str(self._tokenizer.decode(ids.tolist()))
 
 
-def _imported(library: str) -> Any:
+def imported(library: str) -> Any:
+    """A module of the ``tokenizers`` extra.
+
+    Raises:
+        InputError: it is not installed; names the extra.
+    """
     try:
         return importlib.import_module(library)
     except ImportError:
@@ -187,7 +192,7 @@ def _imported(library: str) -> Any:
 
 def _huggingface(path: Path) -> Any:
     try:
-        return _imported("tokenizers").Tokenizer.from_file(str(path))
+        return imported("tokenizers").Tokenizer.from_file(str(path))
     except InputError:
         raise
     except Exception as error:  # the library raises plain Exceptions
@@ -208,8 +213,12 @@ def _of_huggingface(path: Path, end: str | int | None) -> tuple[int, int]:
     return vocab, found[0]
 
 
-def _ranks(path: Path) -> dict[bytes, int]:
-    """A .tiktoken file: a line for each token, its bytes in base 64 and its rank."""
+def read_ranks(path: Path) -> dict[bytes, int]:
+    """The ranks of a .tiktoken file: a line for each token, its bytes in base 64 and its rank.
+
+    Raises:
+        InputError: a line is none, or there is none.
+    """
     import base64
 
     ranks: dict[bytes, int] = {}
@@ -227,7 +236,7 @@ def _ranks(path: Path) -> dict[bytes, int]:
 
 def _sentencepiece(path: Path) -> Any:
     try:
-        return _imported("sentencepiece").SentencePieceProcessor(model_file=str(path))
+        return imported("sentencepiece").SentencePieceProcessor(model_file=str(path))
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"tokenizer {path.name}: not a SentencePiece model: {reason}") from None
@@ -244,7 +253,7 @@ def _of_sentencepiece(path: Path, end: str | int | None) -> tuple[int, int]:
 
 def _trained(vocab: int, text: Iterator[bytes]) -> bytes:
     """Byte-level BPE with GPT-2's splitting, which loses nothing of any text, as a tokenizer.json."""
-    library = _imported("tokenizers")
+    library = imported("tokenizers")
     tokenizer = library.Tokenizer(library.models.BPE())
     tokenizer.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = library.decoders.ByteLevel()

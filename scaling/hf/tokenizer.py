@@ -1,18 +1,27 @@
 """The tokenizer that made a run's tokens, as files that transformers' AutoTokenizer reads."""
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from scaling.data.corpus import CorpusSpec
-from scaling.data.shards import TOKENIZER, is_built, read_manifest
-from scaling.data.tokenizer import BYTES
+from scaling.data.shards import TOKENIZER, Manifest, is_built, map_ids, read_lengths, read_manifest
+from scaling.data.tokenizer import BYTES, Tokenizer
+from scaling.data.tokenizer_files import TokenizerRecord, imported, open_tokenizer, read_ranks
 from scaling.errors import InputError
 from scaling.files import write_bytes, write_text
+from scaling.hf.byte_level import END, of_bytes, of_ranks
+from scaling.hf.sentence_pieces import NotConverted, of_model
 from scaling.train.config import DataConfig
 
 FILE, SETTINGS = "tokenizer.json", "tokenizer_config.json"
-_END = "<|endoftext|>"
+# What tokenizers disagree on most: spaces, line ends, digits, apostrophes, accents, other scripts.
+_HARD = (
+    "  Two  spaces, don't DON'T\n\n\ttab\r\n 12345 3.14 "
+    "na\u00efve nai\u0308ve \u201cquoted\u201d \u6771\u4eac \U0001f642 \u00a0\ufb01 end  "
+)
+_SAMPLE = 100_000
 
 
 def write_tokenizer(data: DataConfig, context: int, folder: Path) -> tuple[int | None, str | None]:
@@ -31,21 +40,67 @@ def write_tokenizer(data: DataConfig, context: int, folder: Path) -> tuple[int |
     """
     corpus = CorpusSpec.model_validate(data.corpus)
     if data.tokenizer["hash"] == BYTES.hash:
-        write_text(folder / FILE, json.dumps(_of_bytes(), ensure_ascii=False))
-        _write_settings(folder, _END, context)
+        write_text(folder / FILE, json.dumps(of_bytes(), ensure_ascii=False))
+        _write_settings(folder, END, context)
         return BYTES.end, None
     built = Path(corpus.path or "").expanduser()
     if corpus.path is None or not is_built(built):
         raise InputError(f"{built}: the data with the run's tokenizer are not there")
-    record = read_manifest(built).tokenizer
+    manifest = read_manifest(built)
+    record, place = manifest.tokenizer, built / TOKENIZER
     if record.hash != data.tokenizer["hash"]:
         raise InputError(f"{built}: its tokenizer {record.name} is not the run's, {data.tokenizer['name']}")
-    if record.kind != "huggingface" or record.file is None:
-        return record.end, f"the tokenizer {record.name} is of the kind {record.kind}, which is not converted"
-    content = (built / TOKENIZER / record.file).read_bytes()
+    tokenizer = open_tokenizer(record, place) if record.kind in ("tiktoken", "sentencepiece") else None
+    try:
+        if tokenizer is not None:
+            content = _converted(record, place)
+            _compare(content, tokenizer, _texts(built, manifest, tokenizer))
+        elif record.kind == "huggingface":
+            content = (place / str(record.file)).read_bytes()
+        else:
+            raise NotConverted("only its ids are known")
+    except NotConverted as error:
+        return record.end, f"the tokenizer {record.name} is not converted: {error}"
     write_bytes(folder / FILE, content)
     _write_settings(folder, _token(json.loads(content), record.end), context)
     return record.end, None
+
+
+def _converted(record: TokenizerRecord, place: Path) -> bytes:
+    path = place / str(record.file)
+    if record.kind == "tiktoken":
+        made = of_ranks(read_ranks(path), str(record.pattern), record.end)
+    else:
+        made = of_model(path.read_bytes())
+    return json.dumps(made, ensure_ascii=False).encode()
+
+
+def _compare(content: bytes, ours: Tokenizer, texts: Iterable[str]) -> None:
+    """Raises NotConverted where a tokenizer.json gives other ids than the tokenizer that it was made of."""
+    try:
+        theirs = imported("tokenizers").Tokenizer.from_str(content.decode())
+    except InputError:
+        raise
+    except Exception as error:  # the library raises plain Exceptions
+        raise NotConverted(f"the tokenizers library refuses it: {error}") from None
+    theirs.encode_special_tokens = True
+    for text in texts:
+        if theirs.encode(text, add_special_tokens=False).ids != ours.encode(text.encode()).tolist():
+            raise NotConverted(f"a tokenizer.json would give other ids, as of {text[:40]!r}")
+
+
+def _texts(built: Path, manifest: Manifest, tokenizer: Tokenizer) -> Iterator[str]:
+    """What to compare tokenizers on: held-out documents."""
+    yield _HARD
+    left = _SAMPLE
+    for shard in manifest.of("held_out"):
+        ids, end = map_ids(built, shard, manifest.dtype), 0
+        for length in read_lengths(built, shard):
+            begin, end = end, end + int(length)
+            yield tokenizer.decode(ids[begin : min(end - 1, begin + left)])
+            left -= end - begin
+            if left <= 0:
+                return
 
 
 def _write_settings(folder: Path, end: str, context: int) -> None:
@@ -67,28 +122,3 @@ def _token(tokenizer: dict[str, Any], id: int) -> str:
     if isinstance(vocab, dict):
         return next(token for token, number in vocab.items() if number == id)
     return str(vocab[id][0])  # a unigram model's is a list
-
-
-def _of_bytes() -> dict[str, Any]:
-    """A tokenizer.json in which every byte is a token with its own number; NUL, which no text has, closes a document.
-
-    It is a byte-level BPE without merges. That writes a byte as a letter: those that print as themselves, the others
-    as the letters from U+0100 on, in order.
-    """
-    shown = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    hidden = iter(range(0x100, 0x200))
-    vocab = {chr(byte) if byte in shown else chr(next(hidden)): byte for byte in range(256)}
-    vocab = {_END if byte == BYTES.end else letter: byte for letter, byte in vocab.items()}
-    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [{"id": BYTES.end, "content": _END, **flags}],
-        "normalizer": None,
-        "pre_tokenizer": level,
-        "post_processor": None,
-        "decoder": level,
-        "model": {"type": "BPE", "vocab": vocab, "merges": []},
-    }
