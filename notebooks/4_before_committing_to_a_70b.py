@@ -26,10 +26,10 @@ from analysis.allocation.allocate import allocate
 from analysis.allocation.results import Request
 from analysis.allocation.surface import of_published
 from analysis.plots.allocation import same_flops
-from scaling.cost import compare_published, estimate_cost
-from scaling.feasible.assess import assess, describe
-from scaling.feasible.search import Asked
-from scaling.feasible.topology import find_topology
+from scaling.costing import compare_published, estimate_cost
+from scaling.feasibility.assess import assess, describe
+from scaling.feasibility.search import Asked
+from scaling.feasibility.topology import find_topology
 from scaling.hardware import find_device
 from scaling.llama.zoo import find
 

@@ -42,7 +42,7 @@ class Device:
         watts: board power limit, or the largest measured, or None where neither is published.
         usd_per_hour: list price without commitment, or None where none is published.
         utilization: default for the cost of a training run; where it is of the published Llamas, their spread is
-            filled in by ``scaling.cost.default_utilization``.
+            filled in by ``scaling.costing.default_utilization``.
         spec_source: of speed, memory, bandwidth and power.
         price_source: of the price.
         mfu_6nd: the default where FLOPs are counted by 6 N D, or None if nobody published what it is from.

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from scaling.cost import (
+from scaling.costing import (
     FLEETS,
     Counting,
     compare_published,

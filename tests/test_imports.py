@@ -36,11 +36,11 @@ SCALING = {
     "scaling.quantity": set(),
     "scaling.hardware": BASE,
     "scaling.llama": BASE,
-    "scaling.cost": BASE | {"scaling.hardware", "scaling.llama"},
+    "scaling.costing": BASE | {"scaling.hardware", "scaling.llama"},
     "scaling.data": BASE,
     "scaling.train": BASE | {"scaling.llama", "scaling.data"},
     "scaling.sweep": BASE | {"scaling.hardware", "scaling.llama", "scaling.data", "scaling.train"},
-    "scaling.feasible": BASE | {"scaling.hardware", "scaling.llama", "scaling.train"},
+    "scaling.feasibility": BASE | {"scaling.hardware", "scaling.llama", "scaling.train"},
     "scaling.hf": BASE | {"scaling.llama", "scaling.data", "scaling.train", "scaling.sweep"},
 }
 BELOW = set(SCALING)

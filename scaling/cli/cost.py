@@ -10,7 +10,7 @@ from scaling.cli.common import QUANTITY, emit, json_option
 from scaling.cli.cost_inputs import read_prices, read_utilization
 from scaling.cli.published_hours import comparison, comparison_text, told_hours
 from scaling.cli.tables import refuse_options
-from scaling.cost import (
+from scaling.costing import (
     GOODPUT_SOURCE,
     PUE,
     Cost,

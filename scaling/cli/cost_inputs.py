@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from scaling.cost import Counting, measured_utilization, published_utilization
+from scaling.costing import Counting, measured_utilization, published_utilization
 from scaling.errors import InputError
 from scaling.hardware import Device, Utilization, device_of_kind, find_device
 from scaling.llama.zoo import ZOO

@@ -9,8 +9,8 @@ from scaling.cli.common import QUANTITY, Quantity, emit, json_option
 from scaling.quantity import format_quantity
 
 if TYPE_CHECKING:
-    from scaling.feasible.assess import Feasibility
-    from scaling.feasible.roofline import Plan
+    from scaling.feasibility.assess import Feasibility
+    from scaling.feasibility.roofline import Plan
 
 _GIB = 2**30
 # A batch that grows or shrinks by more is worth a word.
@@ -80,9 +80,9 @@ def command(
       scaling feasible --model llama3-70b --topology h100:512 --batch-tokens 16M
       scaling feasible --model llama3-70b --topology v5e:16x16 --tensor 8 --no-compile --json
     """
-    from scaling.feasible.assess import assess
-    from scaling.feasible.search import Asked
-    from scaling.feasible.topology import find_topology
+    from scaling.feasibility.assess import assess
+    from scaling.feasibility.search import Asked
+    from scaling.feasibility.topology import find_topology
     from scaling.llama.zoo import find
 
     entry = find(model)
@@ -156,7 +156,7 @@ def _warnings(answer: "Feasibility") -> list[dict[str, str]]:
 
 
 def _text(answer: "Feasibility", model: str, tokens: float) -> str:
-    from scaling.feasible.assess import describe
+    from scaling.feasibility.assess import describe
 
     topology, times, compiled = answer.asked.topology, answer.roofline, answer.compiled
     verdict = "fits" if answer.fits else "does not fit"
@@ -198,7 +198,7 @@ _METHOD = {
 
 
 def _enough(answer: "Feasibility") -> str:
-    from scaling.feasible.assess import describe
+    from scaling.feasibility.assess import describe
 
     enough, device = answer.enough, answer.asked.topology.device.name
     if enough is None:

@@ -7,7 +7,7 @@ import click
 
 from scaling.cli.common import emit, json_option
 from scaling.cli.published_hours import told_hours
-from scaling.cost import implied_mfu, published_mfu
+from scaling.costing import implied_mfu, published_mfu
 from scaling.llama.counts import CONVENTIONS, count_params, flops_per_token
 from scaling.llama.zoo import ZOO, ZooEntry, find
 from scaling.quantity import format_quantity

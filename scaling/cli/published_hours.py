@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from scaling.cost import Comparison, default_utilization, published_mfus
+from scaling.costing import Comparison, default_utilization, published_mfus
 from scaling.hardware import DEVICES
 from scaling.llama.zoo import ZooEntry
 

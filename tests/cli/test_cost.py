@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from scaling.cli import main
-from scaling.cost import default_utilization, published_mfu
+from scaling.costing import default_utilization, published_mfu
 from scaling.hardware import DEVICES
 from scaling.llama.counts import CONVENTIONS
 from scaling.llama.zoo import ZOO

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from scaling.cli import main
-from scaling.feasible import assess as assess_module
-from scaling.feasible.compile import Compiled
+from scaling.feasibility import assess as assess_module
+from scaling.feasibility.compile import Compiled
 
 
 def run(*args: str) -> int:

@@ -4,7 +4,7 @@ import statistics
 
 import pytest
 
-from scaling.cost import default_utilization, published_mfus
+from scaling.costing import default_utilization, published_mfus
 from scaling.errors import InputError
 from scaling.hardware import DEVICES
 from scaling.llama.zoo import ZOO, find

@@ -8,7 +8,7 @@ kept some of its layers' activations would compute less.
 
 from dataclasses import dataclass
 
-from scaling.feasible.topology import NODE, Gpu, Topology
+from scaling.feasibility.topology import NODE, Gpu, Topology
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.llama.parallelism import CHUNK_LOGITS, Parallelism

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from scaling.errors import InputError
-from scaling.feasible import assess as module
-from scaling.feasible.assess import assess
-from scaling.feasible.compile import Compiled
-from scaling.feasible.roofline import Plan
-from scaling.feasible.search import Asked
-from scaling.feasible.topology import find_topology
+from scaling.feasibility import assess as module
+from scaling.feasibility.assess import assess
+from scaling.feasibility.compile import Compiled
+from scaling.feasibility.roofline import Plan
+from scaling.feasibility.search import Asked
+from scaling.feasibility.topology import find_topology
 from scaling.llama.parallelism import Parallelism
 from scaling.llama.zoo import find
 

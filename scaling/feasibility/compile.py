@@ -1,8 +1,8 @@
 """Compiles the full-size training step for devices that are not there, in a process of its own.
 
-Run as ``python -m scaling.feasible.compile`` in the environment of ``environment_for``: reads a Job as JSON from stdin,
-writes a Compiled as JSON to stdout. A process of its own, so that the caller's JAX is left alone, the compiler's memory
-can be measured, and its death be told.
+Run as ``python -m scaling.feasibility.compile`` in the environment of ``environment_for``: reads a Job as JSON from
+stdin, writes a Compiled as JSON to stdout. A process of its own, so that the caller's JAX is left alone, the compiler's
+memory can be measured, and its death be reported.
 """
 
 import json
@@ -20,8 +20,8 @@ from typing import TypeVar
 from pydantic import TypeAdapter
 
 from scaling.errors import InputError
-from scaling.feasible.roofline import Plan
-from scaling.feasible.topology import Topology
+from scaling.feasibility.roofline import Plan
+from scaling.feasibility.topology import Topology
 from scaling.llama.config import LlamaConfig
 
 _WORDS = 300  # characters of a refusal; the rest is a dump
@@ -116,7 +116,7 @@ def compile_step(
     tpu = topology.tpu
     name = None if tpu is None else f"{tpu.compiler_name}:{'x'.join(map(str, topology.sides))}"
     job = Job(config, plan, name, tpu is not None and tpu.megacore, tokens)
-    command = [sys.executable, "-m", "scaling.feasible.compile"]
+    command = [sys.executable, "-m", "scaling.feasibility.compile"]
     started = time.monotonic()
     with (
         tempfile.TemporaryFile("w+") as out,

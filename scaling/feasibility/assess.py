@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from scaling.errors import InputError
-from scaling.feasible.compile import Compiled, check_tpu_compiler, compile_step
-from scaling.feasible.roofline import Plan, Roofline
-from scaling.feasible.search import Asked, Candidate, Enough, candidates, fits, usable_bytes, what_would_fit
+from scaling.feasibility.compile import Compiled, check_tpu_compiler, compile_step
+from scaling.feasibility.roofline import Plan, Roofline
+from scaling.feasibility.search import Asked, Candidate, Enough, candidates, fits, usable_bytes, what_would_fit
 from scaling.llama.counts import flops_per_token
 from scaling.llama.parallelism import Parallelism
 from scaling.quantity import format_quantity

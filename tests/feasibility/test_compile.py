@@ -6,10 +6,10 @@ import importlib.util
 import pytest
 
 from scaling.errors import InputError
-from scaling.feasible import compile as compile_module
-from scaling.feasible.compile import Compiled, check_tpu_compiler, compile_step
-from scaling.feasible.roofline import Plan
-from scaling.feasible.topology import find_topology
+from scaling.feasibility import compile as compile_module
+from scaling.feasibility.compile import Compiled, check_tpu_compiler, compile_step
+from scaling.feasibility.roofline import Plan
+from scaling.feasibility.topology import find_topology
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params
 from scaling.llama.memory import training_bytes

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import pytest
 
 from scaling.errors import InputError
-from scaling.feasible.roofline import Plan, recomputed_per_token, roofline
-from scaling.feasible.search import Asked, candidates, fits, usable_bytes, what_would_fit
-from scaling.feasible.topology import find_topology
+from scaling.feasibility.roofline import Plan, recomputed_per_token, roofline
+from scaling.feasibility.search import Asked, candidates, fits, usable_bytes, what_would_fit
+from scaling.feasibility.topology import find_topology
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.llama.parallelism import Parallelism, Remat

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from scaling.errors import InputError
-from scaling.feasible.topology import GPUS, TPUS, find_topology, listed
+from scaling.feasibility.topology import GPUS, TPUS, find_topology, listed
 from scaling.hardware import DEVICES
 
 

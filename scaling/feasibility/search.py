@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from scaling.errors import InputError
-from scaling.feasible.roofline import Plan, Roofline, roofline
-from scaling.feasible.topology import NODE, Topology, listed
+from scaling.feasibility.roofline import Plan, Roofline, roofline
+from scaling.feasibility.topology import NODE, Topology, listed
 from scaling.llama.config import LlamaConfig
 from scaling.llama.memory import TrainingBytes, training_bytes
 from scaling.llama.parallelism import SPLASH_BLOCKS, Parallelism
