@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 # Rooms in the order of the pipeline, a step a line. A room imports itself and rooms of the lines above it.
 ANALYSIS = """
-    analysis analysis.errors analysis.stats analysis.formatting analysis.files
+    analysis analysis.errors analysis.stats analysis.formatting analysis.files analysis.package_data analysis.table_text
     analysis.laws
     analysis.runs
     analysis.diagnostics
@@ -53,7 +53,7 @@ SCALING |= {
 }
 # The rooms of scaling that import analysis; any may import what both packages share.
 FORECASTERS = {"scaling", "scaling.planning", "scaling.pipeline", "scaling.cli"}
-SHARED = {"analysis.errors", "analysis.files", "analysis.formatting", "analysis.stats"}
+SHARED = {f"analysis.{name}" for name in ("errors", "files", "formatting", "package_data", "stats", "table_text")}
 
 
 def steps(rooms: str) -> dict[str, int]:
