@@ -146,7 +146,7 @@ def test_rooms_go_in_no_circle() -> None:
         ("scaling/data/corpus.py", "from ..train import loop"),
         ("scaling/train/loop.py", "from scaling.sweep.spec.sweep_file import load_sweep"),
         ("scaling/sweep/spec/sweep_file.py", "import analysis.runs.table"),
-        ("scaling/sweep/locks/locks.py", "from scaling.sweep.storage.mirror import mirror_at"),
+        ("scaling/sweep/locks/local.py", "from scaling.sweep.storage.mirror import mirror_at"),
         ("scaling/pipeline.py", "from scaling.cli.common import note"),
     ],
 )

@@ -18,10 +18,10 @@ from benchmarks.training.sizes import tell
 from benchmarks.training.steps import Framework, plain
 from scaling.llama.config import LlamaConfig
 from scaling.planning import plan_sweep
-from scaling.sweep.folder.jobs import added_steps
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.host.machine import cores
 from scaling.sweep.plan.expand import PlannedRun
+from scaling.sweep.plan.shared_work import added_steps
 from scaling.sweep.spec.sweep_file import load_sweep
 from scaling.sweep.workers.execute import execute
 from scaling.train.config import RunConfig

@@ -22,7 +22,8 @@ from scaling.hf.tokenizer import FILE, SETTINGS, write_tokenizer
 from scaling.llama.config import LlamaConfig
 from scaling.sweep.folder.run_folder import RunFolder
 from scaling.sweep.folder.sweep_folder import PLAN, SweepFolder
-from scaling.sweep.storage.origin import root_of
+from scaling.sweep.locks.local import LocalLocks
+from scaling.sweep.storage.folder_locks import locks_of
 from scaling.train.kept import PARAMETERS, read_parameters, write_parameters
 
 CONFIG, MODEL = "config.json", "model.json"
@@ -55,8 +56,8 @@ def export_model(place: Path, out: Path) -> Exported:
     """
     if (place / MODEL).exists():
         return _export_imported(place, out)
-    run = RunFolder(_run_at(place))
-    if root_of(run.path / "lock") is not None:  # of shared storage; whoever holds a run has all of it
+    run = _run_at(place)
+    if not isinstance(run.locks, LocalLocks):  # of shared storage; whoever holds a run has all of it
         with run.locked():
             pass
     config, parameters = run.config(), run.parameters()
@@ -122,18 +123,18 @@ def _write_model(model: LlamaConfig, parameters: dict[str, np.ndarray], end: int
     (folder / SINGLE).chmod(0o644)  # the library would keep others from reading it
 
 
-def _run_at(place: Path) -> Path:
+def _run_at(place: Path) -> RunFolder:
     """The run's folder that is meant."""
     if (place / PLAN).exists():
         sweep = SweepFolder(place)
         targets = [run_id for run_id in sweep.runs("target") if sweep.run(run_id).status()["state"] == "done"]
         if len(targets) == 1:
-            return sweep.run(targets[0]).path
+            return sweep.run(targets[0])
         found = f"{len(targets)} target runs that are done" + (f": {', '.join(targets)}" if targets else "")
         raise InputError(f"{place}: has {found}; name one run's folder, such as {place / 'runs'}/ID")
     if not (place / CONFIG).exists():
         raise InputError(f"{place}: not a run's folder, such as runs/NAME/runs/ID")
-    return place
+    return RunFolder(place, locks_of(place.absolute().parent.parent))
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from typing import Any
 from scaling.errors import InputError
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.host.machine import cores
-from scaling.sweep.host.processes import Place, refuse_uneven
+from scaling.sweep.host.processes import Place
+from scaling.sweep.spec.arrangement import refuse_uneven
 from scaling.sweep.workers.pool import Crew, Fault, Team
 from scaling.sweep.workers.serve import serve, serve_along
 

@@ -17,7 +17,8 @@ import submitit
 from scaling.errors import InputError
 from scaling.files import write_text
 from scaling.sweep.folder.sweep_folder import SweepFolder
-from scaling.sweep.host.processes import Place, refuse_uneven
+from scaling.sweep.host.processes import Place
+from scaling.sweep.spec.arrangement import refuse_uneven
 from scaling.sweep.workers.local import stop_workers
 from scaling.sweep.workers.pool import Crew, Executor, Fault, gravest
 from scaling.sweep.workers.serve import serve, serve_along

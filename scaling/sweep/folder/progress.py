@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaling.errors import InputError
-from scaling.sweep.folder.jobs import Shape, shape_of
 from scaling.sweep.folder.run_folder import ENDED, RunFolder
 from scaling.sweep.folder.sweep_folder import SweepFolder
+from scaling.sweep.plan.shared_work import Shape, shape_of
 from scaling.train.config import RunConfig
 
 

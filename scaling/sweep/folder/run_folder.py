@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ import numpy as np
 
 from scaling.errors import InputError
 from scaling.files import append_row, read_rows, write_text
-from scaling.sweep.locks import locks
 from scaling.sweep.locks.leases import still_held
+from scaling.sweep.locks.local import LocalLocks
+from scaling.sweep.locks.locks import Locks
 from scaling.train.config import RunConfig, read_config
 from scaling.train.kept import PARAMETERS, read_parameters, write_parameters
 from scaling.train.written import forget, last_step
@@ -26,9 +27,15 @@ ATTEMPTS = 20
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run's files, or those of a trunk, which has no config and no status."""
+    """One run's files, or those of a trunk, which has no config and no status.
+
+    Attributes:
+        path: the folder.
+        locks: those of the sweep that it is part of.
+    """
 
     path: Path
+    locks: Locks = field(default_factory=LocalLocks)
 
     @property
     def checkpoints(self) -> Path:
@@ -135,12 +142,12 @@ class RunFolder:
     def locked(self) -> Iterator[bool]:
         """Holds the run's lock; yields False at once if another process has it."""
         self.path.mkdir(parents=True, exist_ok=True)
-        with locks.locked(self.path / "lock") as mine:
+        with self.locks.locked(self.path / "lock") as mine:
             yield mine
 
     def free(self) -> bool:
         """Whether nobody has the run's lock; leaves nothing behind."""
-        return locks.free(self.path / "lock")
+        return self.locks.free(self.path / "lock")
 
 
 def _is_measured(row: dict[str, Any]) -> bool:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,9 @@ from scaling.sweep.folder.changes import (
     with_target_left,
 )
 from scaling.sweep.folder.run_folder import ENDED, RunFolder
-from scaling.sweep.locks.locks import waited_for
+from scaling.sweep.locks.locks import Locks, waited_for
 from scaling.sweep.plan.expand import PlannedRun
+from scaling.sweep.storage.folder_locks import locks_of
 from scaling.train.config import RunConfig
 from scaling.train.health import loss_spikes
 
@@ -46,12 +48,17 @@ class SweepFolder:
 
     path: Path
 
+    @cached_property
+    def locks(self) -> Locks:
+        """How the locks of the folder and of its runs are taken; chosen once."""
+        return locks_of(self.path)
+
     def run(self, run_id: str) -> RunFolder:
-        return RunFolder(self.path / RUNS / run_id)
+        return RunFolder(self.path / RUNS / run_id, self.locks)
 
     def trunk(self, trunk_id: str) -> RunFolder:
         """Lock, metrics and checkpoints of a trunk, made when it is first trained."""
-        return RunFolder(self.path / TRUNKS / trunk_id)
+        return RunFolder(self.path / TRUNKS / trunk_id, self.locks)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -65,7 +72,7 @@ class SweepFolder:
         with ExitStack() as held:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
-                held.enter_context(waited_for(self.path / "lock"))
+                held.enter_context(waited_for(self.locks, self.path / "lock"))
             except OSError as error:
                 raise InputError(f"{self.path}: cannot write the sweep's folder: {error.strerror}") from None
             yield

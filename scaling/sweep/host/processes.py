@@ -75,9 +75,3 @@ def named() -> Place | None:
             f"they are {count!r} and {index!r}"
         )
     return Place(int(index), int(count))
-
-
-def refuse_uneven(processes: int, devices: int) -> None:
-    """InputError where processes cannot have equal shares of a mesh's devices."""
-    if devices % processes:
-        raise InputError(f"--workers {processes}: the mesh has {devices} devices, of which each needs an equal share")

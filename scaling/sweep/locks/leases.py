@@ -9,23 +9,21 @@ newer one. A holder that was taken for dead (it was suspended, say) finds the ne
 
 import json
 import logging
-import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
+from scaling.sweep.locks.process_identity import has_ended, this_process
+from scaling.sweep.locks.records import Records
 from scaling.train.stop import Stopped
 
 # A holder renews its record this often; unchanged for so long it has lapsed.
 RENEW_S, LAPSE_S = 10.0, 60.0
 # A record's length does not change, so that renewing it needs no room on a disk that has become full.
 _BYTES = 1024
-_BOOT, _SPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
 _LOG = logging.getLogger(__name__)
 
 
@@ -33,88 +31,12 @@ class LeaseLost(Stopped):
     """This process was taken for dead, and another has what it held: it ends without writing anything more."""
 
 
-@runtime_checkable
-class Records(Protocol):
-    """Where the records of one lease are. Its methods raise OSError where they fail otherwise than described."""
-
-    @property
-    def name(self) -> str:
-        """By which all processes know it."""
-
-    def numbers(self) -> list[int]:
-        """Of the records that are there."""
-
-    def read(self, number: int) -> bytes:
-        """A record, maybe half written; empty if it is not there."""
-
-    def create(self, number: int, content: bytes) -> bool:
-        """Makes a record; False if there is one of this number."""
-
-    def renew(self, number: int, content: bytes) -> bool:
-        """Writes a record anew; False if it is not there."""
-
-    def remove(self, number: int) -> None:
-        """Removes a record if it is there."""
-
-
-@dataclass(frozen=True)
-class FileRecords:
-    """Records in files beside a path: ``lock.lease.1``, ``lock.lease.2``, ..."""
-
-    path: Path
-
-    @property
-    def name(self) -> str:
-        return str(self.path)
-
-    def numbers(self) -> list[int]:
-        prefix = f"{self.path.name}.lease."
-        try:
-            names = os.listdir(self.path.parent)
-        except FileNotFoundError:
-            return []
-        numbers = (name.removeprefix(prefix) for name in names if name.startswith(prefix))
-        return [int(number) for number in numbers if number.isascii() and number.isdecimal()]
-
-    def read(self, number: int) -> bytes:
-        try:
-            return self._file(number).read_bytes()
-        except FileNotFoundError:
-            return b""
-
-    def create(self, number: int, content: bytes) -> bool:
-        file = self._file(number)
-        try:
-            with open(file, "xb") as record:
-                record.write(content)
-        except FileExistsError:
-            return False
-        except OSError:
-            file.unlink(missing_ok=True)
-            raise
-        return True
-
-    def renew(self, number: int, content: bytes) -> bool:
-        try:
-            with open(self._file(number), "r+b", buffering=0) as record:
-                record.write(content)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def remove(self, number: int) -> None:
-        self._file(number).unlink(missing_ok=True)
-
-    def _file(self, number: int) -> Path:
-        return self.path.with_name(f"{self.path.name}.lease.{number}")
-
-
 class Lease:
     """A lease that this process holds, renewed by a thread until it is released or found lost."""
 
     def __init__(self, records: Records, number: int) -> None:
         self._records, self._number, self._renewals = records, number, 0
-        self._holder = _this_process()
+        self._holder = this_process()
         # By the clock that goes on while the machine sleeps, if there is one: when it was certainly held.
         self._confirmed = _now()
         self._lost, self._mutex, self._ended = False, threading.Lock(), threading.Event()
@@ -233,7 +155,7 @@ def _fate(records: Records, number: int) -> str | None:
     who = f"process {holder.get('pid')} on {holder.get('host')}"
     if holder.get("released") is True:
         return ""
-    if _dead(holder):
+    if has_ended(holder):
         return f"{who} has ended"
     if _unchanged(records.name, number, content) >= LAPSE_S:
         return f"{who} has given no sign of life for {LAPSE_S:g} s"
@@ -275,36 +197,6 @@ def _parse(content: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return holder if isinstance(holder, dict) else {}
-
-
-def _this_process() -> dict[str, Any]:
-    """By what others on this machine can tell that this process has ended: nothing, where there is no /proc."""
-    here: dict[str, Any] = {"host": socket.gethostname()[:255], "pid": os.getpid()}
-    with suppress(OSError):
-        here |= {"boot": _BOOT.read_text().strip(), "space": os.readlink(_SPACE), "started": _started(os.getpid())}
-    return here
-
-
-def _dead(holder: dict[str, Any]) -> bool:
-    """Whether the holder was a process of this machine, and is no more."""
-    here, pid = _this_process(), holder.get("pid")
-    if "boot" not in here or any(holder.get(key) != here[key] for key in ("host", "boot", "space")):
-        return False
-    if not isinstance(pid, int) or not 0 < pid < 2**31:
-        return False
-    try:
-        os.kill(pid, 0)
-        return _started(pid) != holder.get("started")
-    except ProcessLookupError:
-        return True
-    except OSError:  # another user's
-        return False
-
-
-def _started(pid: int) -> str | None:
-    """When a process started, in ticks since the machine did; None if it has ended and only waits to be reaped."""
-    state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return None if state in ("Z", "X") else rest[18]
 
 
 def _now() -> float:

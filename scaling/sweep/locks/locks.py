@@ -1,138 +1,39 @@
-"""One holder at a time, among all processes that see a folder: by flock, or by leases where flock does not reach.
+"""Locks of a folder: at most one process holds each."""
 
-Flock ends with its holder at once, but binds processes of one machine only, as far as a program can tell. So on a file
-system that several machines may share, and where flock fails, locks are leases. SCALING_LOCKS=lease makes them leases
-everywhere, as is needed on the machine that serves its own disk to the others; SCALING_LOCKS=flock trusts that flock
-reaches all. All processes on a folder must have the same.
-"""
-
-import errno
-import fcntl
-import functools
-import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
-from scaling.errors import InputError
-from scaling.sweep.locks import leases
-from scaling.sweep.locks.leases import FileRecords, leased
-from scaling.sweep.storage.origin import root_of
 from scaling.train.stop import Stopped, asked_to_stop
 
-_MOUNTS = Path("/proc/self/mountinfo")
-_SHARED = (
-    *("9p", "afs", "beegfs", "ceph", "cifs", "fuse", "gfs2", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "ocfs2"),
-    *("orangefs", "panfs", "pvfs2", "smb3", "smbfs", "virtiofs", "wekafs"),
-)
-_NO_FLOCK = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 _WAIT_S = 0.2
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[bool]:
-    """Holds a lock, which ends with its holder; yields False at once if another process has it.
+@runtime_checkable
+class Locks(Protocol):
+    """How the locks of a folder are taken; chosen once, when the folder is opened. A lock is known by its path."""
 
-    In a mirror of shared storage it is held there too, and what it covers is as new as there.
-    """
-    root = root_of(path)
-    with locked_here(path) as mine:
-        if root is None or not mine:
-            yield mine
-            return
-        from scaling.sweep.storage.mirror import mirror_at  # late, as it takes locks itself
+    def locked(self, path: Path) -> AbstractContextManager[bool]:
+        """Holds a lock, which ends with its holder; yields False at once if another process has it."""
 
-        with mirror_at(root).held(path) as ours:
-            yield ours
+    def free(self, path: Path) -> bool:
+        """Whether nobody has a lock; leaves nothing behind."""
 
 
 @contextmanager
-def locked_here(path: Path) -> Iterator[bool]:
-    """As ``locked``, among the processes that see this very folder."""
-    if not _by_lease(path):
-        with open(path, "a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            except OSError as error:
-                if error.errno not in _NO_FLOCK:
-                    raise
-            else:
-                yield True
-                return
-    with leased(FileRecords(path)) as mine:
-        yield mine
-
-
-@contextmanager
-def waited_for(path: Path) -> Iterator[None]:
+def waited_for(locks: Locks, path: Path) -> Iterator[None]:
     """Holds a lock as soon as nobody else has it.
 
     Raises:
         Stopped: this process was asked to stop, and has not got it.
     """
     while True:
-        with locked(path) as mine:
+        with locks.locked(path) as mine:
             if mine:
                 yield
                 return
         if asked_to_stop():
             raise Stopped
         time.sleep(_WAIT_S)
-
-
-def free(path: Path) -> bool:
-    """Whether nobody has a lock; leaves nothing behind."""
-    root = root_of(path)
-    if not _free_here(path):
-        return False
-    if root is None:
-        return True
-    from scaling.sweep.storage.mirror import mirror_at
-
-    return mirror_at(root).free(path)
-
-
-def _free_here(path: Path) -> bool:
-    if not path.parent.is_dir():
-        return True
-    if _by_lease(path):
-        return leases.free(FileRecords(path))
-    try:
-        with open(path) as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except (FileNotFoundError, BlockingIOError) as error:
-        return isinstance(error, FileNotFoundError)
-    except OSError as error:
-        if error.errno not in _NO_FLOCK:
-            raise
-        return leases.free(FileRecords(path))
-    return True
-
-
-def _by_lease(path: Path) -> bool:
-    kind = os.environ.get("SCALING_LOCKS", "")
-    if kind not in ("", "flock", "lease"):
-        raise InputError(f"SCALING_LOCKS={kind}: must be flock or lease")
-    if kind:
-        return kind == "lease"
-    # A record says that somebody else takes leases here.
-    return _file_system(path.parent.stat().st_dev) in _SHARED or bool(FileRecords(path).numbers())
-
-
-@functools.cache
-def _file_system(device: int) -> str:
-    """The type of the file system of a device, ``fuse`` for all but the local ones of it; empty if it is unknown."""
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    try:
-        mounts = [line.split() for line in _MOUNTS.read_text().splitlines()]
-    except OSError:
-        return ""
-    for mount in mounts:
-        if mount[2] == wanted:
-            kind = mount[mount.index("-") + 1]
-            return "fuse" if kind.startswith("fuse.") else kind
-    return ""

@@ -13,12 +13,11 @@ from scaling.hardware import Device, device_of_kind
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params
 from scaling.llama.memory import training_bytes
-from scaling.sweep.folder.jobs import added_steps
 from scaling.sweep.host.calibrate import Calibration
 from scaling.sweep.host.machine import accelerator, cores, visible_cores
 from scaling.sweep.plan.expand import PlannedRun
-from scaling.sweep.spec.arrangement import ONE_DEVICE, Arrangement
-from scaling.sweep.workers.local import refuse_workers
+from scaling.sweep.plan.shared_work import added_steps
+from scaling.sweep.spec.arrangement import ONE_DEVICE, Arrangement, refuse_workers
 from scaling.train.config import RunConfig
 
 # Where nothing was measured: small models reach about this share of the speed of a large matrix product.

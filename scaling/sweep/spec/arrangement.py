@@ -6,6 +6,7 @@ So none of it is part of a run's config or id, and a folder that was begun one w
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.parallelism import Parallelism, Remat
 from scaling.sweep.spec.fields import Count, Strict
@@ -84,3 +85,15 @@ def uneven(arrangement: Arrangement, batches: Sequence[tuple[LlamaConfig, int]])
             f"batches (of {told} sequences) are not multiples of data * fsdp * microbatches {arrangement.parts}; "
             f"set recipe.batch_tokens to {enough} or a multiple of it",
         )
+
+
+def refuse_workers(workers: int | None, mesh: bool) -> None:
+    """InputError where several workers are asked for with a mesh."""
+    if mesh and workers is not None and workers > 1:
+        raise InputError(f"--workers {workers}: a sweep with a mesh has one worker, which trains on all of the mesh")
+
+
+def refuse_uneven(processes: int, devices: int) -> None:
+    """InputError where processes cannot have equal shares of a mesh's devices."""
+    if devices % processes:
+        raise InputError(f"--workers {processes}: the mesh has {devices} devices, of which each needs an equal share")

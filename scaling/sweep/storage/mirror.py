@@ -1,4 +1,4 @@
-"""The mirror of a sweep's folder in shared storage: what takes its locks, and keeps both the same."""
+"""The mirror of a sweep's folder in shared storage: takes the locks of both, and keeps both the same."""
 
 import functools
 import hashlib
@@ -13,8 +13,10 @@ from pathlib import Path
 from scaling.errors import InputError
 from scaling.files import write_text
 from scaling.sweep.host.machine import cache_folder
-from scaling.sweep.locks import leases, locks
+from scaling.sweep.locks import leases
 from scaling.sweep.locks.leases import LeaseLost, still_held
+from scaling.sweep.locks.local import LocalLocks
+from scaling.sweep.locks.locks import waited_for
 from scaling.sweep.storage.origin import ORIGIN
 from scaling.sweep.storage.part import OwnPart, RunPart
 from scaling.sweep.storage.remote import Remote, RemoteRecords
@@ -26,7 +28,7 @@ _AT_ONCE = 16
 
 
 class Mirror:
-    """A local copy of what is in the storage.
+    """A local copy of what is in the storage; its ``Locks`` hold among all hosts.
 
     Args:
         folder: the copy.
@@ -34,21 +36,31 @@ class Mirror:
     """
 
     def __init__(self, folder: Path, remote: Remote) -> None:
-        self.folder, self._remote = folder, remote
+        self.folder, self._remote, self._here = folder, remote, LocalLocks()
         # The locks that anybody ever took, and of those asked for which are free, as of a time.
         self._taken: set[str] | None = None
         self._free: dict[str, bool] = {}
         self._asked = -LOOK_S
 
     @contextmanager
-    def held(self, lock: Path) -> Iterator[bool]:
-        """Holds the lease of a lock whose local one this process has; yields False at once if another has it.
+    def locked(self, path: Path) -> Iterator[bool]:
+        """Holds a lock here and its lease in the storage; yields False at once if another process has either.
 
-        What the lock covers is as new as the storage then, and what changes is stored.
+        What the lock covers is then as new as the storage, and what changes is stored.
 
         Raises:
             InputError: the storage may not be written.
         """
+        with self._here.locked(path) as mine:
+            if not mine:
+                yield False
+                return
+            with self._leased(path) as ours:
+                yield ours
+
+    @contextmanager
+    def _leased(self, lock: Path) -> Iterator[bool]:
+        """Holds the lease of a lock whose local one this process has."""
         part = self._part(lock)
         with ExitStack() as stack:
             try:
@@ -67,8 +79,11 @@ class Mirror:
             stack.enter_context(_stored(part, self._remote))
             yield True
 
-    def free(self, lock: Path) -> bool:
-        """Whether nobody has the lease of a lock, as it was some seconds ago; False if that cannot be told."""
+    def free(self, path: Path) -> bool:
+        """Whether nobody has a lock, here or, some seconds ago, elsewhere; False if the storage cannot say."""
+        return self._here.free(path) and self._lease_free(path)
+
+    def _lease_free(self, lock: Path) -> bool:
         name = self._name(lock)
         try:
             if time.monotonic() - self._asked >= LOOK_S:
@@ -99,7 +114,7 @@ class Mirror:
             part = RunPart(self._remote, self.folder, place)
             if part.unseen(by_place[place]):
                 (self.folder / place).mkdir(parents=True, exist_ok=True)
-                with locks.locked_here(self.folder / place / "lock") as ours:
+                with self._here.locked(self.folder / place / "lock") as ours:
                     if ours:
                         part.look(by_place[place])
 
@@ -125,10 +140,10 @@ class Mirror:
         for place in _PLACES:
             for folder in sorted((self.folder / place).glob("*")):
                 if folder.is_dir() and RunPart(self._remote, self.folder, f"{place}/{folder.name}").newer():
-                    with locks.locked(folder / "lock"):
+                    with self.locked(folder / "lock"):
                         pass
         if OwnPart(self._remote, self.folder).newer():
-            with locks.waited_for(self.folder / "lock"):
+            with waited_for(self, self.folder / "lock"):
                 pass
 
     def _part(self, lock: Path) -> OwnPart | RunPart:

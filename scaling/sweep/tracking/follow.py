@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from scaling.quantity import format_quantity
 from scaling.sweep.folder.run_folder import ENDED
 from scaling.sweep.folder.sweep_folder import SweepFolder
-from scaling.sweep.locks.locks import locked
+from scaling.sweep.locks.local import LocalLocks
 from scaling.train.config import RunConfig
 
 LOSS, HELD_OUT, SPEED = "loss/train", "loss/held-out", "tokens_per_s"
@@ -195,7 +195,7 @@ def main(folder: str, tracker: str) -> None:
         mine = last = False
         while not last:
             last = bool(select.select([sys.stdin], [], [], _LOOK_S)[0])
-            mine = mine or held.enter_context(locked(base / "lock"))
+            mine = mine or held.enter_context(LocalLocks().locked(base / "lock"))
             if mine:
                 tracking.look()
 

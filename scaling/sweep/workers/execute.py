@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 
 from scaling.errors import InputError
 from scaling.llama.counts import count_params
-from scaling.sweep.folder.jobs import Job, added_steps, jobs
+from scaling.sweep.folder.jobs import Job, jobs
 from scaling.sweep.folder.progress import SweepProgress, progress_of
 from scaling.sweep.folder.run_folder import ENDED
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.host.processes import place
+from scaling.sweep.plan.shared_work import added_steps
 from scaling.sweep.spec.arrangement import arrangement_of
-from scaling.sweep.storage.origin import root_of
+from scaling.sweep.storage.origin import is_mirror
 from scaling.sweep.workers.local import Seat, WorkerProcess, local
 from scaling.sweep.workers.pool import Crew, Executor, Fault
 from scaling.train.config import RunConfig
@@ -155,7 +156,7 @@ def join(sweep: SweepFolder, role: str, report: Callable[[], None] = lambda: Non
 
 def work_along(sweep: SweepFolder, role: str, report: Callable[[], None] = lambda: None) -> Fault | None:
     """As ``join``, but returns why it ended before its time."""
-    if root_of(sweep.path / "lock") is not None:
+    if is_mirror(sweep.path):
         raise InputError("several processes that train as one need an --out on a disk that all of them see")
     worker = WorkerProcess(sweep, role, Seat(place(mesh=True).index), team=True)
     try:

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from scaling.errors import InputError
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.host.machine import accelerator, cores, gpus, worker_environment
+from scaling.sweep.spec.arrangement import refuse_workers
 from scaling.sweep.workers.pool import Crew, Fault
 from scaling.train.stop import STOPPED_EXIT
 
@@ -129,12 +129,6 @@ def local(sweep: SweepFolder, role: str, workers: int | None, devices: int | Non
     refuse_workers(workers, mesh=devices is not None)
     with crew_on(sweep, role, seats(workers, whole=devices is not None)) as crew:
         yield crew
-
-
-def refuse_workers(workers: int | None, mesh: bool) -> None:
-    """InputError where several workers are asked for with a mesh."""
-    if mesh and workers is not None and workers > 1:
-        raise InputError(f"--workers {workers}: a sweep with a mesh has one worker, which trains on all of the mesh")
 
 
 @contextmanager

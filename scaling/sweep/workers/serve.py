@@ -12,7 +12,7 @@ from scaling.sweep.folder.jobs import jobs
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.host.machine import cores
 from scaling.sweep.host.processes import Place
-from scaling.sweep.locks.locks import locked
+from scaling.sweep.locks.local import LocalLocks
 from scaling.sweep.workers.execute import keep_at_work, work_along
 from scaling.sweep.workers.local import Seat, crew_on, seats
 from scaling.sweep.workers.pool import Fault
@@ -80,7 +80,7 @@ def seat_here(index: int) -> Iterator[Seat]:
         return
     available = cores()
     for core in available:
-        with locked(_mark(core)) as mine:
+        with LocalLocks().locked(_mark(core)) as mine:
             if mine:
                 yield replace(seat, core=core)
                 return

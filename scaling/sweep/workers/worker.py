@@ -21,11 +21,12 @@ import jax
 from scaling.data.corpus import CorpusSpec
 from scaling.errors import InputError
 from scaling.llama.sharding import PLAIN, Execution
-from scaling.sweep.folder.jobs import Job, Shape, jobs
+from scaling.sweep.folder.jobs import Job, jobs
 from scaling.sweep.folder.run_folder import ATTEMPTS, ENDED
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.host.machine import CompileClock, use_compile_cache
 from scaling.sweep.host.stacking import members_at_once
+from scaling.sweep.plan.shared_work import Shape
 from scaling.sweep.plan.text import SweepText, load_text
 from scaling.sweep.spec.arrangement import Arrangement, arrangement_of
 from scaling.sweep.workers.running import CHECKPOINT_S, Running, finite

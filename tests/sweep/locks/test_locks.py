@@ -17,11 +17,15 @@ import pytest
 
 from scaling.errors import InputError
 from scaling.sweep.folder.run_folder import RunFolder
-from scaling.sweep.locks import leases, locks
-from scaling.sweep.locks.leases import FileRecords, LeaseLost, leased, still_held
-from scaling.sweep.locks.locks import free, locked, waited_for
+from scaling.sweep.locks import leases, local
+from scaling.sweep.locks.leases import LeaseLost, leased, still_held
+from scaling.sweep.locks.local import LocalLocks
+from scaling.sweep.locks.locks import waited_for
+from scaling.sweep.locks.process_identity import this_process
+from scaling.sweep.locks.records import FileRecords
 from scaling.train.stop import STOPPED_EXIT, Stopped, ask_to_stop, stopping_on_signals
 
+LOCKS = LocalLocks()
 ELSEWHERE = {"host": "elsewhere", "pid": 1, "released": False}
 
 
@@ -65,7 +69,7 @@ def record(path: Path, number: int, content: object = ELSEWHERE) -> Path:
 
 
 def mine(path: Path) -> bool:
-    with locked(path) as got:
+    with LOCKS.locked(path) as got:
         return got
 
 
@@ -81,28 +85,28 @@ def look(path: Path, clock: Clock, seconds: float) -> Iterator[bool]:
 def test_one_holder_and_its_death_frees_it_at_once(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCALING_LOCKS", kind)
     path = tmp_path / "run" / "lock"
-    assert free(path), "nobody has what is not there"
+    assert LOCKS.free(path), "nobody has what is not there"
     assert not path.parent.exists()
     path.parent.mkdir()
-    assert free(path)
+    assert LOCKS.free(path)
     assert not list(path.parent.iterdir()), "looking leaves nothing behind"
     code = (
-        "import sys\nfrom pathlib import Path\nfrom scaling.sweep.locks.locks import locked\n"
-        "with locked(Path(sys.argv[1])) as mine:\n    print(mine, flush=True)\n    sys.stdin.read()\n"
+        "import sys\nfrom pathlib import Path\nfrom scaling.sweep.locks.local import LocalLocks\n"
+        "with LocalLocks().locked(Path(sys.argv[1])) as mine:\n    print(mine, flush=True)\n    sys.stdin.read()\n"
     )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", code, str(path)], text=True, **pipes) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "True\n"
-        assert (mine(path), free(path)) == (False, False)
+        assert (mine(path), LOCKS.free(path)) == (False, False)
         holder.kill()
         os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)  # dead, and not reaped
-        assert free(path)
-        with locked(path) as got:
+        assert LOCKS.free(path)
+        with LOCKS.locked(path) as got:
             assert got
-            assert (mine(path), free(path)) == (False, False)
+            assert (mine(path), LOCKS.free(path)) == (False, False)
         before = sorted(file.name for file in path.parent.iterdir())
-        assert free(path)
+        assert LOCKS.free(path)
         assert sorted(file.name for file in path.parent.iterdir()) == before
 
 
@@ -111,13 +115,13 @@ def test_where_flock_fails_there_are_leases(path: Path, monkeypatch: pytest.Monk
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with locked(path) as got:
+    with LOCKS.locked(path) as got:
         assert got
         assert FileRecords(path).numbers() == [1]
-        assert (mine(path), free(path)) == (False, False)
+        assert (mine(path), LOCKS.free(path)) == (False, False)
         monkeypatch.undo()
         assert not mine(path), "who could take flock sees that others take leases"
-    assert free(path)
+    assert LOCKS.free(path)
 
 
 def test_another_fault_of_flock_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +129,7 @@ def test_another_fault_of_flock_is_told(path: Path, monkeypatch: pytest.MonkeyPa
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(fcntl, "flock", fail)
-    with pytest.raises(OSError, match="Input/output"), locked(path):
+    with pytest.raises(OSError, match="Input/output"), LOCKS.locked(path):
         pass
 
 
@@ -142,16 +146,16 @@ def test_a_file_system_that_machines_share_has_leases(
         "22 27 0:999 / /proc rw,relatime - proc proc rw\n"
         f"27 1 {os.major(device)}:{os.minor(device)} / /a\\040b rw,relatime shared:1 master:2 - {kind} server:/x rw\n"
     )
-    monkeypatch.setattr(locks, "_MOUNTS", mounts)
-    locks._file_system.cache_clear()
+    monkeypatch.setattr(local, "_MOUNTS", mounts)
+    local._file_system.cache_clear()
     assert mine(path)
-    locks._file_system.cache_clear()
+    local._file_system.cache_clear()
     assert bool(FileRecords(path).numbers()) is shared
 
 
 def test_the_kind_of_locks_is_checked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCALING_LOCKS", "fcntl")
-    with pytest.raises(InputError, match="SCALING_LOCKS=fcntl: must be flock or lease"), locked(path):
+    with pytest.raises(InputError, match="SCALING_LOCKS=fcntl: must be flock or lease"), LOCKS.locked(path):
         pass
 
 
@@ -163,7 +167,7 @@ def test_a_lease_lapses_by_the_observers_own_clock_alone(path: Path, clock: Cloc
         assert not any(look(path, clock, leases.LAPSE_S / 4))
     record(path, 7, {**ELSEWHERE, "renewals": 1})
     assert not any(look(path, clock, leases.LAPSE_S)), "a sign of life, and all begins anew"
-    with locked(path) as got:
+    with LOCKS.locked(path) as got:
         assert got
         assert FileRecords(path).numbers() == [8]
 
@@ -186,13 +190,13 @@ def test_a_damaged_record_keeps_others_out_until_it_lapses(content: bytes, path:
     record(path, 3, content)
     assert not any(look(path, clock, leases.LAPSE_S))
     assert mine(path)
-    assert free(path)
+    assert LOCKS.free(path)
 
 
 @pytest.mark.usefixtures("lease")
 @pytest.mark.parametrize("pid", [0, -1, 2**40, "1", None])
 def test_a_process_that_cannot_be_is_not_taken_for_dead(pid: object, path: Path) -> None:
-    record(path, 1, {**leases._this_process(), "pid": pid, "released": False})
+    record(path, 1, {**this_process(), "pid": pid, "released": False})
     assert not mine(path)
 
 
@@ -200,11 +204,11 @@ def test_a_process_that_cannot_be_is_not_taken_for_dead(pid: object, path: Path)
 def test_a_number_that_another_process_has_now_is_known_by_its_start(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    record(path, 1, {**leases._this_process(), "started": "12", "released": False})
+    record(path, 1, {**this_process(), "started": "12", "released": False})
     assert mine(path)
     (told,) = caplog.messages
     assert "has ended; the lease is taken over" in told
-    record(path, 9, {**leases._this_process(), "started": "12", "boot": "another", "released": False})
+    record(path, 9, {**this_process(), "started": "12", "boot": "another", "released": False})
     assert not mine(path), "as far as can be told it is another machine's"
 
 
@@ -213,14 +217,14 @@ def test_of_many_processes_one_takes_over(tmp_path: Path) -> None:
     folders = [tmp_path / f"{number:02}" for number in range(80)]
     for folder in folders:
         folder.mkdir()
-        record(folder / "lock", 5, {**leases._this_process(), "started": "12", "released": False})
+        record(folder / "lock", 5, {**this_process(), "started": "12", "released": False})
     code = (
         "import sys\nfrom contextlib import ExitStack\nfrom pathlib import Path\n"
-        "from scaling.sweep.locks.locks import locked\n"
+        "from scaling.sweep.locks.local import LocalLocks\n"
         "sys.stdin.readline()\n"
         "with ExitStack() as held:\n"
         "    for folder in sorted(Path(sys.argv[1]).iterdir()):\n"
-        "        if held.enter_context(locked(folder / 'lock')):\n"
+        "        if held.enter_context(LocalLocks().locked(folder / 'lock')):\n"
         "            print(folder.name, flush=True)\n"
         "    print('end', flush=True)\n"
         "    sys.stdin.readline()\n"
@@ -250,7 +254,7 @@ def test_of_many_processes_one_takes_over(tmp_path: Path) -> None:
     assert sum(complaint.count("has ended; the lease is taken over") for complaint in told) == len(folders)
     for folder in folders:
         assert FileRecords(folder / "lock").numbers() == [6]
-        assert free(folder / "lock")
+        assert LOCKS.free(folder / "lock")
 
 
 @dataclass(frozen=True)
@@ -279,7 +283,7 @@ def test_a_holder_renews_its_lease(path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(leases, "RENEW_S", 0.02)
     monkeypatch.setattr(leases, "LAPSE_S", 1.0)
     seen = set()
-    with locked(path) as got:
+    with LOCKS.locked(path) as got:
         assert got
         while len(seen) < 100:  # two of its lives
             assert not mine(path)
@@ -287,7 +291,7 @@ def test_a_holder_renews_its_lease(path: Path, monkeypatch: pytest.MonkeyPatch) 
             time.sleep(0.01)
     sizes = {len(content) for content in seen if content}
     assert len(sizes) == 1, "renewing needs no room"
-    assert free(path)
+    assert LOCKS.free(path)
 
 
 @pytest.mark.usefixtures("lease")
@@ -346,7 +350,7 @@ def test_a_lease_that_cannot_be_renewed_is_no_more(
 def test_a_worker_that_was_suspended_leaves_the_run_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real one, stopped for longer than its lease holds."""
     code = (
-        "import itertools, sys, time\nfrom pathlib import Path\nfrom scaling.sweep import leases\n"
+        "import itertools, sys, time\nfrom pathlib import Path\nfrom scaling.sweep.locks import leases\n"
         "from scaling.sweep.folder.run_folder import RunFolder\nfrom scaling.train.stop import STOPPED_EXIT, Stopped\n"
         "leases.RENEW_S, leases.LAPSE_S = 0.1, 1.0\n"
         "run = RunFolder(Path(sys.argv[1]))\n"
@@ -360,7 +364,7 @@ def test_a_worker_that_was_suspended_leaves_the_run_to_others(tmp_path: Path, mo
     )
     monkeypatch.setattr(leases, "RENEW_S", 0.1)
     monkeypatch.setattr(leases, "LAPSE_S", 1.0)
-    monkeypatch.setattr(leases, "_dead", lambda _: False)  # as if on another machine
+    monkeypatch.setattr(leases, "has_ended", lambda _: False)  # as if on another machine
     run = RunFolder(tmp_path)
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.PIPE, text=True) as holder:
         while len(run.metrics()) < 5:
@@ -387,11 +391,11 @@ def test_a_lock_is_waited_for(kind: str, path: Path, monkeypatch: pytest.MonkeyP
 
     def wait() -> None:
         order.append("waits")
-        with waited_for(path):
+        with waited_for(LOCKS, path):
             order.append("has it")
 
     waiting = threading.Thread(target=wait)
-    with waited_for(path):
+    with waited_for(LOCKS, path):
         waiting.start()
         while not order:
             time.sleep(0.01)
@@ -401,7 +405,7 @@ def test_a_lock_is_waited_for(kind: str, path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_who_waits_can_be_stopped(path: Path) -> None:
-    with stopping_on_signals(), locked(path):
+    with stopping_on_signals(), LOCKS.locked(path):
         ask_to_stop()
-        with pytest.raises(Stopped), waited_for(path):
+        with pytest.raises(Stopped), waited_for(LOCKS, path):
             pass

@@ -15,8 +15,8 @@ import pytest
 
 from scaling.cli import main
 from scaling.sweep.locks import leases
-from scaling.sweep.locks.leases import FileRecords
-from scaling.sweep.locks.locks import locked
+from scaling.sweep.locks.local import LocalLocks
+from scaling.sweep.locks.records import FileRecords
 
 SWEEP = """\
 name: tiny
@@ -185,17 +185,17 @@ def test_a_clock_that_is_set_back_between_heartbeats(tmp_path: Path, monkeypatch
     monkeypatch.setenv("SCALING_LOCKS", "lease")
     monkeypatch.setattr(leases, "RENEW_S", 0.02)
     monkeypatch.setattr(leases, "LAPSE_S", 1.0)
-    monkeypatch.setattr(leases, "_dead", lambda _: False)  # as if the holder were on another machine
+    monkeypatch.setattr(leases, "has_ended", lambda _: False)  # as if the holder were on another machine
     path, stamps = tmp_path / "lock", itertools.cycle([0.0, 4e9, 1.0, 2e9])
     monkeypatch.setattr(time, "time", lambda: next(stamps))
-    with locked(path) as got:
+    with LocalLocks().locked(path) as got:
         assert got
         seen = set()
         while len(seen) < 60:  # longer than a lease holds that is not renewed
             os.utime(path.with_name("lock.lease.1"), (next(stamps), next(stamps)))
-            with locked(path) as theirs:
+            with LocalLocks().locked(path) as theirs:
                 assert not theirs
             seen.add(FileRecords(path).read(1))
             time.sleep(0.01)
-    with locked(path) as theirs:
+    with LocalLocks().locked(path) as theirs:
         assert theirs

@@ -60,7 +60,7 @@ def host(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def run_of(mirror: Mirror) -> RunFolder:
-    return RunFolder(mirror.folder / RUN)
+    return SweepFolder(mirror.folder).run(RUN.removeprefix("runs/"))
 
 
 def checkpoint(run: RunFolder, step: int, content: str) -> None:

@@ -1,0 +1,35 @@
+"""Work that runs share: the steps of a trunk, and the programs compiled for one shape."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeAlias
+
+from scaling.llama.config import LlamaConfig
+from scaling.train.config import RunConfig
+
+# What is compiled for: the model and the sequences of a batch.
+Shape: TypeAlias = tuple[LlamaConfig, int]
+
+
+def shape_of(config: RunConfig) -> Shape:
+    """The shape of a run; runs of one shape share their compiled programs."""
+    return config.model, config.batch
+
+
+def added_steps(configs: Sequence[RunConfig]) -> dict[str, int]:
+    """Steps that each run adds to those of the shorter branches of its trunk, by run id."""
+    return {config.id: steps for runs in by_trunk(configs).values() for config, steps in _added(runs)}
+
+
+def _added(branches: Sequence[RunConfig]) -> Iterator[tuple[RunConfig, int]]:
+    trained = 0
+    for branch in sorted(branches, key=lambda branch: branch.branch_step):
+        yield branch, branch.steps - trained
+        trained = branch.branch_step
+
+
+def by_trunk(configs: Iterable[RunConfig]) -> dict[str, list[RunConfig]]:
+    """Runs grouped by the id of their trunk; a run without one is a group of its own."""
+    trunks: dict[str, list[RunConfig]] = {}
+    for config in configs:
+        trunks.setdefault(config.trunk_id, []).append(config)
+    return trunks
