@@ -9,6 +9,8 @@ import pytest
 from scaling.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md"]
+PAGES += sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/**/*.md"))
 PIN = re.compile(r'([a-z0-9.-]+)==([\w.+!]+)(; python_version (<|>=) "3\.12")?')
 
 
@@ -38,11 +40,26 @@ def test_every_dependency_is_pinned() -> None:
     assert names - set(pins()) == set()
 
 
-def test_the_readme_names_only_commands_that_exist() -> None:
-    # A command stands at the start of a line, after a backquote, or after the path of the environment.
-    named = set(re.findall(r"(?:^|`|bin/)scaling ([a-z]+)", (ROOT / "README.md").read_text(), flags=re.MULTILINE))
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_names_only_commands_that_exist(page: str) -> None:
+    # A command stands at the start of a line, after a backquote, a prompt, or the path of the environment.
+    named = set(re.findall(r"(?:^|`|\$ |bin/)scaling ([a-z]+)", (ROOT / page).read_text(), flags=re.MULTILINE))
     assert named - set(COMMANDS) == set()
-    assert {"plan", "run", "fit", "predict", "score"} <= named
+    assert page != "README.md" or {"plan", "run", "fit", "predict", "score"} <= named
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_names_only_files_that_exist(page: str) -> None:
+    text, here = (ROOT / page).read_text(), (ROOT / page).parent
+    links = [here / link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
+    paths = [
+        ROOT / path for path in re.findall(r"`((?:analysis|benchmarks|docs|notebooks|scaling|tests)/[\w./]+)`", text)
+    ]
+    assert [str(path) for path in links + paths if not path.exists()] == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
 @pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL))
