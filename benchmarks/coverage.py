@@ -17,8 +17,8 @@ from multiprocessing import get_context
 import numpy as np
 from jaxtyping import Bool, Float
 
-from analysis.fitting.fit import fit_points
-from analysis.forecasting.ensemble import ensemble_of_points
+from analysis.fitting.fit import fit_arrays
+from analysis.forecasting.ensemble import ensemble_of_arrays
 from analysis.laws import LAWS
 from benchmarks.simulate import PARAMS, TRUTHS, beyond, sweep
 
@@ -82,7 +82,7 @@ def parameters_covered(
     The last row is of the interval that one standard error makes.
     """
     truth = dict(PARAMS[law])
-    result = fit_points(sweep(law, design, noise, seed), LAWS[law], bootstrap)
+    result = fit_arrays(sweep(law, design, noise, seed), LAWS[law], bootstrap)
     theta = LAWS[law].internal(truth)
     ends = [np.quantile(result.samples, [(1 - level) / 2, (1 + level) / 2], axis=0) for level in LEVELS]
     held = [(low <= theta) & (theta <= high) for low, high in ends]
@@ -95,7 +95,7 @@ def forecast(
 ) -> list[tuple[bool, float, float]]:
     """Of one sweep at each of ``FACTORS``: whether the interval holds a new run, its half-width, the error."""
     points = sweep(truth, design, noise, seed)
-    fitted = ensemble_of_points(points, law, bootstrap)
+    fitted = ensemble_of_arrays(points, law, bootstrap)
     rng = np.random.default_rng([seed, 1])
     found = []
     for factor in FACTORS:

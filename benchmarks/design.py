@@ -23,7 +23,7 @@ from analysis.design.posterior import usual_law
 from analysis.design.seeds import Cell
 from analysis.design.selection import choose, plausible
 from analysis.errors import InputError
-from analysis.forecasting.ensemble import AUTO, ensemble_of_points
+from analysis.forecasting.ensemble import AUTO, ensemble_of_arrays
 from analysis.runs.arrays import RunArrays
 from analysis.runs.table import read_table
 from benchmarks.forecast import FURTHER, JUDGED, Source
@@ -52,7 +52,7 @@ class Forecaster:
         key = hashlib.sha256(b"".join(x.tobytes() for x in arrays)).hexdigest()[:20]
         if key not in self.known:
             try:
-                loss = ensemble_of_points(runs, AUTO, 1).expect(held_out.inputs)
+                loss = ensemble_of_arrays(runs, AUTO, 1).expect(held_out.inputs)
                 self.known[key] = float(np.mean(np.abs(loss / np.exp(held_out.log_loss) - 1)))
             except InputError:
                 self.known[key] = None

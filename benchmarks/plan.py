@@ -17,7 +17,7 @@ import numpy as np
 from analysis.design.seeds import Cell
 from analysis.design.selection import cells_of
 from analysis.design.simulate import expected
-from analysis.forecasting.ensemble import AUTO, ensemble_of_points
+from analysis.forecasting.ensemble import AUTO, ensemble_of_arrays
 from analysis.runs.arrays import RunArrays, inputs_at
 from analysis.runs.table import RunTable, read_table
 from benchmarks.forecast import FURTHER, JUDGED
@@ -69,7 +69,7 @@ def _intervals(folder: Path) -> Iterator[str]:
             usual, own = expected(cells, target), expected(cells, target, points)
             assert usual is not None
             assert own is not None
-            forecast = ensemble_of_points(points, AUTO, 100)
+            forecast = ensemble_of_arrays(points, AUTO, 100)
             at = inputs_at(target.params, target.tokens, target.flops)
             _, low, high = forecast.predict(at, seeds=target.seeds)
             had, scatter = float(np.log(high[0] / low[0])) / 2, forecast.calibration.noise

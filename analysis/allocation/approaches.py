@@ -16,7 +16,7 @@ from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.fit import estimate
 from analysis.laws import LAWS, Inputs
-from analysis.runs.arrays import RunArrays, inputs_at, training_cost
+from analysis.runs.arrays import RunArrays, training_cost
 from analysis.runs.filter import closest
 from analysis.runs.table import RunTable
 
@@ -70,7 +70,7 @@ def allocate_by(approach: str, table: RunTable, flops: float) -> FrontierAllocat
     if not 0 < flops < np.inf:
         raise InputError(f"flops = {flops} is not a positive number")
     points = table.arrays
-    if (refusal := checks.absurd(points.inputs, inputs_at(1.0, 1.0, flops))) is not None:
+    if (refusal := checks.absurd(points.inputs, float(np.log(flops)))) is not None:
         raise InputError(refusal)
     found = APPROACHES[approach](points)
     if found.params is None or found.tokens is None:

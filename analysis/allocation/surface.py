@@ -168,8 +168,7 @@ class Knowledge:
     def absurd(self, flops: float) -> str | None:
         """Why nothing honest can be said of so many training FLOPs, or None."""
         if self.runs is not None:
-            flat = np.log([flops])
-            return checks.absurd(self.runs.inputs, Inputs(flat, flat, flat, flat))
+            return checks.absurd(self.runs.inputs, float(np.log(flops)))
         if flops > _FURTHEST * self.largest:
             return (
                 f"{flops:.3g} FLOPs are {flops / self.largest:.2g} times those of the largest run behind these "

@@ -19,7 +19,7 @@ from analysis.design.selection import cells_of, choose, inputs_of, plausible, sh
 from analysis.design.simulate import Expected, expected
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
-from analysis.fitting.fit import FitResult, fit_points
+from analysis.fitting.fit import FitResult, fit_arrays
 from analysis.laws import LAWS, Inputs
 from analysis.runs.arrays import RunArrays, inputs_at
 
@@ -201,7 +201,7 @@ class _Task:
 
 def _unexplained(points: RunArrays) -> bool:
     """Whether a law leaves most of what tells the runs' losses apart."""
-    left = np.log(fit_points(points, LAWS["chinchilla"]).predict(points.inputs)) - points.log_loss
+    left = np.log(fit_arrays(points, LAWS["chinchilla"]).predict(points.inputs)) - points.log_loss
     return bool(left.var() >= _MOST_LEFT * points.log_loss.var())
 
 
@@ -218,7 +218,7 @@ def _as_plausible(published: FitResult, budgets: Float[np.ndarray, " budgets"]) 
     at = inputs_at(n, ratio * n, flops)
     each = np.arange(len(n))
     points = RunArrays(at, np.log(published.predict(at)), each, each)
-    return [(name, fit_points(points, LAWS[name]).params) for name in ("chinchilla", "skaling")]
+    return [(name, fit_arrays(points, LAWS[name]).params) for name in ("chinchilla", "skaling")]
 
 
 def _refusal(task: _Task, menu: _Menu, spend: float) -> list[str]:

@@ -11,7 +11,7 @@ from analysis.design.seeds import FEWEST_CELLS, Cell
 from analysis.design.selection import inputs_of, prices
 from analysis.diagnostics import checks
 from analysis.laws import Inputs
-from analysis.runs.arrays import RunArrays
+from analysis.runs.groups import budgets_of
 
 _SIZES = 3
 _BUDGETS = 2
@@ -32,9 +32,7 @@ def undetermined(at: Inputs) -> Iterator[str]:
     sizes = len(np.unique(np.round(at.n, 1)))
     if sizes < _SIZES:
         yield f"{'one size does' if sizes == 1 else 'two sizes do'} not tell what parameters buy: it takes {_SIZES}"
-    each = np.arange(len(at.n))
-    points = RunArrays(at, np.zeros(len(at.n)), each, each)
-    yield from (warning.message for warning in checks.of_points(points, 0) if warning.code == "collinear")
+    yield from (warning.message for warning in checks.collinear(at))
 
 
 def missing(at: Inputs, target: Inputs, laws: Sequence[Plausible]) -> Iterator[str]:
@@ -49,17 +47,16 @@ def missing(at: Inputs, target: Inputs, laws: Sequence[Plausible]) -> Iterator[s
         yield "there is no run"
         return
     yield from undetermined(at)
-    each = np.arange(len(at.n))
-    points = RunArrays(at, np.zeros(len(at.n)), each, each)
+    budget = budgets_of(at.c)
     beside = at.n - best_size(laws, at.c)
     for side, few in (("fewer", beside < -_OFF), ("more", beside > _OFF)):
-        budgets = len(np.unique(points.budget[few]))
+        budgets = len(np.unique(budget[few]))
         if budgets < _BUDGETS:
             yield (
                 f"the minimum is not bracketed: {budgets or 'no'} budget{'s have' if budgets != 1 else ' has'} a run "
                 f"with {side} parameters than the best size; it takes {_BUDGETS}"
             )
-    if (refusal := checks.absurd(at, target)) is not None:
+    if (refusal := checks.absurd(at, float(target.c[0]))) is not None:
         yield refusal
 
 
@@ -77,8 +74,7 @@ def cheapest(
     if not candidates:
         return None
     at = inputs_of(candidates)
-    each = np.arange(len(candidates))
-    budget = RunArrays(at, np.zeros(len(each)), each, each).budget
+    budget = budgets_of(at.c)
     beside = at.n - best_size(laws, at.c)
     price = prices(candidates, spend)
     triples = {}

@@ -8,10 +8,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from analysis.design.posterior import Belief, slopes, usual_law
-from analysis.fitting.fit import fit_points
+from analysis.fitting.fit import fit_arrays
 from analysis.forecasting.calibration import FORM
 from analysis.laws import LAWS
-from analysis.runs.arrays import RunArrays, inputs_at
+from analysis.runs.arrays import inputs_at
+from analysis.runs.groups import budgets_of
 from analysis.runs.seed_noise import SeedNoise, seed_noise
 from analysis.runs.table import RunTable
 
@@ -108,7 +109,7 @@ def plan_seeds(table: RunTable, cells: Sequence[Cell], target: Cell) -> SeedPlan
     at = inputs_at(*np.array([(cell.params, cell.tokens, cell.flops) for cell in (*cells, target)], float).T)
     flops = np.array([cell.flops for cell in cells], float)
     planned = np.array([cell.seeds for cell in cells])
-    law = usual_law(at) if points.cells < FEWEST_CELLS else (_LAW.name, fit_points(points, _LAW).params)
+    law = usual_law(at) if points.cells < FEWEST_CELLS else (_LAW.name, fit_arrays(points, _LAW).params)
     std, j = trend.at(flops), slopes(at, *law)
     missed = FORM * np.log(np.maximum(target.flops / np.append(flops, target.flops), 1.0))
     belief = Belief((j @ j.T + np.diag(missed**2))[None], std)
@@ -117,8 +118,7 @@ def plan_seeds(table: RunTable, cells: Sequence[Cell], target: Cell) -> SeedPlan
         """Standard deviation of the forecast with so many seeds of each cell."""
         return belief.given(seeds).std
 
-    each = np.arange(len(cells))
-    budget = RunArrays(at.take(each), np.zeros(len(cells)), each, each).budget
+    budget = budgets_of(at.c[: len(cells)])
     # A budget with different numbers of seeds is told apart by them.
     groups = [
         (budget == number) & (planned == seeds) for number, seeds in sorted(set(zip(budget, planned, strict=True)))

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from analysis.design.posterior import Belief, Plausible, telling_seeds
 from analysis.design.seeds import Cell
 from analysis.design.simulate import usual_noise
-from analysis.fitting.fit import fit_points
+from analysis.fitting.fit import fit_arrays
 from analysis.forecasting.calibration import run_noise
 from analysis.laws import LAWS, Inputs
 from analysis.runs.arrays import RunArrays, inputs_at
@@ -100,7 +100,7 @@ def prices(candidates: Sequence[Cell], spend: float) -> Float[np.ndarray, " cand
 def plausible(finished: RunArrays) -> list[Plausible]:
     """The laws that finished runs suffice to fit."""
     enough = [name for name in _LAWS if finished.cells >= len(LAWS[name].names) + 2]
-    return [(name, fit_points(finished, LAWS[name]).params) for name in enough]
+    return [(name, fit_arrays(finished, LAWS[name]).params) for name in enough]
 
 
 def _belief(candidates: Sequence[Cell], target: Cell, laws: Sequence[Plausible], finished: RunArrays | None) -> Belief:

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from analysis.design.seeds import FEWEST_CELLS, Cell
-from analysis.fitting.fit import fit_points
+from analysis.fitting.fit import fit_arrays
 from analysis.fitting.huber_newton import best_of_starts, minimise
 from analysis.forecasting.calibration import run_noise
 from analysis.forecasting.ensemble import Ensemble, Nested, thresholds, together
@@ -131,7 +131,7 @@ def _usual(at: Inputs) -> Truth:
 
 
 def _told_by(points: RunArrays) -> tuple[Truth, Noise]:
-    fit = fit_points(points, _TRUTH)
+    fit = fit_arrays(points, _TRUTH)
     trend = seed_noise(points).trend
     if trend is not None:
         return fit.predict, trend.at

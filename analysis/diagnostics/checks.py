@@ -13,8 +13,9 @@ from analysis.diagnostics.endpoints import correlated, undecayed
 from analysis.diagnostics.mixed_conventions import disagreements
 from analysis.formatting import listed
 from analysis.laws import Inputs, Law
-from analysis.runs.arrays import MOST_ROWS, RunArrays, representative, training_cost
+from analysis.runs.arrays import RunArrays, training_cost
 from analysis.runs.schema import ALIASES, NUMBERS, TEXTS
+from analysis.runs.subsample import MOST_ROWS, representative
 from analysis.runs.table import RunTable
 
 _TWICE = 2.0
@@ -63,9 +64,13 @@ def of_points(points: RunArrays, parameters: int) -> Iterator[Diagnostic]:
             "few-runs",
             f"{points.cells} different (params, tokens) for {parameters} parameters: expect little",
         )
-    x = points.inputs
+    yield from collinear(points.inputs)
+
+
+def collinear(x: Inputs) -> Iterator[Diagnostic]:
+    """Whether runs lie so close to one line in (log params, log tokens) that no fit can separate the two."""
     centred = np.stack([x.n - x.n.mean(), x.d - x.d.mean()])
-    spread = np.linalg.svd(centred, compute_uv=False) / np.sqrt(len(points))
+    spread = np.linalg.svd(centred, compute_uv=False) / np.sqrt(len(x.n))
     if spread.min() < _ONE_LINE:
         yield Diagnostic(
             "collinear",
@@ -181,15 +186,15 @@ def of_vocabulary(rows: pd.DataFrame, vocab: int) -> Iterator[Diagnostic]:
         )
 
 
-def absurd(fitted: Inputs, target: Inputs) -> str | None:
-    """Why nothing honest can be said of a target, or None.
+def absurd(fitted: Inputs, log_flops: float) -> str | None:
+    """Why nothing honest can be said of a target with these log FLOPs, or None.
 
     It lies more than a thousand times beyond the runs and further than thrice their span, or ten million times
     beyond: the longest forecast on record that came true reached 333 times.
     """
     if len(fitted.c) < _FEWEST:
         return None  # too few for any law, which is told first
-    reach = float(target.c[0] - fitted.c.max())
+    reach = log_flops - float(fitted.c.max())
     span = float(np.ptp(fitted.c))
     most = min(max(3 * span, np.log(1e3)), np.log(1e7))
     if reach <= most:

@@ -7,7 +7,7 @@ import pandas as pd
 from jaxtyping import Bool
 
 from analysis.diagnostics.codes import Diagnostic
-from analysis.runs.arrays import trunks
+from analysis.runs.groups import trunks
 from analysis.runs.schema import NUMBERS, RECIPE, TEXTS
 
 _LONG_RUN = 10  # rows

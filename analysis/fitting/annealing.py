@@ -24,7 +24,7 @@ from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.fit import FitStatus, estimate
 from analysis.laws.law import Law, Losses, Parameters, Partials
-from analysis.runs.curves import Curve, CurveTable, Schedule
+from analysis.runs.curves import Curve, CurveTable, LoggedSchedule
 
 ANNEALING = "annealing"
 _PARTS = 32
@@ -63,7 +63,7 @@ class Curves:
         )
 
 
-def curves_of(schedule: Schedule, step: Float[np.ndarray, " rows"]) -> Curves:
+def curves_of(schedule: LoggedSchedule, step: Float[np.ndarray, " rows"]) -> Curves:
     """What the law sees of a schedule at some steps, all later than 0."""
     rate, work = schedule.rate_at(step), schedule.work_at(step)
     first, last, jump = _parts(schedule)
@@ -84,7 +84,7 @@ def curves_of(schedule: Schedule, step: Float[np.ndarray, " rows"]) -> Curves:
 
 
 def _parts(
-    schedule: Schedule,
+    schedule: LoggedSchedule,
 ) -> tuple[Float[np.ndarray, " parts"], Float[np.ndarray, " parts"], Bool[np.ndarray, " parts"]]:
     """Where the rate changes after warm-up: first and last step of each part, and whether it is a jump.
 
@@ -199,7 +199,7 @@ class AnnealingFit:
     law: str = field(default=ANNEALING, init=False)
     convention: str = field(default="S sums the learning rate over steps, warm-up included", init=False)
 
-    def predict(self, schedule: Schedule, step: Float[np.ndarray, " steps"]) -> Float[np.ndarray, " steps"]:
+    def predict(self, schedule: LoggedSchedule, step: Float[np.ndarray, " steps"]) -> Float[np.ndarray, " steps"]:
         """The loss along a schedule, seen or unseen, in nats per token; it means nothing before its warm-up ends.
 
         Raises:

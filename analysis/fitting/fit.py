@@ -99,7 +99,7 @@ def fit(table: RunTable, law: str = "chinchilla", bootstrap: int = 1000, seed: i
     Raises:
         InputError: for an unknown law, or fewer runs than parameters + 2.
     """
-    return on_table(fit_points(table.arrays, law_named(law), bootstrap, seed), table)
+    return on_table(fit_arrays(table.arrays, law_named(law), bootstrap, seed), table)
 
 
 def on_table(result: FitResult, table: RunTable) -> FitResult:
@@ -113,7 +113,7 @@ def on_table(result: FitResult, table: RunTable) -> FitResult:
     )
 
 
-def fit_points(points: RunArrays, law: Law[Inputs], bootstrap: int = 0, seed: int = 0) -> FitResult:
+def fit_arrays(points: RunArrays, law: Law[Inputs], bootstrap: int = 0, seed: int = 0) -> FitResult:
     """Fits a law to arrays; as :func:`fit`, but for what only a table knows."""
     if len(points) < len(law.names) + 2:
         raise InputError(too_few(law, len(points)))

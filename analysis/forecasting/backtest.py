@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from analysis.diagnostics import checks
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
-from analysis.forecasting.ensemble import AUTO, Ensemble, ensemble_of_points, ensembles_of_points
+from analysis.forecasting.ensemble import AUTO, Ensemble, ensemble_of_arrays, ensembles_of_arrays
 from analysis.laws import LAWS
 from analysis.runs.arrays import RunArrays
 from analysis.runs.table import RunTable
@@ -154,9 +154,9 @@ def backtest(
 def _split(points: RunArrays, laws: Sequence[str], limit: float, bootstrap: int) -> SplitScore:
     cheap = np.exp(points.inputs.c) <= limit
     train, test = points.subset(cheap), points.subset(~cheap)
-    fitted = ensembles_of_points(train, laws, bootstrap)
+    fitted = ensembles_of_arrays(train, laws, bootstrap)
     if not fitted:
-        ensemble_of_points(train, laws[0], bootstrap)  # says what is missing
+        ensemble_of_arrays(train, laws[0], bootstrap)  # says what is missing
     held_out = {law: _held_out(fitted[law], train, test) for law in laws if law in fitted}
     reach = float(np.exp(test.inputs.c.max() - train.inputs.c.max()))
     return SplitScore(limit, reach, len(train), len(test), held_out)

@@ -20,9 +20,9 @@ from scipy import stats
 from analysis.diagnostics import checks
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
-from analysis.fitting.fit import fit_points
+from analysis.fitting.fit import fit_arrays
 from analysis.forecasting.accuracy_links import LINKS, fit_link
-from analysis.forecasting.ensemble import AUTO, ensemble_of_points
+from analysis.forecasting.ensemble import AUTO, ensemble_of_arrays
 from analysis.laws import LAWS, Inputs, Law
 from analysis.runs.arrays import RunArrays, inputs_at, training_cost
 from analysis.runs.table import RunTable
@@ -142,9 +142,9 @@ def forecast_task(
         flops = params * tokens * float(training_cost(points.inputs, np.log([params]))[0])
     target = inputs_at(params, tokens, flops)
     reach = float(target.c[0] - points.inputs.c.max())
-    if (refusal := checks.absurd(points.inputs, target)) is not None:
+    if (refusal := checks.absurd(points.inputs, float(target.c[0]))) is not None:
         raise InputError(f"{table.source}: {refusal}")
-    together = ensemble_of_points(points, AUTO, 0)
+    together = ensemble_of_arrays(points, AUTO, 0)
     tested = backtest_task(points, accuracy, LAWS[together.leader.law], reach)
     if not tested.predictable:
         raise InputError(
@@ -208,7 +208,7 @@ def backtest_task(points: RunArrays, accuracy: Float[np.ndarray, " rows"], law: 
         ahead = points.inputs.c - fitted.inputs.c.max()
         near = ~cheap & (ahead <= max(reach, _NEAREST))
         dear = points.subset(near)
-        loss = fit_points(fitted, law).predict(dear.inputs)
+        loss = fit_arrays(fitted, law).predict(dear.inputs)
         found = [fit_link(link, np.exp(fitted.log_loss), fitted.inputs.c, accuracy[cheap]) for link in LINKS]
         misses.append(np.stack([link.predict(loss, dear.inputs.c) for link in found]) - accuracy[near])
         dearest = np.argsort(fitted.inputs.c, kind="stable")[-_DEAREST:]

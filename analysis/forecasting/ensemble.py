@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
-from analysis.fitting.fit import FitResult, fit_points, law_named, on_table, too_few
+from analysis.fitting.fit import FitResult, fit_arrays, law_named, on_table, too_few
 from analysis.forecasting.calibration import Calibration, Miss, run_noise
 from analysis.forecasting.member import NESTED_RESAMPLES, Member, centre, focused, quick, spread_of
 from analysis.forecasting.weighting import EVERYWHERE, FOCI
@@ -103,13 +103,13 @@ def ensemble(table: RunTable, law: str = AUTO, bootstrap: int = 1000) -> Ensembl
     Raises:
         InputError: for an unknown law, or too few runs for any.
     """
-    together = ensemble_of_points(table.arrays, law, bootstrap)
+    together = ensemble_of_arrays(table.arrays, law, bootstrap)
     return replace(together, fits={name: on_table(fit, table) for name, fit in together.fits.items()})
 
 
-def ensemble_of_points(points: RunArrays, law: str, bootstrap: int) -> Ensemble:
+def ensemble_of_arrays(points: RunArrays, law: str, bootstrap: int) -> Ensemble:
     """As :func:`ensemble`, for arrays."""
-    found = ensembles_of_points(points, [law], bootstrap)
+    found = ensembles_of_arrays(points, [law], bootstrap)
     if law in found:
         return found[law]
     if law != AUTO:
@@ -118,8 +118,8 @@ def ensemble_of_points(points: RunArrays, law: str, bootstrap: int) -> Ensemble:
     raise InputError(f"{len(points)} runs are too few for any law: {fewest} or more are needed")
 
 
-def ensembles_of_points(points: RunArrays, names: Sequence[str], bootstrap: int) -> dict[str, Ensemble]:
-    """As :func:`ensemble_of_points` for several laws, and ``auto``, with every fit made once.
+def ensembles_of_arrays(points: RunArrays, names: Sequence[str], bootstrap: int) -> dict[str, Ensemble]:
+    """As :func:`ensemble_of_arrays` for several laws, and ``auto``, with every fit made once.
 
     Returns:
         By name; those that the runs do not suffice for are left out.
@@ -131,7 +131,7 @@ def ensembles_of_points(points: RunArrays, names: Sequence[str], bootstrap: int)
         for law in _affordable([LAWS[name] for name in LAWS if name in named | weighed], len(points))
     }
     fewer = max(bootstrap // _FOCUSED_SHARE, min(bootstrap, NESTED_RESAMPLES))
-    fits = {name: fit_points(points, LAWS[name], bootstrap) for name in plan}
+    fits = {name: fit_arrays(points, LAWS[name], bootstrap) for name in plan}
     members = [member for name, fit in fits.items() for member in focused(points, fit, plan[name], fewer)]
     nested = _nested(points, plan)
     found = {}

@@ -189,7 +189,7 @@ def forecast(
     if flops is None:
         flops = params * tokens * float(training_cost(points.inputs, np.log([params]))[0])
     target = inputs_at(params, tokens, flops)
-    if (refusal := checks.absurd(points.inputs, target)) is not None:
+    if (refusal := checks.absurd(points.inputs, float(target.c[0]))) is not None:
         raise InputError(f"{table.source}: {refusal}")
     together = ensemble(table, law, bootstrap)
     loss, low, high = (float(value[0]) for value in together.predict(target, level, target_seeds))

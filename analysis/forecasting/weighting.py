@@ -8,7 +8,8 @@ a run whose log loss lies x above the frontier by exp(-(x / w)^2 / 2); an infini
 import numpy as np
 from jaxtyping import Float
 
-from analysis.runs.arrays import SAME_BUDGET, RunArrays
+from analysis.runs.arrays import RunArrays
+from analysis.runs.groups import SAME_BUDGET
 
 EVERYWHERE = np.inf
 FOCI = (EVERYWHERE, 0.2, 0.05)

@@ -24,7 +24,8 @@ from analysis.plots.style import (
     si,
     size_bar,
 )
-from analysis.runs.arrays import inputs_at, representative, training_cost
+from analysis.runs.arrays import inputs_at, training_cost
+from analysis.runs.subsample import representative
 from analysis.runs.table import RunTable
 
 _BESIDE = 1.12  # actual runs stand beside the forecast, not under it

@@ -28,7 +28,8 @@ from analysis.plots.style import (
     say,
     si,
 )
-from analysis.runs.arrays import representative, training_cost
+from analysis.runs.arrays import training_cost
+from analysis.runs.subsample import representative
 from analysis.runs.table import RunTable
 
 

@@ -22,7 +22,7 @@ from analysis.plots.style import (
     runs,
     size_bar,
 )
-from analysis.runs.arrays import representative
+from analysis.runs.subsample import representative
 from analysis.runs.table import RunTable
 
 _BUDGET = 0.1  # of log FLOPs: runs this near share a budget

@@ -14,8 +14,9 @@ from analysis.forecasting.ensemble import AUTO
 from analysis.forecasting.forecast import Forecast
 from analysis.forecasting.score import Score
 from analysis.formatting import format_quantity
-from analysis.runs.arrays import inputs_at, representative
+from analysis.runs.arrays import inputs_at
 from analysis.runs.seed_noise import seed_noise
+from analysis.runs.subsample import representative
 from analysis.runs.table import RunTable
 from analysis.tuning.grid import tuned_cells
 from analysis.tuning.recipe_check import RecipeCheck

@@ -28,7 +28,7 @@ _MOST_POINTS = 2000  # of a logged schedule
 
 
 @dataclass(frozen=True)
-class Schedule:
+class LoggedSchedule:
     """A learning rate over a run's steps, linear between the points given and constant before the first.
 
     Attributes:
@@ -46,14 +46,14 @@ class Schedule:
             raise InputError("a schedule's steps must increase from 0 or later, and its rates be positive or 0")
 
     @classmethod
-    def wsd(cls, peak: float, steps: float, warmup: float, decay: float, final: float = 0.0) -> "Schedule":
+    def wsd(cls, peak: float, steps: float, warmup: float, decay: float, final: float = 0.0) -> "LoggedSchedule":
         """Warm-up, stable, then linear over the last share ``decay`` to ``final`` times the peak (2405.18392)."""
         done = np.unique(np.concatenate([np.linspace(0.0, 1.0, _REBUILT_POINTS), [warmup, 1 - decay]]))
         left = np.clip((1 - done) / max(decay, 1e-9), 0.0, 1.0)
         return cls(done * steps, peak * _rise(done, warmup) * (final + (1 - final) * left))
 
     @classmethod
-    def cosine(cls, peak: float, steps: float, warmup: float, final: float = 0.0) -> "Schedule":
+    def cosine(cls, peak: float, steps: float, warmup: float, final: float = 0.0) -> "LoggedSchedule":
         """Warm-up, then half a cosine down to ``final`` times the peak."""
         done = np.unique(np.concatenate([np.linspace(0.0, 1.0, _REBUILT_POINTS), [warmup]]))
         left = 0.5 * (1 + np.cos(np.pi * np.clip((done - warmup) / (1 - warmup), 0.0, 1.0)))
@@ -95,7 +95,7 @@ class Curve:
     """
 
     run_id: str
-    schedule: Schedule
+    schedule: LoggedSchedule
     step: Float[np.ndarray, " rows"]
     loss: Float[np.ndarray, " rows"]
 
@@ -247,12 +247,12 @@ def _curve(run_id: str, rows: pd.DataFrame, source: str) -> Curve:
             raise InputError(f"{source}: run {run_id!r}: no learning rates, and no known schedule to rebuild them by")
         steps, warmup = run["run_tokens"] / run["batch_tokens"], run["warmup_tokens"] / run["run_tokens"]
         if run["schedule"] == "wsd":
-            schedule = Schedule.wsd(run["peak"], steps, warmup, run["decay_fraction"])
+            schedule = LoggedSchedule.wsd(run["peak"], steps, warmup, run["decay_fraction"])
         else:
-            schedule = Schedule.cosine(run["peak"], steps, warmup)
+            schedule = LoggedSchedule.cosine(run["peak"], steps, warmup)
     else:
         kept = np.unique(np.linspace(0, len(step) - 1, _MOST_POINTS).round().astype(int))
-        schedule = Schedule(step[kept], rows["lr"].to_numpy()[kept])
+        schedule = LoggedSchedule(step[kept], rows["lr"].to_numpy()[kept])
     return Curve(run_id, schedule, step, rows["loss"].to_numpy())
 
 

@@ -8,7 +8,7 @@ import pytest
 from analysis.design.posterior import Belief, usual_law
 from analysis.design.seeds import Cell
 from analysis.design.selection import cells_of, choose, inputs_of, plausible, prices
-from analysis.fitting.fit import fit_points
+from analysis.fitting.fit import fit_arrays
 from analysis.laws import LAWS
 from analysis.runs.arrays import RunArrays
 from benchmarks.simulate import TRUTHS
@@ -104,6 +104,6 @@ def test_forecasts_from_chosen_runs_beat_those_from_drawn_ones(truth: str) -> No
         for row in np.random.default_rng([seed, 1]).permutation(len(cells)):
             drawn[row] = flops[drawn].sum() + flops[row] <= spend
         for name, rows in (("chosen", chosen), ("drawn", drawn)):
-            fit = fit_points(points.subset(rows), LAWS[truth])
+            fit = fit_arrays(points.subset(rows), LAWS[truth])
             missed[name].append(float(np.log(fit.predict(inputs_of([TARGET])))[0]) - true)
     assert np.sqrt(np.mean(np.square(missed["chosen"]))) < 0.9 * np.sqrt(np.mean(np.square(missed["drawn"])))

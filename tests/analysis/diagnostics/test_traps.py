@@ -15,8 +15,9 @@ from analysis.diagnostics.mixed_conventions import disagreements
 from analysis.errors import InputError
 from analysis.fitting.fit import fit
 from analysis.forecasting.forecast import forecast
-from analysis.runs.arrays import MOST_ROWS, RunArrays, inputs_at
+from analysis.runs.arrays import RunArrays, inputs_at
 from analysis.runs.seed_noise import seed_noise
+from analysis.runs.subsample import MOST_ROWS
 from analysis.runs.table import RunTable, read_table
 from scaling.cli import main
 
@@ -374,7 +375,7 @@ def test_a_target_beyond_all_reason_is_refused() -> None:
     assert "far-extrapolation" in [w.code for w in forecast(table, 1e6, 900 * largest / 6e6, bootstrap=20).warnings]
     wide = CLEAN.assign(flops=CLEAN.flops.where(CLEAN.flops != CLEAN.flops.min(), 1.0))
     points = RunArrays.of(RunTable.from_frame(wide).fit)
-    assert checks.absurd(points.inputs, inputs_at(1e6, 1e6, 0.9e7 * largest)) is None
-    assert checks.absurd(points.inputs, inputs_at(1e6, 1e6, 1.1e7 * largest)) is not None
+    assert checks.absurd(points.inputs, float(np.log(0.9e7 * largest))) is None
+    assert checks.absurd(points.inputs, float(np.log(1.1e7 * largest))) is not None
     with pytest.raises(InputError, match=r"needs 6e\+12 times .* span 31.6 times: no forecast reaches"):
         forecast(table, 70e9, 6e12 * largest / 6 / 70e9)

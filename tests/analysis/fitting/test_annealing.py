@@ -10,7 +10,7 @@ import pytest
 from analysis.errors import InputError
 from analysis.fitting.annealing import LAW, AnnealingFit, curves_of, fit_annealing, stacked
 from analysis.fitting.fit import FitStatus
-from analysis.runs.curves import Curve, CurveTable, Schedule, read_curves
+from analysis.runs.curves import Curve, CurveTable, LoggedSchedule, read_curves
 from scaling.cli import main
 
 QUICKSTART = Path(__file__).parents[3] / "benchmarks" / "quickstart"
@@ -20,20 +20,20 @@ TRUTH = {"E": 2.375 - 523.4 * PEAK, "A": 0.654, "B": 523.4, "C": 2.025, "alpha":
 TRUE = AnnealingFit(TRUTH, {}, 0.0, FitStatus.PUBLISHED, 0, (), "", 0.0)
 
 
-def schedule(kind: str, steps: float = STEPS) -> Schedule:
+def schedule(kind: str, steps: float = STEPS) -> LoggedSchedule:
     match kind:
         case "constant":
-            return Schedule(np.array([0.0, WARM, steps]), np.array([0.0, PEAK, PEAK]))
+            return LoggedSchedule(np.array([0.0, WARM, steps]), np.array([0.0, PEAK, PEAK]))
         case "two-stage":
             drop = 0.4 * steps
             rates = np.array([0.0, PEAK, PEAK, 0.3 * PEAK, 0.3 * PEAK])
-            return Schedule(np.array([0.0, WARM, drop, drop + 1, steps]), rates)
+            return LoggedSchedule(np.array([0.0, WARM, drop, drop + 1, steps]), rates)
         case "cosine":
-            return Schedule.cosine(PEAK, steps, WARM / steps, 0.1)
+            return LoggedSchedule.cosine(PEAK, steps, WARM / steps, 0.1)
         case "wsd":
-            return Schedule.wsd(PEAK, steps, WARM / steps, 0.2, 0.1)
+            return LoggedSchedule.wsd(PEAK, steps, WARM / steps, 0.2, 0.1)
     # Down, up again and down: the paper's sum takes rises with the opposite sign.
-    return Schedule(np.array([0.0, WARM, 8e3, 1.2e4, steps]), PEAK * np.array([0.0, 1.0, 0.2, 0.8, 0.1]))
+    return LoggedSchedule(np.array([0.0, WARM, 8e3, 1.2e4, steps]), PEAK * np.array([0.0, 1.0, 0.2, 0.8, 0.1]))
 
 
 def curve(kind: str, seed: int, noise: float = 3e-3) -> Curve:
@@ -103,11 +103,11 @@ def test_without_annealing_there_is_nothing_to_fit() -> None:
 def test_a_rate_is_warm_when_it_first_stops_rising() -> None:
     assert schedule("rewarmed").warm == WARM
     assert schedule("cosine").warm == WARM
-    assert Schedule(np.array([0.0, 9.0]), np.array([1.0, 1.0])).warm == 0
+    assert LoggedSchedule(np.array([0.0, 9.0]), np.array([1.0, 1.0])).warm == 0
 
 
 def test_the_sum_of_rates_between_points() -> None:
-    ramp = Schedule(np.array([0.0, 10.0, 20.0]), np.array([0.0, 1.0, 1.0]))
+    ramp = LoggedSchedule(np.array([0.0, 10.0, 20.0]), np.array([0.0, 1.0, 1.0]))
     np.testing.assert_allclose(ramp.work_at(np.array([0.0, 5.0, 10.0, 15.0, 20.0, 30.0])), [0, 1.25, 5, 10, 15, 25])
 
 
@@ -117,7 +117,7 @@ def test_a_rebuilt_schedule_is_the_one_trained_with(kind: str) -> None:
 
     from scaling.train.schedule import factor
 
-    ours = Schedule.wsd(1.0, 300, 0.2, 0.3) if kind == "wsd" else Schedule.cosine(1.0, 300, 0.2)
+    ours = LoggedSchedule.wsd(1.0, 300, 0.2, 0.3) if kind == "wsd" else LoggedSchedule.cosine(1.0, 300, 0.2)
     for step in (0, 30, 100, 250, 299):
         shares = (jnp.asarray(share) for share in (0.2 * 300, 0.3 * 300, 0.0))
         trained = float(factor(kind, jnp.asarray(step), jnp.asarray(300), *shares))

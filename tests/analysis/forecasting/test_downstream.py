@@ -12,7 +12,7 @@ from analysis.errors import InputError
 from analysis.forecasting import downstream
 from analysis.forecasting.accuracy_links import LINKS, fit_link
 from analysis.forecasting.downstream import TaskForecast, forecast_task
-from analysis.forecasting.ensemble import Ensemble, ensemble_of_points
+from analysis.forecasting.ensemble import Ensemble, ensemble_of_arrays
 from analysis.runs.arrays import RunArrays
 from analysis.runs.table import read_table
 from scaling.cli import main
@@ -27,10 +27,10 @@ def _one_ensemble(monkeypatch: pytest.MonkeyPatch) -> None:
     def once(points: RunArrays, law: str, bootstrap: int) -> Ensemble:
         key = (points.log_loss.tobytes(), law, bootstrap)
         if key not in KEPT:
-            KEPT[key] = ensemble_of_points(points, law, bootstrap)
+            KEPT[key] = ensemble_of_arrays(points, law, bootstrap)
         return KEPT[key]
 
-    monkeypatch.setattr(downstream, "ensemble_of_points", once)
+    monkeypatch.setattr(downstream, "ensemble_of_arrays", once)
 
 
 LINK = {link.name: link for link in LINKS}

@@ -10,7 +10,7 @@ from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.forecasting.backtest import backtest
 from analysis.forecasting.calibration import Calibration, Miss, run_noise
-from analysis.forecasting.ensemble import AUTO, Ensemble, ensemble_of_points, ensembles_of_points
+from analysis.forecasting.ensemble import AUTO, Ensemble, ensemble_of_arrays, ensembles_of_arrays
 from analysis.forecasting.pooling import middle, spread
 from analysis.forecasting.weighting import EVERYWHERE, FOCI, above_frontier, weights
 from analysis.laws import WEIGHED
@@ -23,7 +23,7 @@ TARGET = inputs_at([1.2e5, 4e5], [4e6, 1e7], [2.9e12, 2.4e13])
 
 @pytest.fixture(scope="module")
 def auto() -> Ensemble:
-    return ensemble_of_points(POINTS, AUTO, 50)
+    return ensemble_of_arrays(POINTS, AUTO, 50)
 
 
 def test_the_middle_is_the_mean_of_the_middle_half() -> None:
@@ -123,8 +123,8 @@ def test_points_are_forecast_alike_alone_and_together(auto: Ensemble) -> None:
 
 
 def test_a_law_is_the_same_alone_and_beside_others() -> None:
-    alone = ensemble_of_points(POINTS, "chinchilla", 50)
-    beside = ensembles_of_points(POINTS, ["compute", "chinchilla", AUTO], 50)["chinchilla"]
+    alone = ensemble_of_arrays(POINTS, "chinchilla", 50)
+    beside = ensembles_of_arrays(POINTS, ["compute", "chinchilla", AUTO], 50)["chinchilla"]
     assert [m.focus for m in alone.members] == [EVERYWHERE]
     np.testing.assert_array_equal(alone.predict(TARGET), beside.predict(TARGET))
 
@@ -134,7 +134,7 @@ def test_a_sharper_truth_narrows_and_a_missing_form_widens() -> None:
         return 0.2 + 3.0 * (params * tokens) ** -0.05 + 0.02 * np.sin(2 * np.log(params * tokens))
 
     def width(frame: object) -> float:
-        _, low, high = ensemble_of_points(RunArrays.of(RunTable.from_frame(frame).fit), "chinchilla", 50).predict(
+        _, low, high = ensemble_of_arrays(RunArrays.of(RunTable.from_frame(frame).fit), "chinchilla", 50).predict(
             TARGET
         )  # type: ignore[arg-type]
         return float(np.log(high / low)[0])
@@ -161,10 +161,10 @@ def test_what_the_runs_do_not_move_has_no_standard_error(auto: Ensemble) -> None
 def test_runs_too_few_for_any_law_are_refused() -> None:
     few = POINTS.subset(np.arange(len(POINTS)) < 4)
     with pytest.raises(InputError, match="4 runs are too few for any law: 5 or more"):
-        ensemble_of_points(few, AUTO, 20)
+        ensemble_of_arrays(few, AUTO, 20)
     with pytest.raises(InputError, match="4 runs are too few to fit chinchilla: its 5 parameters need 7"):
-        ensemble_of_points(few, "chinchilla", 20)
-    assert ensembles_of_points(few, ["chinchilla", AUTO], 20) == {}
+        ensemble_of_arrays(few, "chinchilla", 20)
+    assert ensembles_of_arrays(few, ["chinchilla", AUTO], 20) == {}
 
 
 def test_a_backtest_holds_every_law_and_auto_to_the_same_runs() -> None:

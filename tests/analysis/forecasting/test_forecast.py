@@ -10,7 +10,7 @@ import pytest
 from synthetic import chinchilla, sweep
 
 from analysis.errors import InputError
-from analysis.forecasting.ensemble import ensemble_of_points
+from analysis.forecasting.ensemble import ensemble_of_arrays
 from analysis.forecasting.forecast import Forecast, forecast, read_forecast, refuse_known
 from analysis.forecasting.score import read_score, score
 from analysis.runs.arrays import RunArrays, inputs_at
@@ -61,7 +61,7 @@ def test_intervals_cover_unseen_sweeps(noise: float) -> None:
         frame = sweep(100 + seed, noise, loss=chinchilla if seed % 2 else bent)
         table = RunTable.from_frame(frame)
         target = table.targets
-        fitted = ensemble_of_points(RunArrays.of(table.fit), "auto", 60)
+        fitted = ensemble_of_arrays(RunArrays.of(table.fit), "auto", 60)
         at = inputs_at(*(target[name].iloc[:1] for name in ("params", "tokens", "flops")))
         _, low, high = fitted.predict(at, 0.9, seeds=3)
         inside.append(low < target["loss"].mean() < high)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.fitting.fit import fit_points
+from analysis.fitting.fit import fit_arrays
 from analysis.laws import LAWS, WEIGHED, Inputs, Law
 from analysis.runs.arrays import RunArrays, inputs_at
 
@@ -49,7 +49,7 @@ def test_derivatives_match_finite_differences(law: Law) -> None:
 @pytest.mark.parametrize("law", LAWS.values(), ids=list(LAWS))
 def test_a_noiseless_law_is_recovered_by_its_own_form(law: Law) -> None:
     truth = TRUTH[law.name]
-    result = fit_points(points_of(grid(), np.log(law.predict(truth, grid()))), law)
+    result = fit_arrays(points_of(grid(), np.log(law.predict(truth, grid()))), law)
     assert result.objective is not None
     assert result.objective < 1e-12
     assert dict(result.params) == pytest.approx(truth, rel=1e-3)
@@ -62,7 +62,7 @@ def test_units_do_not_matter(name: str) -> None:
     log_loss = np.log(law.predict(TRUTH[law.name], x)) + 0.01 * rng.standard_normal(len(x.n))
     n, d = np.log(100.0), np.log(7.0)
     moved = Inputs(x.n + n, x.d + d, x.c + n + d, x.u + d)
-    objectives = [fit_points(points_of(inputs, log_loss), law).objective for inputs in (x, moved)]
+    objectives = [fit_arrays(points_of(inputs, log_loss), law).objective for inputs in (x, moved)]
     assert objectives[0] == pytest.approx(objectives[1], rel=1e-3)
 
 

@@ -1,0 +1,33 @@
+"""The groups that runs fall into: trunks, whose branches are correlated, and FLOP budgets."""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+# Runs of one budget differ by a step or by how their FLOPs are rounded; budgets differ by far more.
+SAME_BUDGET = 1.2
+
+
+def trunks(rows: pd.DataFrame) -> Int[np.ndarray, " rows"]:
+    """The number of each row's trunk: its run where no ``trunk_id`` is given, a trunk of its own without either."""
+    trunk = rows["run_id"].astype("str")
+    if "trunk_id" in rows:
+        trunk = rows["trunk_id"].astype("str").where(rows["trunk_id"].notna(), trunk)
+    number = np.asarray(pd.factorize(trunk)[0], dtype=np.int64)
+    alone = number < 0
+    number[alone] = number.max() + 1 + np.arange(alone.sum())
+    return number
+
+
+def budgets_of(log_flops: Float[np.ndarray, " rows"]) -> Int[np.ndarray, " rows"]:
+    """The number of each row's FLOP budget, from the lowest.
+
+    A budget holds the runs with up to 20 % more FLOPs than its smallest run; the next one begins beyond.
+    """
+    numbers = np.zeros(len(log_flops), np.int64)
+    number, first = -1, -np.inf
+    for row in np.argsort(log_flops, kind="stable"):
+        if log_flops[row] > first + np.log(SAME_BUDGET):
+            number, first = number + 1, float(log_flops[row])
+        numbers[row] = number
+    return numbers
