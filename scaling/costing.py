@@ -160,7 +160,7 @@ def published_utilization(entry: ZooEntry, counting: Counting = "exact") -> Util
     """The utilisation that a published run's device hours imply."""
     mfus = published_mfus(entry, counting)
     source = f"published hours of {entry.name}: {entry.gpu_hours:,.0f} on {entry.device}"
-    return Utilization(mfus[entry.name], _span(mfus.values()), "hours", source, counting)
+    return Utilization(mfus[entry.name], "hours", source, _span(mfus.values()), counting)
 
 
 def default_utilization(device: Device, counting: Counting = "exact") -> Utilization:
@@ -210,7 +210,7 @@ def measured_utilization(flops: Sequence[float], mfus: Sequence[float], source: 
         told = f"median of the {len(chosen)} largest of {len(mfus)} runs, up to"
     else:
         told = f"the largest of {len(mfus)} runs," if len(mfus) > 1 else "its one run,"
-    return Utilization(statistics.median(chosen), _span(chosen), "steps", f"{source}: {told} {largest:.2g} FLOPs")
+    return Utilization(statistics.median(chosen), "steps", f"{source}: {told} {largest:.2g} FLOPs", _span(chosen))
 
 
 @dataclass(frozen=True)

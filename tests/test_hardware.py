@@ -65,7 +65,7 @@ def test_share_of_v4_is_that_of_palms_hours() -> None:
 
 
 def share(of_peak: float) -> Utilization:
-    return Utilization(of_peak, None, "unsaid", "test")
+    return Utilization(of_peak, "unsaid", "test")
 
 
 def test_hours_are_flops_over_what_the_device_delivers() -> None:
@@ -79,7 +79,7 @@ def test_hours_are_flops_over_what_the_device_delivers() -> None:
 
 
 def test_lost_time_is_counted_once() -> None:
-    hours = Utilization(0.4, (0.2, 0.5), "hours", "test")
+    hours = Utilization(0.4, "hours", "test", (0.2, 0.5))
     of_hours = estimate_cost(1e24, DEVICES["h100"], hours)
     of_steps = estimate_cost(1e24, DEVICES["h100"], replace(hours, of="steps"))
     assert (of_hours.goodput, of_steps.goodput) == (1.0, 0.9)
@@ -87,7 +87,7 @@ def test_lost_time_is_counted_once() -> None:
 
 
 def test_range_is_that_of_utilisation_and_goodput() -> None:
-    steps = Utilization(0.4, (0.2, 0.5), "steps", "test")
+    steps = Utilization(0.4, "steps", "test", (0.2, 0.5))
     cost = estimate_cost(1e24, DEVICES["h100"], steps, usd_per_hour=2.0)
     full = 1e24 / 989e12 / 3600
     assert cost.device_hours_range == pytest.approx((full / 0.5, full / (0.2 * 0.66)))

@@ -10,7 +10,7 @@ from analysis.diagnostics import checks
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.fit import law_named
-from analysis.fitting.published import Runs, constants
+from analysis.fitting.published import PublishedRuns, constants
 from analysis.forecasting.ensemble import AUTO, Ensemble, ensemble
 from analysis.forecasting.member import Member
 from analysis.forecasting.pooling import middle
@@ -135,7 +135,7 @@ class Knowledge:
     runs: RunArrays | None
     source: str
     largest: float
-    behind: Runs | None
+    behind: PublishedRuns | None
     convention: str
     tested: float
     warnings: tuple[Diagnostic, ...]
@@ -245,12 +245,12 @@ def of_published(name: str, unique_tokens: float = np.inf) -> Knowledge:
     member = Member(law, EVERYWHERE, theta, theta[None], 1.0)
     surface = Surface((member,), np.zeros(1), np.array([6.0]), unique_tokens)
     at = (float(np.log(runs.params)), float(np.log(runs.tokens)))
-    factors = 1 + np.array(runs.exponents) * np.random.default_rng(0).standard_normal((_DRAWS, 2))
+    factors = 1 + np.array(runs.exponent_errors) * np.random.default_rng(0).standard_normal((_DRAWS, 2))
     return Knowledge(
         law=entry.law,
         surface=surface,
         draws=tuple(replace(surface, stretch=Stretch(at, (by_n, by_d))) for by_n, by_d in factors.tolist()),
-        covers=f"the exponents' errors, not the choice of law ({runs.why})" + _but_repeats(unique_tokens),
+        covers=f"the exponents' errors, not the choice of law ({runs.error_source})" + _but_repeats(unique_tokens),
         runs=None,
         source=entry.source,
         largest=runs.largest,

@@ -1,36 +1,37 @@
-"""Constants from papers, each with its source; usable wherever a fit is, as ``published:NAME``."""
+"""Constants from papers, read from published.toml with their sources; a fit by the name ``published:NAME``."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import exp
 from typing import Any
 
 import numpy as np
+from pydantic import ConfigDict
 
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.fit import FitResult, FitStatus
 from analysis.laws import LAWS
+from analysis.package_data import read_toml
 from analysis.runs.arrays import inputs_at
 from analysis.runs.filter import closest
 
 PREFIX = "published:"
-# The longest forecast on record that came true reached so many times its largest fitted run.
+# Extrapolation factor of the longest forecast on record that came true (Marin's Delphi).
 LONGEST = 333.0
+_WHOLE = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True)
-class Runs:
-    """The runs behind published constants: where they lie, and how well they tell the exponents.
+class _Range:
+    """The range of some published runs: a table of ``published.toml``.
 
     Attributes:
-        params: geometric mean.
-        tokens: geometric mean.
-        smallest: FLOPs of the smallest.
-        largest: FLOPs of the largest.
+        params: geometric mean of the runs' parameters.
+        tokens: geometric mean of the runs' training tokens.
+        smallest: FLOPs of the smallest run.
+        largest: FLOPs of the largest run.
         ratios: fewest and most tokens per parameter.
-        exponents: standard error of the exponents of parameters and of tokens, as a fraction of each.
-        why: where these come from.
     """
 
     params: float
@@ -38,16 +39,28 @@ class Runs:
     smallest: float
     largest: float
     ratios: tuple[float, float]
-    exponents: tuple[float, float]
-    why: str
+    __pydantic_config__ = _WHOLE
+
+
+@dataclass(frozen=True)
+class PublishedRuns(_Range):
+    """The runs behind published constants: their range, and how precisely they determine the exponents.
+
+    Attributes:
+        exponent_errors: standard errors of the exponents of parameters and of tokens, as fractions of each.
+        error_source: where these errors are from.
+    """
+
+    exponent_errors: tuple[float, float]
+    error_source: str
 
     @property
     def assumed(self) -> bool:
-        """Whether the exponents' errors are not of the paper."""
-        return self.why.startswith("assumed")
+        """Whether the exponents' errors are assumed, not the paper's."""
+        return self.error_source.startswith("assumed")
 
     def warnings(self, params: float, tokens: float) -> Iterator[Diagnostic]:
-        """Whether a target, its FLOPs 6 params tokens, lies further out than the runs can vouch for."""
+        """Diagnostics of a target (parameters, tokens) that lies far outside the range of the runs."""
         flops, ratio = 6 * params * tokens, tokens / params
         if flops > LONGEST * self.largest:
             yield Diagnostic(
@@ -73,12 +86,21 @@ class Runs:
 
 @dataclass(frozen=True)
 class Published:
-    """A published fit: its law, parameters, where they were printed, the runs, and what its N and FLOPs count."""
+    """A published fit.
+
+    Attributes:
+        law: name of its law in ``LAWS``.
+        params: the law's constants by name.
+        source: where they are printed.
+        runs: the runs that they were fitted to.
+        convention: how N and FLOPs are counted.
+        stderr: standard errors of the constants, where the paper prints them.
+    """
 
     law: str
     params: dict[str, float]
     source: str
-    runs: Runs
+    runs: PublishedRuns
     convention: str = "total params, flops = 6 params tokens"
     stderr: dict[str, float] = field(default_factory=dict)
 
@@ -88,86 +110,50 @@ class Published:
         return self.convention.startswith("non-embedding")
 
 
-# 2404.10102 digitised 240 of the runs of 2203.15556, which tell the centre and the ends.
-_CHINCHILLA_ERRORS = (0.015 / 0.3478, 0.021 / 0.3658)
-_CHINCHILLA_RUNS = (8.5e8, 1.7e10, 1.4e18, 1.3e22, (0.46, 341.0))
-_SAME_RUNS = Runs(
-    *_CHINCHILLA_RUNS,
-    _CHINCHILLA_ERRORS,
-    "assumed: the paper's standard errors are too small (2404.10102); those of the refit to its runs, 4 and 6 % of "
-    "the exponents",
-)
-_ASSUMED = (0.05, 0.05)
-_NONE_PRINTED = "assumed: the paper prints no standard errors; 5 % of the exponents, as of Chinchilla's (2404.10102)"
-# 11M, 79M, 154M and 412M on 20 tokens per parameter, and 11M on 320.
-_GADRE = Runs(5.6e7, 2.0e9, 1.5e16, 2.0e19, (20.0, 320.0), _ASSUMED, _NONE_PRINTED)
+@dataclass(frozen=True)
+class _Fit:
+    """A fit's table in ``published.toml``."""
 
-PUBLISHED: dict[str, Published] = {
-    "chinchilla-epoch": Published(
-        "chinchilla",
-        {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658},
-        "2404.10102, table 1: the Chinchilla figure, digitised and refitted",
-        Runs(*_CHINCHILLA_RUNS, _CHINCHILLA_ERRORS, "the paper's standard errors: alpha +- 0.015, beta +- 0.021"),
-        stderr={"E": 0.026, "alpha": 0.015, "beta": 0.021},
-    ),
-    "chinchilla-hoffmann": Published(
-        "chinchilla",
-        {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28},
-        "2203.15556, equation 10: not the optimum of its own objective, as the search stopped early (2404.10102), and "
-        "rounded: at 5.76e23 FLOPs its 0.34 and 0.28 give 32B on 3T, the unrounded 0.3392 and 0.2849 40B on 2.4T, and "
-        "the refit, chinchilla-epoch, 72B on 1.33T",
-        _SAME_RUNS,
-    ),
-    "chinchilla-sardana": Published(
-        "chinchilla",
-        {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.336, "beta": 0.283},
-        "2401.00448: equation 10 of 2203.15556 with a third digit of the exponents",
-        _SAME_RUNS,
-    ),
-    "kaplan": Published(
-        "kaplan",
-        {"A": 6.4e13 ** (0.076 / 0.103), "B": 1.8e13, "alpha_N": 0.076, "alpha_D": 0.103},
-        "2001.08361, table 2: WebText2, N_c = 6.4e13, D_c = 1.8e13",
-        # Figure 4: 393K to 708M parameters, 21M to 22B tokens.
-        Runs(1.7e7, 6.8e8, 5.0e13, 9.3e19, (0.03, 5.6e4), _ASSUMED, _NONE_PRINTED),
-        "non-embedding params, flops = 6 params tokens",
-    ),
-    "muennighoff": Published(
-        "data-constrained",
-        {
-            "E": exp(0.6254804),
-            "A": exp(6.255414),
-            "B": exp(7.3049974),
-            "alpha": 0.3526596,
-            "R_N": 5.309743,
-            "R_D": 15.387756,
-        },
-        "2305.16264, appendix A: 182 runs on C4; R_N and R_D are weakly identified",
-        Runs(3.2e8, 1.5e10, 4.3e15, 9.3e21, (0.09, 6.4e4), _ASSUMED, _NONE_PRINTED),
-    ),
-    "gadre-c4": Published(
-        "overtraining",
-        {"E": 1.51, "a": 141.0, "b": 190.0, "eta": 0.121},
-        "2403.08540: trained on C4, loss on C4, their fit of five runs",
-        _GADRE,
-    ),
-    "gadre-redpajama": Published(
-        "overtraining",
-        {"E": 1.84, "a": 212.0, "b": 367.0, "eta": 0.136},
-        "2403.08540: trained on RedPajama, loss on C4, their fit of five runs",
-        _GADRE,
-    ),
-    "gadre-refinedweb": Published(
-        "overtraining",
-        {"E": 1.73, "a": 157.0, "b": 246.0, "eta": 0.127},
-        "2403.08540: trained on RefinedWeb, loss on C4, their fit of five runs",
-        _GADRE,
-    ),
-}
+    law: str
+    params: dict[str, float]
+    source: str
+    runs: str
+    exponent_errors: tuple[float, float]
+    error_source: str
+    log_params: dict[str, float] = field(default_factory=dict)
+    stderr: dict[str, float] = field(default_factory=dict)
+    nonembedding: bool = False
+    __pydantic_config__ = _WHOLE
+
+
+@dataclass(frozen=True)
+class _File:
+    """The content of ``published.toml``."""
+
+    runs: dict[str, _Range]
+    fit: dict[str, _Fit]
+    __pydantic_config__ = _WHOLE
+
+    def published(self, fit: _Fit) -> Published:
+        """A fit with its runs."""
+        return Published(
+            law=fit.law,
+            params={**{name: exp(value) for name, value in fit.log_params.items()}, **fit.params},
+            source=fit.source,
+            runs=PublishedRuns(
+                **asdict(self.runs[fit.runs]), exponent_errors=fit.exponent_errors, error_source=fit.error_source
+            ),
+            convention=f"{'non-embedding' if fit.nonembedding else 'total'} params, flops = 6 params tokens",
+            stderr=fit.stderr,
+        )
+
+
+_FILE = read_toml("analysis.fitting", "published.toml", _File)
+PUBLISHED: dict[str, Published] = {name: _FILE.published(fit) for name, fit in _FILE.fit.items()}
 
 
 def constants(name: str) -> Published:
-    """The entry of a name, with or without its prefix.
+    """The published fit of a name, with or without the prefix ``published:``.
 
     Raises:
         InputError: with the closest name, if there is none.
@@ -179,7 +165,7 @@ def constants(name: str) -> Published:
 
 
 def published(name: str) -> FitResult:
-    """A published fit, as a fit without resamples.
+    """The published fit of a name as a ``FitResult`` without resamples.
 
     Raises:
         InputError: with the closest name, if there is none.

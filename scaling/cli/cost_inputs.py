@@ -31,7 +31,7 @@ def read_utilization(
         InputError: if it is none of these, or the table has no measured runs.
     """
     try:
-        return Utilization(parse_quantity(text), None, "unsaid", "given", "unsaid"), []
+        return Utilization(parse_quantity(text), "unsaid", "given", counting="unsaid"), []
     except ValueError:
         pass
     if text.lower() in ZOO:
