@@ -15,6 +15,7 @@ ANALYSIS = """
     analysis.laws
     analysis.runs
     analysis.diagnostics
+    analysis.result
     analysis.fitting
     analysis.forecasting analysis.tuning
     analysis.allocation analysis.design
@@ -47,12 +48,13 @@ BELOW = set(SCALING)
 SCALING |= {
     "scaling.planning": BELOW,
     "scaling.pipeline": BELOW | {"scaling.planning"},
-    "scaling": BELOW | {"scaling.planning", "scaling.pipeline"},
-    "scaling.cli": BELOW | {"scaling.planning", "scaling.pipeline"},
+    "scaling.api": BELOW | {"scaling.planning", "scaling.pipeline"},
+    "scaling": {"scaling.api"},
+    "scaling.cli": BELOW | {"scaling.planning", "scaling.pipeline", "scaling.api"},
     "scaling.__main__": {"scaling.cli"},
 }
 # The rooms of scaling that import analysis; any may import what both packages share.
-FORECASTERS = {"scaling", "scaling.planning", "scaling.pipeline", "scaling.cli"}
+FORECASTERS = {"scaling", "scaling.api", "scaling.planning", "scaling.pipeline", "scaling.cli"}
 SHARED = {f"analysis.{name}" for name in ("errors", "files", "formatting", "package_data", "stats", "table_text")}
 
 

@@ -25,7 +25,7 @@ from analysis.forecasting.ensemble import Ensemble, Nested, thresholds, together
 from analysis.forecasting.member import Member
 from analysis.forecasting.weighting import FOCI
 from analysis.forecasting.weighting import weights as focus_weights
-from analysis.laws import LAWS, WEIGHED, Inputs
+from analysis.laws import LAWS, Inputs, weighed
 from analysis.runs.arrays import RunArrays, inputs_at
 from analysis.runs.seed_noise import seed_noise
 
@@ -176,7 +176,7 @@ class _Design:
         means = np.stack([np.bincount(self.cell, table.log_loss) / self.seeds for table in tables])
         start = {
             name: best_of_starts(LAWS[name], self.cells, smooth, self.seeds.astype(float)).theta[0]
-            for name in WEIGHED
+            for name in weighed()
             if len(LAWS[name].names) + 2 <= len(number)
         }
         members = self._members(start, np.ones(len(smooth), bool), smooth, means)

@@ -18,12 +18,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.fit import FitStatus, estimate
+from analysis.fitting.text import fit_frame, fit_text
 from analysis.laws.law import Law, Losses, Parameters, Partials
+from analysis.result import Result
 from analysis.runs.curves import Curve, CurveTable, LoggedSchedule
 
 ANNEALING = "annealing"
@@ -173,7 +176,7 @@ LAW: Law[Curves] = Law(
 
 
 @dataclass(frozen=True)
-class AnnealingFit:
+class AnnealingFit(Result):
     """The law, fitted to curves of one model.
 
     Attributes:
@@ -222,6 +225,13 @@ class AnnealingFit:
             "convention": self.convention,
             "table_hash": self.table_hash,
         }
+
+    def __str__(self) -> str:
+        return fit_text(self, LAW)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a parameter: ``value``, ``stderr``."""
+        return fit_frame(self)
 
 
 def fit_annealing(table: CurveTable, bootstrap: int = 1000, seed: int = 0) -> AnnealingFit:

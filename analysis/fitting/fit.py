@@ -5,13 +5,16 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
 
 from analysis.diagnostics import checks
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.huber_newton import best_of_starts, minimise
+from analysis.fitting.text import fit_frame, fit_text
 from analysis.laws import LAWS, Inputs, Law, X
+from analysis.result import Result
 from analysis.runs.arrays import RunArrays
 from analysis.runs.filter import closest
 from analysis.runs.table import RunTable
@@ -30,7 +33,7 @@ class FitStatus(Enum):
 
 
 @dataclass(frozen=True)
-class FitResult:
+class FitResult(Result):
     """A fitted law.
 
     Attributes:
@@ -74,6 +77,13 @@ class FitResult:
             "convention": self.convention,
             "table_hash": self.table_hash,
         }
+
+    def __str__(self) -> str:
+        return fit_text(self, LAWS[self.law])
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a parameter: ``value``, ``stderr``."""
+        return fit_frame(self)
 
 
 def law_named(name: str) -> Law[Inputs]:

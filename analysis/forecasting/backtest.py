@@ -5,13 +5,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float
 
 from analysis.diagnostics import checks
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.forecasting.ensemble import AUTO, Ensemble, ensemble_of_arrays, ensembles_of_arrays
+from analysis.forecasting.text import backtest_text
 from analysis.laws import LAWS
+from analysis.result import Result
 from analysis.runs.arrays import RunArrays
 from analysis.runs.table import RunTable
 
@@ -91,7 +94,7 @@ class SplitScore:
 
 
 @dataclass(frozen=True)
-class Backtest:
+class Backtest(Result):
     """Every split, and each law's summary over them."""
 
     splits: tuple[SplitScore, ...]
@@ -111,10 +114,28 @@ class Backtest:
             "warnings": [warning.to_dict() for warning in self.warnings],
         }
 
+    def __str__(self) -> str:
+        return backtest_text(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per split and law, with the figures of :class:`LawScore`."""
+        return pd.DataFrame(
+            {
+                "train_below": split.train_below,
+                "extrapolation": split.extrapolation,
+                "n_train": split.n_train,
+                "n_test": split.n_test,
+                "law": name,
+                **asdict(score),
+            }
+            for split in self.splits
+            for name, score in split.laws.items()
+        )
+
 
 def backtest(
     table: RunTable,
-    laws: Sequence[str] = (*LAWS, AUTO),
+    laws: Sequence[str] | None = None,
     train_below: float | None = None,
     bootstrap: int = 300,
 ) -> Backtest:
@@ -122,7 +143,7 @@ def backtest(
 
     Args:
         table: the runs.
-        laws: names in ``LAWS``, or ``auto``.
+        laws: names in ``LAWS``, or ``auto``; by default every law and ``auto``.
         train_below: train on flops <= this, test on the rest; by default thresholds 3, 10, 30 and 100 times
             below the largest run, wherever 12 runs to train on and 3 to test remain.
         bootstrap: resamples of each fit.
@@ -130,6 +151,7 @@ def backtest(
     Raises:
         InputError: for an unknown law, or a table too small to split.
     """
+    laws = (*LAWS, AUTO) if laws is None else laws
     points = table.arrays
     flops = np.exp(points.inputs.c)
     if train_below is None:
@@ -139,13 +161,13 @@ def backtest(
         if not limits:
             raise InputError(
                 f"{table.source}: no threshold 3 to 100 times below the largest run leaves {_FEWEST_TRAIN} "
-                f"runs to train on and {_FEWEST_TEST} to test; choose one with --train-below"
+                f"runs to train on and {_FEWEST_TEST} to test; choose one with `train_below`"
             )
     else:
         limits = [train_below]
         if not (flops <= train_below).any() or not (flops > train_below).any():
             raise InputError(
-                f"--train-below {train_below:.4g}: the runs span {flops.min():.4g} to {flops.max():.4g} FLOPs"
+                f"`train_below` {train_below:.4g}: the runs span {flops.min():.4g} to {flops.max():.4g} FLOPs"
             )
     splits = tuple(_split(points, laws, limit, bootstrap) for limit in limits)
     return Backtest(splits, tuple(checks.of_table(table)))

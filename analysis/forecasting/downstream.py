@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 from scipy import stats
 
@@ -23,7 +24,9 @@ from analysis.errors import InputError
 from analysis.fitting.fit import fit_arrays
 from analysis.forecasting.accuracy_links import LINKS, fit_link
 from analysis.forecasting.ensemble import AUTO, ensemble_of_arrays
+from analysis.forecasting.text import task_text
 from analysis.laws import LAWS, Inputs, Law
+from analysis.result import Result
 from analysis.runs.arrays import RunArrays, inputs_at, training_cost
 from analysis.runs.table import RunTable
 
@@ -35,7 +38,7 @@ _EXACT = 1e-6  # an accuracy is not known better
 
 
 @dataclass(frozen=True)
-class TaskForecast:
+class TaskForecast(Result):
     """The accuracy that a run is expected to reach.
 
     Attributes:
@@ -83,6 +86,25 @@ class TaskForecast:
     def to_dict(self) -> dict[str, object]:
         """The JSON object of ``scaling predict --task``."""
         return {**asdict(self), "interval": list(self.interval), "warnings": [w.to_dict() for w in self.warnings]}
+
+    def __str__(self) -> str:
+        return task_text(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row: the target, its accuracy and interval."""
+        return pd.DataFrame(
+            {
+                "task": [self.task],
+                "params": [self.params],
+                "tokens": [self.tokens],
+                "flops": [self.flops],
+                "accuracy": [self.accuracy],
+                "low": [self.interval[0]],
+                "high": [self.interval[1]],
+                "level": [self.level],
+                "extrapolation": [self.extrapolation],
+            }
+        )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from analysis.fitting.fit import FitResult, fit_arrays, law_named, on_table, too
 from analysis.forecasting.calibration import Calibration, Miss, run_noise
 from analysis.forecasting.member import NESTED_RESAMPLES, Member, centre, focused, quick, spread_of
 from analysis.forecasting.weighting import EVERYWHERE, FOCI
-from analysis.laws import LAWS, WEIGHED, Inputs, Law
+from analysis.laws import LAWS, Inputs, Law, weighed
 from analysis.runs.arrays import RunArrays, beyond
 from analysis.runs.table import RunTable
 
@@ -125,10 +125,10 @@ def ensembles_of_arrays(points: RunArrays, names: Sequence[str], bootstrap: int)
         By name; those that the runs do not suffice for are left out.
     """
     named = {law_named(name).name for name in names if name != AUTO}
-    weighed = set(WEIGHED) if AUTO in names else set()
+    pooled = set(weighed()) if AUTO in names else set()
     plan = {
-        law.name: FOCI if law.name in weighed else (EVERYWHERE,)
-        for law in _affordable([LAWS[name] for name in LAWS if name in named | weighed], len(points))
+        law.name: FOCI if law.name in pooled else (EVERYWHERE,)
+        for law in _affordable([LAWS[name] for name in LAWS if name in named | pooled], len(points))
     }
     fewer = max(bootstrap // _FOCUSED_SHARE, min(bootstrap, NESTED_RESAMPLES))
     fits = {name: fit_arrays(points, LAWS[name], bootstrap) for name in plan}
@@ -136,7 +136,7 @@ def ensembles_of_arrays(points: RunArrays, names: Sequence[str], bootstrap: int)
     nested = _nested(points, plan)
     found = {}
     for name in names:
-        group = [m for m in members if m.law.name in weighed] if name == AUTO else _plain(members, name)
+        group = [m for m in members if m.law.name in pooled] if name == AUTO else _plain(members, name)
         if group:
             found[name] = together(points, group, fits, nested, _noise(points, group))
     return found

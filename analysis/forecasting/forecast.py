@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
 from analysis import __version__
@@ -20,14 +21,16 @@ from analysis.files import beside, synced
 from analysis.forecasting.baselines import baselines
 from analysis.forecasting.ensemble import AUTO, ensemble
 from analysis.forecasting.pooling import middle
+from analysis.forecasting.text import forecast_text
 from analysis.laws import LAWS, Inputs
+from analysis.result import Result
 from analysis.runs.arrays import inputs_at, training_cost
 from analysis.runs.seed_noise import SeedNoise, seed_noise
 from analysis.runs.table import RunTable
 
 
 @dataclass(frozen=True)
-class Forecast:
+class Forecast(Result):
     """What a run is expected to lose, and everything needed to hold the forecast to it later.
 
     Attributes:
@@ -96,6 +99,25 @@ class Forecast:
         """The JSON object of ``scaling predict``."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return plain
+
+    def __str__(self) -> str:
+        return forecast_text(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row: the target, its loss and interval."""
+        return pd.DataFrame(
+            {
+                "params": [self.params],
+                "tokens": [self.tokens],
+                "flops": [self.flops],
+                "loss": [self.loss],
+                "low": [self.interval[0]],
+                "high": [self.interval[1]],
+                "level": [self.level],
+                "extrapolation": [self.extrapolation],
+                "law": [self.law],
+            }
+        )
 
     def to_json(self) -> str:
         """The text of a frozen forecast, with a digest over the rest."""

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.files import save_text
 from analysis.forecasting.forecast import Forecast
+from analysis.forecasting.text import score_text
 from analysis.formatting import listed
+from analysis.result import Result
 from analysis.runs.table import RunTable, diverged_runs
 
 
@@ -34,7 +37,7 @@ class Baseline:
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(Result):
     """A forecast against what happened.
 
     Attributes:
@@ -69,6 +72,22 @@ class Score:
         """The JSON object of ``scaling score``."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return plain
+
+    def __str__(self) -> str:
+        return score_text(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per run at the target: its loss, the forecast's, and predicted / actual - 1."""
+        return pd.DataFrame(
+            {
+                "run_id": run.run_id,
+                "seed": run.seed,
+                "actual": run.loss,
+                "predicted": self.predicted,
+                "error": self.predicted / run.loss - 1,
+            }
+            for run in self.actuals
+        )
 
     def write(self, path: str | Path) -> None:
         """Writes score.json by a temporary name and a rename."""

@@ -192,6 +192,34 @@ def read_table(
     return table.best() if best else table
 
 
+def table_of(
+    frame: pd.DataFrame,
+    source: str = "table",
+    columns: Mapping[str, str] | None = None,
+    where: str | None = None,
+    extra: Sequence[str] = (),
+    best: bool = False,
+) -> RunTable:
+    """A frame as a table of runs; its columns may bear any name that :func:`read_table` understands.
+
+    Args:
+        frame: one row a run, counted from 1 in messages.
+        source: its name in messages.
+        columns, where, extra, best: as for :func:`read_table`.
+
+    Raises:
+        InputError: one line per error, with row and column.
+    """
+    frame = frame.reset_index(drop=True)
+    frame.index += 1
+    frame.attrs["known"] = [str(name) for name in frame.columns]
+    if absent := [name for name in extra if name not in frame]:
+        raise InputError(f"{source}: no column {name!r}{closest(name, frame.attrs['known'])}" for name in absent)
+    frame = renamed(frame, source, columns, {*extra, *(columns_of(where) if where else ())})
+    table = _checked(frame, source, where, columns, extra)
+    return table.best() if best else table
+
+
 def _checked(
     frame: pd.DataFrame,
     source: str,

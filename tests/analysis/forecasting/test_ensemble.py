@@ -13,7 +13,7 @@ from analysis.forecasting.calibration import Calibration, Miss, run_noise
 from analysis.forecasting.ensemble import AUTO, Ensemble, ensemble_of_arrays, ensembles_of_arrays
 from analysis.forecasting.pooling import middle, spread
 from analysis.forecasting.weighting import EVERYWHERE, FOCI, above_frontier, weights
-from analysis.laws import WEIGHED
+from analysis.laws import weighed
 from analysis.runs.arrays import RunArrays, beyond, inputs_at
 from analysis.runs.table import RunTable
 
@@ -101,8 +101,8 @@ def test_noise_without_replicates_is_that_of_the_best_law_in_the_dearer_half() -
 
 
 def test_auto_weighs_every_law_under_every_focus(auto: Ensemble) -> None:
-    assert set(auto.fits) == set(WEIGHED)
-    assert [member.focus for member in auto.members] == list(FOCI) * len(WEIGHED)
+    assert set(auto.fits) == set(weighed())
+    assert [member.focus for member in auto.members] == list(FOCI) * len(weighed())
     assert sum(auto.weights.values()) == pytest.approx(1)
     # The truth is Chinchilla's: laws that hold it as a case outweigh laws of compute alone.
     holds = sum(auto.weights[name] for name in ("chinchilla", "chinchilla-tied", "skaling", "data-constrained"))
@@ -149,7 +149,7 @@ def test_what_laws_with_half_the_weight_warn_of_is_heard(auto: Ensemble) -> None
         fits = {n: replace(fit, warnings=warning if n in names else ()) for n, fit in auto.fits.items()}
         return [w.code for w in replace(auto, fits=fits).warnings]
 
-    assert told(WEIGHED) == ["diverged-rows", "collinear", "few-runs"]
+    assert told(weighed()) == ["diverged-rows", "collinear", "few-runs"]
     assert told(("compute", "broken")) == []
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.fitting.fit import fit_arrays
-from analysis.laws import LAWS, WEIGHED, Inputs, Law
+from analysis.laws import LAWS, Inputs, Law, weighed
 from analysis.runs.arrays import RunArrays, inputs_at
 
 # Plausible parameters of each, at the scale of GRID.
@@ -138,4 +138,4 @@ def test_a_break_bends_the_slope_and_none_is_the_law_of_compute() -> None:
 
 
 def test_a_form_is_weighed_once() -> None:
-    assert set(LAWS) - set(WEIGHED) == {"overtraining"}  # chinchilla-tied again, where C is 6 N D
+    assert set(LAWS) - set(weighed()) == {"overtraining"}  # chinchilla-tied again, where C is 6 N D

@@ -1,0 +1,111 @@
+"""Forecasts, backtests and scores as text."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from analysis.formatting import format_quantity
+
+if TYPE_CHECKING:
+    from analysis.forecasting.backtest import Backtest
+    from analysis.forecasting.downstream import TaskForecast
+    from analysis.forecasting.forecast import Forecast
+    from analysis.forecasting.score import Score
+
+
+def forecast_text(made: "Forecast") -> str:
+    """The loss with its interval, the target, the laws, and what set the interval's width."""
+    low, high = made.interval
+    return "\n".join(
+        [
+            f"loss           {made.loss:.4f} nats per token, {100 * made.level:.4g}% interval {low:.4f} to {high:.4f} "
+            f"({low / made.loss - 1:+.1%} {high / made.loss - 1:+.1%})",
+            target_line(made),
+            "laws           " + shares(made.weights),
+            _width(made.calibration),
+            *(f"naive          {loss:.4f} by {name}" for name, loss in made.baselines.items()),
+            f"noise          {made.noise['run']:.2%} of one run's loss, from "
+            + ("replicates" if made.noise["replicates"] else "residuals"),
+            fitted_line(made),
+        ]
+    )
+
+
+def task_text(made: "TaskForecast") -> str:
+    """The accuracy with its interval, the target, the methods and their backtest."""
+    low, high = made.interval
+    return "\n".join(
+        [
+            f"accuracy       {made.accuracy:.3f} on {made.task}, {100 * made.level:.4g}% interval {low:.3f} to "
+            f"{high:.3f}",
+            target_line(made),
+            f"loss           {made.loss:.4f} expected of {made.task_loss}",
+            "methods        " + shares(made.weights),
+            f"backtest       misses by {made.backtest_error:.3f} of accuracy on high-compute fitted runs; the mean of "
+            f"the largest runs misses by {made.naive_error:.3f}",
+            fitted_line(made),
+        ]
+    )
+
+
+def target_line(made: "Forecast | TaskForecast") -> str:
+    """The target's parameters, tokens and FLOPs, and how far it lies beyond the runs."""
+    return (
+        f"target         {format_quantity(made.params)} parameters, {format_quantity(made.tokens)} tokens, "
+        f"{made.flops:.3g} FLOPs: {made.extrapolation:.3g} times the largest fitted run"
+    )
+
+
+def fitted_line(made: "Forecast | TaskForecast") -> str:
+    """How many runs of which table were fitted."""
+    return f"fitted         {made.n_runs} runs of {made.source}, table {made.table_hash[:12]}"
+
+
+def shares(weights: Mapping[str, float]) -> str:
+    """``chinchilla 60%, skaling 40%``."""
+    return ", ".join(f"{name} {weight:.0%}" for name, weight in weights.items())
+
+
+def _width(calibration: Mapping[str, float]) -> str:
+    """What set the interval's width."""
+    if not calibration["splits"]:
+        return "interval       by prior belief alone: too few runs to forecast high-compute ones from low-compute ones"
+    return (
+        f"interval       {calibration['scale']:.2f} times the spread of laws and resamples, {calibration['form']:.2%} "
+        f"more per factor e of compute: by {calibration['splits']:.0f} forecasts among fitted runs, up to "
+        f"{calibration['tested']:.3g} times the FLOPs"
+    )
+
+
+def backtest_text(result: "Backtest") -> str:
+    """One line per split and law, then each law's summary."""
+    lines = ["train below  reach  train  test  law                error  signed  covered  half-width"]
+    for split in result.splits:
+        head = f"{split.train_below:11.3g} {split.extrapolation:6.3g} {split.n_train:6d} {split.n_test:5d}"
+        for name, s in split.laws.items():
+            lines.append(f"{head}  {name:16} {s.are:7.2%} {s.signed:+7.2%} {s.covered:8.0%} {s.half_width:11.2%}")
+    lines.append("mean error, worst, coverage, median half-width:")
+    lines += [
+        f"  {name:16} {s['mean_are']:.2%}  {s['worst_are']:.2%}  {s['coverage']:.0%}  {s['median_half_width']:.2%}"
+        for name, s in result.summary.items()
+    ]
+    return "\n".join(lines)
+
+
+def score_text(result: "Score") -> str:
+    """The forecast beside the actual loss, and whether the interval holds it."""
+    low, high = result.interval
+    seeds = "" if result.seed_std is None else f" (seed standard deviation {result.seed_std:.2%})"
+    return "\n".join(
+        [
+            f"predicted      {result.predicted:.4f} nats per token",
+            f"actual         {result.actual:.4f}: " + ", ".join(f"{run.loss:.4f}" for run in result.actuals) + seeds,
+            f"error          {result.error:+.2%}, {result.extrapolation:.3g} times the largest fit",
+            f"interval       {low:.4f} to {high:.4f} ({result.level:.0%}): the actual lies "
+            + ("inside" if result.covered else "outside"),
+            *(
+                f"naive          {baseline.predicted:.4f} by {name}: {baseline.error:+.2%}"
+                for name, baseline in result.baselines.items()
+            ),
+            f"forecast       sha256 {result.forecast_sha256}",
+        ]
+    )

@@ -1,0 +1,1 @@
+"""The functions of the front door, one file a topic; the commands call the same ones."""

@@ -1,0 +1,44 @@
+"""Tables of runs, from whatever holds them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.errors import InputError
+from analysis.runs.table import RunTable, read_table, table_of
+
+Runs = RunTable | pd.DataFrame | str | Path
+
+
+def read_runs(
+    source: Runs,
+    *,
+    where: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    best: bool = False,
+    extra: Sequence[str] = (),
+) -> RunTable:
+    """Reads a table of runs and checks every row that a fit will use.
+
+    Args:
+        source: a sweep's folder, a CSV, Parquet or JSONL file, or a DataFrame; a table that is read already is
+            returned as it is.
+        where: a filter for the rows to fit: comparisons joined by and, or, not, in.
+        columns: the schema's name -> the table's own, such as ``{"params": "n_nonemb"}``, where the usual names do not
+            suffice.
+        best: fit only the best run of each size and length, which reduces a sweep over learning rates.
+        extra: further columns of numbers, such as the accuracies of a task; they may have gaps.
+
+    Raises:
+        InputError: one line per error, with row and column.
+    """
+    if isinstance(source, RunTable):
+        if where is not None or columns or best:
+            raise InputError("`where`, `columns` and `best` apply where a table is read, and this one is read already")
+        if missing := [name for name in extra if name not in source.frame]:
+            raise InputError(f"{source.source}: no column {name!r}; read it with extra=[{name!r}]" for name in missing)
+        return source
+    if isinstance(source, pd.DataFrame):
+        return table_of(source, "table", columns, where, extra, best)
+    return read_table(source, columns, where, extra, best)
