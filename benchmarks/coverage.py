@@ -3,7 +3,7 @@
     python -m benchmarks.coverage
 
 Two tables: intervals of parameters where the law fitted is the true one, and intervals of forecasts 10 and 30 times
-beyond the dearest run, by a law or by all weighed, whether the true one is among them or not. Each share is beside its
+beyond the largest run, by a law or by all weighed, whether the true one is among them or not. Each share is beside its
 sampling error, so that nobody reads more into it. About ten minutes on two cores.
 """
 

@@ -1,4 +1,4 @@
-"""What loss curves tell: of another schedule, and of runs whose recipe does not suit them. Writes curves.md.
+"""What loss curves show: of another schedule, and of runs whose recipe does not suit them. Writes curves.md.
 
 python benchmarks/curves.py [FOLDER]    # 5 minutes on 2 cores; what FOLDER (runs/curves) has is not trained again
 """
@@ -77,7 +77,7 @@ def mean(curves: tuple[Curve, ...], length: float) -> Curve:
 
 
 def found(table: pd.DataFrame, curves: pd.DataFrame) -> set[str] | None:
-    """Who leaves the common curve; None where it cannot be told."""
+    """Who leaves the common curve; None where it cannot be determined."""
     try:
         return {each.run_id for each in collapse(RunTable.from_frame(table), curves).departures}
     except InputError:
@@ -127,7 +127,7 @@ def sweep(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def main(folder: Path) -> None:
     lines = [
-        "# What loss curves tell",
+        "# What loss curves show",
         "",
         "`python benchmarks/curves.py` writes this page.",
         "",

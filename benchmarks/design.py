@@ -4,8 +4,8 @@
 
 FOLDER holds the tables as CSV files. About an hour on 2 cores; fits are kept under ``SCALING_CACHE``, so that a second
 call takes seconds. Every table is split 3, 10, 30 and 100 times below its largest run, as in ``forecast.md``: the
-cheaper runs are the pool, of which runs are bought for at most a quarter of its FLOPs, and the dearer are forecast by
-``auto`` from what was bought.
+low-compute runs are the pool, of which runs are bought for at most a quarter of its FLOPs. ``auto`` forecasts the
+high-compute runs from what was bought.
 """
 
 import hashlib
@@ -73,7 +73,7 @@ def splits(points: RunArrays) -> Iterator[tuple[float, RunArrays, RunArrays]]:
 def designed(pool: RunArrays, held_out: RunArrays) -> Bought:
     """What ``choose`` buys for a target in the middle of the held-out runs.
 
-    All FLOPs are planned for; of the plan the cheapest runs are bought, and then it is made anew by their losses.
+    A plan is made for all FLOPs, its smallest runs are bought, and then it is made again with their losses.
     """
     flops, x = np.exp(pool.inputs.c), held_out.inputs
     target = _cell(x.n.mean(), x.d.mean(), x.c.mean())
@@ -108,10 +108,10 @@ def drawn(pool: RunArrays, seed: int) -> Bought:
 
 
 def spaced(pool: RunArrays) -> Bought:
-    """As many runs as can be paid for at equal steps of log FLOPs from the cheapest to the dearest.
+    """As many runs as can be paid for at equal steps of log FLOPs from the smallest to the largest.
 
-    Where several sizes are as near, they take turns, spread evenly. Where not even eight runs to the dearest can be
-    paid for, they end at the next cheaper.
+    Where several sizes are as near, they take turns, spread evenly. Where not even eight runs up to the largest can be
+    paid for, they end at the next smaller.
     """
     c, flops = pool.inputs.c, np.exp(pool.inputs.c)
     for top in np.unique(c)[::-1]:
@@ -205,12 +205,12 @@ def _page(judged: Sequence[Split], further: Sequence[Split]) -> str:
             "In short: where runs within 3 to 30 times of the largest are held out, design forecasts from a quarter of",
             "the FLOPs as well as the whole pool on average, better than chance and equal steps on Llama 3, Gadre's",
             "and (Mis)fitting; on Chinchilla it is not clearly better than either. Where all within 100 times of the",
-            "largest is held out it loses to the pool by far, and is but little better than chance. On the further",
+            "largest is held out it loses to the pool by far, and is only a little better than chance. On the further",
             "tables it is no better than chance, and loses to the pool and to equal steps.",
             "",
             "Written by `python -m benchmarks.design`. Each split holds out the runs above a threshold, 3, 10 or 30",
             "times below a table's largest run. From the rest, the pool, the choice of `scaling design` buys runs for",
-            "at most a quarter of the pool's FLOPs: it plans for all of them, buys the cheapest tenth, plans again by",
+            "at most a quarter of the pool's FLOPs: it plans for all of them, buys the smallest tenth, plans again by",
             "their losses, buys to two fifths, and plans again. Only this choice is measured, among a table's own",
             "cells: not which sizes and budgets `scaling design` offers. Then `auto` forecasts the held-out runs from",
             "what was bought; errors are the mean of |forecast / actual - 1| over them. Beside it, the same forecaster",
@@ -235,8 +235,8 @@ def _page(judged: Sequence[Split], further: Sequence[Split]) -> str:
             "",
             "Porian's hold many runs of less than a token per parameter, where laws fail, and the whole pool misses",
             "by several per cent too. Design is no better than chance there: what a law leaves of such runs it takes",
-            "for noise, and buys breadth where dear runs are wanted. These tables are why the belief of a design holds",
-            "runs off the frontier for less telling; the tables above were looked at five times on the way. Nothing",
+            "for noise, and buys breadth where high-compute runs are needed. These tables are why a design treats",
+            "runs off the frontier as less informative; the tables above were looked at five times on the way. Nothing",
             f"else was chosen by any of them. {FEW_DRAWS} random draws.",
             "",
             *_rows(further),

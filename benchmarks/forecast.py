@@ -1,4 +1,4 @@
-"""How well laws forecast the dearer runs of published tables from the cheaper: writes ``forecast.md``.
+"""How well laws forecast the high-compute runs of published tables from the low-compute runs: writes ``forecast.md``.
 
     SCALING_PUBLISHED=FOLDER python benchmarks/forecast.py
 

@@ -34,18 +34,18 @@ def main() -> None:
     if "SCALING_PUBLISHED" not in os.environ:
         sys.exit("set SCALING_PUBLISHED to the folder of published tables")
     page = [
-        "# What a plan promised, and what came",
+        "# Plans compared with what came",
         "",
         "Written by `python benchmarks/plan.py`.",
         "",
         "## Half-width of the 90 % interval",
         "",
-        "Expected by a usual law and scatter, as where there are no finished runs; by the finished runs' own; and had",
-        "by the forecast from these. Scatter is between seeds or, without replicates, about the law that fits best:",
-        "of the dearer runs.",
+        "The half-width is expected from a usual law and scatter, as without finished runs (usual); expected from the",
+        "finished runs (own); and that of the forecast from these (had). Scatter is that of the high-compute runs,",
+        "between seeds or, without replicates, about the law that fits best.",
         "",
-        "The usual figure is a guess: tables differ by more than a design tells, and most disagree with laws more than",
-        "simulated runs do. One to decide by takes finished runs: of the sweep's cheapest cells, or of one like it.",
+        "The usual figure is a guess: tables differ by more than a design shows, and most disagree with laws more than",
+        "simulated runs do. A figure to decide by needs finished runs: the sweep's smallest cells, or a similar sweep.",
         "",
         "| runs | cells | scatter | usual | own | had | usual / had | own / had |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -92,7 +92,7 @@ def _sweeps() -> Iterator[tuple[str, RunArrays, Cell]]:
 
 
 def _published(folder: Path) -> Iterator[tuple[str, RunArrays, Cell]]:
-    """The dearest run of each table, from those of at most a tenth of its FLOPs."""
+    """The largest run of each table, from those of at most a tenth of its FLOPs."""
     for source in (*JUDGED, *FURTHER):
         points = read_table(folder / f"{source.file}.csv", where=source.where, best=source.best).arrays
         at = points.inputs

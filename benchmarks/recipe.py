@@ -71,8 +71,8 @@ Intervals are two standard errors to either side; *allowed* is 0.7 % and two sta
         first = check.cells[0]
         fixed = check_recipe(rows.assign(usual_lr=first.lr), TARGET)
         yield (
-            f"From the smallest to the target the best rate moves by a factor of {told(check)} against the recipe's, "
-            f"and by {told(fixed)} against one rate for all sizes. That of the smallest, {first.lr:.4f}, would lose "
+            f"From the smallest to the target the best rate moves by a factor of {moved(check)} against the recipe's, "
+            f"and by {moved(fixed)} against one rate for all sizes. That of the smallest, {first.lr:.4f}, would lose "
             f"{fixed.cells[1].loss:.1%} at the largest fitted size and {fixed.cells[-1].loss:.1%} at the target."
         )
         drawn = figure(lambda axes, table=table: loss_vs_rate(table, axes))
@@ -96,7 +96,7 @@ def row(rows: pd.DataFrame, cell: CheckedCell) -> list[str]:
     ]
 
 
-def told(check: RecipeCheck) -> str:
+def moved(check: RecipeCheck) -> str:
     low, _, high = check.drift
     return f"{factor(check.drift)}, {'zero within its error' if low < 0 < high else 'not zero'},"
 
@@ -178,7 +178,7 @@ def larger() -> Iterator[str]:
     yield (
         f"`sweeps/larger.yaml`, seeds as in the file: {len(fitted)} runs up to {fitted.flops.max():.2g} FLOPs and "
         f"{fitted.params.max():,.0f} parameters, a target of {target.params.iloc[0]:,.0f} parameters and "
-        f"{target.flops.max():.3g} FLOPs, {score['extrapolation']:.1f} times as dear as the dearest of them."
+        f"{target.flops.max():.3g} FLOPs, {score['extrapolation']:.1f} times the FLOPs of the largest of them."
     )
     naive = "; ".join(f"{name} {b['error']:+.2%}" for name, b in score["baselines"].items())
     yield markdown(
@@ -210,8 +210,8 @@ def markdown(head: list[str], rows: list[list[str]]) -> str:
 
 
 def read(path: Path) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(path.read_text())
-    return told
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def overtrain() -> tuple[Sizes, Sizes]:
 
 
 def few_trunks() -> tuple[Sizes, Sizes]:
-    """Sixteen sizes from 50M to 2B, each with four branches of one trunk, told apart in tokens."""
+    """Sixteen sizes from 50M to 2B, each with four branches of one trunk, which differ in tokens."""
     n, ratio = np.meshgrid(np.geomspace(5e7, 2e9, 16), np.geomspace(8, 128, 4), indexing="ij")
     return n.ravel(), (n * ratio).ravel()
 
@@ -98,7 +98,7 @@ def sweep(truth: str, design: str, noise: float, seed: int) -> RunArrays:
 
 
 def beyond(points: RunArrays, factor: float) -> Inputs:
-    """A run of ``factor`` times the dearest run's FLOPs, at 20 tokens per parameter."""
+    """A run of ``factor`` times the largest run's FLOPs, at 20 tokens per parameter."""
     flops = factor * np.exp(points.inputs.c.max())
     n = np.sqrt(flops / 120)
     return inputs_at(n, 20 * n, flops)

@@ -2,10 +2,10 @@
 
     SCALING_PUBLISHED=FOLDER python -m benchmarks.split
 
-FOLDER holds the tables as CSV files. The runs that cost less than a tenth, a thirtieth and a hundredth of a table's
-dearest believed budget forecast N* there; measured is the minimum of that budget's own parabola, from all runs. For
-each law, all weighed, and approach 2: the mean of |log(forecast / measured)| in percent, the worst, and the share of
-90 % intervals that hold the measured size. About five minutes on two cores.
+FOLDER holds the tables as CSV files. The runs below a tenth, a thirtieth and a hundredth of a table's largest budget
+with an accepted parabola forecast N* at that budget. The measured N* is the minimum of that parabola, from all runs. For
+each law, for ``auto``, and for approach 2: the mean of |log(forecast / measured)| in percent, the worst, and the share
+of 90 % intervals that hold the measured size. About five minutes on two cores.
 """
 
 import os
@@ -74,9 +74,9 @@ def main() -> None:
                     continue  # too few runs for this law, or too few budgets for the approach
                 found[method].append((float(abs(np.log(params / measured))), low <= measured <= high))
     print("| method | forecasts | mean miss | worst | inside 90 % intervals |\n|---|---|---|---|---|")
-    for method, told in found.items():
-        miss, inside = np.array(told).T
-        print(f"| {method} | {len(told)} | {miss.mean():.0%} | {miss.max():.0%} | {inside.sum():.0f} |")
+    for method, pairs in found.items():
+        miss, inside = np.array(pairs).T
+        print(f"| {method} | {len(pairs)} | {miss.mean():.0%} | {miss.max():.0%} | {inside.sum():.0f} |")
 
 
 if __name__ == "__main__":
