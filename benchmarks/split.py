@@ -3,7 +3,7 @@
     SCALING_PUBLISHED=FOLDER python -m benchmarks.split
 
 FOLDER holds the tables as CSV files. The runs below a tenth, a thirtieth and a hundredth of a table's largest budget
-with an accepted parabola forecast N* at that budget. The measured N* is the minimum of that parabola, from all runs. For
+with an accepted parabola forecast N* at that budget. The measured N* is the minimum of that parabola, of all runs. For
 each law, for ``auto``, and for approach 2: the mean of |log(forecast / measured)| in percent, the worst, and the share
 of 90 % intervals that hold the measured size. About five minutes on two cores.
 """

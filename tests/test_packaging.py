@@ -3,9 +3,12 @@
 import re
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from analysis.diagnostics.codes import Code
+from analysis.laws import LAWS
 from scaling.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
@@ -56,6 +59,13 @@ def test_a_page_names_only_files_that_exist(page: str) -> None:
         ROOT / path for path in re.findall(r"`((?:analysis|benchmarks|docs|notebooks|scaling|tests)/[\w./]+)`", text)
     ]
     assert [str(path) for path in links + paths if not path.exists()] == []
+
+
+def test_every_law_and_every_warning_has_its_line() -> None:
+    laws, warnings = (ROOT.joinpath("docs", "reference", f"{page}.md").read_text() for page in ("laws", "warnings"))
+    lines = [f"| `{law.name}` | `{law.formula}` |" for law in LAWS.values()]
+    assert [line for line in lines if line not in laws] == []
+    assert re.findall(r"^\| `([a-z-]+)` \|", warnings, flags=re.MULTILINE) == list(get_args(Code))
 
 
 def test_the_readme_is_short() -> None:
