@@ -1,15 +1,17 @@
 """What a bare clone relies on: exact pins for every dependency, and a README that is true."""
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 from typing import get_args
 
+import click
 import pytest
 
 from analysis.diagnostics.codes import Code
 from analysis.laws import LAWS
-from scaling.cli import COMMANDS
+from scaling.cli import COMMANDS, cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md"]
@@ -49,6 +51,17 @@ def test_a_page_names_only_commands_that_exist(page: str) -> None:
     named = set(re.findall(r"(?:^|`|\$ |bin/)scaling ([a-z]+)", (ROOT / page).read_text(), flags=re.MULTILINE))
     assert named - set(COMMANDS) == set()
     assert page != "README.md" or {"plan", "run", "fit", "predict", "score"} <= named
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_gives_commands_only_options_that_exist(page: str) -> None:
+    blocks = "".join(re.findall(r"^```\n(.*?)^```", (ROOT / page).read_text(), flags=re.MULTILINE | re.DOTALL))
+    for line in re.findall(r"^(?:\$ )?scaling (.*)$", blocks, flags=re.MULTILINE):
+        command: click.Command = cli
+        words = shlex.split(line, comments=True)
+        while isinstance(command, click.Group):
+            command = command.get_command(click.Context(command), words.pop(0)) or pytest.fail(line)
+        command.make_context(line, words, resilient_parsing=True)  # raises NoSuchOption
 
 
 @pytest.mark.parametrize("page", PAGES)
