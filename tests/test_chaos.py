@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from scaling.train.written import last_step
+from scaling.train.checkpoints.index import last_step
 
 SEED = 0
 # How it is killed, one after the other, mixed. Left to chance alone, most moments would be before there is a

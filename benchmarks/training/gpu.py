@@ -121,7 +121,7 @@ def measure_attention(toy: bool) -> Iterator[Figures]:
     import jax.numpy as jnp
     import numpy as np
 
-    from scaling.llama.attention import attention
+    from scaling.llama.attention.dispatch import attention
 
     fused = "cudnn" if jax.default_backend() == "gpu" else "chunked"
     models, batch, seq, heads, head_dim = (3, 2, 64, 2, 16) if toy else (16, 4, 1024, 8, 64)

@@ -107,11 +107,11 @@ class Stacked:
     """
 
     def __init__(self, config: RunConfig, members: int) -> None:
-        from scaling.train.ensemble import ensemble_program, stack
+        from scaling.train.stacked import stack, stacked_program
         from scaling.train.step import hyper_of, init_state
 
         configs = [replace(config, seed=seed) for seed in range(members)]
-        self._train, self._size = ensemble_program(config), steps_per_dispatch(config)
+        self._train, self._size = stacked_program(config), steps_per_dispatch(config)
         self._states = stack([init_state(config) for config in configs])
         self._hypers = stack([hyper_of(config) for config in configs])
         self._counts = np.full(members, self._size, np.int32)

@@ -51,7 +51,7 @@ _TRICKS = (
     Trick("losses-late", "losses read at once", lambda config: Ours(config, late=False)),
     Trick("donated-buffers", "new buffers each dispatch", lambda config: Ours(config, donate=False)),
     Trick("attention", "XLA's in place of the platform's own", lambda config: Ours(config, attention="xla")),
-    Trick("chunked-backward", "JAX's derivative", _derived("scaling.llama.attention", "chunked")),
+    Trick("chunked-backward", "JAX's derivative", _derived("scaling.llama.attention.dispatch", "chunked")),
     Trick("matmul-backward", "JAX's derivative", _derived("scaling.llama.sharding", "matmul")),
     Trick("rms-norm-backward", "JAX's derivative", _derived("scaling.llama.model", "rms_norm")),
     Trick("swiglu-backward", "JAX's derivative", _derived("scaling.llama.model", "swiglu")),

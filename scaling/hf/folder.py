@@ -24,7 +24,7 @@ from scaling.sweep.folder.run_folder import RunFolder
 from scaling.sweep.folder.sweep_folder import PLAN, SweepFolder
 from scaling.sweep.locks.local import LocalLocks
 from scaling.sweep.storage.folder_locks import locks_of
-from scaling.train.kept import PARAMETERS, read_parameters, write_parameters
+from scaling.train.checkpoints.parameters import PARAMETERS, read_parameters, write_parameters
 
 CONFIG, MODEL = "config.json", "model.json"
 _ADAPTER = TypeAdapter(LlamaConfig)

@@ -11,10 +11,10 @@ from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from scaling.llama.attention import attention
+from scaling.llama.attention.dispatch import attention
 from scaling.llama.config import LlamaConfig
 from scaling.llama.init import Init
-from scaling.llama.layers import Tables, apply_rope, rms_norm, rope_tables, swiglu
+from scaling.llama.layers.primitives import Tables, apply_rope, rms_norm, rope_tables, swiglu
 from scaling.llama.sharding import BATCH, PLAIN, TENSOR, Execution, constrain, join, project, rematerialised
 
 # Up to this depth the layers are unrolled: small models run faster so, and compile about as fast.

@@ -15,7 +15,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
-from scaling.llama.layers import matmul
+from scaling.llama.layers.primitives import matmul
 from scaling.llama.parallelism import AXES, Remat
 
 Layer = TypeVar("Layer", bound=Callable[..., Any])
@@ -48,7 +48,7 @@ class Execution:
     """How a step is carried out; what it computes is the same but for rounding.
 
     Attributes:
-        attention: its implementation; None for the platform's own, see ``scaling.llama.attention``.
+        attention: its implementation; None for the platform's own, see ``scaling.llama.attention.dispatch``.
         remat: what of each layer is computed again in the backward pass.
         mesh: of devices, with the axes of ``Parallelism``; None for one device.
         microbatches: parts that a batch is computed in, one after another, their gradients added up.

@@ -18,7 +18,7 @@ _STD_OF_MEDIAN_DEVIATION = 1.4826
 _LEAST_SPREAD = 1e-3
 
 
-def lost(config: RunConfig, step: int, loss: float) -> bool:
+def has_diverged(config: RunConfig, step: int, loss: float) -> bool:
     """Whether a run has diverged: a loss that is not finite, or after warm-up one that no run comes back from.
 
     Args:

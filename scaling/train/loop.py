@@ -13,14 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from scaling.data.batches import RunText
-from scaling.llama.named import named
+from scaling.llama.parameters import named_parameters
 from scaling.llama.sharding import BATCH, PLAIN, Execution, axis_size
+from scaling.train.checkpoints.index import any_checkpoint
 from scaling.train.config import RunConfig
-from scaling.train.health import lost
+from scaling.train.health import has_diverged
 from scaling.train.placement import decided, replicated, split_rows, take_batches
 from scaling.train.step import TrainState, hyper_of, init_state, program_for
-from scaling.train.stop import Stopped, asked_to_stop
-from scaling.train.written import any_written
+from scaling.train.stop import Stopped, stop_requested
 
 # A dispatch is about this much work: long enough to hide its overhead, short enough to report and stop between.
 DISPATCH_FLOPS = 1e10
@@ -73,7 +73,7 @@ class Outcome:
 DIVERGED = Outcome("diverged", math.nan, math.nan, math.nan, 0.0, math.nan)
 
 
-class Pace:
+class CheckpointTimer:
     """When a checkpoint is due: after the first seconds, then as often as asked, or less where saving is slow."""
 
     def __init__(self, checkpoint_s: tuple[float, float]) -> None:
@@ -138,11 +138,11 @@ def train_run(
         begin: makes the state to begin from; by default that of step 0.
         execution: how it is carried out; a run may go on another way than it was begun.
     """
-    state = restored(checkpoints, lambda: init_state(config, execution.mesh), begin)
+    state = restore_state(checkpoints, lambda: init_state(config, execution.mesh), begin)
     state, sound, speed = advance(config, state, config.steps, text, checkpoints, checkpoint_s, report, execution)
     if not sound:
         return DIVERGED
-    return evaluated(config, state, text, speed, execution)
+    return evaluate_run(config, state, text, speed, execution)
 
 
 def advance(
@@ -169,7 +169,7 @@ def advance(
         replicated(hyper_of(config), mesh),
         steps_per_dispatch(config),
     )
-    started, pace = time.monotonic(), Pace(checkpoint_s)
+    started, pace = time.monotonic(), CheckpointTimer(checkpoint_s)
     step = int(state.step)
     timed: tuple[int, float] | None = None
     sound = True
@@ -180,7 +180,7 @@ def advance(
         now = time.monotonic()
         report(Progress(step, loss, now - started))
         timed = timed or (step, now)
-        sound = not lost(config, step, loss)
+        sound = not has_diverged(config, step, loss)
 
     under_way: tuple[int, jax.Array, int] | None = None
     while step < until and sound:
@@ -208,18 +208,20 @@ def advance(
     return Stretch(state, sound, speed)
 
 
-def _wish(pace: Pace) -> int:
+def _wish(pace: CheckpointTimer) -> int:
     """What this process would do after a dispatch; of those of several processes the greatest is done."""
-    return _STOP if asked_to_stop() else _SAVE if pace.due and jax.process_index() == 0 else 0
+    return _STOP if stop_requested() else _SAVE if pace.due and jax.process_index() == 0 else 0
 
 
-def restored(folder: Path, like: Callable[[], TrainState], begin: Callable[[], TrainState] | None = None) -> TrainState:
+def restore_state(
+    folder: Path, like: Callable[[], TrainState], begin: Callable[[], TrainState] | None = None
+) -> TrainState:
     """The newest state in a folder of checkpoints, or where there is none what ``begin`` makes, else ``like``."""
     begin = begin or like
-    if not decided(any_written(folder))():
+    if not decided(any_checkpoint(folder))():
         return begin()
     # Imported late: Orbax takes a second to import, and most runs never need it.
-    from scaling.train.checkpoint import Checkpoints
+    from scaling.train.checkpoints.checkpoint import Checkpoints
 
     state = Checkpoints(folder).restore(like())
     return begin() if state is None else state
@@ -227,7 +229,7 @@ def restored(folder: Path, like: Callable[[], TrainState], begin: Callable[[], T
 
 def save(state: TrainState, folder: Path) -> None:
     """Adds a state to a folder of checkpoints."""
-    from scaling.train.checkpoint import Checkpoints
+    from scaling.train.checkpoints.checkpoint import Checkpoints
 
     Checkpoints(folder).save(state)
 
@@ -239,7 +241,7 @@ def eval_windows(config: RunConfig, execution: Execution = PLAIN) -> int:
     return windows + -windows % axis_size(execution.mesh, BATCH)
 
 
-def evaluated(
+def evaluate_run(
     config: RunConfig, state: TrainState, text: RunText, flops_per_s: float, execution: Execution = PLAIN
 ) -> Outcome:
     """How a run ended that was trained at such a speed: its loss on the held-out windows."""
@@ -259,5 +261,5 @@ def evaluated(
         loss_stderr_documents=float(np.sqrt((by_document**2).sum()) / losses.size),
         eval_s=time.monotonic() - started,
         flops_per_s=flops_per_s,
-        parameters=named(state.parameters) if math.isfinite(mean) else None,
+        parameters=named_parameters(state.parameters) if math.isfinite(mean) else None,
     )

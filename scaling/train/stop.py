@@ -17,12 +17,12 @@ class Stopped(BaseException):
     """Training was asked to end and its state is saved; not an Exception, as nothing has gone wrong."""
 
 
-def ask_to_stop() -> None:
+def request_stop() -> None:
     """The run that trains now is saved after its dispatch, and ``Stopped`` raised."""
     _asked.set()
 
 
-def asked_to_stop() -> bool:
+def stop_requested() -> bool:
     return _asked.is_set()
 
 
@@ -35,10 +35,10 @@ def stopping_on_signals(at_once: Callable[[], None] | None = None) -> Iterator[N
     """
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        if asked_to_stop() and at_once is not None:
+        if stop_requested() and at_once is not None:
             at_once()
             os._exit(128 + number)
-        ask_to_stop()
+        request_stop()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from scaling.data.batches import RunText
 from scaling.llama.sharding import PLAIN, Execution
 from scaling.train.config import RunConfig
-from scaling.train.loop import Progress, advance, restored
+from scaling.train.loop import Progress, advance, restore_state
 from scaling.train.step import TrainState, init_state
 
 Begin = Callable[[], TrainState]
@@ -44,7 +44,7 @@ def train_trunk(
     ordered = sorted(branches, key=lambda branch: branch.branch_step)
     first = ordered[0]
     batches = text(first)  # those of every branch
-    state = restored(checkpoints, lambda: init_state(first, execution.mesh))
+    state = restore_state(checkpoints, lambda: init_state(first, execution.mesh))
     if int(state.step) > first.branch_step:  # a shorter horizon than those trained before
         state = init_state(first, execution.mesh)
     for branch in ordered:

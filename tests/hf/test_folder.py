@@ -20,7 +20,7 @@ from scaling.hf.folder import export_model, import_model, load_model
 from scaling.hf.names import from_hf, parts, to_hf
 from scaling.llama.config import LlamaConfig, RopeScaling
 from scaling.llama.model import Llama
-from scaling.llama.named import named
+from scaling.llama.parameters import named_parameters
 from scaling.sweep.folder.run_folder import RunFolder
 
 CASES = {**parity.CASES, "qk-norm": replace(parity.CASES["gqa"], qk_norm=True)}
@@ -34,7 +34,7 @@ LLAMA3 = {
 
 
 def fresh(config: LlamaConfig) -> dict[str, np.ndarray]:
-    return named(nnx.split(Llama(config, rngs=nnx.Rngs(0)))[1])
+    return named_parameters(nnx.split(Llama(config, rngs=nnx.Rngs(0)))[1])
 
 
 def finished(folder: Path) -> RunFolder:
@@ -84,7 +84,7 @@ def test_names_are_those_that_the_stored_logits_were_made_with(case: str) -> Non
     config = CASES[case]
     weights = parity.random_weights(config, 0)
     mine = from_hf(config, lambda name: weights[name].astype(np.float32))
-    model = named(nnx.split(parity.load(config, weights))[1])
+    model = named_parameters(nnx.split(parity.load(config, weights))[1])
     for name, array in model.items():
         np.testing.assert_array_equal(mine[name], array)
 

@@ -20,10 +20,10 @@ from scaling.hf.names import to_hf
 from scaling.llama.config import LlamaConfig, RopeScaling
 from scaling.llama.loss import cross_entropy
 from scaling.llama.model import Llama
-from scaling.llama.named import llama_with, named
+from scaling.llama.parameters import llama_with, named_parameters
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.plan.text import load_text
-from scaling.train.kept import write_parameters
+from scaling.train.checkpoints.parameters import write_parameters
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +49,7 @@ def transformers() -> Any:
 def strong(config: LlamaConfig) -> dict[str, np.ndarray]:
     """Parameters large enough that every part is felt; gains are not 1."""
     random = np.random.default_rng(0)
-    fresh = named(nnx.split(Llama(config, rngs=nnx.Rngs(0)))[1])
+    fresh = named_parameters(nnx.split(Llama(config, rngs=nnx.Rngs(0)))[1])
     return {name: (it * random.normal(1.5, 0.5, it.shape)).astype(np.float32) for name, it in fresh.items()}
 
 
@@ -104,7 +104,7 @@ def test_gradients_are_the_same(tmp_path: Path, transformers: Any) -> None:
         model = nnx.merge(graph, state)
         return cross_entropy(model(ids[:, :-1]), model.head, ids[:, 1:]).mean()
 
-    ours = to_hf(config, named(jax.grad(loss)(state)))
+    ours = to_hf(config, named_parameters(jax.grad(loss)(state)))
     export_model(as_imported(config, parameters, tmp_path / "mine"), tmp_path / "out")
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     model(torch.from_numpy(tokens), labels=torch.from_numpy(tokens)).loss.backward()

@@ -10,8 +10,8 @@ import pytest
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array
 
-from scaling.llama.attention import attention
-from scaling.llama.folding import folding
+from scaling.llama.attention.dispatch import attention
+from scaling.llama.attention.folding import folding
 
 MODELS, BATCH, SEQ, HEADS, KV_HEADS, HEAD_DIM = 3, 2, 16, 4, 2, 8
 PLAIN = functools.partial(attention, implementation="xla")

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scaling.llama import layers
-from scaling.llama.chunked import chunked
+from scaling.llama.attention.chunked import chunked
+from scaling.llama.layers import primitives as layers
 
 
 def plain_rms_norm(x: jax.Array, weight: jax.Array) -> jax.Array:

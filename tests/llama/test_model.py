@@ -10,14 +10,14 @@ import pytest
 from flax import nnx
 from jax.experimental.pallas.tpu import force_tpu_interpret_mode
 
-from scaling.llama import attention as attention_module
 from scaling.llama import loss as loss_module
 from scaling.llama import model as model_module
-from scaling.llama.attention import attention
+from scaling.llama.attention import dispatch as attention_module
+from scaling.llama.attention.dispatch import attention
 from scaling.llama.config import LlamaConfig, RopeScaling
 from scaling.llama.counts import count_params
 from scaling.llama.init import Init
-from scaling.llama.layers import apply_rope, rope_frequencies, rope_tables
+from scaling.llama.layers.primitives import apply_rope, rope_frequencies, rope_tables
 from scaling.llama.loss import cross_entropy
 from scaling.llama.model import Llama
 from scaling.llama.sharding import Attention

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tiny import make_run, make_text
 
-from scaling.train.checkpoint import Checkpoints
+from scaling.train.checkpoints.checkpoint import Checkpoints
 from scaling.train.loop import train_run
 from scaling.train.step import TrainState, init_state
 

@@ -15,7 +15,7 @@ import pytest
 from tiny import DATA, make_text
 
 from scaling.llama.config import LlamaConfig
-from scaling.llama.layers import rope_tables
+from scaling.llama.layers.primitives import rope_tables
 from scaling.train.config import RunConfig
 from scaling.train.recipe import RECIPES, Overrides, Rates
 from scaling.train.step import TrainState, hyper_of, init_state, name_of, program_for

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny import make_run
 
-from scaling.train.health import loss_spikes, lost
+from scaling.train.health import has_diverged, loss_spikes
 
 CURVE = (2.0 + 3.0 * np.exp(-np.arange(300) / 60) + np.random.default_rng(0).normal(0, 0.02, 300)).tolist()
 
@@ -37,8 +37,8 @@ def test_what_no_run_comes_back_from() -> None:
     schedule = dataclasses.replace(run.recipe.schedule, warmup=0.1)
     run = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, schedule=schedule))
     chance = math.log(run.model.vocab)
-    assert lost(run, 1, math.inf)
-    assert lost(run, 1, math.nan)
-    assert not lost(run, 1, 3 * chance), "before the rate has risen, weights may be bad"
-    assert lost(run, run.steps, 3 * chance)
-    assert not lost(run, run.steps, 1.5 * chance)
+    assert has_diverged(run, 1, math.inf)
+    assert has_diverged(run, 1, math.nan)
+    assert not has_diverged(run, 1, 3 * chance), "before the rate has risen, weights may be bad"
+    assert has_diverged(run, run.steps, 3 * chance)
+    assert not has_diverged(run, run.steps, 1.5 * chance)

@@ -16,9 +16,9 @@ from scaling.files import append_row, read_rows, write_text
 from scaling.sweep.locks.leases import still_held
 from scaling.sweep.locks.local import LocalLocks
 from scaling.sweep.locks.locks import Locks
+from scaling.train.checkpoints.index import forget, last_step
+from scaling.train.checkpoints.parameters import PARAMETERS, read_parameters, write_parameters
 from scaling.train.config import RunConfig, read_config
-from scaling.train.kept import PARAMETERS, read_parameters, write_parameters
-from scaling.train.written import forget, last_step
 
 ENDED = ("done", "diverged")
 # In a row without a newer checkpoint; then the run has failed.

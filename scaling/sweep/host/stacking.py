@@ -27,8 +27,8 @@ from scaling.llama.memory import training_bytes
 from scaling.sweep.host.machine import cache_folder
 from scaling.sweep.host.timing import standard_run
 from scaling.train.config import RunConfig
-from scaling.train.ensemble import LADDER, ensemble_program
 from scaling.train.loop import steps_per_dispatch
+from scaling.train.stacked import STACK_SIZES, stacked_program
 from scaling.train.step import abstract_state, hyper_of, program_for
 
 # Less is not worth compiling for; nor, on a CPU, worth giving up that a run repeats itself to the bit, which members
@@ -56,7 +56,7 @@ def members_at_once(config: RunConfig, available: int) -> int:
     if os.environ.get("SCALING_CALIBRATE", "").lower() in ("no", "n", "false", "f", "off", "0"):
         return 1
     least = LEAST_GAIN_ON_CPU if jax.default_backend() == "cpu" else LEAST_GAIN
-    for members in reversed(LADDER):
+    for members in reversed(STACK_SIZES):
         if 1 < members <= available and fits(config, members) and _gain(config, members) >= least:
             return members
     return 1
@@ -129,7 +129,7 @@ def measured_gain(run: RunConfig, members: int) -> float:
     windows = np.random.default_rng(0).integers(
         0, run.model.vocab, (members, size, run.batch, run.model.seq_len + 1), dtype=np.int32
     )
-    program, stacked = program_for(run), ensemble_program(run)
+    program, stacked = program_for(run), stacked_program(run)
     # Any numbers take as long, and these need no program to make them.
     state = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.01, leaf.dtype), abstract_state(run.model))
     hyper = jax.tree.map(np.asarray, hyper_of(run))

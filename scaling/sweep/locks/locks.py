@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from scaling.train.stop import Stopped, asked_to_stop
+from scaling.train.stop import Stopped, stop_requested
 
 _WAIT_S = 0.2
 
@@ -34,6 +34,6 @@ def waited_for(locks: Locks, path: Path) -> Iterator[None]:
             if mine:
                 yield
                 return
-        if asked_to_stop():
+        if stop_requested():
             raise Stopped
         time.sleep(_WAIT_S)

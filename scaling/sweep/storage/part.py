@@ -11,8 +11,8 @@ from typing import Any
 
 from scaling.files import write_bytes, write_text
 from scaling.sweep.storage.remote import Remote
-from scaling.train.kept import PARAMETERS
-from scaling.train.written import forget
+from scaling.train.checkpoints.index import forget
+from scaling.train.checkpoints.parameters import PARAMETERS
 
 RECORD = ".stored.json"
 PLAN = "plan.json"

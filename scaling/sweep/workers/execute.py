@@ -17,7 +17,7 @@ from scaling.sweep.storage.origin import is_mirror
 from scaling.sweep.workers.local import Seat, WorkerProcess, local
 from scaling.sweep.workers.pool import Crew, Executor, Fault
 from scaling.train.config import RunConfig
-from scaling.train.stop import STOPPED_EXIT, Stopped, asked_to_stop
+from scaling.train.stop import STOPPED_EXIT, Stopped, stop_requested
 
 _POLL_S = 0.5
 # A run's state: parameters and AdamW's two moments in fp32. Two checkpoints are kept while a third is written; of a
@@ -95,7 +95,7 @@ def keep_at_work(
         Stopped: this process was asked to stop.
     """
     while True:
-        if asked_to_stop():
+        if stop_requested():
             raise Stopped
         left = [job for job in work if any(_state(sweep, config) not in (*ENDED, "failed") for config in job.runs)]
         free = sum(job.folder.free() for job in left)
@@ -160,13 +160,13 @@ def work_along(sweep: SweepFolder, role: str, report: Callable[[], None] = lambd
         raise InputError("several processes that train as one need an --out on a disk that all of them see")
     worker = WorkerProcess(sweep, role, Seat(place(mesh=True).index), team=True)
     try:
-        while worker.code is None and not asked_to_stop():
+        while worker.code is None and not stop_requested():
             time.sleep(_POLL_S)
             report()
     finally:
         if worker.code is None:
             worker.terminate()
         worker.wait()
-    if asked_to_stop() or worker.code == STOPPED_EXIT:
+    if stop_requested() or worker.code == STOPPED_EXIT:
         raise Stopped
     return worker.fault()

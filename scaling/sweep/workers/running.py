@@ -12,9 +12,9 @@ from scaling.llama.sharding import Execution
 from scaling.sweep.folder.run_folder import RunFolder
 from scaling.sweep.plan.text import SweepText
 from scaling.train.config import RunConfig
-from scaling.train.ensemble import Share
 from scaling.train.loop import Outcome, Progress, train_run
-from scaling.train.stop import ask_to_stop
+from scaling.train.stacked import Share
+from scaling.train.stop import request_stop
 from scaling.train.trunk import Begin
 
 CHECKPOINT_S = (5.0, 30.0)
@@ -130,7 +130,7 @@ class Running:
 def stop_with_parent() -> None:
     """Asks this process to stop if the one that started it has gone."""
     if os.getppid() != _PARENT:
-        ask_to_stop()
+        request_stop()
 
 
 def finite(value: float) -> float | None:

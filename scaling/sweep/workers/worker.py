@@ -30,12 +30,12 @@ from scaling.sweep.plan.shared_work import Shape
 from scaling.sweep.plan.text import SweepText, load_text
 from scaling.sweep.spec.arrangement import Arrangement, arrangement_of
 from scaling.sweep.workers.running import CHECKPOINT_S, Running, finite
-from scaling.train.ahead import Ahead
+from scaling.train.compile_ahead import AheadCompiler
 from scaling.train.config import RunConfig
-from scaling.train.ensemble import Member, Share, stack_key, train_ensemble
 from scaling.train.loop import Outcome, Progress
 from scaling.train.placement import mesh_of_devices
-from scaling.train.stop import STOPPED_EXIT, Stopped, asked_to_stop, stopping_on_signals
+from scaling.train.stacked import Share, StackedRun, stack_key, train_stacked
+from scaling.train.stop import STOPPED_EXIT, Stopped, stop_requested, stopping_on_signals
 from scaling.train.trunk import Begin, train_trunk
 
 WAIT_S = 1.0
@@ -69,7 +69,7 @@ class Worker:
         members: Callable[[RunConfig, int], int] = one_at_once,
         execution: Execution = PLAIN,
         announce: Callable[[Sequence[str]], None] = to_nobody,
-        ahead: Ahead | None = None,
+        ahead: AheadCompiler | None = None,
     ) -> None:
         self._sweep, self._text, self._members = sweep, text, members
         self._execution, self._announce, self._ahead = execution, announce, ahead
@@ -94,7 +94,7 @@ class Worker:
         everything = jobs(self._sweep, (self._sweep.run(run_id).config() for run_id in self._sweep.runs(role)))
         pending = [job for job in everything if self._left(job)]
         while pending:
-            if asked_to_stop():
+            if stop_requested():
                 raise Stopped
             with self._next(pending) as job, ExitStack() as locks:
                 if job is None:  # the rest is being trained by others: if one of them dies, its lock comes free
@@ -147,7 +147,7 @@ class Worker:
             print(told, file=sys.stderr, flush=True)
         return told
 
-    def _look_ahead(self, ahead: Ahead, job: Job, pending: Sequence[Job]) -> None:
+    def _look_ahead(self, ahead: AheadCompiler, job: Job, pending: Sequence[Job]) -> None:
         """Begins to compile the shape that comes after a job's, unless its runs are to be stacked."""
         known = {*self._compiled, job.shape}
         others = [other for other in pending if other.shape not in known and self._left(other)]
@@ -215,7 +215,7 @@ class Worker:
     def _train_together(self, configs: Sequence[RunConfig]) -> None:
         shares = self._shares(len(configs))
 
-        def member(config: RunConfig) -> Member:
+        def member(config: RunConfig) -> StackedRun:
             run, text = self._run(config, shares), self._text.of_run(config)
 
             def end(outcome: Outcome) -> None:
@@ -224,9 +224,9 @@ class Worker:
                     share.leave()
 
             run.show(Progress(0, math.nan, 0.0))
-            return Member(config, text, run.folder.checkpoints, run.report, end)
+            return StackedRun(config, text, run.folder.checkpoints, run.report, end)
 
-        train_ensemble([member(config) for config in configs], CHECKPOINT_S)
+        train_stacked([member(config) for config in configs], CHECKPOINT_S)
 
     def _train_trunk(self, job: Job, left: Sequence[RunConfig]) -> None:
         runs: dict[str, Running] = {}
@@ -264,7 +264,7 @@ def main(folder: str, role: str, core: str | None = None) -> int:
     if runs:
         execution = execution_of(arrangement_of(sweep.sweep()))
         members = members_at_once if execution == PLAIN else one_at_once
-        ahead = Ahead() if core is None and execution == PLAIN else None
+        ahead = AheadCompiler() if core is None and execution == PLAIN else None
         text = text_of(sweep.run(runs[0]).config())
         failures = Worker(sweep, text, members, execution, ahead=ahead).work(role, one_shape=True)
     return 1 if failures else 0

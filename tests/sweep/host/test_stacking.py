@@ -210,5 +210,5 @@ def test_where_stacking_fails_it_gains_nothing(monkeypatch: pytest.MonkeyPatch) 
     def fail(*_: object) -> None:
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED")
 
-    monkeypatch.setattr(stacking, "ensemble_program", lambda _: fail)
+    monkeypatch.setattr(stacking, "stacked_program", lambda _: fail)
     assert measured_gain(standard_run(8, 1, 2, 32, 1), 2) == 0.0

@@ -23,7 +23,7 @@ from scaling.sweep.locks.local import LocalLocks
 from scaling.sweep.locks.locks import waited_for
 from scaling.sweep.locks.process_identity import this_process
 from scaling.sweep.locks.records import FileRecords
-from scaling.train.stop import STOPPED_EXIT, Stopped, ask_to_stop, stopping_on_signals
+from scaling.train.stop import STOPPED_EXIT, Stopped, request_stop, stopping_on_signals
 
 LOCKS = LocalLocks()
 ELSEWHERE = {"host": "elsewhere", "pid": 1, "released": False}
@@ -406,6 +406,6 @@ def test_a_lock_is_waited_for(kind: str, path: Path, monkeypatch: pytest.MonkeyP
 
 def test_who_waits_can_be_stopped(path: Path) -> None:
     with stopping_on_signals(), LOCKS.locked(path):
-        ask_to_stop()
+        request_stop()
         with pytest.raises(Stopped), waited_for(LOCKS, path):
             pass

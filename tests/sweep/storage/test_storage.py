@@ -33,8 +33,8 @@ from scaling.sweep.storage.mirror import Mirror, mirror_for, shared
 from scaling.sweep.storage.objects import Bucket, Disk, Objects
 from scaling.sweep.storage.remote import Remote
 from scaling.sweep.workers.worker import Worker, text_of
-from scaling.train.stop import Stopped, ask_to_stop, stopping_on_signals
-from scaling.train.written import note_step
+from scaling.train.checkpoints.index import record_step
+from scaling.train.stop import Stopped, request_stop, stopping_on_signals
 
 RUN = "runs/0123456789ab"
 Host = Callable[[str], Mirror]
@@ -67,7 +67,7 @@ def checkpoint(run: RunFolder, step: int, content: str) -> None:
     """As Orbax leaves one, as far as files go."""
     (run.checkpoints / str(step) / "state").mkdir(parents=True)
     (run.checkpoints / str(step) / "state" / "array").write_text(content)
-    note_step(run.checkpoints, step)
+    record_step(run.checkpoints, step)
 
 
 def contents(run: RunFolder) -> dict[str, str]:
@@ -423,7 +423,7 @@ def test_two_hosts_train_one_sweep_as_one_would(host: Host, tmp_path: Path) -> N
 
     class Interrupted(Worker):
         def _train(self, *arguments: object) -> None:
-            ask_to_stop()
+            request_stop()
             super()._train(*arguments)
 
     with stopping_on_signals(), pytest.raises(Stopped):

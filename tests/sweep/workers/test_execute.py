@@ -14,7 +14,7 @@ from scaling.sweep.plan.text import load_text
 from scaling.sweep.spec.sweep_file import parse_sweep
 from scaling.sweep.workers.execute import execute
 from scaling.sweep.workers.worker import Worker, text_of
-from scaling.train.ahead import Ahead
+from scaling.train.compile_ahead import AheadCompiler
 from scaling.train.config import RunConfig
 
 SWEEP = """\
@@ -124,7 +124,7 @@ def test_the_next_shape_is_compiled_while_one_trains(tmp_path: Path) -> None:
     sweep = prepare(tmp_path / "out", "fit.sizes=[{width: 8, depth: 1}, {width: 16, depth: 1}]", "fit.flops=[2e8]")
     begun: list[int] = []
 
-    class Noted(Ahead):
+    class Noted(AheadCompiler):
         def start(self, config: RunConfig) -> bool:
             begun.append(config.model.width)
             return super().start(config)

@@ -14,8 +14,8 @@ from scaling.files import read_rows
 from scaling.sweep.folder.run_folder import RunFolder
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.workers.pool import Fault, gravest
+from scaling.train.checkpoints.index import last_step
 from scaling.train.stop import STOPPED_EXIT
-from scaling.train.written import last_step
 
 SWEEP = """\
 name: tiny

@@ -22,8 +22,8 @@ from scaling.sweep.plan.expand import expand
 from scaling.sweep.plan.text import load_text
 from scaling.sweep.spec.sweep_file import parse_sweep
 from scaling.sweep.workers.execute import execute
+from scaling.train.checkpoints.index import last_step
 from scaling.train.stop import STOPPED_EXIT
-from scaling.train.written import last_step
 
 SWEEP = """\
 name: tiny

@@ -14,7 +14,7 @@ from scaling.llama.config import LlamaConfig
 from scaling.llama.model import Llama
 
 
-def named(parameters: nnx.State) -> dict[str, np.ndarray]:
+def named_parameters(parameters: nnx.State) -> dict[str, np.ndarray]:
     """Parameters by name, in this process's memory, wherever they lie; of several processes all call it."""
     leaves, _ = tree_flatten_with_path(nnx.to_pure_dict(parameters))
     return {_name(path): _whole(leaf) for path, leaf in leaves}

@@ -4,7 +4,7 @@ What they differ in (schedule, rates, weight decay, seed, length) is in their ar
 by itself, but for rounding. Sixteen seeds, and one dispatch of them::
 
     configs = [replace(config, seed=seed) for seed in range(16)]
-    train, size = ensemble_program(config), steps_per_dispatch(config)
+    train, size = stacked_program(config), steps_per_dispatch(config)
     states, hypers = stack([init_state(c) for c in configs]), stack([hyper_of(c) for c in configs])
     batches = np.stack([text.of_run(c).batches.take(0, size) for c in configs])
     states, losses = train(states, hypers, batches, np.full(16, size, np.int32))  # losses: (16, size)
@@ -27,13 +27,22 @@ from scaling.data.batches import RunText
 from scaling.llama.config import LlamaConfig
 from scaling.llama.sharding import Execution
 from scaling.train.config import RunConfig
-from scaling.train.health import lost
-from scaling.train.loop import DIVERGED, Outcome, Pace, Progress, evaluated, restored, save, steps_per_dispatch
+from scaling.train.health import has_diverged
+from scaling.train.loop import (
+    DIVERGED,
+    CheckpointTimer,
+    Outcome,
+    Progress,
+    evaluate_run,
+    restore_state,
+    save,
+    steps_per_dispatch,
+)
 from scaling.train.step import Hyper, TrainState, hyper_of, init_state, make_step
-from scaling.train.stop import Stopped, asked_to_stop
+from scaling.train.stop import Stopped, stop_requested
 
 # Places in a stack: few, as each is compiled for.
-LADDER = (1, 2, 4, 8, 16)
+STACK_SIZES = (1, 2, 4, 8, 16)
 
 _Tree = TypeVar("_Tree")
 
@@ -44,7 +53,7 @@ def stack_key(config: RunConfig) -> tuple[Any, ...]:
     return config.model, config.batch, config.dtype, recipe.schedule.kind, recipe.beta1, recipe.beta2
 
 
-def ensemble_program(
+def stacked_program(
     config: RunConfig,
 ) -> Callable[
     [TrainState, Hyper, Int[np.ndarray, "members count batch window"], Int[np.ndarray, " members"]],
@@ -125,7 +134,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Member:
+class StackedRun:
     """One run of an ensemble.
 
     Attributes:
@@ -143,7 +152,7 @@ class Member:
     end: Callable[[Outcome], None]
 
 
-def train_ensemble(members: Sequence[Member], checkpoint_s: tuple[float, float]) -> None:
+def train_stacked(members: Sequence[StackedRun], checkpoint_s: tuple[float, float]) -> None:
     """Trains runs together, each to its last step, from its newest checkpoint if there is one, and evaluates it.
 
     A run that diverges ends, and the others go on. Where enough have ended, the rest moves to a smaller
@@ -153,7 +162,7 @@ def train_ensemble(members: Sequence[Member], checkpoint_s: tuple[float, float])
         members: the runs, of one ``stack_key``; at most as many as the longest stack has places.
         checkpoint_s: seconds to the first checkpoints, and between later ones at least.
     """
-    ensemble, pace = _Ensemble(members), Pace(checkpoint_s)
+    ensemble, pace = _Ensemble(members), CheckpointTimer(checkpoint_s)
     under_way: _Dispatch | None = None
     while ensemble.going:
         ahead = ensemble.dispatch() if ensemble.unfinished or under_way is None else None
@@ -161,12 +170,12 @@ def train_ensemble(members: Sequence[Member], checkpoint_s: tuple[float, float])
         if under_way is not None:
             ensemble.tell(under_way)
         under_way = ahead
-        if under_way is not None and ensemble.unfinished and (pace.due or asked_to_stop()):
+        if under_way is not None and ensemble.unfinished and (pace.due or stop_requested()):
             ensemble.tell(under_way)
             under_way = None
             with pace.saving():
                 ensemble.save()
-            if asked_to_stop():
+            if stop_requested():
                 raise Stopped
 
 
@@ -178,7 +187,7 @@ class _Run:
         timed: its step and seconds when its first losses were read.
     """
 
-    def __init__(self, member: Member, step: int) -> None:
+    def __init__(self, member: StackedRun, step: int) -> None:
         self.member, self.step = member, step
         self.timed: tuple[int, float] | None = None
 
@@ -194,14 +203,14 @@ _Dispatch = tuple[Float[Array, "places count"], list[tuple[_Run, int, int, int]]
 class _Ensemble:
     """The stack, and who has which place in it."""
 
-    def __init__(self, members: Sequence[Member]) -> None:
+    def __init__(self, members: Sequence[StackedRun]) -> None:
         first = members[0].config
-        if any(stack_key(member.config) != stack_key(first) for member in members) or len(members) > LADDER[-1]:
-            raise ValueError(f"at most {LADDER[-1]} runs can be stacked, of one shape, batch, dtype and schedule")
-        self._train, self._size = ensemble_program(first), steps_per_dispatch(first)
+        if any(stack_key(member.config) != stack_key(first) for member in members) or len(members) > STACK_SIZES[-1]:
+            raise ValueError(f"at most {STACK_SIZES[-1]} runs can be stacked, of one shape, batch, dtype and schedule")
+        self._train, self._size = stacked_program(first), steps_per_dispatch(first)
         self._flops = first.flops / first.steps
         self._clock = Share(time.monotonic, len(members))
-        states = [restored(member.checkpoints, functools.partial(init_state, member.config)) for member in members]
+        states = [restore_state(member.checkpoints, functools.partial(init_state, member.config)) for member in members]
         self._places: dict[_Run, int] = {
             _Run(member, int(state.step)): place
             for place, (member, state) in enumerate(zip(members, states, strict=True))
@@ -247,7 +256,7 @@ class _Ensemble:
                 now = self._clock()
                 run.timed = run.timed or (step, now)
                 run.member.report(Progress(step, loss, now))
-            if count and lost(run.member.config, step, loss):
+            if count and has_diverged(run.member.config, step, loss):
                 self._end(run, DIVERGED)
             elif step == run.member.config.steps:
                 self._end(run, self._outcome(run))
@@ -264,7 +273,7 @@ class _Ensemble:
             speed = (run.step - run.timed[0]) * self._flops / (self._clock() - run.timed[1])
         # Its state is still that of its last step, whatever the others have done since.
         state = pick(self._states, np.int32(self._places[run]))
-        return evaluated(run.member.config, state, run.member.text, speed)
+        return evaluate_run(run.member.config, state, run.member.text, speed)
 
     def _end(self, run: _Run, outcome: Outcome) -> None:
         run.member.end(outcome)
@@ -284,5 +293,5 @@ class _Ensemble:
 
 def _filled_up(places: Sequence[int]) -> list[int]:
     """Places, with the last one again until there are as many as a stack has."""
-    size = next(size for size in LADDER if size >= len(places))
+    size = next(size for size in STACK_SIZES if size >= len(places))
     return [*places, *[places[-1]] * (size - len(places))]

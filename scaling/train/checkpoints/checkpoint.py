@@ -16,8 +16,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
+from scaling.train.checkpoints.index import last_step, record_step
 from scaling.train.step import TrainState
-from scaling.train.written import last_step, note_step
 
 KEPT = 2
 # Of a disk: room for what else is written, and for telling that it is full.
@@ -56,7 +56,7 @@ class Checkpoints:
                 manager.save(step, args=arguments)
                 manager.wait_until_finished()
             if jax.process_index() == 0:
-                note_step(self._folder, step)
+                record_step(self._folder, step)
         except Exception as error:  # of the disk, in the words of one library or another
             self._sweep_up(step)
             raise OSError(errno.EIO, f"the checkpoint cannot be written: {_line(error)}", str(self._folder)) from error

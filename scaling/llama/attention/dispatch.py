@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float
 
-from scaling.llama.chunked import chunked
-from scaling.llama.folding import folding
+from scaling.llama.attention.chunked import chunked
+from scaling.llama.attention.folding import folding
 from scaling.llama.parallelism import SPLASH_BLOCKS
 from scaling.llama.sharding import BATCH, TENSOR, Attention
 

@@ -10,8 +10,8 @@ import pytest
 from tiny import make_run, make_text
 
 from scaling.train.config import RunConfig
-from scaling.train.ensemble import Member, Share, ensemble_program, pick, stack, train_ensemble
-from scaling.train.loop import Outcome, Progress, restored, steps_per_dispatch, train_run
+from scaling.train.loop import Outcome, Progress, restore_state, steps_per_dispatch, train_run
+from scaling.train.stacked import Share, StackedRun, pick, stack, stacked_program, train_stacked
 from scaling.train.step import hyper_of, init_state, program_for
 
 NEVER = (math.inf, math.inf)
@@ -47,7 +47,7 @@ def together(
     outcomes: dict[str, Outcome] = {}
     seen: dict[str, list[Progress]] = {name: [] for name in configs}
 
-    def member(name: str, config: RunConfig) -> Member:
+    def member(name: str, config: RunConfig) -> StackedRun:
         def report(progress: Progress) -> None:
             seen[name].append(progress)
             hear(progress)
@@ -56,9 +56,9 @@ def together(
             assert name not in outcomes
             outcomes[name] = outcome
 
-        return Member(config, make_text(config), folder / config.id, report, end)
+        return StackedRun(config, make_text(config), folder / config.id, report, end)
 
-    train_ensemble([member(*item) for item in configs.items()], checkpoint_s)
+    train_stacked([member(*item) for item in configs.items()], checkpoint_s)
     return outcomes, seen
 
 
@@ -68,7 +68,7 @@ def test_each_member_takes_its_own_steps() -> None:
     texts = [make_text(config) for config in configs]
     counts = np.array([min(50, config.steps) for config in configs], np.int32)
     batches = np.stack([text.batches.take(0, 50) for text in texts])
-    states, losses = ensemble_program(configs[0])(
+    states, losses = stacked_program(configs[0])(
         stack([init_state(config) for config in configs]),
         stack([hyper_of(config) for config in configs]),
         batches,
@@ -121,7 +121,7 @@ def test_a_run_begun_in_an_ensemble_goes_on_alone_or_with_others(tmp_path: Path)
         with pytest.raises(Killed):
             together(begun, folder, (0.0, 0.0), kill_after(2))  # every dispatch is saved; dies in the second
         for config in begun.values():
-            assert int(restored(folder / config.id, lambda: init_state(config)).step) == size  # noqa: B023
+            assert int(restore_state(folder / config.id, lambda: init_state(config)).step) == size  # noqa: B023
         if then == "alone":
             outcome, seen = alone(RUNS["long"], folder)
         else:

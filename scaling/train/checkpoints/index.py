@@ -6,7 +6,7 @@ from pathlib import Path
 from scaling.files import append_row, read_rows
 
 
-def note_step(folder: Path, step: int) -> None:
+def record_step(folder: Path, step: int) -> None:
     """Adds a step whose checkpoint was written into a folder."""
     append_row(_list(folder), {"step": step})
 
@@ -17,7 +17,7 @@ def last_step(folder: Path) -> int | None:
     return steps[-1] if steps else None
 
 
-def any_written(folder: Path) -> bool:
+def any_checkpoint(folder: Path) -> bool:
     """Whether there is a checkpoint in a folder, or has been."""
     return folder.exists() or _list(folder).exists()
 

@@ -10,7 +10,7 @@ import pytest
 from tiny import MODEL, make_run, make_text
 
 from scaling.train import step
-from scaling.train.ahead import Ahead
+from scaling.train.compile_ahead import AheadCompiler
 from scaling.train.loop import train_run
 
 
@@ -39,7 +39,7 @@ def kept(folder: Path) -> set[str]:
 
 def test_training_finds_both_programs_in_the_cache(cache: Path, tmp_path: Path) -> None:
     run = make_run(steps=80, model=replace(MODEL, width=24))
-    ahead = Ahead()
+    ahead = AheadCompiler()
     assert ahead.start(run)
     assert not ahead.start(run), "one at a time"
     ahead.finish()

@@ -11,7 +11,7 @@ from scaling.train.loop import eval_windows, steps_per_dispatch
 from scaling.train.step import Program, abstract_state, hyper_of, program_for
 
 
-class Ahead:
+class AheadCompiler:
     """One compilation at a time, of each shape and batch once; what is begun is finished."""
 
     def __init__(self) -> None:

@@ -1,0 +1,1 @@
+"""Causal attention: the kernels of each platform, and the choice between them."""

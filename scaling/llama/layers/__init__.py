@@ -1,0 +1,1 @@
+"""The layers of a Llama: attention and MLP, and the operations they are made of."""
