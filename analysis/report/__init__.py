@@ -1,17 +1,11 @@
 """One self-contained HTML page about a sweep: its forecast, what came of it, and everything behind both."""
 
-from collections.abc import Iterator
-from html import escape
 from pathlib import Path
 
-from analysis import plots
 from analysis.errors import InputError
 from analysis.files import save_text
-from analysis.report.figures import KINDS, REPORTED
-from analysis.report.findings import RUNS, Findings, read_findings
-from analysis.report.page import page
-from analysis.report.summary import baselines, cost, title, verdict, warnings
-from analysis.report.tables import laws, noise, provenance, runs, summary, sweep
+from analysis.report.findings import RUNS, read_findings
+from analysis.report.page import page_of, render
 from analysis.runs.table import RunTable
 
 
@@ -44,45 +38,6 @@ def write_report(
         raise InputError(f"{place}: no {RUNS}, the table of a sweep's runs")
     found = read_findings(place, table, None if forecast is None else Path(forecast))
     folder = place if place.is_dir() else place.parent
-    named = title(found, place)
-    # Files that cannot be read are told before anything takes time.
-    beside = [sweep(place / "sweep.yaml"), summary(place / "summary.json")] if place.is_dir() else []
-    body = [
-        f"<h1>{escape(named)}</h1>",
-        verdict(found),
-        cost(found),
-        warnings(found),
-        *(_figures(found) if found.table.unfit is None else _no_figures(found.table.unfit)),
-        baselines(found),
-        laws(found.forecast),
-        noise(found.forecast, found.score),
-        runs(found.table.frame),
-        *beside,
-        provenance(found),
-    ]
     path = Path(output) if output is not None else folder / "report.html"
-    save_text(path, page(named, "\n".join(filter(None, body))))
+    save_text(path, render(page_of(found, place)))
     return path
-
-
-def _figures(found: Findings) -> Iterator[str]:
-    """Every figure of the list with its reading, or in a line why there is none."""
-    yield '<h2>Figures</h2><div class="figures">'
-    for name in REPORTED:
-        kind = KINDS[name]
-        head = f'<figure id="{name}-figure"><h3>{escape(kind.title)}</h3>'
-        try:
-            drawing = kind.make(found)
-            picture = plots.svg(plots.figure(drawing.draw), name)
-        except InputError as error:
-            reason = "; ".join(line.removeprefix(f"{found.table.source}: ") for line in error.errors)
-            yield f'{head}<figcaption class="soft">Not shown: {escape(reason)}.</figcaption></figure>'
-            continue
-        notes = "".join(f'<p class="soft">{escape(warning.message)}</p>' for warning in drawing.warnings)
-        reading = f"<figcaption>{escape(drawing.reading)}</figcaption>"
-        yield f'{head}{reading}<div class="wide">{picture}</div><div>{notes}</div></figure>'
-    yield "</div>"
-
-
-def _no_figures(reason: str) -> Iterator[str]:
-    yield f'<h2>Figures</h2><p class="soft">There is nothing to draw yet. {escape(reason)}.</p>'

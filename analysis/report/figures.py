@@ -1,6 +1,6 @@
 """The list of figures: what each is called, what it draws of a table's findings, and what it says in one line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
@@ -146,3 +146,36 @@ KINDS = {
     "envelope": Kind("The lowest loss of any size", _envelope),
 }
 REPORTED = tuple(name for name in KINDS if name != "envelope")
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """A figure of the report.
+
+    Attributes:
+        name: key in ``KINDS``.
+        title: title in the report.
+        text: the sentence that reads the figure, or the reason why there is none.
+        svg: the figure as an SVG element, or None.
+        warnings: what limits it.
+    """
+
+    name: str
+    title: str
+    text: str
+    svg: str | None
+    warnings: tuple[Diagnostic, ...] = ()
+
+
+def report_figures(found: Findings) -> Iterator[ReportFigure]:
+    """The figures of ``REPORTED``, drawn one after the other."""
+    for name in REPORTED:
+        kind = KINDS[name]
+        try:
+            drawing = kind.make(found)
+            picture = plots.svg(plots.figure(drawing.draw), name)
+        except InputError as error:
+            reason = "; ".join(line.removeprefix(f"{found.table.source}: ") for line in error.errors)
+            yield ReportFigure(name, kind.title, reason, None)
+            continue
+        yield ReportFigure(name, kind.title, drawing.reading, picture, drawing.warnings)

@@ -1,9 +1,8 @@
-"""The rest of the report: laws, noise, the runs, the sweep's file, versions and hashes, each as a table."""
+"""The report's tables as plain data: naive forecasts, laws, noise, the runs, time spent, versions and hashes."""
 
 import json
 import platform
-from collections.abc import Iterable
-from html import escape
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ _COLUMNS = [
     "wall_s",
 ]
 
-# Of what `scaling run` writes into summary.json; the rest keeps its key.
+# Keys that `scaling run` writes into summary.json; any other key is shown as it is.
 _LABELS = {
     "corpus": "corpus",
     "eval_tokens": "held-out tokens",
@@ -45,88 +44,122 @@ _LABELS = {
 _LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib")
 
 
-def laws(forecast: Forecast | None) -> str:
-    """Each law's weight and constants."""
+@dataclass(frozen=True)
+class Code:
+    """A cell that is set as code, such as a hash."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table.
+
+    Attributes:
+        name: of its section in the page.
+        title: heading of the section.
+        head: titles of the columns; none for a table of keys and values.
+        rows: the cells, as text.
+        sortable: whether the page sorts its rows by the column that is clicked.
+    """
+
+    name: str
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str | Code, ...], ...]
+    sortable: bool = False
+
+
+def baselines(forecast: Forecast | None, score: Score | None) -> Table | None:
+    """The forecast beside naive ones, with their errors once the target is trained; None without a forecast."""
     if forecast is None:
-        return ""
+        return None
+    losses = {"fitted laws": forecast.loss, **forecast.baselines}
+    name, title = "baselines", "Beside naive forecasts"
+    if score is None:
+        return Table(name, title, ("forecast", "loss"), tuple((name, f"{loss:.4f}") for name, loss in losses.items()))
+    rows = [(name, f"{loss:.4f}", f"{loss / score.actual - 1:+.2%}") for name, loss in losses.items()]
+    actual = [(f"actual, {run.run_id}", f"{run.loss:.4f}", "") for run in score.actuals]
+    return Table(name, title, ("forecast", "loss", "error"), (*rows, *actual))
+
+
+def laws(forecast: Forecast | None) -> Table | None:
+    """Weight, constants with standard errors, and objective of each law; None without a forecast."""
+    if forecast is None:
+        return None
     rows = []
     for name, fit in forecast.fits.items():
         values = ", ".join(
-            f"{escape(key)} = {value:.4g}" + (f" ± {error:.2g}" if (error := fit["stderr"][key]) is not None else "")
+            f"{key} = {value:.4g}" + (f" ± {error:.2g}" if (error := fit["stderr"][key]) is not None else "")
             for key, value in fit["params"].items()
         )
-        rows.append([escape(name), f"{forecast.weights[name]:.0%}", values, f"{fit['objective']:.6g}"])
-    head = ["law", "weight", "parameters", "objective"]
-    return f'<section class="laws"><h2>Laws</h2>{table(head, rows)}</section>'
+        rows.append((name, f"{forecast.weights[name]:.0%}", values, f"{fit['objective']:.6g}"))
+    return Table("laws", "Laws", ("law", "weight", "parameters", "objective"), tuple(rows))
 
 
-def noise(forecast: Forecast | None, score: Score | None) -> str:
-    """What seeds scatter by at each budget."""
+def noise(forecast: Forecast | None, score: Score | None) -> Table | None:
+    """Seed standard deviation of the loss at each budget; None where no run has a replicate."""
     if forecast is None or not forecast.noise["by_budget"]:
-        return ""
-    rows = [[f"{b['flops']:.3g}", str(b["runs"]), f"{b['std']:.2%}"] for b in forecast.noise["by_budget"]]
+        return None
+    rows = [(f"{b['flops']:.3g}", str(b["runs"]), f"{b['std']:.2%}") for b in forecast.noise["by_budget"]]
     if score is not None and score.seed_std is not None:
-        rows.append([f"{forecast.flops:.3g} (target)", str(len(score.actuals)), f"{score.seed_std:.2%}"])
-    head = ["FLOPs", "runs with a replicate", "seed standard deviation of the loss"]
-    return "<h2>Seed noise by budget</h2>" + table(head, rows)
+        rows.append((f"{forecast.flops:.3g} (target)", str(len(score.actuals)), f"{score.seed_std:.2%}"))
+    head = ("FLOPs", "runs with a replicate", "seed standard deviation of the loss")
+    return Table("noise", "Seed noise by budget", head, tuple(rows))
 
 
-def runs(frame: pd.DataFrame) -> str:
-    """Every run, to be sorted by any column."""
+def runs(frame: pd.DataFrame) -> Table:
+    """Every run, sortable by any column."""
     names = [name for name in _COLUMNS if name in frame]
     ordered = frame.sort_values(["flops", "params"] if "flops" in frame else ["params"])
-    rows = [[escape(_cell(value)) for value in row] for row in ordered[names].itertuples(index=False, name=None)]
-    return f'<section class="runs"><h2>Runs</h2>{table(names, rows, sortable=True)}</section>'
+    rows = (tuple(map(_cell, row)) for row in ordered[names].itertuples(index=False, name=None))
+    return Table("runs", "Runs", tuple(names), tuple(rows), sortable=True)
 
 
-def sweep(path: Path) -> str:
-    """The sweep's file, as it was run."""
+def sweep_file(folder: Path) -> str | None:
+    """The text of a sweep's file as it was run, or None where the folder has none."""
+    path = folder / "sweep.yaml"
+    return path.read_text(errors="replace") if path.exists() else None
+
+
+def spent(folder: Path) -> Table | None:
+    """The corpus, its held-out text and the time spent, from ``summary.json``; None where the folder has none.
+
+    Raises:
+        InputError: if it is not readable.
+    """
+    path = folder / "summary.json"
     if not path.exists():
-        return ""
-    return f"<h2>The sweep</h2><pre>{escape(path.read_text(errors='replace'))}</pre>"
-
-
-def summary(path: Path) -> str:
-    """What ``scaling run`` tells of the corpus and of the time spent."""
-    if not path.exists():
-        return ""
+        return None
     try:
-        told = dict(json.loads(path.read_text()))
+        content = dict(json.loads(path.read_text()))
     except (ValueError, TypeError, OSError, RecursionError) as error:
         raise InputError(f"{path}: not a readable JSON object ({str(error).splitlines()[0]})") from None
-    rows = [[escape(_LABELS.get(key, str(key))), escape(_plain(value))] for key, value in told.items()]
-    return "<h2>Corpus, held-out text and time</h2>" + table(["", ""], rows)
+    rows = tuple((_LABELS.get(key, str(key)), _plain(value)) for key, value in content.items())
+    return Table("spent", "Corpus, held-out text and time", (), rows)
 
 
-def provenance(found: Findings) -> str:
+def provenance(found: Findings) -> Table:
     """Hashes of the rows and of the forecast, and the versions that made both and this page."""
-    rows = [["fitted rows, SHA-256", f"<code>{found.table.hash()}</code>"]] if found.table.unfit is None else []
+    rows: list[tuple[str | Code, ...]] = []
+    if found.table.unfit is None:
+        rows.append(("fitted rows, SHA-256", Code(found.table.hash())))
     if found.forecast is not None:
         rows += [
-            ["forecast, SHA-256", f"<code>{found.forecast.sha256}</code>"],
-            ["forecast frozen", escape(found.forecast.created)],
-            ["forecast made by version", escape(found.forecast.version)],
-            ["counted as", escape(found.forecast.convention)],
+            ("forecast, SHA-256", Code(found.forecast.sha256)),
+            ("forecast frozen", found.forecast.created),
+            ("forecast made by version", found.forecast.version),
+            ("counted as", found.forecast.convention),
         ]
     if found.score is not None:
-        rows.append(["scored against forecast, SHA-256", f"<code>{escape(found.score.forecast_sha256)}</code>"])
+        rows.append(("scored against forecast, SHA-256", Code(found.score.forecast_sha256)))
     used = [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in _LIBRARIES)]
-    rows.append(["page written by version", escape(f"{__version__}, with {', '.join(used)}")])
-    return "<h2>Versions and hashes</h2>" + table(["", ""], rows)
-
-
-def table(head: list[str], rows: Iterable[list[str]], sortable: bool = False) -> str:
-    """A table of cells that are already HTML; the head is plain text, and sorts by its column where that is wished."""
-    if sortable:
-        top = "".join(f'<th aria-sort="none"><button type="button">{escape(name)}</button></th>' for name in head)
-    else:
-        top = "".join(f"<th>{escape(name)}</th>" for name in head)
-    top = f"<thead><tr>{top}</tr></thead>" if any(head) else ""
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="wide" tabindex="0"><table>{top}<tbody>{body}</tbody></table></div>'
+    rows.append(("page written by version", f"{__version__}, with {', '.join(used)}"))
+    return Table("provenance", "Versions and hashes", (), tuple(rows))
 
 
 def _cell(value: Any) -> str:
+    """A cell of the table of runs; a missing number is empty."""
     if isinstance(value, float):
         if pd.isna(value):
             return ""
@@ -135,6 +168,7 @@ def _cell(value: Any) -> str:
 
 
 def _plain(value: Any) -> str:
+    """A value of ``summary.json`` in words."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)

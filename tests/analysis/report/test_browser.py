@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason=f"no browser: none of {'
 FRAME = bracketed()
 TABLE = RunTable.from_frame(FRAME)
 DOTS = "document.querySelectorAll('#{}-figure .run')"
-TOLD = "document.getElementById('told')"
+TOOLTIP = "document.getElementById('tooltip')"
 
 
 @pytest.fixture(scope="module")
@@ -70,22 +70,22 @@ def test_pointing_at_a_dot_names_its_run_and_marks_it_everywhere(page: Page) -> 
     page.hover("#residuals-figure .run")
     run = page.evaluate(f"{DOTS.format('residuals')}[0].dataset.run")
     assert run.split(":")[0] in set(FRAME.run_id)
-    assert page.evaluate(f"[{TOLD}.hidden, {TOLD}.textContent]") == [False, run]
+    assert page.evaluate(f"[{TOOLTIP}.hidden, {TOOLTIP}.textContent]") == [False, run]
     marked = page.evaluate("[...document.querySelectorAll('.run.lit')].map((dot) => dot.closest('figure').id)")
     assert {"flops-figure", "tokens-figure", "isoflop-figure", "residuals-figure"} <= set(marked)
     page.hover("h1")
-    assert page.evaluate(f"{TOLD}.hidden")
+    assert page.evaluate(f"{TOOLTIP}.hidden")
 
 
 def test_dots_are_reached_by_the_keyboard(page: Page) -> None:
     page.evaluate(f"{DOTS.format('tokens')}[0].focus()")
-    first = page.evaluate(f"{TOLD}.textContent")
+    first = page.evaluate(f"{TOOLTIP}.textContent")
     page.press("ArrowRight")
-    second = page.evaluate(f"{TOLD}.textContent")
+    second = page.evaluate(f"{TOOLTIP}.textContent")
     assert first != second
-    assert not page.evaluate(f"{TOLD}.hidden")
+    assert not page.evaluate(f"{TOOLTIP}.hidden")
     page.press("ArrowLeft")
-    assert page.evaluate(f"{TOLD}.textContent") == first
+    assert page.evaluate(f"{TOOLTIP}.textContent") == first
     stops = page.evaluate(f"[...{DOTS.format('tokens')}].filter((dot) => dot.tabIndex === 0).length")
     assert stops == 1
 

@@ -1,6 +1,7 @@
 """Figures and the report: they are drawn, say what happened, and escape what they are given."""
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from analysis.allocation.isoflop import isoflop
 from analysis.errors import InputError
 from analysis.forecasting.forecast import Forecast, forecast
 from analysis.forecasting.score import score
-from analysis.formatting import format_quantity
+from analysis.formatting import format_duration, format_quantity
 from analysis.report import write_report
 from analysis.report.figures import REPORTED
 from analysis.runs.arrays import RunArrays
@@ -123,7 +124,7 @@ def test_report_of_runs_that_all_diverged(tmp_path: Path) -> None:
     FRAME.assign(status="diverged", loss=np.nan).to_parquet(tmp_path / "runs.parquet")
     page = write_report(tmp_path).read_text()
     assert "nothing to draw yet" in page
-    assert "status is &#x27;diverged&#x27; in every row" in page
+    assert "status is 'diverged' in every row" in unescape(page)
     assert "<svg" not in page
     for run_id in FRAME.run_id:
         assert run_id in page
@@ -168,13 +169,13 @@ def test_what_it_cost_and_what_the_target_costs(made: Forecast, tmp_path: Path) 
     fit.to_parquet(tmp_path / "runs.parquet")
     made.freeze(tmp_path / "forecast.json")
     page = write_report(tmp_path).read_text()
-    assert f"{len(fit)} small runs took {fit.flops.sum():.3g} FLOPs and {fit.wall_s.sum():.3g} seconds" in page
-    dear = fit[fit.flops > 0.5 * fit.flops.max()]
-    expected = made.flops / (dear.flops.sum() / dear.wall_s.sum())
-    assert f"about {expected:.3g} seconds at the speed of the largest of them" in page
+    assert f"{len(fit)} small runs took {fit.flops.sum():.3g} FLOPs and {format_duration(fit.wall_s.sum())} of" in page
+    largest = fit[fit.flops > 0.5 * fit.flops.max()]
+    expected = made.flops / (largest.flops.sum() / largest.wall_s.sum())
+    assert f"about {format_duration(expected)} at the speed of the largest of them" in page
     FRAME.to_parquet(tmp_path / "runs.parquet")
     page = write_report(tmp_path).read_text()
-    assert f"its 3 runs took {target.flops.sum():.3g} FLOPs and {target.wall_s.sum():.3g} seconds" in page
+    assert f"its 3 runs took {target.flops.sum():.3g} FLOPs and {format_duration(target.wall_s.sum())} of" in page
     # A foreign table tells neither FLOPs nor times.
     fit.drop(columns=["flops", "wall_s"]).to_csv(tmp_path / "theirs.csv", index=False)
     page = write_report(tmp_path / "theirs.csv").read_text()
