@@ -45,18 +45,23 @@ def test_every_dependency_is_pinned() -> None:
     assert names - set(pins()) == set()
 
 
+def code_of(text: str) -> str:
+    """The blocks of shell commands and their output on a page."""
+    return "".join(re.findall(r"^```\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL))
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_names_only_commands_that_exist(page: str) -> None:
-    # A command stands at the start of a line, after a backquote, a prompt, or the path of the environment.
-    named = set(re.findall(r"(?:^|`|\$ |bin/)scaling ([a-z]+)", (ROOT / page).read_text(), flags=re.MULTILINE))
+    text = (ROOT / page).read_text()
+    inline = re.findall(r"`scaling ([a-z]+)", text)
+    named = {*inline, *re.findall(r"^(?:\$ |.*bin/)?scaling ([a-z]+)", code_of(text), flags=re.MULTILINE)}
     assert named - set(COMMANDS) == set()
     assert page != "README.md" or {"plan", "run", "fit", "predict", "score"} <= named
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_gives_commands_only_options_that_exist(page: str) -> None:
-    blocks = "".join(re.findall(r"^```\n(.*?)^```", (ROOT / page).read_text(), flags=re.MULTILINE | re.DOTALL))
-    for line in re.findall(r"^(?:\$ )?scaling (.*)$", blocks, flags=re.MULTILINE):
+    for line in re.findall(r"^(?:\$ )?scaling (.*)$", code_of((ROOT / page).read_text()), flags=re.MULTILINE):
         command: click.Command = cli
         words = shlex.split(line, comments=True)
         while isinstance(command, click.Group):
