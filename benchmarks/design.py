@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from analysis.design.posterior import usual_law
-from analysis.design.seeds import Cell
-from analysis.design.selection import choose, plausible
+from analysis.design.posterior import default_law
+from analysis.design.seeds import PlannedCell
+from analysis.design.selection import candidate_laws, select_runs
 from analysis.errors import InputError
 from analysis.forecasting.ensemble import AUTO, ensemble_of_arrays
 from analysis.runs.arrays import RunArrays
@@ -71,7 +71,7 @@ def splits(points: RunArrays) -> Iterator[tuple[float, RunArrays, RunArrays]]:
 
 
 def designed(pool: RunArrays, held_out: RunArrays) -> Bought:
-    """What ``choose`` buys for a target in the middle of the held-out runs.
+    """What ``select_runs`` buys for a target in the middle of the held-out runs.
 
     A plan is made for all FLOPs, its smallest runs are bought, and then it is made again with their losses.
     """
@@ -83,16 +83,16 @@ def designed(pool: RunArrays, held_out: RunArrays) -> Bought:
         rest = np.flatnonzero(~bought)
         cells = [_cell(pool.inputs.n[row], pool.inputs.d[row], pool.inputs.c[row]) for row in rest]
         finished = pool.subset(bought) if bought.any() else None
-        laws = [usual_law(pool.inputs), *([] if finished is None else plausible(finished))]
-        choice = choose(cells, target, spend - float(flops[bought].sum()), laws, finished)
+        laws = [default_law(pool.inputs), *([] if finished is None else candidate_laws(finished))]
+        choice = select_runs(cells, target, spend - float(flops[bought].sum()), laws, finished)
         plan = rest[choice.seeds > 0]
         plan = plan[np.argsort(flops[plan], kind="stable")]
         bought[plan[flops[bought].sum() + np.cumsum(flops[plan]) <= share * spend * (1 + 1e-9)]] = True
     return bought
 
 
-def _cell(n: float, d: float, c: float) -> Cell:
-    return Cell(float(np.exp(n)), float(np.exp(d)), float(np.exp(c)), 1)
+def _cell(n: float, d: float, c: float) -> PlannedCell:
+    return PlannedCell(float(np.exp(n)), float(np.exp(d)), float(np.exp(c)), 1)
 
 
 def drawn(pool: RunArrays, seed: int) -> Bought:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.design.seeds import Cell
+from analysis.design.seeds import PlannedCell
 from analysis.design.selection import cells_of
-from analysis.design.simulate import expected
+from analysis.design.simulate import simulate_forecast
 from analysis.forecasting.ensemble import AUTO, ensemble_of_arrays
 from analysis.runs.arrays import RunArrays, inputs_at
 from analysis.runs.table import RunTable, read_table
@@ -66,7 +66,7 @@ def _intervals(folder: Path) -> Iterator[str]:
         for name, points, target in sources:
             print(name, file=sys.stderr, flush=True)
             cells = cells_of(points)
-            usual, own = expected(cells, target), expected(cells, target, points)
+            usual, own = simulate_forecast(cells, target), simulate_forecast(cells, target, points)
             assert usual is not None
             assert own is not None
             forecast = ensemble_of_arrays(points, AUTO, 100)
@@ -83,22 +83,22 @@ def _intervals(folder: Path) -> Iterator[str]:
         yield f"| **median of the {kind}** | | {scatter:.2%} | | | | {usual_ratio:.2f} | {own_ratio:.2f} |"
 
 
-def _sweeps() -> Iterator[tuple[str, RunArrays, Cell]]:
+def _sweeps() -> Iterator[tuple[str, RunArrays, PlannedCell]]:
     for name in SWEEPS:
         table = read_table(HERE / name)
         targets = table.frame[table.frame.role == "target"]
         one = targets.iloc[0]
-        yield name, table.arrays, Cell(float(one.params), float(one.tokens), float(one.flops), len(targets))
+        yield name, table.arrays, PlannedCell(float(one.params), float(one.tokens), float(one.flops), len(targets))
 
 
-def _published(folder: Path) -> Iterator[tuple[str, RunArrays, Cell]]:
+def _published(folder: Path) -> Iterator[tuple[str, RunArrays, PlannedCell]]:
     """The largest run of each table, from those of at most a tenth of its FLOPs."""
     for source in (*JUDGED, *FURTHER):
         points = read_table(folder / f"{source.file}.csv", where=source.where, best=source.best).arrays
         at = points.inputs
         dearest = int(at.c.argmax())
         known = points.subset(at.c < at.c[dearest] - np.log(_REACH))
-        target = Cell(*np.exp([at.n[dearest], at.d[dearest], at.c[dearest]]).tolist(), 1)
+        target = PlannedCell(*np.exp([at.n[dearest], at.d[dearest], at.c[dearest]]).tolist(), 1)
         yield source.name, known, target
 
 

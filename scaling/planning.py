@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.design.seeds import Cell, SeedPlan, plan_seeds
-from analysis.design.simulate import Expected, expected
+from analysis.design.seeds import PlannedCell, SeedPlan, plan_seeds
+from analysis.design.simulate import ExpectedForecast, simulate_forecast
 from analysis.diagnostics.checks import of_vocabulary
 from analysis.diagnostics.codes import Diagnostic
 from analysis.runs.table import RunTable, read_table
-from analysis.tuning.rate_laws import Knob, Tuning, fit_tuning
+from analysis.tuning.rate_laws import ScaledHyperparameter, Tuning, fit_tuning
 from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params, flops_per_token
@@ -74,7 +74,7 @@ def _counting(rows: pd.DataFrame) -> Count:
     return count
 
 
-def _rule(tuning: Tuning, knob: Knob, count: Count) -> Callable[[LlamaConfig, float], float] | None:
+def _rule(tuning: Tuning, knob: ScaledHyperparameter, count: Count) -> Callable[[LlamaConfig, float], float] | None:
     """The law of a knob in Step Law's form, or else in DeepSeek's; None where the runs tell neither."""
     forms = tuning.laws[knob]
     law = forms.get("step", forms.get("deepseek"))
@@ -119,7 +119,7 @@ class Prospect:
         warnings: how unlike the plan's own these finished runs are.
     """
 
-    expected: Expected | None
+    expected: ExpectedForecast | None
     seeds: SeedPlan | None
     source: str | None
     warnings: tuple[Diagnostic, ...]
@@ -147,16 +147,16 @@ def prospect(plan: Sequence[PlannedRun], out: Path, source: str | None) -> Prosp
     finished = _finished(SweepFolder(out)) if source is None else read_table(source)
     if finished is not None and finished.unfit is not None:
         finished = None
-    cells: dict[str, list[Cell]] = {"fit": [], "target": []}
+    cells: dict[str, list[PlannedCell]] = {"fit": [], "target": []}
     runs = Counter((run.role, run.config.model, run.config.tokens, run.config.flops) for run in plan)
     for (role, model, tokens, flops), seeds in runs.items():
         params = count_params(model).total if finished is None else _counting(finished.fit)(model, tokens)["params"]
-        cells[role].append(Cell(float(params), float(tokens), float(flops), seeds))
+        cells[role].append(PlannedCell(float(params), float(tokens), float(flops), seeds))
     fitted, target = cells["fit"], cells["target"][0]
     if finished is None:
-        return Prospect(expected(fitted, target), None, None, ())
+        return Prospect(simulate_forecast(fitted, target), None, None, ())
     return Prospect(
-        expected(fitted, target, finished.arrays),
+        simulate_forecast(fitted, target, finished.arrays),
         plan_seeds(finished, fitted, target),
         finished.source,
         tuple(_unlike(plan, finished)),

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.allocation.results import Interval, LawAllocation, Optimum, Request
-from analysis.allocation.split import START, Split, Tradeoff
-from analysis.allocation.surface import Knowledge
+from analysis.allocation.results import Interval, LawAllocation, OptimalSplit, Request
+from analysis.allocation.split import START, AllocationProblem, ComputeSplit
+from analysis.allocation.surface import SurfaceEstimate
 from analysis.diagnostics import checks
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
@@ -32,7 +32,7 @@ def _some_endless(share: float) -> Diagnostic:
     )
 
 
-def allocate(known: Knowledge, request: Request) -> LawAllocation:
+def allocate(known: SurfaceEstimate, request: Request) -> LawAllocation:
     """Finds the parameters and tokens that a request asks for.
 
     =================  =======================================================================
@@ -86,13 +86,13 @@ def allocate(known: Knowledge, request: Request) -> LawAllocation:
     )
 
 
-def _levelled(known: Knowledge, request: Request) -> tuple[Knowledge, Tradeoff, Split]:
+def _levelled(known: SurfaceEstimate, request: Request) -> tuple[SurfaceEstimate, AllocationProblem, ComputeSplit]:
     """The split that a request asks for, on surfaces scaled to give the loss there that ``scaling predict`` gives.
 
     The surface leaves out laws that do not tell parameters from tokens, but which a forecast of the loss counts in.
     """
     for _ in range(_ROUNDS):
-        trade = Tradeoff(known.surface, request.inference_tokens)
+        trade = AllocationProblem(known.surface, request.inference_tokens)
         found = _found(trade, request)
         if found is None:
             raise InputError(_unreached(known.law, trade, request))
@@ -107,13 +107,13 @@ def _levelled(known: Knowledge, request: Request) -> tuple[Knowledge, Tradeoff, 
 class _Answer:
     """What is found on one surface: the split, the compute-optimal one of the same loss, the best of the same total."""
 
-    trade: Tradeoff
-    found: Split
-    optimum: Split
-    best: Split
+    trade: AllocationProblem
+    found: ComputeSplit
+    optimum: ComputeSplit
+    best: ComputeSplit
 
     @classmethod
-    def of(cls, trade: Tradeoff, found: Split, start: float = START) -> "_Answer":
+    def of(cls, trade: AllocationProblem, found: ComputeSplit, start: float = START) -> "_Answer":
         best = found if found.sought else trade.best(found.total)
         if found.sought and not trade.served:
             return cls(trade, found, found, best)
@@ -140,7 +140,7 @@ class _Answer:
 
     @property
     def beside(self) -> dict[str, float] | None:
-        """What is told of the compute-optimal one, by the names of :class:`Optimum`; None where that is the split."""
+        """The compute-optimal split, by the names of :class:`OptimalSplit`; None where it is the split itself."""
         found, optimum, trade = self.found, self.optimum, self.trade
         if optimum is found:
             return None
@@ -177,12 +177,12 @@ class _Answer:
         return numbers
 
 
-def _optimum(beside: dict[str, float]) -> Optimum:
-    made = Optimum(**beside)
+def _optimum(beside: dict[str, float]) -> OptimalSplit:
+    made = OptimalSplit(**beside)
     return made if np.isfinite(beside["break_even_tokens"]) else replace(made, break_even_tokens=None)
 
 
-def _found(trade: Tradeoff, request: Request, start: float = START) -> Split | None:
+def _found(trade: AllocationProblem, request: Request, start: float = START) -> ComputeSplit | None:
     """The split that a request asks for on one surface; None if its loss is out of reach.
 
     Args:
@@ -208,13 +208,13 @@ def _found(trade: Tradeoff, request: Request, start: float = START) -> Split | N
     return trade.least(request.loss, start)
 
 
-def _near(trade: Tradeoff, best: Split) -> dict[str, tuple[float, float]]:
+def _near(trade: AllocationProblem, best: ComputeSplit) -> dict[str, tuple[float, float]]:
     low, high = (np.array([x.n, x.d, x.d - x.n]) for x in trade.near(best))
     edges = np.exp(np.sort([low, high], axis=0)).T.tolist()
     return {name: (a, b) for name, (a, b) in zip(("params", "tokens", "tokens_per_param"), edges, strict=True)}
 
 
-def _intervals(known: Knowledge, request: Request, answer: _Answer) -> tuple[dict[str, Interval] | None, float]:
+def _intervals(known: SurfaceEstimate, request: Request, answer: _Answer) -> tuple[dict[str, Interval] | None, float]:
     """90 % of the draws, for everything that differs among them, and the share of draws without a best split.
 
     None where most have none: their answers are the ends of the search.
@@ -224,7 +224,7 @@ def _intervals(known: Knowledge, request: Request, answer: _Answer) -> tuple[dic
         given["excess_loss"] = 0.0
     draws, endless = [], 0
     for surface in known.draws:
-        trade = Tradeoff(surface, request.inference_tokens)
+        trade = AllocationProblem(surface, request.inference_tokens)
         found = _found(trade, request, answer.found.total)
         if found is None:
             numbers = _unreachable(trade, request, answer)
@@ -251,7 +251,7 @@ def _intervals(known: Knowledge, request: Request, answer: _Answer) -> tuple[dic
     return intervals, share
 
 
-def _unreachable(trade: Tradeoff, request: Request, answer: _Answer) -> dict[str, float]:
+def _unreachable(trade: AllocationProblem, request: Request, answer: _Answer) -> dict[str, float]:
     """The numbers of a draw that does not reach the loss, be it of the size or on the tokens that are fixed.
 
     It would take endless tokens, or parameters; but the compute-optimal model of that loss, if there is one, is known.
@@ -275,7 +275,7 @@ def _unreachable(trade: Tradeoff, request: Request, answer: _Answer) -> dict[str
     return numbers
 
 
-def _of_optimum(trade: Tradeoff, best: Split) -> dict[str, float]:
+def _of_optimum(trade: AllocationProblem, best: ComputeSplit) -> dict[str, float]:
     """Counts of the compute-optimal model, infinite where the search for it ran beyond its end."""
     counts = [float(np.exp(best.n)), float(np.exp(best.d)), trade.training(best)]
     if ran := best.ran:
@@ -283,7 +283,7 @@ def _of_optimum(trade: Tradeoff, best: Split) -> dict[str, float]:
     return dict(zip(_OF_OPTIMUM.values(), counts, strict=True))
 
 
-def _unreached(law: str, trade: Tradeoff, request: Request) -> str:
+def _unreached(law: str, trade: AllocationProblem, request: Request) -> str:
     n, d = (None if x is None else float(np.log(x)) for x in (request.params, request.tokens))
     loss = f"a loss of {request.loss:g} nats per token"
     if n is not None:
@@ -297,7 +297,7 @@ def _unreached(law: str, trade: Tradeoff, request: Request) -> str:
     return f"{loss} is out of reach: the irreducible loss of {which} is {trade.lowest:.4f}"
 
 
-def _warnings(known: Knowledge, request: Request, found: Split, flops: float) -> Iterator[Diagnostic]:
+def _warnings(known: SurfaceEstimate, request: Request, found: ComputeSplit, flops: float) -> Iterator[Diagnostic]:
     unique = known.surface.unique_tokens
     tokens, ratio = float(np.exp(found.d)), float(np.exp(found.d - found.n))
     if tokens > 1.05 * unique:

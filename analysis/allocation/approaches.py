@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from analysis.allocation.envelope import Envelope, envelope
-from analysis.allocation.frontier import LeftOut, Minima, PowerLaw
+from analysis.allocation.frontier import FrontierLaw, LeftOut, Minima
 from analysis.allocation.isoflop import IsoFlop, isoflop
 from analysis.allocation.results import Allocation, Interval
 from analysis.allocation.split import TOLERANCE
@@ -116,7 +116,7 @@ def _tokens(points: RunArrays, flops: float, params: float) -> float:
     return flops / params / float(training_cost(points.inputs, np.log([params]))[0])
 
 
-def _interval(sizes: PowerLaw, tokens: PowerLaw, points: RunArrays, flops: float) -> dict[str, Interval] | None:
+def _interval(sizes: FrontierLaw, tokens: FrontierLaw, points: RunArrays, flops: float) -> dict[str, Interval] | None:
     at, exponent, coefficient = sizes.interval(flops), sizes.exponent_interval, sizes.interval(1.0)
     tokens_exponent, tokens_coefficient = tokens.exponent_interval, tokens.interval(1.0)
     if at is None or exponent is None or coefficient is None or tokens_exponent is None or tokens_coefficient is None:

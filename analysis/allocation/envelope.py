@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 from scipy.interpolate import PchipInterpolator
 
-from analysis.allocation.frontier import LeftOut, Minima, PowerLaw
+from analysis.allocation.frontier import FrontierLaw, LeftOut, Minima
 from analysis.diagnostics.codes import Diagnostic
 from analysis.runs.arrays import RunArrays, training_cost
 
@@ -67,8 +67,8 @@ class Envelope:
     loss: Float[np.ndarray, " grid"]
     minima: Minima
     left_out: tuple[LeftOut, ...]
-    params: PowerLaw | None
-    tokens: PowerLaw | None
+    params: FrontierLaw | None
+    tokens: FrontierLaw | None
     warnings: tuple[Diagnostic, ...]
 
     @property
@@ -121,7 +121,7 @@ def envelope(points: RunArrays, resamples: int = 200, seed: int = 0) -> Envelope
         freedom = max(sum(curves[i].trunks for i in np.unique(found.best[inside])) - 2, 1)
         student = np.sqrt(freedom / rng.chisquare(freedom, len(draws)))
         spread = line + (np.array(draws) - np.median(draws, axis=0)) * student[:, None, None]
-    params, tokens = (PowerLaw(pivot, line[i], spread[:, i]) for i in range(2))
+    params, tokens = (FrontierLaw(pivot, line[i], spread[:, i]) for i in range(2))
     return Envelope(*lowest, params, tokens, tuple(warnings))
 
 

@@ -49,7 +49,7 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class PowerLaw:
+class FrontierLaw:
     """A power law of FLOPs, value = coefficient * flops ** exponent, with draws of its uncertainty.
 
     Attributes:
@@ -95,7 +95,7 @@ def through(
     draws: Float[np.ndarray, "resamples minima"],
     variance: Float[np.ndarray, " minima"],
     seed: int = 0,
-) -> PowerLaw:
+) -> FrontierLaw:
     """The line through at least two minima.
 
     Args:
@@ -117,7 +117,7 @@ def through(
     if freedom:
         excess = max(1.0, float(weights @ (value - x @ line) ** 2) / freedom)
         away *= np.sqrt(excess * freedom / rng.chisquare(freedom, len(draws)))[:, None]
-    return PowerLaw(pivot, line, line + away)
+    return FrontierLaw(pivot, line, line + away)
 
 
 def _scatter(

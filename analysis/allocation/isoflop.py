@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from analysis.allocation.frontier import LeftOut, Minima, PowerLaw, central, through
+from analysis.allocation.frontier import FrontierLaw, LeftOut, Minima, central, through
 from analysis.allocation.profiles import LEAST_NOISE, Profile, Profiles, resampled, settle
 from analysis.diagnostics.codes import Diagnostic
 from analysis.runs.arrays import RunArrays, training_cost
@@ -66,8 +66,8 @@ class IsoFlop:
 
     parabolas: tuple[Parabola, ...]
     skew: tuple[float, float]
-    params: PowerLaw | None
-    tokens: PowerLaw | None
+    params: FrontierLaw | None
+    tokens: FrontierLaw | None
     warnings: tuple[Diagnostic, ...]
 
     @property

@@ -95,7 +95,7 @@ class Allocation:
 
 
 @dataclass(frozen=True)
-class Optimum:
+class OptimalSplit:
     """The compute-optimal model of a loss, the cheapest to train, and what another of that loss costs beside it.
 
     Attributes:
@@ -137,4 +137,4 @@ class LawAllocation(Allocation):
     inference_flops: float
     total_flops: float
     excess_loss: float
-    optimum: Optimum | None
+    optimum: OptimalSplit | None

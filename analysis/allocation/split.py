@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import brentq
 
-from analysis.allocation.surface import Surface
+from analysis.allocation.surface import LossSurface
 
 TOLERANCE = 0.0025  # of the loss, for near-optimal
 # Each grid is 20 times finer. Three tell the least loss to 1e-9; five its place to 1e-6, even where it bends there.
@@ -28,7 +28,7 @@ _END = 0.05
 
 
 @dataclass(frozen=True)
-class Split:
+class ComputeSplit:
     """Parameters and tokens on a surface, all as logarithms.
 
     Attributes:
@@ -54,7 +54,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Tradeoff:
+class AllocationProblem:
     """A loss surface, and how many tokens the model will serve.
 
     Attributes:
@@ -62,26 +62,26 @@ class Tradeoff:
         served: tokens of inference over the model's life.
     """
 
-    surface: Surface
+    surface: LossSurface
     served: float = 0.0
 
     @property
-    def training_only(self) -> "Tradeoff":
+    def training_only(self) -> "AllocationProblem":
         """The same with nothing served."""
         return replace(self, served=0.0)
 
-    def split(self, n: float, d: float) -> Split:
+    def split(self, n: float, d: float) -> ComputeSplit:
         """Given parameters and tokens, as logarithms."""
         at = np.array([n])
         loss = float(self.surface.loss(at, np.array([d]))[0])
         cost = float(self.surface.cost(at)[0])
-        return Split(n, d, loss, float(np.log(cost) + n + np.logaddexp(d, np.log(max(self.served, 1e-300) / 3))))
+        return ComputeSplit(n, d, loss, float(np.log(cost) + n + np.logaddexp(d, np.log(max(self.served, 1e-300) / 3))))
 
-    def training(self, split: Split) -> float:
+    def training(self, split: ComputeSplit) -> float:
         """Training FLOPs of a split."""
         return float(np.exp(self.training_only.split(split.n, split.d).total))
 
-    def per_served_token(self, split: Split) -> float:
+    def per_served_token(self, split: ComputeSplit) -> float:
         """FLOPs of inference per token."""
         return float(np.exp(split.n) * self.surface.cost(np.array([split.n]))[0] / 3)
 
@@ -92,7 +92,7 @@ class Tradeoff:
         loss = self.surface.loss(n, np.log(np.where(enough, tokens, 1.0)))
         return np.where(enough, loss, np.inf)
 
-    def best(self, total: float, grids: int = _FINE) -> Split:
+    def best(self, total: float, grids: int = _FINE) -> ComputeSplit:
         """The split of least loss for a log total, by so many grids, each finer than the one before."""
         middle = (total - np.log(6)) / 2
         low, high = middle - _SMALLER, middle + _LARGER
@@ -109,12 +109,12 @@ class Tradeoff:
         n = _vertex(grid[max(i - _KEEP, 0) : i + _KEEP + 1], losses[max(i - _KEEP, 0) : i + _KEEP + 1])
         return replace(self.on(total, n), sought=True, inside=bool(min(n - ends[0], ends[1] - n) > _END))
 
-    def on(self, total: float, n: float) -> Split:
+    def on(self, total: float, n: float) -> ComputeSplit:
         """The split of a log total at a size."""
         cost = float(self.surface.cost(np.array([n]))[0])
         return self.split(n, float(np.log(max(np.exp(total - n) / cost - self.served / 3, 1e-6))))
 
-    def least(self, loss: float, start: float = START) -> Split | None:
+    def least(self, loss: float, start: float = START) -> ComputeSplit | None:
         """The split of the least total that reaches a loss; None if none does.
 
         Args:
@@ -138,7 +138,7 @@ class Tradeoff:
             low, high, step = max(low - step, _LEAST_TOTAL), low, 2 * step
         return self.best(float(brentq(above, low, high, xtol=1e-9)))
 
-    def near(self, best: Split) -> tuple[Split, Split]:
+    def near(self, best: ComputeSplit) -> tuple[ComputeSplit, ComputeSplit]:
         """The smallest and the largest size that lose at most ``TOLERANCE`` more for the same total."""
         limit = best.loss * (1 + TOLERANCE)
 
@@ -154,12 +154,12 @@ class Tradeoff:
         low, high = edges
         return self.on(best.total, low), self.on(best.total, high)
 
-    def with_tokens_for(self, n: float, loss: float) -> Split | None:
+    def with_tokens_for(self, n: float, loss: float) -> ComputeSplit | None:
         """A size's split that reaches a loss; None if it never does."""
         d = _reach(lambda d: self.split(n, d).loss - loss)
         return None if d is None else self.split(n, d)
 
-    def with_params_for(self, d: float, loss: float) -> Split | None:
+    def with_params_for(self, d: float, loss: float) -> ComputeSplit | None:
         """The smallest size that reaches a loss on so many tokens; None if none does."""
         n = _reach(lambda n: self.split(n, d).loss - loss)
         return None if n is None else self.split(n, d)
@@ -177,11 +177,11 @@ class Tradeoff:
         """The loss that no size gets below on so many tokens."""
         return self.split(_MOST, d).loss
 
-    def with_tokens_of(self, n: float, training: float) -> Split:
+    def with_tokens_of(self, n: float, training: float) -> ComputeSplit:
         """A size's split of so many training FLOPs, as a logarithm."""
         return self.split(n, training - n - float(np.log(self.surface.cost(np.array([n]))[0])))
 
-    def with_params_of(self, d: float, training: float) -> Split:
+    def with_params_of(self, d: float, training: float) -> ComputeSplit:
         """The split of so many training FLOPs, as a logarithm, on given tokens."""
         n = brentq(lambda n: self.with_tokens_of(n, training).d - d, -_MOST, 2 * _MOST)
         return self.split(float(n), d)

@@ -33,7 +33,7 @@ _FURTHEST = 1e7
 
 
 @dataclass(frozen=True)
-class Stretch:
+class ExponentScaling:
     """Other exponents: those of parameters and of tokens are multiplied by ``by``, (of parameters, of tokens).
 
     Held are the loss and its slopes at the centre of the runs, ``at`` (log parameters, log tokens), as that is what
@@ -46,7 +46,7 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Surface:
+class LossSurface:
     """One loss over parameters and tokens: of a law, or of several pooled.
 
     Attributes:
@@ -62,7 +62,7 @@ class Surface:
     sizes: Float[np.ndarray, " sizes"]
     costs: Float[np.ndarray, " sizes"]
     unique_tokens: float = np.inf
-    stretch: Stretch | None = None
+    stretch: ExponentScaling | None = None
     level: float = 1.0
 
     @property
@@ -110,7 +110,7 @@ class Surface:
 
 
 @dataclass(frozen=True)
-class Knowledge:
+class SurfaceEstimate:
     """What is known of the loss: the surface, draws of it, and what they stand for.
 
     Attributes:
@@ -129,8 +129,8 @@ class Knowledge:
     """
 
     law: str
-    surface: Surface
-    draws: tuple[Surface, ...]
+    surface: LossSurface
+    draws: tuple[LossSurface, ...]
     covers: str
     runs: RunArrays | None
     source: str
@@ -141,7 +141,7 @@ class Knowledge:
     warnings: tuple[Diagnostic, ...]
     forecaster: Ensemble | None = None
 
-    def scaled(self, by: float) -> "Knowledge":
+    def scaled(self, by: float) -> "SurfaceEstimate":
         """With every loss multiplied by so much: the best splits stay."""
         surface, *draws = (replace(each, level=by * each.level) for each in (self.surface, *self.draws))
         return replace(self, surface=surface, draws=tuple(draws))
@@ -177,7 +177,7 @@ class Knowledge:
         return None
 
 
-def of_table(table: RunTable, law: str = AUTO, unique_tokens: float = np.inf) -> Knowledge:
+def estimate_surface(table: RunTable, law: str = AUTO, unique_tokens: float = np.inf) -> SurfaceEstimate:
     """What a table's runs tell.
 
     Args:
@@ -203,9 +203,9 @@ def of_table(table: RunTable, law: str = AUTO, unique_tokens: float = np.inf) ->
         members = [replace(member, weight=1.0) for member in members]  # no nested extrapolation told them apart
     steady = tuple(member for member in members if member.law.name != _UNSTEADY or law != AUTO)
     sizes = np.unique(together.fitted.n)
-    surface = Surface(steady, sizes, training_cost(together.fitted, sizes), unique_tokens)
+    surface = LossSurface(steady, sizes, training_cost(together.fitted, sizes), unique_tokens)
     weights = surface.weights
-    return Knowledge(
+    return SurfaceEstimate(
         law=max(weights, key=lambda name: weights[name]),
         surface=surface,
         draws=tuple(replace(surface, members=(member,)) for member in _drawn(members)),
@@ -228,12 +228,12 @@ def of_table(table: RunTable, law: str = AUTO, unique_tokens: float = np.inf) ->
     )
 
 
-def of_published(name: str, unique_tokens: float = np.inf) -> Knowledge:
+def published_surface(name: str, unique_tokens: float = np.inf) -> SurfaceEstimate:
     """What a paper's constants tell, as well as its runs tell the exponents.
 
     Args:
         name: in ``PUBLISHED``.
-        unique_tokens: as of :func:`of_table`.
+        unique_tokens: as of :func:`estimate_surface`.
 
     Raises:
         InputError: with the closest name, if there is none; or if the law cannot tell.
@@ -243,13 +243,13 @@ def of_published(name: str, unique_tokens: float = np.inf) -> Knowledge:
     _check(law, unique_tokens)
     theta = law.internal(entry.params)
     member = Member(law, EVERYWHERE, theta, theta[None], 1.0)
-    surface = Surface((member,), np.zeros(1), np.array([6.0]), unique_tokens)
+    surface = LossSurface((member,), np.zeros(1), np.array([6.0]), unique_tokens)
     at = (float(np.log(runs.params)), float(np.log(runs.tokens)))
     factors = 1 + np.array(runs.exponent_errors) * np.random.default_rng(0).standard_normal((_DRAWS, 2))
-    return Knowledge(
+    return SurfaceEstimate(
         law=entry.law,
         surface=surface,
-        draws=tuple(replace(surface, stretch=Stretch(at, (by_n, by_d))) for by_n, by_d in factors.tolist()),
+        draws=tuple(replace(surface, stretch=ExponentScaling(at, (by_n, by_d))) for by_n, by_d in factors.tolist()),
         covers=f"the exponents' errors, not the choice of law ({runs.error_source})" + _but_repeats(unique_tokens),
         runs=None,
         source=entry.source,

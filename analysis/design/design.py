@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from analysis.design.identifiability import best_size, cheapest, joined, missing, undetermined
-from analysis.design.posterior import Plausible, usual_law
-from analysis.design.seeds import Cell
-from analysis.design.selection import cells_of, choose, inputs_of, plausible, sharpening
-from analysis.design.simulate import Expected, expected
+from analysis.design.posterior import CandidateLaw, default_law
+from analysis.design.seeds import PlannedCell
+from analysis.design.selection import candidate_laws, cells_of, inputs_of, select_runs, sharpening
+from analysis.design.simulate import ExpectedForecast, simulate_forecast
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.fit import FitResult, fit_arrays
@@ -34,7 +34,7 @@ _UNEXPLAINED = "their losses hardly depend on parameters and tokens"
 _TIMES, _MOST_TIMES = 10.0, 1e10  # by which a spend that is too small is raised until it suffices
 
 # (FLOPs, fewest and most parameters) -> the runs of that budget that can be bought, ``seeds`` the most of each.
-Offer = Callable[[float, float, float], Sequence[Cell]]
+Offer = Callable[[float, float, float], Sequence[PlannedCell]]
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class Design:
         warnings: in words and codes.
     """
 
-    cells: tuple[Cell, ...]
+    cells: tuple[PlannedCell, ...]
     dearest: float
-    before: Expected | None
-    after: Expected | None
+    before: ExpectedForecast | None
+    after: ExpectedForecast | None
     warnings: tuple[Diagnostic, ...]
 
     @property
@@ -64,7 +64,7 @@ class Design:
 
 def design(
     offer: Offer,
-    target: Cell,
+    target: PlannedCell,
     spend: float,
     finished: RunArrays | None = None,
     published: FitResult | None = None,
@@ -91,16 +91,16 @@ def design(
         raise InputError(_refusal(task, menu, spend))
     if not menu.cells:
         raise InputError(f"at most {menu.dearest:.3g} FLOPs each, no run of this family is worth training")
-    choice = choose(menu.cells, target, spend, menu.laws, finished, start)
+    choice = select_runs(menu.cells, target, spend, menu.laws, finished, start)
     bought = [replace(cell, seeds=int(n)) for cell, n in zip(menu.cells, choice.seeds, strict=True) if n]
     if not bought:
         least = min(cell.flops for cell in menu.cells)
         raise InputError(f"{spend:.3g} FLOPs buy no run of this family that would tell anything new (from {least:.3g})")
     old = [] if finished is None else cells_of(finished)
     if finished is None or task.untold:
-        before, after = None, expected([*old, *bought], target)
+        before, after = None, simulate_forecast([*old, *bought], target)
     else:
-        before = after = expected(old, target, finished)
+        before = after = simulate_forecast(old, target, finished)
         if before is not None:
             by = sharpening(bought, target, task.fitted, finished)
             after = replace(before, half_width=by * before.half_width, error=by * before.error)
@@ -113,7 +113,7 @@ def design(
     )
 
 
-def _check(target: Cell, spend: float, finished: RunArrays | None) -> None:
+def _check(target: PlannedCell, spend: float, finished: RunArrays | None) -> None:
     """Refuses what no design can be made for."""
     faults = [
         f"the target's {name} are {value:.3g}: at least 1 is needed"
@@ -138,8 +138,8 @@ def _check(target: Cell, spend: float, finished: RunArrays | None) -> None:
 class _Menu:
     """What can be bought, the laws that may hold, and the FLOPs that no run exceeds."""
 
-    cells: list[Cell]
-    laws: list[Plausible]
+    cells: list[PlannedCell]
+    laws: list[CandidateLaw]
     dearest: float
 
 
@@ -148,7 +148,7 @@ class _Task:
     """What a design is asked for, whatever there is to spend: see :func:`design`."""
 
     offer: Offer
-    target: Cell
+    target: PlannedCell
     finished: RunArrays | None
     published: FitResult | None
     budgets: Sequence[float]
@@ -167,11 +167,11 @@ class _Task:
         return faults or ((_UNEXPLAINED,) if _unexplained(self.finished) else ())
 
     @cached_property
-    def fitted(self) -> list[Plausible]:
+    def fitted(self) -> list[CandidateLaw]:
         """The laws that a paper, or finished runs that identify one, tell."""
         if self.published is not None:
             return _as_plausible(self.published, np.geomspace(1e-9, 1e-2, 8) * self.target.flops)
-        return [] if self.finished is None or self.untold else plausible(self.finished)
+        return [] if self.finished is None or self.untold else candidate_laws(self.finished)
 
     def menu(self, spend: float) -> _Menu:
         """Sizes around the best of each budget."""
@@ -181,7 +181,7 @@ class _Task:
         flops = near + [x for x in series if all(abs(np.log(x / b)) > np.log(_STEP) / 2 for b in near)]
         middle = float(np.exp(np.log(flops).mean()))
         n = np.sqrt(middle / 6 / _USUAL_RATIO)
-        laws = [usual_law(inputs_at(n, _USUAL_RATIO * n, middle)), *self.fitted]
+        laws = [default_law(inputs_at(n, _USUAL_RATIO * n, middle)), *self.fitted]
         # Where the target lies off the best size of its own budget, as over-trained models do, sizes reach out that
         # way.
         off = float((self.aim.n - best_size(laws, self.aim.c))[0])
@@ -194,7 +194,7 @@ class _Task:
         """Runs without which no law is identified; None if there are no such runs for the FLOPs."""
         return cheapest(menu.cells, None if self.finished is None else self.finished.inputs, self.aim, menu.laws, spend)
 
-    def runs(self, more: Sequence[Cell]) -> Inputs:
+    def runs(self, more: Sequence[PlannedCell]) -> Inputs:
         """The finished runs and others."""
         return inputs_of(more) if self.finished is None else joined(self.finished.inputs, inputs_of(more))
 
@@ -211,7 +211,7 @@ def _rounded(flops: float) -> float:
     return float(f"{np.floor(flops / unit * (1 + 1e-9)) * unit:.1e}")
 
 
-def _as_plausible(published: FitResult, budgets: Float[np.ndarray, " budgets"]) -> list[Plausible]:
+def _as_plausible(published: FitResult, budgets: Float[np.ndarray, " budgets"]) -> list[CandidateLaw]:
     """Chinchilla's and skaling's law as near as they come to a published one, over the budgets."""
     flops, ratio = (x.ravel() for x in np.meshgrid(budgets, np.geomspace(2.0, 200.0, 7)))
     n = np.sqrt(flops / 6 / ratio)
@@ -251,7 +251,7 @@ def _least(task: _Task, spend: float) -> float | None:
     return float(high)
 
 
-def _warnings(task: _Task, bought: Sequence[Cell]) -> Iterator[Diagnostic]:
+def _warnings(task: _Task, bought: Sequence[PlannedCell]) -> Iterator[Diagnostic]:
     if task.untold:
         yield Diagnostic(
             "few-runs",

@@ -6,8 +6,8 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float, Int
 
-from analysis.design.posterior import Plausible, best_sizes
-from analysis.design.seeds import FEWEST_CELLS, Cell
+from analysis.design.posterior import CandidateLaw, best_sizes
+from analysis.design.seeds import FEWEST_CELLS, PlannedCell
 from analysis.design.selection import inputs_of, prices
 from analysis.diagnostics import checks
 from analysis.laws import Inputs
@@ -19,7 +19,7 @@ _OFF = np.log(1.2)  # how far beside the best size a run lies on one side of it
 _BESIDE = np.log(2.5)  # where the cheapest design puts its outer sizes
 
 
-def best_size(laws: Sequence[Plausible], c: Float[np.ndarray, " budgets"]) -> Float[np.ndarray, " budgets"]:
+def best_size(laws: Sequence[CandidateLaw], c: Float[np.ndarray, " budgets"]) -> Float[np.ndarray, " budgets"]:
     """Log parameters of least loss at log FLOPs: the median over some laws."""
     return np.median([best_sizes(law, c) for law in laws], axis=0)
 
@@ -35,7 +35,7 @@ def undetermined(at: Inputs) -> Iterator[str]:
     yield from (warning.message for warning in checks.collinear(at))
 
 
-def missing(at: Inputs, target: Inputs, laws: Sequence[Plausible]) -> Iterator[str]:
+def missing(at: Inputs, target: Inputs, laws: Sequence[CandidateLaw]) -> Iterator[str]:
     """What some runs lack to tell what parameters and tokens buy as far as the target.
 
     Args:
@@ -61,7 +61,11 @@ def missing(at: Inputs, target: Inputs, laws: Sequence[Plausible]) -> Iterator[s
 
 
 def cheapest(
-    candidates: Sequence[Cell], finished: Inputs | None, target: Inputs, laws: Sequence[Plausible], spend: float
+    candidates: Sequence[PlannedCell],
+    finished: Inputs | None,
+    target: Inputs,
+    laws: Sequence[CandidateLaw],
+    spend: float,
 ) -> Int[np.ndarray, " candidates"] | None:
     """Runs of each candidate without which no law is identified; None if the FLOPs do not buy them.
 

@@ -1,4 +1,4 @@
-"""What runs would tell of a target: a Gaussian belief about log losses, several laws plausible.
+"""What runs would tell of a target: a Gaussian belief about log losses, several candidate laws.
 
 Under each law the log losses of run i and of the target are, but for what is expected of them,
 
@@ -29,11 +29,11 @@ from analysis.laws import LAWS, Inputs
 _ROUGHNESS = 0.75
 _OFF = 0.05  # a run 10 % above the frontier then counts about as under the foci of ``analysis.forecasting.weighting``
 # A law and its constants.
-Plausible = tuple[str, Mapping[str, float]]
+CandidateLaw = tuple[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
-class Belief:
+class Posterior:
     """About the log losses of possible runs and of the target.
 
     Attributes:
@@ -45,12 +45,12 @@ class Belief:
     noise: Float[np.ndarray, " rows"]
 
     @classmethod
-    def about(cls, at: Inputs, laws: Sequence[Plausible], noise: Float[np.ndarray, " rows"]) -> "Belief":
+    def about(cls, at: Inputs, laws: Sequence[CandidateLaw], noise: Float[np.ndarray, " rows"]) -> "Posterior":
         """Before any run.
 
         Args:
             at: the runs and, last, the target.
-            laws: those plausible, each of them alike.
+            laws: those that may hold, each of them alike.
             noise: of each run.
         """
         missed = _missed(at)
@@ -68,27 +68,27 @@ class Belief:
         gain: Float[np.ndarray, " rows"] = (self.covariance[:, :-1, -1] ** 2 / variance).mean(axis=0)
         return gain
 
-    def after(self, row: int) -> "Belief":
+    def after(self, row: int) -> "Posterior":
         """With one more run of a row, whatever its loss will be."""
         column = self.covariance[:, :, row]
         told = column[:, :, None] * column[:, None, :] / (column[:, row] + self.noise[row] ** 2)[:, None, None]
-        return Belief(self.covariance - told, self.noise)
+        return Posterior(self.covariance - told, self.noise)
 
-    def given(self, seeds: Int[np.ndarray, " rows"]) -> "Belief":
+    def given(self, seeds: Int[np.ndarray, " rows"]) -> "Posterior":
         """With so many runs of each row."""
         rows = np.flatnonzero(seeds)
         across = self.covariance[:, rows]
         inner = across[:, :, rows] + np.diag(self.noise[rows] ** 2 / seeds[rows])
         told = across.transpose(0, 2, 1) @ np.linalg.solve(inner, across)
-        return Belief(self.covariance - told, self.noise)
+        return Posterior(self.covariance - told, self.noise)
 
-    def only(self, keep: Bool[np.ndarray, " rows"]) -> "Belief":
+    def only(self, keep: Bool[np.ndarray, " rows"]) -> "Posterior":
         """About some of the rows, and the target."""
         rows = np.append(np.flatnonzero(keep), len(keep))
-        return Belief(self.covariance[:, rows][:, :, rows], self.noise[keep])
+        return Posterior(self.covariance[:, rows][:, :, rows], self.noise[keep])
 
 
-def telling_seeds(at: Inputs, noise: Float[np.ndarray, " rows"]) -> Int[np.ndarray, " rows"]:
+def useful_seeds(at: Inputs, noise: Float[np.ndarray, " rows"]) -> Int[np.ndarray, " rows"]:
     """Seeds of each run, the target being last, beyond which more tell little.
 
     The noise of their mean is then half of what a law misses there.
@@ -96,13 +96,13 @@ def telling_seeds(at: Inputs, noise: Float[np.ndarray, " rows"]) -> Int[np.ndarr
     return np.ceil(4 * noise**2 / np.diag(_missed(at))[:-1]).astype(np.int64)
 
 
-def usual_law(at: Inputs) -> Plausible:
+def default_law(at: Inputs) -> CandidateLaw:
     """Chinchilla's with exponents of 0.35, each term a third of the loss at the middle of some runs."""
     size, data = (float(np.exp(0.35 * x.mean())) for x in (at.n, at.d))
     return "chinchilla", {"E": 1.0, "A": size, "B": data, "alpha": 0.35, "beta": 0.35}
 
 
-def _off(at: Inputs, law: Plausible) -> Float[np.ndarray, " points"]:
+def _off(at: Inputs, law: CandidateLaw) -> Float[np.ndarray, " points"]:
     """What a law misses at each point alone: by how far it lies above the frontier, less the same of the last.
 
     Points with more parameters than the best size of their FLOPs, and with fewer, lie on opposite sides of it.
@@ -118,7 +118,7 @@ def _off(at: Inputs, law: Plausible) -> Float[np.ndarray, " points"]:
     return missed
 
 
-def best_sizes(law: Plausible, c: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
+def best_sizes(law: CandidateLaw, c: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
     """Log parameters of least loss under a law at log FLOPs, 6 for each parameter and token."""
     name, params = law
     n = c[:, None] / 2 + np.linspace(-12.0, 8.0, 801)

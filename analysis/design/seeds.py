@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from analysis.design.posterior import Belief, slopes, usual_law
+from analysis.design.posterior import Posterior, default_law, slopes
 from analysis.fitting.fit import fit_arrays
 from analysis.forecasting.calibration import FORM
 from analysis.laws import LAWS
@@ -22,7 +22,7 @@ FEWEST_CELLS = len(_LAW.names) + 2
 
 
 @dataclass(frozen=True)
-class Cell:
+class PlannedCell:
     """Planned runs that differ by their seed alone.
 
     Attributes:
@@ -83,10 +83,10 @@ class SeedPlan:
         }
 
 
-def plan_seeds(table: RunTable, cells: Sequence[Cell], target: Cell) -> SeedPlan | None:
+def plan_seeds(table: RunTable, cells: Sequence[PlannedCell], target: PlannedCell) -> SeedPlan | None:
     """Seeds that make the forecast surest for the FLOPs planned; None if the table has no replicates.
 
-    The variance is that of a ``Belief`` given so many runs of each cell. The noise of a run is that of
+    The variance is that of a ``Posterior`` given so many runs of each cell. The noise of a run is that of
     ``SeedNoise.trend``; the law is chinchilla's, fitted to the table where it has seven cells or more and otherwise the
     usual one. At each cell it misses, however many seeds there are, 0.2 % times log(target's FLOPs / its own), each its
     own: without that, dozens of seeds would go to one cheap budget.
@@ -109,10 +109,10 @@ def plan_seeds(table: RunTable, cells: Sequence[Cell], target: Cell) -> SeedPlan
     at = inputs_at(*np.array([(cell.params, cell.tokens, cell.flops) for cell in (*cells, target)], float).T)
     flops = np.array([cell.flops for cell in cells], float)
     planned = np.array([cell.seeds for cell in cells])
-    law = usual_law(at) if points.cells < FEWEST_CELLS else (_LAW.name, fit_arrays(points, _LAW).params)
+    law = default_law(at) if points.cells < FEWEST_CELLS else (_LAW.name, fit_arrays(points, _LAW).params)
     std, j = trend.at(flops), slopes(at, *law)
     missed = FORM * np.log(np.maximum(target.flops / np.append(flops, target.flops), 1.0))
-    belief = Belief((j @ j.T + np.diag(missed**2))[None], std)
+    belief = Posterior((j @ j.T + np.diag(missed**2))[None], std)
 
     def reached(seeds: Int[np.ndarray, " cells"]) -> float:
         """Standard deviation of the forecast with so many seeds of each cell."""

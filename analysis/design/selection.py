@@ -6,16 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from analysis.design.posterior import Belief, Plausible, telling_seeds
-from analysis.design.seeds import Cell
-from analysis.design.simulate import usual_noise
+from analysis.design.posterior import CandidateLaw, Posterior, useful_seeds
+from analysis.design.seeds import PlannedCell
+from analysis.design.simulate import default_noise
 from analysis.fitting.fit import fit_arrays
 from analysis.forecasting.calibration import run_noise
 from analysis.laws import LAWS, Inputs
 from analysis.runs.arrays import RunArrays, inputs_at
 from analysis.runs.seed_noise import seed_noise
 
-# Laws that may be plausible beside the usual one, where there are runs to fit them to.
+# Laws that may hold beside the usual one, where there are runs to fit them to.
 _LAWS = ("chinchilla", "chinchilla-tied", "skaling")
 # However small a run is, starting it takes time too: none counts for less than this share of the FLOPs to spend.
 _LEAST_PRICE = 1 / 500
@@ -25,7 +25,7 @@ _WORTHWHILE = 1e-4  # part of the standard deviation that an exchange of runs mu
 
 
 @dataclass(frozen=True)
-class Choice:
+class Selection:
     """Runs to buy.
 
     Attributes:
@@ -39,15 +39,15 @@ class Choice:
     after: float
 
 
-def choose(
-    candidates: Sequence[Cell],
-    target: Cell,
+def select_runs(
+    candidates: Sequence[PlannedCell],
+    target: PlannedCell,
     spend: float,
-    laws: Sequence[Plausible],
+    laws: Sequence[CandidateLaw],
     finished: RunArrays | None = None,
     bought: Int[np.ndarray, " candidates"] | None = None,
-) -> Choice:
-    """Runs that make the forecast of the target sharpest (``Belief``) for the FLOPs to spend.
+) -> Selection:
+    """Runs that make the forecast of the target sharpest (``Posterior``) for the FLOPs to spend.
 
     First the run that lowers the variance most per FLOP, again and again while there are FLOPs left; then, from the
     dearest, each run is given up for what else its FLOPs would buy, where that is better.
@@ -56,13 +56,13 @@ def choose(
         candidates: runs that can be bought; of each at most ``seeds``.
         target: of the forecast.
         spend: FLOPs.
-        laws: that may hold: those :func:`plausible`, or a paper's, and first the usual one. That one stays whatever is
-            fitted: constants that few runs happen to tell may say that nothing can be learned.
+        laws: that may hold: those of :func:`candidate_laws`, or a paper's, and first the default one. That one stays
+            whatever is fitted: constants that few runs happen to tell may say that nothing can be learned.
         finished: runs that there are.
         bought: runs of each candidate that are bought in any case, from the same FLOPs.
     """
     belief = _belief(candidates, target, laws, finished)
-    telling = telling_seeds(inputs_of((*candidates, target)), belief.noise) - _had(candidates, finished)
+    telling = useful_seeds(inputs_of((*candidates, target)), belief.noise) - _had(candidates, finished)
     most = np.minimum([cell.seeds for cell in candidates], telling)
     price = prices(candidates, spend)
     start = np.zeros(len(candidates), np.int64) if bought is None else bought
@@ -89,34 +89,38 @@ def choose(
             other, reached = filled(seeds - (np.arange(len(seeds)) == row), row)
             if reached < std * (1 - _WORTHWHILE):
                 seeds, std = other, reached
-    return Choice(seeds, belief.std, std)
+    return Selection(seeds, belief.std, std)
 
 
-def prices(candidates: Sequence[Cell], spend: float) -> Float[np.ndarray, " candidates"]:
+def prices(candidates: Sequence[PlannedCell], spend: float) -> Float[np.ndarray, " candidates"]:
     """What a run of each candidate counts for: its FLOPs, or what it takes to start any run."""
     return np.maximum(np.array([cell.flops for cell in candidates], float), _LEAST_PRICE * spend)
 
 
-def plausible(finished: RunArrays) -> list[Plausible]:
+def candidate_laws(finished: RunArrays) -> list[CandidateLaw]:
     """The laws that finished runs suffice to fit."""
     enough = [name for name in _LAWS if finished.cells >= len(LAWS[name].names) + 2]
     return [(name, fit_arrays(finished, LAWS[name]).params) for name in enough]
 
 
-def _belief(candidates: Sequence[Cell], target: Cell, laws: Sequence[Plausible], finished: RunArrays | None) -> Belief:
+def _belief(
+    candidates: Sequence[PlannedCell], target: PlannedCell, laws: Sequence[CandidateLaw], finished: RunArrays | None
+) -> Posterior:
     """What is believed of the candidates and the target, given the finished runs."""
     at = inputs_of((*candidates, target))
     if finished is None:
-        return Belief.about(at, laws, usual_noise(np.exp(at.c[:-1])))
+        return Posterior.about(at, laws, default_noise(np.exp(at.c[:-1])))
     cells, seeds = _merged(finished)
     at = Inputs(*(np.concatenate([getattr(cells, name), getattr(at, name)]) for name in "ndcu"))
     flops = np.exp(at.c[:-1])
-    belief = Belief.about(at, laws, _noise(finished, laws[1:], flops))
+    belief = Posterior.about(at, laws, _noise(finished, laws[1:], flops))
     new = np.arange(len(flops)) >= len(seeds)
     return belief.given(np.concatenate([seeds, np.zeros(len(candidates), np.int64)])).only(new)
 
 
-def sharpening(bought: Sequence[Cell], target: Cell, laws: Sequence[Plausible], finished: RunArrays) -> float:
+def sharpening(
+    bought: Sequence[PlannedCell], target: PlannedCell, laws: Sequence[CandidateLaw], finished: RunArrays
+) -> float:
     """The standard deviation of the forecast's log loss with further runs, over that without them: at most 1.
 
     Runs cheaper than all finished ones count for nothing. A belief that holds laws to be nearly right would learn their
@@ -132,18 +136,18 @@ def sharpening(bought: Sequence[Cell], target: Cell, laws: Sequence[Plausible], 
     cells, seeds = _merged(finished)
     at = inputs_of((*told, target))
     at = Inputs(*(np.concatenate([getattr(cells, name), getattr(at, name)]) for name in "ndcu"))
-    belief = Belief.about(at, laws, _noise(finished, laws, np.exp(at.c[:-1])))
+    belief = Posterior.about(at, laws, _noise(finished, laws, np.exp(at.c[:-1])))
     more = np.array([cell.seeds for cell in told], np.int64)
     with_them, without = (belief.given(np.concatenate([seeds, n])).std for n in (more, np.zeros_like(more)))
     return with_them / without
 
 
-def inputs_of(cells: Sequence[Cell]) -> Inputs:
+def inputs_of(cells: Sequence[PlannedCell]) -> Inputs:
     """One row for each cell."""
     return inputs_at(*np.array([(cell.params, cell.tokens, cell.flops) for cell in cells], float).reshape(-1, 3).T)
 
 
-def _had(candidates: Sequence[Cell], finished: RunArrays | None) -> Int[np.ndarray, " candidates"]:
+def _had(candidates: Sequence[PlannedCell], finished: RunArrays | None) -> Int[np.ndarray, " candidates"]:
     """How many finished runs are seeds of each candidate."""
     if finished is None:
         return np.zeros(len(candidates), np.int64)
@@ -153,14 +157,14 @@ def _had(candidates: Sequence[Cell], finished: RunArrays | None) -> Int[np.ndarr
 
 
 def _noise(
-    finished: RunArrays, fitted: Sequence[Plausible], flops: Float[np.ndarray, " rows"]
+    finished: RunArrays, fitted: Sequence[CandidateLaw], flops: Float[np.ndarray, " rows"]
 ) -> Float[np.ndarray, " rows"]:
     """Of a run of so many FLOPs: from replicates, else from what the fitted laws leave, else the usual one."""
     trend = seed_noise(finished).trend
     if trend is not None:
         return trend.at(flops)
     if not fitted:
-        return usual_noise(flops)
+        return default_noise(flops)
     residuals = [np.log(LAWS[name].predict(dict(p), finished.inputs)) - finished.log_loss for name, p in fitted]
     return np.full(len(flops), run_noise(finished, residuals, [len(p) for _, p in fitted]))
 
@@ -179,8 +183,8 @@ def _merged(points: RunArrays) -> tuple[Inputs, Int[np.ndarray, " cells"]]:
     return Inputs(*means), seeds.astype(np.int64)
 
 
-def cells_of(points: RunArrays) -> list[Cell]:
+def cells_of(points: RunArrays) -> list[PlannedCell]:
     """Finished runs as cells; those nearest merge where they are too many."""
     x, seeds = _merged(points)
     rows = np.exp(np.stack([x.n, x.d, x.c], axis=1)).tolist()
-    return [Cell(row[0], row[1], row[2], count) for row, count in zip(rows, seeds.tolist(), strict=True)]
+    return [PlannedCell(row[0], row[1], row[2], count) for row, count in zip(rows, seeds.tolist(), strict=True)]

@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from analysis.design.seeds import FEWEST_CELLS, Cell
+from analysis.design.seeds import FEWEST_CELLS, PlannedCell
 from analysis.fitting.fit import fit_arrays
 from analysis.fitting.huber_newton import best_of_starts, minimise
 from analysis.forecasting.calibration import run_noise
@@ -46,7 +46,7 @@ Noise = Callable[[Float[np.ndarray, " rows"]], Float[np.ndarray, " rows"]]
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedForecast:
     """What a design's forecast can be expected to be worth.
 
     Its width is a figure of one digit or two: other draws would move it by a tenth of itself.
@@ -71,9 +71,13 @@ class Expected:
         return f"{self.half_width:.{1 if self.half_width < 0.02 else 0}%}"
 
 
-def expected(
-    cells: Sequence[Cell], target: Cell, fitted: RunArrays | None = None, level: float = 0.9, draws: int = 12
-) -> Expected | None:
+def simulate_forecast(
+    cells: Sequence[PlannedCell],
+    target: PlannedCell,
+    fitted: RunArrays | None = None,
+    level: float = 0.9,
+    draws: int = 12,
+) -> ExpectedForecast | None:
     """Simulates a design; None with fewer than seven cells, which tell no law.
 
     Args:
@@ -81,7 +85,7 @@ def expected(
         target: of the forecast, which is of the mean loss of its seeds.
         fitted: finished runs that tell the law and the noise, seven cells or more and enough to fit it. Otherwise the
             law is a usual one, each of whose terms is a third of the loss at the middle of the design, from which runs
-            scatter by 0.4 % or more, and the noise is ``usual_noise``.
+            scatter by 0.4 % or more, and the noise is ``default_noise``.
         level: of the interval.
         draws: sweeps to simulate, two or more.
     """
@@ -93,7 +97,7 @@ def expected(
     at = inputs_at(*np.array([(cell.params, cell.tokens, cell.flops) for cell in cells], float).T)
     aim = inputs_at(target.params, target.tokens, target.flops)
     design = _Design(at, np.array([cell.seeds for cell in cells]))
-    truth, noise = (_usual(at), usual_noise) if fitted is None else _told_by(fitted)
+    truth, noise = (_usual(at), default_noise) if fitted is None else _told_by(fitted)
     std = noise(np.exp(design.rows.c))
     random = np.random.default_rng(0)
     errors = std * random.standard_normal((draws, len(std)))
@@ -103,7 +107,7 @@ def expected(
     dearest = float(std[design.rows.c.argmax()])
     forecasts = design.forecasts(np.log(truth(at)), errors, dearest)
     loss, low, high = np.log([forecast.predict(aim, level, target.seeds) for forecast in forecasts])[:, :, 0].T
-    return Expected(
+    return ExpectedForecast(
         half_width=float(np.median(high - low)) / 2,
         level=level,
         error=float(np.median(np.abs(loss - np.log(truth(aim))))),
@@ -112,7 +116,7 @@ def expected(
     )
 
 
-def usual_noise(flops: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
+def default_noise(flops: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
     """Standard deviation of the log loss between seeds, where no replicates tell it.
 
     0.6 % at 1e11 FLOPs, as in ``benchmarks/quickstart``, and less by a power of the FLOPs down to the 0.1 % of usual

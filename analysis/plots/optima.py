@@ -8,7 +8,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 
 from analysis.allocation.envelope import Envelope
-from analysis.allocation.frontier import PowerLaw
+from analysis.allocation.frontier import FrontierLaw
 from analysis.allocation.isoflop import IsoFlop
 from analysis.forecasting.forecast import Forecast
 from analysis.plots.style import (
@@ -132,9 +132,11 @@ def optimum(table: RunTable, parabolas: IsoFlop, lowest: Envelope, forecast: For
     return axes
 
 
-def _law(found: IsoFlop | Envelope, which: str) -> PowerLaw | None:
+def _law(found: IsoFlop | Envelope, which: str) -> FrontierLaw | None:
     return found.params if which == "params" else found.tokens
 
 
-def _line(axes: Axes, law: PowerLaw, flops: Float[np.ndarray, " budgets"], colour: str, style: str, label: str) -> None:
+def _line(
+    axes: Axes, law: FrontierLaw, flops: Float[np.ndarray, " budgets"], colour: str, style: str, label: str
+) -> None:
     axes.plot(flops, [law.at(budget) for budget in flops.tolist()], style, color=colour, lw=1.4, label=label)

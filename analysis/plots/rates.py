@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from analysis.errors import InputError
 from analysis.plots import FORECAST, SIZES, colour_bar, legend, log_axis, log_norm, power
 from analysis.runs.table import RunTable
-from analysis.tuning.grid import Surface, tuned_cells
+from analysis.tuning.grid import HyperparameterGrid, tuned_cells
 
 _MOST = 8.0  # percent: what a rate far off loses is of no interest
 _SAME = 2  # decimals of a log rate: one rate
@@ -56,7 +56,7 @@ def loss_vs_rate(table: RunTable, axes: Axes) -> Axes:
     return axes
 
 
-def _dots(surface: Surface) -> tuple["pd.Series[float]", "pd.Series[float]"]:
+def _dots(surface: HyperparameterGrid) -> tuple["pd.Series[float]", "pd.Series[float]"]:
     """Rate, and loss over the least in percent, of the runs at each rate's best batch."""
     runs = pd.DataFrame(np.exp(surface.x), columns=list(surface.knobs)).assign(loss=100 * np.expm1(surface.excess))
     rate = np.log(runs["lr"]).round(_SAME)
@@ -65,7 +65,7 @@ def _dots(surface: Surface) -> tuple["pd.Series[float]", "pd.Series[float]"]:
     return kept["lr"], kept["loss"]
 
 
-def _profile(surface: Surface, lr: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
+def _profile(surface: HyperparameterGrid, lr: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
     """What the surface loses at a rate and the batch that suits it, in percent."""
     assert surface.optimum is not None
     i = surface.knobs.index("lr")

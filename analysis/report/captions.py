@@ -5,7 +5,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from analysis.allocation.envelope import Envelope
-from analysis.allocation.frontier import PowerLaw
+from analysis.allocation.frontier import FrontierLaw
 from analysis.allocation.isoflop import IsoFlop
 from analysis.diagnostics.collapse import Collapse
 from analysis.errors import InputError
@@ -91,7 +91,7 @@ def of_envelope(found: Envelope) -> str:
     return f"{told}: from {used[0]:.3g} to {used[1]:.3g} FLOPs the best size lies between others."
 
 
-def of_optimum(params: PowerLaw, tokens: PowerLaw, forecast: Forecast | None) -> str:
+def of_optimum(params: FrontierLaw, tokens: FrontierLaw, forecast: Forecast | None) -> str:
     """The exponents, and how far the target is from the optimum of its budget."""
     told = (
         f"The best size grows as FLOPs to the power {params.exponent:.2f}{_range(params)}, its tokens to "
@@ -106,7 +106,7 @@ def of_optimum(params: PowerLaw, tokens: PowerLaw, forecast: Forecast | None) ->
     )
 
 
-def _range(law: PowerLaw) -> str:
+def _range(law: FrontierLaw) -> str:
     interval = law.exponent_interval
     return "" if interval is None else f" (90 %: {interval[0]:.2f} to {interval[1]:.2f})"
 

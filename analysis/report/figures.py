@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from analysis import plots
-from analysis.allocation.frontier import PowerLaw
+from analysis.allocation.frontier import FrontierLaw
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.plots.rates import loss_vs_rate
@@ -73,7 +73,7 @@ def _envelope(found: Findings) -> Drawing:
 def _optimum(found: Findings) -> Drawing:
     table, parabolas, lowest, forecast = found.table, found.parabolas, found.lowest, found.forecast
     laws = [(each.params, each.tokens) for each in (parabolas, lowest)]
-    known: list[tuple[PowerLaw, PowerLaw]] = [(n, d) for n, d in laws if n is not None and d is not None]
+    known: list[tuple[FrontierLaw, FrontierLaw]] = [(n, d) for n, d in laws if n is not None and d is not None]
     if not known:
         raise InputError("fewer than two budgets bracket their best size, so how it grows is not known")
     return Drawing(

@@ -17,12 +17,12 @@ from jaxtyping import Float, Int
 from analysis.errors import InputError
 from analysis.runs.schema import RECIPE
 from analysis.runs.table import RunTable
-from analysis.tuning.response_surface import Optimum, find_optimum
+from analysis.tuning.response_surface import ResponseSurface, fit_response_surface
 
-AnyKnob = Literal["lr", "batch_tokens", "warmup", "weight_decay"]
-KNOBS: tuple[AnyKnob, ...] = get_args(AnyKnob)
-TOGETHER: tuple[AnyKnob, ...] = ("lr", "batch_tokens")
-ALONE: tuple[AnyKnob, ...] = ("warmup", "weight_decay")
+Hyperparameter = Literal["lr", "batch_tokens", "warmup", "weight_decay"]
+HYPERPARAMETERS: tuple[Hyperparameter, ...] = get_args(Hyperparameter)
+JOINT: tuple[Hyperparameter, ...] = ("lr", "batch_tokens")
+SEPARATE: tuple[Hyperparameter, ...] = ("warmup", "weight_decay")
 
 _FEWEST_VALUES = 3
 _SAME_LENGTH = 0.02  # whole steps of another batch make a slightly different number of tokens
@@ -33,7 +33,7 @@ _PRIOR_FREEDOM = 4  # for how many degrees of freedom the noise of all cells cou
 
 
 @dataclass(frozen=True)
-class Surface:
+class HyperparameterGrid:
     """The losses over one or two knobs, and their least.
 
     Attributes:
@@ -45,14 +45,14 @@ class Surface:
         fault: why there is no optimum to believe, or None.
     """
 
-    knobs: tuple[AnyKnob, ...]
+    knobs: tuple[Hyperparameter, ...]
     x: Float[np.ndarray, "rows k"]
     log_loss: Float[np.ndarray, " rows"]
     group: Int[np.ndarray, " rows"]
-    optimum: Optimum | None
+    optimum: ResponseSurface | None
     fault: str | None
 
-    def best(self, knob: AnyKnob) -> tuple[float, float | None] | None:
+    def best(self, knob: Hyperparameter) -> tuple[float, float | None] | None:
         """The best value of a knob and the standard error of its log; None if it is not known."""
         if self.optimum is None or self.fault is not None:
             return None
@@ -78,7 +78,7 @@ class Surface:
 
 
 @dataclass(frozen=True)
-class Cell:
+class TunedCell:
     """The runs of one size and length.
 
     Attributes:
@@ -97,13 +97,13 @@ class Cell:
     corpus: str | None
     runs: int
     failed: int
-    surfaces: tuple[Surface, ...]
+    surfaces: tuple[HyperparameterGrid, ...]
 
-    def surface(self, knob: AnyKnob) -> Surface | None:
+    def surface(self, knob: Hyperparameter) -> HyperparameterGrid | None:
         """The one that has this knob, if it was tried."""
         return next((surface for surface in self.surfaces if knob in surface.knobs), None)
 
-    def best(self, knob: AnyKnob) -> tuple[float, float | None] | None:
+    def best(self, knob: Hyperparameter) -> tuple[float, float | None] | None:
         """The best value of a knob and the standard error of its log; None if it is not known."""
         surface = self.surface(knob)
         return None if surface is None else surface.best(knob)
@@ -115,14 +115,14 @@ class Cell:
 
     def to_dict(self) -> dict[str, Any]:
         told: dict[str, Any] = {name: getattr(self, name) for name in ("params", "tokens", "flops", "corpus", "runs")}
-        for knob in KNOBS:
+        for knob in HYPERPARAMETERS:
             value, error = self.best(knob) or (None, None)
             told[knob] = value
             told[f"{knob}_stderr"] = None if value is None or error is None else value * error
         return {**told, "fault": self.fault}
 
 
-def tuned_cells(table: RunTable) -> tuple[Cell, ...]:
+def tuned_cells(table: RunTable) -> tuple[TunedCell, ...]:
     """Finds the cells of a table and their optima, from the cheapest cell.
 
     A learning rate varied at one batch only is the best at that batch; one that follows the batch along a line is no
@@ -136,7 +136,7 @@ def tuned_cells(table: RunTable) -> tuple[Cell, ...]:
     rows = table.fit
     if "warmup_tokens" in rows:
         rows = rows.assign(warmup=rows["warmup_tokens"] / rows["tokens"])
-    if not any(knob in rows for knob in KNOBS):
+    if not any(knob in rows for knob in HYPERPARAMETERS):
         raise InputError(
             f"{table.source}: no column 'lr' or 'batch_tokens', 'warmup_tokens' or 'weight_decay'; choose with "
             "--columns lr=..."
@@ -164,13 +164,13 @@ def _by_cell(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
             yield cell
 
 
-def _cell(rows: pd.DataFrame) -> Cell:
+def _cell(rows: pd.DataFrame) -> TunedCell:
     together = _varied(rows)
     surfaces = [_surface(_profile(_usable(rows, together), together), together)] if together else []
-    for knob in ALONE:
+    for knob in SEPARATE:
         if knob in rows and not (tried := _best_slice(_usable(rows, (knob,)), knob)).empty:
             surfaces.append(_surface(tried, (knob,)))
-    return Cell(
+    return TunedCell(
         params=float(rows["params"].iloc[0]),
         tokens=float(rows["tokens"].median()),
         flops=float(rows["flops"].median()),
@@ -181,14 +181,14 @@ def _cell(rows: pd.DataFrame) -> Cell:
     )
 
 
-def _usable(rows: pd.DataFrame, knobs: tuple[AnyKnob, ...]) -> pd.DataFrame:
+def _usable(rows: pd.DataFrame, knobs: tuple[Hyperparameter, ...]) -> pd.DataFrame:
     """The rows whose knobs have logs."""
     return rows[rows[list(knobs)].apply(lambda values: values.between(0, np.inf, inclusive="neither")).all(axis=1)]
 
 
-def _varied(rows: pd.DataFrame) -> tuple[AnyKnob, ...]:
+def _varied(rows: pd.DataFrame) -> tuple[Hyperparameter, ...]:
     """Which of learning rate and batch have three values or more."""
-    knobs = tuple(k for k in TOGETHER if k in rows and _usable(rows, (k,))[k].nunique() >= _FEWEST_VALUES)
+    knobs = tuple(k for k in JOINT if k in rows and _usable(rows, (k,))[k].nunique() >= _FEWEST_VALUES)
     if len(knobs) == 2:
         x = np.log(_usable(rows, knobs)[list(knobs)].drop_duplicates().to_numpy())
         if np.linalg.matrix_rank(x - x.mean(axis=0), tol=_ONE_LINE * np.sqrt(len(x))) < 2:
@@ -196,7 +196,7 @@ def _varied(rows: pd.DataFrame) -> tuple[AnyKnob, ...]:
     return knobs
 
 
-def _profile(rows: pd.DataFrame, knobs: tuple[AnyKnob, ...]) -> pd.DataFrame:
+def _profile(rows: pd.DataFrame, knobs: tuple[Hyperparameter, ...]) -> pd.DataFrame:
     """Of each setting of the knobs, the runs at the best of whatever else was varied, by the mean over seeds."""
     others = [c for c in RECIPE if c in rows and c not in knobs]
     recipe = rows.groupby([*knobs, *others], dropna=False).ngroup()
@@ -204,7 +204,7 @@ def _profile(rows: pd.DataFrame, knobs: tuple[AnyKnob, ...]) -> pd.DataFrame:
     return rows[mean == mean.groupby([rows[k] for k in knobs]).transform("min")]
 
 
-def _best_slice(rows: pd.DataFrame, knob: AnyKnob) -> pd.DataFrame:
+def _best_slice(rows: pd.DataFrame, knob: Hyperparameter) -> pd.DataFrame:
     """The rows at the best setting of all else, of those at which three values of a knob or more were tried."""
     own = "warmup_tokens" if knob == "warmup" else knob
     others = [c for c in RECIPE if c in rows and c != own]
@@ -214,16 +214,16 @@ def _best_slice(rows: pd.DataFrame, knob: AnyKnob) -> pd.DataFrame:
     return rows[setting.isin(setting[mean == mean.min()][:1])]
 
 
-def _surface(rows: pd.DataFrame, knobs: tuple[AnyKnob, ...]) -> Surface:
+def _surface(rows: pd.DataFrame, knobs: tuple[Hyperparameter, ...]) -> HyperparameterGrid:
     x, log_loss = np.log(rows[list(knobs)].to_numpy()), np.log(rows["loss"].to_numpy())
     group = _paired(rows, knobs)
     try:
-        return Surface(knobs, x, log_loss, group, find_optimum(x, log_loss, group), None)
+        return HyperparameterGrid(knobs, x, log_loss, group, fit_response_surface(x, log_loss, group), None)
     except InputError as error:
-        return Surface(knobs, x, log_loss, group, None, error.errors[0])
+        return HyperparameterGrid(knobs, x, log_loss, group, None, error.errors[0])
 
 
-def _paired(rows: pd.DataFrame, knobs: tuple[AnyKnob, ...]) -> Int[np.ndarray, " rows"]:
+def _paired(rows: pd.DataFrame, knobs: tuple[Hyperparameter, ...]) -> Int[np.ndarray, " rows"]:
     """Seeds as groups; seeds that were run at one setting alone pair nothing, and share a group."""
     if "seed" not in rows:
         return np.zeros(len(rows), np.int64)
@@ -231,14 +231,14 @@ def _paired(rows: pd.DataFrame, knobs: tuple[AnyKnob, ...]) -> Int[np.ndarray, "
     return np.asarray(pd.factorize(rows["seed"].where(settings > 1))[0], dtype=np.int64)
 
 
-def _pooled_noise(surfaces: list[Surface]) -> float | None:
+def _pooled_noise(surfaces: list[HyperparameterGrid]) -> float | None:
     known = [(o.freedom, o.noise**2) for s in surfaces if (o := s.optimum) is not None and o.noise is not None]
     if not known:
         return None
     return float(np.sqrt(sum(freedom * square for freedom, square in known) / sum(freedom for freedom, _ in known)))
 
 
-def _with_noise(surface: Surface, pooled: float | None) -> Surface:
+def _with_noise(surface: HyperparameterGrid, pooled: float | None) -> HyperparameterGrid:
     """Draws a surface's noise towards that of all: one of few degrees of freedom is often small by chance."""
     found = surface.optimum
     if found is None or pooled is None:
@@ -249,7 +249,7 @@ def _with_noise(surface: Surface, pooled: float | None) -> Surface:
     return replace(surface, optimum=found.with_noise(noise, freedom))
 
 
-def _judged(surface: Surface) -> Surface:
+def _judged(surface: HyperparameterGrid) -> HyperparameterGrid:
     """The surface with the reason why its optimum is not believed, if there is one."""
     found = surface.optimum
     if found is None:

@@ -22,10 +22,10 @@ from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.power_law import Form, PowerLaw, fit_power_law
 from analysis.runs.table import RunTable
-from analysis.tuning.grid import ALONE, TOGETHER, AnyKnob, Cell, tuned_cells
+from analysis.tuning.grid import JOINT, SEPARATE, Hyperparameter, TunedCell, tuned_cells
 
-Knob = Literal["lr", "batch_tokens"]
-FORMS: Mapping[Knob, Mapping[str, Form]] = {
+ScaledHyperparameter = Literal["lr", "batch_tokens"]
+FORMS: Mapping[ScaledHyperparameter, Mapping[str, Form]] = {
     "lr": {
         "step": Form("lr = c N^a D^b", "2503.04715", ("c", "a", "b"), ("params", "tokens")),
         "deepseek": Form("lr = c C^a", "2401.02954", ("c", "a"), ("flops",)),
@@ -53,8 +53,8 @@ class Tuning:
         table_hash: of these rows.
     """
 
-    laws: Mapping[Knob, Mapping[str, PowerLaw]]
-    cells: tuple[Cell, ...]
+    laws: Mapping[ScaledHyperparameter, Mapping[str, PowerLaw]]
+    cells: tuple[TunedCell, ...]
     warnings: tuple[Diagnostic, ...]
     n_runs: int
     table_hash: str
@@ -67,7 +67,7 @@ class Tuning:
         """The best batch in tokens by Step Law's form, and its standard error; InputError without such a law."""
         return self._step("batch_tokens").predict(tokens)
 
-    def _step(self, knob: Knob) -> PowerLaw:
+    def _step(self, knob: ScaledHyperparameter) -> PowerLaw:
         if "step" not in self.laws[knob]:
             raise InputError(f"the runs tell no law of the best {knob}: too few sizes and lengths were tuned in it")
         return self.laws[knob]["step"]
@@ -96,11 +96,11 @@ def fit_tuning(table: RunTable) -> Tuning:
         InputError: if nothing was varied, or learning rate and batch alone and no law can be fitted; one line.
     """
     cells = tuned_cells(table)
-    laws: dict[Knob, dict[str, PowerLaw]] = {
+    laws: dict[ScaledHyperparameter, dict[str, PowerLaw]] = {
         knob: {name: law for name, form in forms.items() if (law := _law(knob, form, cells)) is not None}
         for knob, forms in FORMS.items()
     }
-    if not any(laws.values()) and not any(cell.surface(knob) for cell in cells for knob in ALONE):
+    if not any(laws.values()) and not any(cell.surface(knob) for cell in cells for knob in SEPARATE):
         known = sum(cell.fault is None for cell in cells)
         reasons = "".join(f"; {warning.message}" for warning in _not_bracketed(cells))
         raise InputError(f"{table.source}: a law needs optima at two different FLOPs, and there are {known}{reasons}")
@@ -109,7 +109,7 @@ def fit_tuning(table: RunTable) -> Tuning:
     return Tuning(laws, cells, tuple(warnings), len(table.fit), table.hash())
 
 
-def _law(knob: Knob, form: Form, cells: Sequence[Cell]) -> PowerLaw | None:
+def _law(knob: ScaledHyperparameter, form: Form, cells: Sequence[TunedCell]) -> PowerLaw | None:
     known = [(cell, *best) for cell in cells if (best := cell.best(knob)) is not None]
     if not known:
         return None
@@ -118,12 +118,12 @@ def _law(knob: Knob, form: Form, cells: Sequence[Cell]) -> PowerLaw | None:
     return fit_power_law(form, inputs, value, error)
 
 
-def _place(cell: Cell) -> str:
+def _place(cell: TunedCell) -> str:
     corpus = f" on {cell.corpus}" if cell.corpus else ""
     return f"{cell.params:.3g} params, {cell.tokens:.3g} tokens{corpus}"
 
 
-def _failed(cells: Sequence[Cell]) -> Iterator[Diagnostic]:
+def _failed(cells: Sequence[TunedCell]) -> Iterator[Diagnostic]:
     if failed := sum(cell.failed for cell in cells):
         yield Diagnostic(
             "diverged-rows",
@@ -132,19 +132,19 @@ def _failed(cells: Sequence[Cell]) -> Iterator[Diagnostic]:
         )
 
 
-def _not_bracketed(cells: Sequence[Cell]) -> Iterator[Diagnostic]:
-    if left := _faults(cells, TOGETHER):
-        tuned = sum(any(cell.surface(knob) for knob in TOGETHER) for cell in cells)
+def _not_bracketed(cells: Sequence[TunedCell]) -> Iterator[Diagnostic]:
+    if left := _faults(cells, JOINT):
+        tuned = sum(any(cell.surface(knob) for knob in JOINT) for cell in cells)
         yield Diagnostic(
             "not-bracketed",
             f"{len(left)} of {tuned} sizes and lengths are left out of the laws, which lean towards what was tried "
             f"where these lie beyond it ({_listed(left)})",
         )
-    if left := _faults(cells, ALONE):
+    if left := _faults(cells, SEPARATE):
         yield Diagnostic("not-bracketed", f"not every best warm-up and weight decay is known ({_listed(left)})")
 
 
-def _faults(cells: Sequence[Cell], knobs: Sequence[AnyKnob]) -> list[str]:
+def _faults(cells: Sequence[TunedCell], knobs: Sequence[Hyperparameter]) -> list[str]:
     return [
         f"{_place(cell)}: {surface.fault}"
         for cell in cells
@@ -158,7 +158,7 @@ def _listed(faults: Sequence[str]) -> str:
     return "; ".join(faults[:_LISTED]) + more
 
 
-def _of_laws(laws: Mapping[Knob, Mapping[str, PowerLaw]]) -> Iterator[Diagnostic]:
+def _of_laws(laws: Mapping[ScaledHyperparameter, Mapping[str, PowerLaw]]) -> Iterator[Diagnostic]:
     for knob, of in laws.items():
         if "step" not in of:
             continue

@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
-from analysis.tuning.response_surface import Optimum, find_optimum
+from analysis.tuning.response_surface import ResponseSurface, fit_response_surface
 
 # What a recipe may lose to its best rate, beyond two standard errors, before it is said to be off.
 TOLERANCE = 0.007
@@ -174,7 +174,7 @@ class _Tried:
     x: Float[np.ndarray, " rows"]
     log_loss: Float[np.ndarray, " rows"]
     seed: Int[np.ndarray, " rows"]
-    surface: Optimum | None
+    surface: ResponseSurface | None
 
     @classmethod
     def of(cls, rows: pd.DataFrame) -> "_Tried":
@@ -182,7 +182,7 @@ class _Tried:
         x = np.log((done["lr"] / done["usual_lr"]).to_numpy(np.float64)).round(3)
         seed = np.unique(done["seed"].to_numpy(), return_inverse=True)[1]
         log_loss = np.log(done["loss"].to_numpy(np.float64))
-        surface = find_optimum(x[:, None], log_loss, seed) if len(np.unique(x)) >= 3 else None
+        surface = fit_response_surface(x[:, None], log_loss, seed) if len(np.unique(x)) >= 3 else None
         return cls(rows, x, log_loss, seed, surface)
 
     def cell(self, noise: float | None, freedom: int) -> CheckedCell:

@@ -22,7 +22,7 @@ _SAME = 2  # decimals of a log hyperparameter: 0.00276 and 0.002762 are one sett
 
 
 @dataclass(frozen=True)
-class Optimum:
+class ResponseSurface:
     """The least of a fitted surface.
 
     Attributes:
@@ -59,7 +59,7 @@ class Optimum:
         jacobian = np.linalg.pinv(self.curvature) @ _slopes(self.at - self.best)
         return self.noise**2 * jacobian @ self.unit @ jacobian.T
 
-    def with_noise(self, noise: float, freedom: int) -> "Optimum":
+    def with_noise(self, noise: float, freedom: int) -> "ResponseSurface":
         """The same surface with a noise known better, for example pooled over sizes."""
         return replace(self, noise=noise, freedom=freedom)
 
@@ -89,12 +89,12 @@ class Optimum:
         return value, float(np.sqrt(first + np.trace(bend @ bend) / 2))
 
 
-def find_optimum(
+def fit_response_surface(
     x: Float[np.ndarray, "rows k"],
     log_loss: Float[np.ndarray, " rows"],
     group: Int[np.ndarray, " rows"],
     within: float = WITHIN,
-) -> Optimum:
+) -> ResponseSurface:
     """Fits the surface by ordinary least squares.
 
     Args:
@@ -132,7 +132,7 @@ def find_optimum(
     at = best - np.linalg.pinv(curvature) @ theta[:k]
     low, high = settings.min(axis=0), settings.max(axis=0)
     room = np.minimum(at - low, high - at)
-    return Optimum(
+    return ResponseSurface(
         at=at,
         curvature=curvature,
         minimum=bool(np.linalg.eigvalsh(curvature)[0] > 0),

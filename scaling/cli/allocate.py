@@ -15,7 +15,7 @@ from scaling.quantity import format_quantity
 
 if TYPE_CHECKING:
     from analysis.allocation.approaches import FrontierAllocation
-    from analysis.allocation.results import Allocation, LawAllocation, Optimum
+    from analysis.allocation.results import Allocation, LawAllocation, OptimalSplit
 
 _SUFFIXES = (".png", ".svg", ".pdf")
 _WIDTH, _INDENT = 110, 15
@@ -114,7 +114,7 @@ def command(
     from analysis.allocation.allocate import allocate
     from analysis.allocation.approaches import allocate_by
     from analysis.allocation.results import Request
-    from analysis.allocation.surface import of_published, of_table
+    from analysis.allocation.surface import estimate_surface, published_surface
     from analysis.fitting.published import PREFIX, constants
     from analysis.runs.table import read_table
     from scaling.cli.target import leaves_out_embeddings, one_of
@@ -140,7 +140,7 @@ def command(
     # Before any fit, as that takes seconds.
     request = Request(flops, loss, one_of(params, model, bare), tokens, inference_tokens or 0.0)
     fresh = inf if unique_tokens is None else unique_tokens
-    known = of_published(table, fresh) if rows is None else of_table(rows, law, fresh)
+    known = published_surface(table, fresh) if rows is None else estimate_surface(rows, law, fresh)
     made = allocate(known, request)
     if plot is not None:
         from analysis.plots.allocation import plot_allocation
@@ -200,7 +200,7 @@ def _beside(made: "LawAllocation", model: str | None) -> list[str]:
     return [*lines, _wrapped("beside it", "; ".join(told))]
 
 
-def _costs(made: "LawAllocation", best: "Optimum") -> str:
+def _costs(made: "LawAllocation", best: "OptimalSplit") -> str:
     """What training and serving cost beside the optimum; empty where that is the same."""
     told = []
     if best.training_ratio > 1.005:

@@ -15,7 +15,7 @@ from scaling.quantity import format_quantity
 
 if TYPE_CHECKING:
     from analysis.design.design import Design
-    from analysis.design.simulate import Expected
+    from analysis.design.simulate import ExpectedForecast
     from scaling.sweep.folder.family import Family
 
 _SIGNATURE = "# written by scaling design"
@@ -71,7 +71,7 @@ def command(
         --like sweeps/llama3-ladder.yaml -o first.yaml
     """
     from analysis.design.design import design
-    from analysis.design.seeds import Cell
+    from analysis.design.seeds import PlannedCell
     from analysis.diagnostics.checks import of_table
     from analysis.diagnostics.codes import Diagnostic
     from analysis.fitting.published import PREFIX, published
@@ -100,13 +100,13 @@ def command(
     path = _free(output or Path("next.yaml"))
     cut = []
 
-    def offer(flops: float, fewest: float, most: float) -> list[Cell]:
-        cells = [Cell(float(n), d, flops, _MOST_SEEDS) for n, d in family.cells(flops, fewest, most)]
+    def offer(flops: float, fewest: float, most: float) -> list[PlannedCell]:
+        cells = [PlannedCell(float(n), d, flops, _MOST_SEEDS) for n, d in family.cells(flops, fewest, most)]
         kept = [cell for cell in cells if cell.tokens < family.longest]
         cut.append(len(kept) < len(cells))
         return kept
 
-    target = Cell(target_params, target_tokens, family.flops(target_params, target_tokens), 1)
+    target = PlannedCell(target_params, target_tokens, family.flops(target_params, target_tokens), 1)
     try:
         chosen = design(offer, target, spend, None if runs is None else runs.arrays, law, family.budgets)
     except InputError as error:
@@ -173,7 +173,7 @@ def _free(path: Path) -> Path:
     """The file to write, unless it holds what no design wrote."""
     try:
         if path.exists() and not path.read_text(errors="replace").startswith(_SIGNATURE):
-            raise InputError(f"{path}: exists and was not written by scaling design; choose another with -o")
+            raise InputError(f"{path}: exists and was not written by scaling design; select_runs another with -o")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     if not path.parent.is_dir():
@@ -221,7 +221,7 @@ def _text(chosen: "Design", path: Path, family: "Family", folder: Path | None) -
     )
 
 
-def _width(expected: "Expected | None") -> str:
+def _width(expected: "ExpectedForecast | None") -> str:
     if expected is None:
         return "unknown"
     return expected.told if expected.fitted else f"{expected.told} (a guess: see scaling plan --help)"

@@ -12,12 +12,12 @@ from scaling.cli.tables import column_options, parse_columns
 
 if TYPE_CHECKING:
     from analysis.fitting.power_law import PowerLaw
-    from analysis.tuning.grid import AnyKnob, Cell
+    from analysis.tuning.grid import Hyperparameter, TunedCell
     from analysis.tuning.rate_laws import Tuning
     from analysis.tuning.recipe_check import RecipeCheck
 
 _TITLES = {"lr": "learning rate", "batch_tokens": "batch in tokens"}
-_COLUMNS: "dict[AnyKnob, str]" = {
+_COLUMNS: "dict[Hyperparameter, str]" = {
     "lr": "lr",
     "batch_tokens": "batch",
     "warmup": "warm-up share",
@@ -162,7 +162,7 @@ def _law(title: str, law: "PowerLaw") -> str:
     return "\n".join(lines)
 
 
-def _cells(cells: "tuple[Cell, ...]") -> str:
+def _cells(cells: "tuple[TunedCell, ...]") -> str:
     corpora = any(cell.corpus for cell in cells)
     tried = {knob: f"best {name}" for knob, name in _COLUMNS.items() if any(cell.surface(knob) for cell in cells)}
     titles = "".join(f" {title:>19}" for title in tried.values())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from synthetic import sweep
 
-from analysis.design.simulate import Expected, expected
+from analysis.design.simulate import ExpectedForecast, simulate_forecast
 from scaling import planning
 from scaling.cli import main
 from scaling.sweep.host import calibrate, machine
@@ -16,7 +16,7 @@ from scaling.sweep.plan import estimate
 
 SMOKE = Path(__file__).parents[2] / "sweeps" / "smoke.yaml"
 MEASURED = Calibration("here", "2026-01-01", (2e-5, 0.01, 0.005, 0.002, 0.001, 0.004), (5.0, 1.0), 2.0, 0.05)
-EXPECTED = Expected(half_width=0.042, level=0.9, error=0.01, noise=0.009, fitted=False)
+EXPECTED = ExpectedForecast(half_width=0.042, level=0.9, error=0.01, noise=0.009, fitted=False)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(calibrate, "recall", lambda: asked.append("recall"))
     monkeypatch.setattr(calibrate, "measure", lambda: asked.append("measure") or MEASURED)
     monkeypatch.setattr(machine, "accelerator", lambda: None)
-    monkeypatch.setattr(planning, "expected", lambda *_: EXPECTED)  # takes seconds
+    monkeypatch.setattr(planning, "simulate_forecast", lambda *_: EXPECTED)  # takes seconds
     monkeypatch.delenv("SCALING_CALIBRATE", raising=False)
     return asked
 
@@ -85,7 +85,7 @@ def test_the_interval_to_expect(
     assert (
         "expected interval of the forecast: a guess, +-4% (90%) or several times that: no finished" in plan(capsys)[0]
     )
-    monkeypatch.setattr(planning, "expected", expected)
+    monkeypatch.setattr(planning, "simulate_forecast", simulate_forecast)
     told = plan(capsys, "--noise", folder)[0]
     assert re.search(rf"forecast: about \+-[\d.]+% \(90%\), by law and noise \(\d\.\d%\) of {folder}", told)
     told = json.loads(plan(capsys, "--noise", folder, "--json")[0])
@@ -95,7 +95,7 @@ def test_the_interval_to_expect(
 
 
 def test_too_few_runs_have_no_interval(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(planning, "expected", expected)
+    monkeypatch.setattr(planning, "simulate_forecast", simulate_forecast)
     few = ("fit=[{sizes: [5k, 8k, 13k], flops: [3e8, 6e8]}]",)
     out, err = plan(capsys, *few)
     assert "expected interval of the forecast: unknown, as the runs are too few for a law" in out

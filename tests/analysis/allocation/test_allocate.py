@@ -11,7 +11,7 @@ from synthetic import CHINCHILLA, sweep
 
 from analysis.allocation.allocate import allocate
 from analysis.allocation.results import LawAllocation, Request
-from analysis.allocation.surface import Knowledge, Stretch, of_published, of_table
+from analysis.allocation.surface import ExponentScaling, SurfaceEstimate, estimate_surface, published_surface
 from analysis.errors import InputError
 from analysis.fitting.published import PUBLISHED, predict_published
 from analysis.fitting.published import published as constants
@@ -20,14 +20,14 @@ from analysis.runs.arrays import inputs_at
 from analysis.runs.table import RunTable, read_table
 
 
-def few(known: Knowledge) -> Knowledge:
+def few(known: SurfaceEstimate) -> SurfaceEstimate:
     """With few draws, where intervals are not what is asked."""
     return replace(known, draws=known.draws[:4])
 
 
-def quick(name: str, unique_tokens: float = np.inf) -> Knowledge:
+def quick(name: str, unique_tokens: float = np.inf) -> SurfaceEstimate:
     """A paper's constants."""
-    return few(of_published(name, unique_tokens))
+    return few(published_surface(name, unique_tokens))
 
 
 EPOCH, SARDANA = quick("chinchilla-epoch"), quick("chinchilla-sardana")
@@ -146,7 +146,7 @@ def test_what_over_training_costs() -> None:
 
 
 def test_scarce_data_costs_loss_and_warns() -> None:
-    def given(unique: float) -> Knowledge:
+    def given(unique: float) -> SurfaceEstimate:
         return quick("muennighoff", unique)
 
     plain = allocate(quick("muennighoff"), Request(flops=1e24))
@@ -170,7 +170,7 @@ def test_published_exponents_vary_about_the_centre_of_their_runs() -> None:
     runs = PUBLISHED["chinchilla-epoch"].runs
     at = (float(np.log(runs.params)), float(np.log(runs.tokens)))
     surface = EPOCH.surface
-    other = replace(surface, stretch=Stretch(at, (1.05, 0.95)))
+    other = replace(surface, stretch=ExponentScaling(at, (1.05, 0.95)))
 
     def loss(where: object, n: float, d: float) -> float:
         return float(where.loss(np.array([n]), np.array([d]))[0])  # type: ignore[attr-defined]
@@ -184,13 +184,13 @@ def test_published_exponents_vary_about_the_centre_of_their_runs() -> None:
     p = PUBLISHED["chinchilla-epoch"].params
     excess = [loss(other, n, 300.0) - loss(other, 300.0, 300.0) for n in (20.0, 30.0)]
     assert np.log(excess[0] / excess[1]) / 10 == pytest.approx(1.05 * p["alpha"], rel=1e-6)
-    floors = [loss(draw, 300.0, 300.0) for draw in of_published("chinchilla-epoch").draws]
+    floors = [loss(draw, 300.0, 300.0) for draw in published_surface("chinchilla-epoch").draws]
     assert np.std(floors) == pytest.approx(PUBLISHED["chinchilla-epoch"].stderr["E"], rel=0.2)
 
 
 @pytest.mark.parametrize("name", list(PUBLISHED))
 def test_every_paper_has_an_interval_and_says_of_what(name: str) -> None:
-    known = of_published(name)
+    known = published_surface(name)
     made = allocate(known, Request(flops=100 * known.largest))
     assert made.interval is not None
     for key in ("params", "tokens", "loss"):
@@ -201,11 +201,13 @@ def test_every_paper_has_an_interval_and_says_of_what(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def isoflops() -> Knowledge:
-    return of_table(RunTable.from_frame(isoflop_frame("chinchilla", reach=(8, 8), noise=0.002, sizes=11)), "chinchilla")
+def isoflops() -> SurfaceEstimate:
+    return estimate_surface(
+        RunTable.from_frame(isoflop_frame("chinchilla", reach=(8, 8), noise=0.002, sizes=11)), "chinchilla"
+    )
 
 
-def test_resamples_give_an_interval(isoflops: Knowledge) -> None:
+def test_resamples_give_an_interval(isoflops: SurfaceEstimate) -> None:
     made = allocate(isoflops, Request(flops=FAR))
     assert made.interval is not None
     low, high = made.interval["params"]
@@ -229,7 +231,7 @@ def test_a_loss_that_some_draws_never_reach() -> None:
 @pytest.mark.slow
 def test_all_laws_together() -> None:
     table = RunTable.from_frame(sweep())
-    known = of_table(table)
+    known = estimate_surface(table)
     c = CHINCHILLA
     g = (c["alpha"] * c["A"] / (c["beta"] * c["B"])) ** (1 / (c["alpha"] + c["beta"]))
     made = allocate(known, Request(flops=3e12))
@@ -250,7 +252,7 @@ def test_all_laws_together() -> None:
     foreseen = forecast(table, made.params / 3, made.tokens, bootstrap=200)
     assert given.interval is not None
     assert (given.loss, *given.interval["loss"]) == pytest.approx((foreseen.loss, *foreseen.interval))
-    scarce = allocate(few(of_table(table, unique_tokens=1e6)), Request(flops=3e12))
+    scarce = allocate(few(estimate_surface(table, unique_tokens=1e6)), Request(flops=3e12))
     assert scarce.loss > made.loss
     assert not {"kaplan", "farseer"} & set(scarce.weights)
 
@@ -266,7 +268,7 @@ def test_all_laws_together() -> None:
 def test_known_answers_from_published_runs(
     published: Path, name: str, where: str | None, flops: float, params: float
 ) -> None:
-    made = allocate(of_table(read_table(published / name, where=where)), Request(flops=flops))
+    made = allocate(estimate_surface(read_table(published / name, where=where)), Request(flops=flops))
     assert made.interval is not None
     low, high = made.interval["params"]
     assert high is not None
@@ -278,8 +280,8 @@ def test_a_budget_is_counted_as_the_table_counts_it() -> None:
     frame = sweep(noise=0.0)
     per_token = 6 * frame.params + 3e4  # small models pay more per parameter, as Llamas do
     costly = RunTable.from_frame(frame.assign(flops=per_token * frame.tokens))
-    plain = allocate(few(of_table(RunTable.from_frame(frame), "chinchilla")), Request(flops=1e12))
-    known = few(of_table(costly, "chinchilla"))
+    plain = allocate(few(estimate_surface(RunTable.from_frame(frame), "chinchilla")), Request(flops=1e12))
+    known = few(estimate_surface(costly, "chinchilla"))
     best = allocate(known, Request(flops=1e12))
     assert (6 * best.params + 3e4) * best.tokens == pytest.approx(1e12, rel=0.01)
     assert best.loss > plain.loss
@@ -324,12 +326,12 @@ def test_what_does_not_go_together_is_told() -> None:
 def test_laws_that_cannot_tell_are_refused() -> None:
     table = RunTable.from_frame(sweep())
     with pytest.raises(InputError, match="does not tell parameters from tokens"):
-        of_table(table, "compute")
+        estimate_surface(table, "compute")
     with pytest.raises(InputError, match="what repeated tokens are worth"):
-        of_published("kaplan", unique_tokens=1e9)
+        published_surface("kaplan", unique_tokens=1e9)
 
 
-def endless(known: Knowledge, share: float) -> Knowledge:
+def endless(known: SurfaceEstimate, share: float) -> SurfaceEstimate:
     """With draws of which so many tell tokens to be worth next to nothing, so that the largest size is always best."""
     member = known.surface.members[0]
     useless = {**PUBLISHED["chinchilla-epoch"].params, "B": 1e-9}
@@ -358,7 +360,7 @@ def test_a_draw_without_a_best_split_has_no_limit() -> None:
 
 
 def test_a_draw_that_a_size_does_not_suffice_for() -> None:
-    known = of_published("chinchilla-epoch")
+    known = published_surface("chinchilla-epoch")
     made = allocate(replace(known, draws=known.draws[:20]), Request(params=8.03e9, loss=2.0, inference_tokens=1e12))
     assert made.interval is not None
     assert not {"params", "loss"} & set(made.interval)
@@ -385,11 +387,11 @@ def test_runs_of_one_size_or_length_are_refused() -> None:
     for column, fault in (("params", "one size .* what parameters buy"), ("tokens", "one length .* what tokens buy")):
         one = RunTable.from_frame(frame.assign(**{column: 1e6}).drop(columns="flops"))
         with pytest.raises(InputError, match=fault):
-            of_table(one)
+            estimate_surface(one)
     cells = frame.drop_duplicates("params").iloc[:4]
     repeated = RunTable.from_frame(pd.concat([cells] * 5).assign(run_id=[f"{i}" for i in range(20)]))
     with pytest.raises(InputError, match="4 different \\(params, tokens\\) are too few"):
-        of_table(repeated, "chinchilla")
+        estimate_surface(repeated, "chinchilla")
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from synthetic import sweep
 
 from analysis.design.design import Design, design
 from analysis.design.identifiability import best_size, cheapest, missing
-from analysis.design.seeds import Cell
+from analysis.design.seeds import PlannedCell
 from analysis.design.selection import inputs_of
-from analysis.design.simulate import Expected
+from analysis.design.simulate import ExpectedForecast
 from analysis.errors import InputError
 from analysis.fitting.published import PUBLISHED, published
 from analysis.runs.arrays import RunArrays
@@ -21,13 +21,13 @@ from analysis.runs.table import RunTable
 
 CHINCHILLA = published("chinchilla-epoch")
 LAW = (CHINCHILLA.law, CHINCHILLA.params)
-TARGET = Cell(7e9, 1.4e11, 6 * 7e9 * 1.4e11, 1)
+TARGET = PlannedCell(7e9, 1.4e11, 6 * 7e9 * 1.4e11, 1)
 AIM = inputs_of([TARGET])
 
 
-def family(sizes: Sequence[float]) -> Callable[[float, float, float], list[Cell]]:
-    def offer(flops: float, fewest: float, most: float) -> list[Cell]:
-        return [Cell(n, flops / 6 / n, flops, 8) for n in sizes if fewest <= n <= most]
+def family(sizes: Sequence[float]) -> Callable[[float, float, float], list[PlannedCell]]:
+    def offer(flops: float, fewest: float, most: float) -> list[PlannedCell]:
+        return [PlannedCell(n, flops / 6 / n, flops, 8) for n in sizes if fewest <= n <= most]
 
     return offer
 
@@ -35,18 +35,18 @@ def family(sizes: Sequence[float]) -> Callable[[float, float, float], list[Cell]
 OFFER = family(np.geomspace(1e4, 1e11, 40).tolist())
 
 
-def cells(flops: Sequence[float], spread: Sequence[float] = (0.3, 1.0, 3.0)) -> list[Cell]:
-    return [Cell(n := float(np.sqrt(c / 120)) * s, c / 6 / n, c, 1) for c in flops for s in spread]
+def cells(flops: Sequence[float], spread: Sequence[float] = (0.3, 1.0, 3.0)) -> list[PlannedCell]:
+    return [PlannedCell(n := float(np.sqrt(c / 120)) * s, c / 6 / n, c, 1) for c in flops for s in spread]
 
 
-def lacks(runs: Sequence[Cell]) -> str:
+def lacks(runs: Sequence[PlannedCell]) -> str:
     return "; ".join(missing(inputs_of(runs), AIM, [LAW]))
 
 
 @pytest.fixture
 def unsimulated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out the simulation of the forecast, which takes most of a design's time."""
-    monkeypatch.setattr("analysis.design.design.expected", lambda *_: None)
+    monkeypatch.setattr("analysis.design.design.simulate_forecast", lambda *_: None)
 
 
 def check(found: Design, spend: float) -> None:
@@ -74,14 +74,14 @@ def test_a_design_that_suffices_lacks_nothing() -> None:
     ("runs", "told"),
     [
         (cells([1e17, 1e19]), "6 different (params, tokens) are too few"),
-        ([Cell(1e8, d, 6e8 * d, 1) for d in np.geomspace(1e8, 1e11, 9)], "one size does not tell"),
+        ([PlannedCell(1e8, d, 6e8 * d, 1) for d in np.geomspace(1e8, 1e11, 9)], "one size does not tell"),
         (cells(np.geomspace(1e17, 1e19, 8).tolist(), [1.0]), "params and tokens move together"),
         (cells([1e17, 1e18, 1e19], [0.1, 0.2, 0.3]), "no budgets have a run with more parameters than the best size"),
         (cells([1e17, 1e18, 1e19], [2, 4, 8]), "no budgets have a run with fewer parameters than the best size"),
         (cells([1e12, 1e13, 1e14]), "no forecast reaches that far"),
     ],
 )
-def test_what_a_design_lacks(runs: list[Cell], told: str) -> None:
+def test_what_a_design_lacks(runs: list[PlannedCell], told: str) -> None:
     assert told in lacks(runs)
 
 
@@ -109,7 +109,8 @@ def test_from_nothing_but_a_published_law(name: str) -> None:
 @pytest.mark.usefixtures("unsimulated")
 def test_an_over_trained_target_is_reached_out_for() -> None:
     usual, over = (
-        design(OFFER, Cell(n, d, 6 * n * d, 1), 1e20, None, CHINCHILLA) for n, d in ((2.65e10, 5.3e11), (2e9, 7e12))
+        design(OFFER, PlannedCell(n, d, 6 * n * d, 1), 1e20, None, CHINCHILLA)
+        for n, d in ((2.65e10, 5.3e11), (2e9, 7e12))
     )
     most = [max(cell.tokens / cell.params for cell in found.cells) for found in (usual, over)]
     assert most[1] > 2 * most[0]
@@ -118,7 +119,7 @@ def test_an_over_trained_target_is_reached_out_for() -> None:
 
 def test_asked_again_after_each_batch_the_forecast_sharpens() -> None:
     frame = sweep(noise=0.005, seeds=2)
-    target = Cell(1e6, 3e7, 1.8e14, 1)
+    target = PlannedCell(1e6, 3e7, 1.8e14, 1)
     offer = family(np.geomspace(1e3, 1e6, 25).tolist())
     first = design(offer, target, 2e13, RunTable.from_frame(frame).arrays)
     check(first, 2e13)
@@ -152,12 +153,12 @@ def table(n: Sequence[float], c: float | Sequence[float], loss: float | None = N
 
 
 SIZES, BUDGETS = [1e7, 3e7, 1e8, 3e8], [1e17, 3e17, 1e18]
-ABOVE = Cell(1e9, 2e10, 1.2e20, 1)
+ABOVE = PlannedCell(1e9, 2e10, 1.2e20, 1)
 
 
 def test_more_flops_never_widen_and_tiny_runs_tell_next_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = Expected(half_width=0.04, level=0.9, error=0.01, noise=0.001, fitted=True)
-    monkeypatch.setattr("analysis.design.design.expected", lambda *_: now)
+    now = ExpectedForecast(half_width=0.04, level=0.9, error=0.01, noise=0.001, fitted=True)
+    monkeypatch.setattr("analysis.design.design.simulate_forecast", lambda *_: now)
     widths = []
     for spend in (1e12, 1e15, 1e17, 1e18, 1e19, 3e19):
         found = design(OFFER, ABOVE, spend, table(SIZES, BUDGETS))
@@ -196,7 +197,7 @@ def test_no_run_worth_training_is_told() -> None:
 def test_budgets_of_the_sweep_are_kept() -> None:
     asked: list[float] = []
 
-    def offer(flops: float, fewest: float, most: float) -> list[Cell]:
+    def offer(flops: float, fewest: float, most: float) -> list[PlannedCell]:
         asked.append(flops)
         return OFFER(flops, fewest, most)
 
@@ -206,7 +207,7 @@ def test_budgets_of_the_sweep_are_kept() -> None:
 
 
 def refusal(
-    offer: Callable[[float, float, float], list[Cell]], target: Cell, spend: float, finished: bool = False
+    offer: Callable[[float, float, float], list[PlannedCell]], target: PlannedCell, spend: float, finished: bool = False
 ) -> str:
     points = RunTable.from_frame(sweep()).arrays if finished else None
     with pytest.raises(InputError) as caught:
@@ -241,16 +242,16 @@ def test_a_family_that_cannot_identify_a_law(sizes: list[float], told: str) -> N
         (TARGET, 1e23, False, "train it instead"),
         (replace(TARGET, flops=np.inf), 1e20, False, "more FLOPs than can be counted"),
         (replace(TARGET, tokens=0.5), 1e20, False, "the target's tokens are 0.5"),
-        (Cell(1e4, 1e5, 6e9, 1), 1e9, True, "it lies beyond nothing"),
+        (PlannedCell(1e4, 1e5, 6e9, 1), 1e9, True, "it lies beyond nothing"),
     ],
 )
-def test_targets_that_are_none(target: Cell, spend: float, finished: bool, told: str) -> None:
+def test_targets_that_are_none(target: PlannedCell, spend: float, finished: bool, told: str) -> None:
     assert told in refusal(OFFER, target, spend, finished)
 
 
 @pytest.mark.usefixtures("unsimulated")
 def test_far_extrapolation_is_warned_of() -> None:
-    far = design(OFFER, Cell(7e10, 1.4e12, 6 * 7e10 * 1.4e12, 1), 1e19, None, CHINCHILLA)
+    far = design(OFFER, PlannedCell(7e10, 1.4e12, 6 * 7e10 * 1.4e12, 1), 1e19, None, CHINCHILLA)
     near = design(OFFER, TARGET, 1e21, None, CHINCHILLA)
     assert [warning.code for warning in far.warnings] == ["far-extrapolation"]
     assert near.warnings == ()

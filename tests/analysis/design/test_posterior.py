@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jaxtyping import Float
 
-from analysis.design.posterior import Belief, slopes, telling_seeds, usual_law
+from analysis.design.posterior import Posterior, default_law, slopes, useful_seeds
 from analysis.laws import Inputs
 from analysis.runs.arrays import inputs_at
 
@@ -19,9 +19,9 @@ def runs(target: float = 1e22) -> Inputs:
     return inputs_at(n, flops / 6 / n, flops)
 
 
-def belief(noise: float = 0.003) -> Belief:
+def belief(noise: float = 0.003) -> Posterior:
     at = runs()
-    return Belief.about(at, [usual_law(at), SKALING], np.full(12, noise))
+    return Posterior.about(at, [default_law(at), SKALING], np.full(12, noise))
 
 
 def one(row: int, count: int = 1) -> Float[np.ndarray, " rows"]:
@@ -44,7 +44,7 @@ def test_a_gain_is_what_the_variance_loses() -> None:
 
 def test_one_law_and_one_run_by_hand() -> None:
     at = runs()
-    law = usual_law(at)
+    law = default_law(at)
     size, data = np.exp(-0.35 * (at.n - at.n.mean())), np.exp(-0.35 * (at.d - at.d.mean()))
     terms = np.stack(
         [np.ones_like(size), size, data, -(at.n - at.n.mean()) * size, -(at.d - at.d.mean()) * data], axis=1
@@ -53,7 +53,7 @@ def test_one_law_and_one_run_by_hand() -> None:
     # On the line of equal growth the distance is the log of the FLOPs' factor.
     missed = 0.002**2 * np.log(1e22 / 1e20) ** 1.5
     told = (j[-1] @ j[10]) ** 2 / (j[10] @ j[10] + missed + 0.003**2)
-    found = Belief.about(at, [law], np.full(12, 0.003)).after(10)
+    found = Posterior.about(at, [law], np.full(12, 0.003)).after(10)
     assert found.std**2 == pytest.approx(j[-1] @ j[-1] - told)
 
 
@@ -63,7 +63,7 @@ def test_out_of_proportion_tells_less_and_like_the_target_more() -> None:
         n, c = np.sqrt(np.array([1e21, 5e21]) / 6 / np.array([ratio, target_ratio])), np.array([1e21, 5e21])
         at = inputs_at(n, c / 6 / n, c)
         law = ("chinchilla", {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658})
-        own = Belief.about(at, [law], np.full(1, 1e-9))
+        own = Posterior.about(at, [law], np.full(1, 1e-9))
         covariance = own.covariance[0] - slopes(at, *law) @ slopes(at, *law).T
         return float(np.sqrt(covariance[0, 0]))
 
@@ -81,7 +81,7 @@ def test_no_number_of_seeds_makes_up_for_distance() -> None:
 
 
 def test_seeds_that_tell_grow_with_noise_and_fall_with_distance() -> None:
-    low, high = (telling_seeds(runs(), np.full(12, noise)) for noise in (0.001, 0.05))
+    low, high = (useful_seeds(runs(), np.full(12, noise)) for noise in (0.001, 0.05))
     assert (low == 1).all()
     assert high[1] < high[10]
     np.testing.assert_array_equal(high, np.sort(high.reshape(4, 3), axis=0).reshape(12))

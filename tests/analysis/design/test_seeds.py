@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 from synthetic import sweep
 
-from analysis.design.seeds import Cell, SeedPlan, plan_seeds
+from analysis.design.seeds import PlannedCell, SeedPlan, plan_seeds
 from analysis.runs.table import RunTable
 
-TARGET = Cell(1.2e5, 3.16e12 / 6 / 1.2e5, 3.16e12, 1)
+TARGET = PlannedCell(1.2e5, 3.16e12 / 6 / 1.2e5, 3.16e12, 1)
 
 
-def cells_of(frame: pd.DataFrame, seeds: int) -> list[Cell]:
+def cells_of(frame: pd.DataFrame, seeds: int) -> list[PlannedCell]:
     one = frame[frame.role.eq("fit") & frame.seed.eq(0)]
-    return [Cell(row.params, row.tokens, row.flops, seeds) for row in one.itertuples()]
+    return [PlannedCell(row.params, row.tokens, row.flops, seeds) for row in one.itertuples()]
 
 
 def plan(seeds: int = 4, noise: float = 0.01, replicates: int = 4) -> SeedPlan:
@@ -56,7 +56,7 @@ def test_greedy_is_close_to_the_best_of_all() -> None:
         if first >= 1:
             budget = np.searchsorted(prices * 1.1, [cell.flops for cell in cells])
             seeds = np.array([first, *dear])[budget]
-            tried = [Cell(c.params, c.tokens, c.flops, int(n)) for c, n in zip(cells, seeds, strict=True)]
+            tried = [PlannedCell(c.params, c.tokens, c.flops, int(n)) for c, n in zip(cells, seeds, strict=True)]
             other = plan_seeds(table, tried, TARGET)
             assert other is not None
             rest.append(other.planned_std)
@@ -92,7 +92,7 @@ def test_single_seeds_leave_nothing_to_move() -> None:
 
 def test_budgets_with_unequal_seeds_are_told_apart() -> None:
     frame = sweep(seeds=3)
-    cells = [Cell(c.params, c.tokens, c.flops, 5 if c.params > 1e4 else 2) for c in cells_of(frame, 1)]
+    cells = [PlannedCell(c.params, c.tokens, c.flops, 5 if c.params > 1e4 else 2) for c in cells_of(frame, 1)]
     found = plan_seeds(RunTable.from_frame(frame), cells, TARGET)
     assert found is not None
     assert [(round(b.flops / 1e10), b.planned) for b in found.budgets][:2] == [(1, 2), (1, 5)]

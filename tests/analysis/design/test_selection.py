@@ -5,27 +5,27 @@ import itertools
 import numpy as np
 import pytest
 
-from analysis.design.posterior import Belief, usual_law
-from analysis.design.seeds import Cell
-from analysis.design.selection import cells_of, choose, inputs_of, plausible, prices
+from analysis.design.posterior import Posterior, default_law
+from analysis.design.seeds import PlannedCell
+from analysis.design.selection import candidate_laws, cells_of, inputs_of, prices, select_runs
 from analysis.fitting.fit import fit_arrays
 from analysis.laws import LAWS
 from analysis.runs.arrays import RunArrays
 from benchmarks.simulate import TRUTHS
 
-TARGET = Cell(float(np.sqrt(1e22 / 120)), 1e22 / 6 / float(np.sqrt(1e22 / 120)), 1e22, 1)
+TARGET = PlannedCell(float(np.sqrt(1e22 / 120)), 1e22 / 6 / float(np.sqrt(1e22 / 120)), 1e22, 1)
 
 
-def menu(budgets: int = 6, sizes: int = 7, seeds: int = 4) -> list[Cell]:
+def menu(budgets: int = 6, sizes: int = 7, seeds: int = 4) -> list[PlannedCell]:
     cells = []
     for flops in np.geomspace(1e18, 3e20, budgets).tolist():
         for spread in np.geomspace(1 / 5, 5, sizes).tolist():
             n = float(np.sqrt(flops / 120)) * spread
-            cells.append(Cell(n, flops / 6 / n, flops, seeds))
+            cells.append(PlannedCell(n, flops / 6 / n, flops, seeds))
     return cells
 
 
-def points_of(cells: list[Cell], noise: float, seed: int, truth: str = "chinchilla") -> RunArrays:
+def points_of(cells: list[PlannedCell], noise: float, seed: int, truth: str = "chinchilla") -> RunArrays:
     at = inputs_of(cells)
     each = np.arange(len(cells))
     random = np.random.default_rng(seed).standard_normal(len(cells))
@@ -35,7 +35,7 @@ def points_of(cells: list[Cell], noise: float, seed: int, truth: str = "chinchil
 def test_within_the_flops_and_spread() -> None:
     cells = menu()
     flops = np.array([cell.flops for cell in cells])
-    choice = choose(cells, TARGET, 2e21, [usual_law(inputs_of(cells))])
+    choice = select_runs(cells, TARGET, 2e21, [default_law(inputs_of(cells))])
     assert 0.8 * 2e21 < choice.seeds @ flops <= 2e21 * (1 + 1e-9)
     assert choice.seeds.max() <= 4
     assert choice.after < choice.before
@@ -47,8 +47,8 @@ def test_within_the_flops_and_spread() -> None:
 
 def test_close_to_the_best_of_all_choices() -> None:
     cells = menu(3, 4, 1)
-    laws = [usual_law(inputs_of(cells))]
-    belief = Belief.about(inputs_of([*cells, TARGET]), laws, np.full(12, 0.001))
+    laws = [default_law(inputs_of(cells))]
+    belief = Posterior.about(inputs_of([*cells, TARGET]), laws, np.full(12, 0.001))
     spend = 8e20
     price = prices(cells, spend)
     stds = [
@@ -56,7 +56,7 @@ def test_close_to_the_best_of_all_choices() -> None:
         for seeds in itertools.product((0, 1), repeat=12)
         if any(seeds) and price @ seeds <= spend
     ]
-    choice = choose(cells, TARGET, spend, laws)
+    choice = select_runs(cells, TARGET, spend, laws)
     assert price @ choice.seeds <= spend
     assert choice.after < 1.05 * min(stds)
 
@@ -65,17 +65,17 @@ def test_what_is_given_up_in_exchange_is_not_what_is_bought_in_any_case() -> Non
     cells = menu()
     start = np.zeros(len(cells), np.int64)
     start[[0, 3, 20]] = 2
-    choice = choose(cells, TARGET, 1e21, [usual_law(inputs_of(cells))], None, start)
+    choice = select_runs(cells, TARGET, 1e21, [default_law(inputs_of(cells))], None, start)
     assert (choice.seeds >= start).all()
 
 
 def test_what_is_finished_counts() -> None:
     cells = menu()
     finished = points_of([cell for cell in cells if cell.flops < 2e18], 0.002, 0)
-    laws = [usual_law(inputs_of(cells)), *plausible(finished)]
+    laws = [default_law(inputs_of(cells)), *candidate_laws(finished)]
     assert [name for name, _ in laws] == ["chinchilla", "chinchilla", "chinchilla-tied"]
-    choice = choose(cells, TARGET, 1e21, laws, finished)
-    alone = choose(cells, TARGET, 1e21, laws)
+    choice = select_runs(cells, TARGET, 1e21, laws, finished)
+    alone = select_runs(cells, TARGET, 1e21, laws)
     assert choice.before < alone.before
     cheap = np.array([cell.flops < 2e18 for cell in cells])
     assert choice.seeds[cheap].sum() < alone.seeds[cheap].sum()
@@ -96,7 +96,7 @@ def test_forecasts_from_chosen_runs_beat_those_from_drawn_ones(truth: str) -> No
     flops = np.array([cell.flops for cell in cells])
     spend = 0.25 * float(flops.sum())
     true = float(np.log(TRUTHS[truth](inputs_of([TARGET])))[0])
-    chosen = choose(cells, TARGET, spend, [usual_law(inputs_of(cells))]).seeds > 0
+    chosen = select_runs(cells, TARGET, spend, [default_law(inputs_of(cells))]).seeds > 0
     missed: dict[str, list[float]] = {"chosen": [], "drawn": []}
     for seed in range(25):
         points = points_of(cells, 0.004, seed, truth)

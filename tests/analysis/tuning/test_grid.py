@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from analysis.runs.table import RunTable
-from analysis.tuning.grid import Cell, tuned_cells
+from analysis.tuning.grid import TunedCell, tuned_cells
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
@@ -16,7 +16,7 @@ def at(lr: float = 0.01, best: float = 0.01, **columns: float) -> dict[str, floa
     return {"params": 1e6, "tokens": 2e7, "lr": lr, "loss": loss, **columns}
 
 
-def cells_of(rows: list[dict[str, float]]) -> tuple[Cell, ...]:
+def cells_of(rows: list[dict[str, float]]) -> tuple[TunedCell, ...]:
     return tuned_cells(RunTable.from_frame(pd.DataFrame(rows)))
 
 

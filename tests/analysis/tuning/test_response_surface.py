@@ -5,7 +5,7 @@ import pytest
 from jaxtyping import Float
 
 from analysis.errors import InputError
-from analysis.tuning.response_surface import Optimum, find_optimum
+from analysis.tuning.response_surface import ResponseSurface, fit_response_surface
 
 RATES = np.log([0.25, 0.5, 1.0, 2.0, 4.0])[:, None]
 LEAST = np.array([0.3, -0.4])
@@ -29,8 +29,10 @@ def lopsided(u: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
     return 0.0119 * (np.exp(-1.55 * u) + 1.55 * u - 1)
 
 
-def one_group(x: Float[np.ndarray, "rows k"], log_loss: Float[np.ndarray, " rows"], **options: float) -> Optimum:
-    return find_optimum(x, log_loss, np.zeros(len(x), int), **options)
+def one_group(
+    x: Float[np.ndarray, "rows k"], log_loss: Float[np.ndarray, " rows"], **options: float
+) -> ResponseSurface:
+    return fit_response_surface(x, log_loss, np.zeros(len(x), int), **options)
 
 
 @pytest.mark.parametrize("x", [RATES, square(5)], ids=["rate", "rate and batch"])
@@ -49,12 +51,14 @@ def test_an_exact_quadratic(x: Float[np.ndarray, "rows k"]) -> None:
 def test_what_seeds_share_drops_out() -> None:
     x, seed = np.tile(RATES, (3, 1)), np.repeat([0, 1, 2], 5)
     level = np.array([0.0, 0.05, -0.08])[seed]
-    found = find_optimum(x, quadratic(x) + level, seed, within=1.0)
+    found = fit_response_surface(x, quadratic(x) + level, seed, within=1.0)
     np.testing.assert_allclose(found.at, LEAST[:1], atol=1e-9)
     assert found.freedom == 15 - 3 - 2
     missing = np.arange(15) != 7  # a seed without its best run still counts for the rest
     np.testing.assert_allclose(
-        find_optimum(x[missing], (quadratic(x) + level)[missing], seed[missing], within=1.0).at, LEAST[:1], atol=1e-9
+        fit_response_surface(x[missing], (quadratic(x) + level)[missing], seed[missing], within=1.0).at,
+        LEAST[:1],
+        atol=1e-9,
     )
 
 
@@ -92,7 +96,9 @@ def test_standard_errors_are_those_of_repeated_experiments(k: int) -> None:
     x = np.tile(RATES if k == 1 else square(5), (2, 1))
     group = np.repeat([0, 1], len(x) // 2)
     loss = quadratic(x)
-    repeats = [find_optimum(x, loss + 0.0005 * rng.standard_normal(len(x)), group, within=1.0) for _ in range(400)]
+    repeats = [
+        fit_response_surface(x, loss + 0.0005 * rng.standard_normal(len(x)), group, within=1.0) for _ in range(400)
+    ]
     at = np.array([found.at for found in repeats])
     said = np.mean([found.covariance for found in repeats], axis=0)
     np.testing.assert_allclose(np.cov(at.T), said[0, 0] if k == 1 else said, rtol=0.25, atol=2e-5)
@@ -125,4 +131,4 @@ def test_without_a_degree_of_freedom_there_is_no_error() -> None:
 )
 def test_too_few_settings(x: Float[np.ndarray, "rows k"], group: list[int]) -> None:
     with pytest.raises(InputError, match="do not determine a quadratic"):
-        find_optimum(x, quadratic(x), np.array(group))
+        fit_response_surface(x, quadratic(x), np.array(group))
