@@ -11,10 +11,10 @@ from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.fit import law_named
 from analysis.fitting.published import PublishedRuns, constants
+from analysis.forecasting.candidates import Candidate
 from analysis.forecasting.ensemble import AUTO, Ensemble, ensemble
 from analysis.forecasting.member import Member
-from analysis.forecasting.pooling import middle
-from analysis.forecasting.weighting import EVERYWHERE
+from analysis.forecasting.pooling import interquartile_mean
 from analysis.laws import LAWS, Inputs, Law
 from analysis.runs.arrays import RunArrays, training_cost
 from analysis.runs.table import RunTable
@@ -106,7 +106,7 @@ class LossSurface:
         if len(found) == 1:
             return np.exp(found[0])
         shares = np.array([member.weight for member in self.members])
-        return np.exp(middle(np.stack(found), shares / shares.sum()))
+        return np.exp(interquartile_mean(np.stack(found), shares / shares.sum()))
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ def published_surface(name: str, unique_tokens: float = np.inf) -> SurfaceEstima
     law, runs = LAWS[entry.law], entry.runs
     _check(law, unique_tokens)
     theta = law.internal(entry.params)
-    member = Member(law, EVERYWHERE, theta, theta[None], 1.0)
+    member = Member(Candidate(law), theta, theta[None], 1.0)
     surface = LossSurface((member,), np.zeros(1), np.array([6.0]), unique_tokens)
     at = (float(np.log(runs.params)), float(np.log(runs.tokens)))
     factors = 1 + np.array(runs.exponent_errors) * np.random.default_rng(0).standard_normal((_DRAWS, 2))

@@ -11,7 +11,7 @@ farther from it, fractional Brownian motion:
     cov(e_i, e_j) = form^2 / 2 (r_i^2H + r_j^2H - r_ij^2H)        r: distance, H = 3/4, form = 0.2 %
 
 and beside it, for each run alone, a twentieth of how far its log loss lies above the least that its FLOPs reach, less
-the same of the target: laws break down first where parameters and tokens are out of proportion (``weighting.py``).
+the same of the target: laws break down first where parameters and tokens are out of proportion (``candidates.py``).
 
 So a run with e times fewer FLOPs than the target tells it to 0.2 % at best, however many seeds it has, and a second run
 close by adds little. What is learned of f from runs is then Gaussian conditioning, whatever their losses will be.
@@ -27,7 +27,7 @@ from analysis.forecasting.calibration import FORM
 from analysis.laws import LAWS, Inputs
 
 _ROUGHNESS = 0.75
-_OFF = 0.05  # a run 10 % above the frontier then counts about as under the foci of ``analysis.forecasting.weighting``
+_OFF = 0.05  # a run 10 % above the frontier then counts about as under the foci of ``analysis.forecasting.candidates``
 # A law and its constants.
 CandidateLaw = tuple[str, Mapping[str, float]]
 

@@ -21,10 +21,10 @@ from analysis.design.seeds import FEWEST_CELLS, PlannedCell
 from analysis.fitting.fit import fit_arrays
 from analysis.fitting.huber_newton import best_of_starts, minimise
 from analysis.forecasting.calibration import run_noise
-from analysis.forecasting.ensemble import Ensemble, Nested, thresholds, together
+from analysis.forecasting.candidates import candidates_of
+from analysis.forecasting.ensemble import Ensemble, combine
+from analysis.forecasting.folds import Fold, origins
 from analysis.forecasting.member import Member
-from analysis.forecasting.weighting import FOCI
-from analysis.forecasting.weighting import weights as focus_weights
 from analysis.laws import LAWS, Inputs, weighed
 from analysis.runs.arrays import RunArrays, inputs_at
 from analysis.runs.seed_noise import seed_noise
@@ -184,17 +184,15 @@ class _Design:
             if len(LAWS[name].names) + 2 <= len(number)
         }
         members = self._members(start, np.ones(len(smooth), bool), smooth, means)
-        nested: list[list[Nested]] = [[] for _ in tables]
-        for budget in thresholds(tables[0]):
+        folds: list[list[Fold]] = [[] for _ in tables]
+        for budget in origins(tables[0]):
             below = tables[0].budget <= budget
             kept = np.isin(np.arange(len(smooth)), self.cell[below])
             affordable = {name: theta for name, theta in start.items() if len(theta) + 2 <= kept.sum()}
             cheap, share = self.rows.take(below), float(below.mean())
-            for table, own, found in zip(tables, self._members(affordable, kept, smooth, means), nested, strict=True):
-                found.append(Nested(own, cheap, table.subset(~below), share))
-        return [
-            together(table, own, {}, found, noise) for table, own, found in zip(tables, members, nested, strict=True)
-        ]
+            for table, own, found in zip(tables, self._members(affordable, kept, smooth, means), folds, strict=True):
+                found.append(Fold(own, cheap, table.subset(~below), share))
+        return [combine(table, own, {}, found, noise) for table, own, found in zip(tables, members, folds, strict=True)]
 
     def _members(
         self,
@@ -209,11 +207,11 @@ class _Design:
         members: list[list[Member]] = [[] for _ in means]
         for name, theta in start.items():
             law = LAWS[name]
-            for focus in FOCI:
-                weight = self.seeds[kept] * focus_weights(points, focus)
+            for candidate in candidates_of(law):
+                weight = self.seeds[kept] * candidate.run_weights(points)
                 weights, starts = (np.tile(row, (draws, 1)) for row in (weight / weight.mean(), theta))
                 found = minimise(law, cells, means[:, kept], weights, starts, _STEPS, _TOLERANCE).theta
                 scatter = (found - found.mean(axis=0)) * np.sqrt(draws / (draws - 1))
                 for own, best in zip(members, found, strict=True):
-                    own.append(Member(law, focus, best, np.clip(best + scatter, *law.bounds)))
+                    own.append(Member(candidate, best, np.clip(best + scatter, *law.bounds)))
         return [tuple(own) for own in members]

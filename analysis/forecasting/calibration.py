@@ -1,49 +1,54 @@
-"""How far a forecast may miss, learned by forecasting the dearer fitted runs from the cheaper ones.
+"""The width of an interval, calibrated by forecasting the high-compute runs from the low-compute ones.
 
-The variance of a log loss is held to be
+The variance of the error of a forecast log loss is taken to be
 
     scale^2 (spread^2 + noise^2) + form^2 reach^2
 
-    spread   how far the laws and their clustered resamples lie apart at that run (``pool.spread``): it takes in both
-             the noise and choice of the small runs and the disagreement of laws, and grows with extrapolation
+    spread   of the members' clustered resamples at that run (``pooling.pooled_spread``): it includes the noise and the
+             choice of the small runs and the disagreement of laws, and grows with extrapolation
     noise    of a single run: seeds, data order, what a digitised figure adds
-    reach    log of the factor by which FLOPs, parameters or tokens exceed the most fitted (``points.beyond``)
-    form     what no law in use describes, per factor e of reach
-    scale    whether the rest told too little or too much
+    reach    log of the factor by which FLOPs, parameters or tokens exceed the most fitted (``arrays.beyond``)
+    form     error of all laws in use, per factor e of reach
+    scale    whether the rest is too small or too large
 
-Neither ``scale`` nor ``form`` can be read off residuals, so both are inferred from nested extrapolations. Before those
-speak, scale is taken for 1 and form for 0.2 %, each known to a factor of about 2 (log-normal). A 90 % interval that
-resamples one law covered the truth in 27 % of 22 splits of six published tables.
+Neither ``scale`` nor ``form`` can be read off residuals, so both are inferred from the errors of rolling-origin folds,
+with a log-normal prior: scale is 1 and form 0.2 %, each to a factor of about 2. A 90 % interval that resamples one law
+covered the truth in 27 % of 22 splits of six published tables.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtr
 
-from analysis.runs.arrays import RunArrays
+from analysis.forecasting.candidates import CandidateName
+from analysis.forecasting.folds import Fold
+from analysis.forecasting.pooling import pooled_log_loss, pooled_spread
+from analysis.runs.arrays import RunArrays, beyond
 from analysis.runs.seed_noise import seed_noise
+from analysis.stats import robust_std
 
 _SCALE, _SCALE_LOG_SD = 1.0, 0.5
 FORM, _FORM_LOG_SD = 0.002, 0.7  # per factor e of reach
-# Every pair of (scale, form) that is considered.
+# Every pair of (scale, form) in the posterior.
 _SCALES, _FORMS = (
     grid.ravel() for grid in np.meshgrid(np.geomspace(0.2, 5.0, 40), np.geomspace(1e-4, 0.1, 50), indexing="ij")
 )
-_PRIOR = -0.5 * ((np.log(_SCALES / _SCALE) / _SCALE_LOG_SD) ** 2 + (np.log(_FORMS / FORM) / _FORM_LOG_SD) ** 2)
+_LOG_PRIOR = -0.5 * ((np.log(_SCALES / _SCALE) / _SCALE_LOG_SD) ** 2 + (np.log(_FORMS / FORM) / _FORM_LOG_SD) ** 2)
 
 
 @dataclass(frozen=True)
-class Miss:
-    """What one nested extrapolation missed, as means over its dearer runs.
+class FoldError:
+    """The error of one rolling-origin fold's pooled forecast, as means over its held-out runs.
 
     Attributes:
-        share: fitted runs of it / of all: a forecast from a few tiny runs tells little about one from all of them.
-        square: of the missed log loss.
-        spread: square of the pooled forecasts' spread.
-        reach: square of the log factor beyond the cheaper runs.
+        share: runs fitted in the fold / all runs: the error of a forecast from a few tiny runs says little about one
+            from all of them.
+        square: of the error of the log loss.
+        spread: square of the pooled spread.
+        reach: square of the log factor beyond the fitted runs.
     """
 
     share: float
@@ -54,35 +59,25 @@ class Miss:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the nested extrapolations say of a table's forecasts.
+    """The posterior of how far a table's forecasts err.
 
     Attributes:
         noise: standard deviation of one run's log loss.
-        belief: probability of each pair of scale and form considered.
+        posterior: probability of each pair of scale and form.
     """
 
     noise: float
-    belief: Float[np.ndarray, " pairs"]
-
-    @classmethod
-    def of(cls, misses: Sequence[Miss], noise: float) -> "Calibration":
-        """The prior times a Gaussian likelihood of each root-mean-square miss, to the power of its share."""
-        log = _PRIOR.copy()
-        for miss in misses:
-            variance = _SCALES**2 * (miss.spread + noise**2) + _FORMS**2 * miss.reach
-            log -= miss.share * 0.5 * (np.log(variance) + miss.square / variance)
-        belief = np.exp(log - log.max())
-        return cls(noise, belief / belief.sum())
+    posterior: Float[np.ndarray, " pairs"]
 
     @property
     def scale(self) -> float:
-        """Its mean."""
-        return float(self.belief @ _SCALES)
+        """Posterior mean of the factor on spread and noise."""
+        return float(self.posterior @ _SCALES)
 
     @property
     def form(self) -> float:
-        """Its mean."""
-        return float(self.belief @ _FORMS)
+        """Posterior mean of the laws' own error in log loss, per factor e of reach."""
+        return float(self.posterior @ _FORMS)
 
     def half_width(
         self,
@@ -105,29 +100,54 @@ class Calibration:
         low, high = np.zeros(len(spread)), 40 * deviation.max(axis=0) + 1e-12
         for _ in range(60):  # bisection of a mixture of Gaussians
             half = (low + high) / 2
-            inside = self.belief @ (2 * ndtr(half / np.maximum(deviation, 1e-300)) - 1)
+            inside = self.posterior @ (2 * ndtr(half / np.maximum(deviation, 1e-300)) - 1)
             low, high = np.where(inside < level, half, low), np.where(inside < level, high, half)
         return high
 
 
-def run_noise(points: RunArrays, residuals: Sequence[Float[np.ndarray, " rows"]], parameters: Sequence[int]) -> float:
-    """Standard deviation of one run's log loss at the dearest budget: from replicates, else from residuals.
-
-    Replicates of all budgets tell it by their trend; residuals are those of the law that fits best.
+def calibrate(errors: Sequence[FoldError], noise: float) -> Calibration:
+    """The prior times a Gaussian likelihood of each root-mean-square error, to the power of its fold's share.
 
     Args:
-        points: the fitted runs.
-        residuals: of each law.
-        parameters: of each law.
+        errors: of each fold; the prior alone without any.
+        noise: standard deviation of one run's log loss.
     """
-    trend = seed_noise(points).trend
+    log = _LOG_PRIOR.copy()
+    for error in errors:
+        variance = _SCALES**2 * (error.spread + noise**2) + _FORMS**2 * error.reach
+        log -= error.share * 0.5 * (np.log(variance) + error.square / variance)
+    posterior = np.exp(log - log.max())
+    return Calibration(noise, posterior / posterior.sum())
+
+
+def fold_error(fold: Fold, weights: Mapping[CandidateName, float]) -> FoldError:
+    """The error of a fold's members pooled by these weights."""
+    members, runs = fold.weighted(weights), fold.held_out
+    return FoldError(
+        share=fold.share,
+        square=float(np.mean((pooled_log_loss(members, runs.inputs) - runs.log_loss) ** 2)),
+        spread=float(np.mean(pooled_spread(members, runs.inputs) ** 2)),
+        reach=float(np.mean(beyond(fold.fitted, runs.inputs) ** 2)),
+    )
+
+
+def run_noise(runs: RunArrays, residuals: Sequence[Float[np.ndarray, " rows"]], parameters: Sequence[int]) -> float:
+    """Standard deviation of one run's log loss at the highest budget: from replicates, else from residuals.
+
+    Replicates of all budgets give it by their trend; residuals are those of the law that fits best.
+
+    Args:
+        runs: the fitted runs.
+        residuals: of each law, in log loss.
+        parameters: how many each law has.
+    """
+    trend = seed_noise(runs).trend
     if trend is not None:
-        return float(trend.at(np.exp(points.inputs.c.max(keepdims=True)))[0])
-    # The dearer half: small runs scatter more, and say less about the noise of a large one.
-    dear = points.inputs.c >= np.median(points.inputs.c)
-    count = len(points)
-    found = [
-        1.4826 * float(np.median(np.abs(residual[dear]))) * np.sqrt(count / max(count - number, 1))
+        return float(trend.at(np.exp(runs.inputs.c.max(keepdims=True)))[0])
+    # The high-compute half: small runs scatter more, and say less about the noise of a large one.
+    upper = runs.inputs.c >= np.median(runs.inputs.c)
+    count = len(runs)
+    return min(
+        robust_std(residual[upper]) * float(np.sqrt(count / max(count - number, 1)))
         for residual, number in zip(residuals, parameters, strict=True)
-    ]
-    return min(found)
+    )

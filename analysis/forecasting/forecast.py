@@ -19,19 +19,20 @@ from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.files import beside, synced
 from analysis.forecasting.baselines import baselines
-from analysis.forecasting.ensemble import AUTO, ensemble
-from analysis.forecasting.pooling import middle
+from analysis.forecasting.ensemble import AUTO, Ensemble, ensemble
+from analysis.forecasting.pooling import interquartile_mean
+from analysis.forecasting.request import ForecastRequest
 from analysis.forecasting.text import forecast_text
 from analysis.laws import LAWS, Inputs
 from analysis.result import Result
-from analysis.runs.arrays import inputs_at, training_cost
-from analysis.runs.seed_noise import SeedNoise, seed_noise
+from analysis.runs.arrays import inputs_at, usual_flops
+from analysis.runs.seed_noise import seed_noise
 from analysis.runs.table import RunTable
 
 
 @dataclass(frozen=True)
 class Forecast(Result):
-    """What a run is expected to lose, and everything needed to hold the forecast to it later.
+    """The loss expected of a run, with everything needed to score the forecast by it later.
 
     Attributes:
         law: the law, or the one with the largest weight.
@@ -39,16 +40,16 @@ class Forecast(Result):
         interval: of the mean of ``target_seeds`` runs, nats per token.
         level: the probability that the interval holds it.
         extrapolation: target FLOPs / largest fitted FLOPs.
-        weights: each law's share.
+        weights: of each law, together 1.
         warnings: in words and codes.
         params: of the target, counted as in the table.
         tokens: of the target.
         flops: of the target, counted as in the table.
         target_seeds: runs whose mean is forecast.
-        fits: each law's fit, as ``scaling fit`` prints it, with its foci.
+        fits: each law's fit, as ``scaling fit`` prints it, with its members under ``foci``.
         baselines: naive forecasts of the same loss.
         noise: seed standard deviation of the log loss: of one run, and by budget where there are replicates.
-        calibration: what nested extrapolation made of the interval: ``splits`` tried, over up to ``tested`` times the
+        calibration: what set the interval's width: ``splits`` (rolling-origin folds), over up to ``tested`` times the
             FLOPs fitted; ``scale`` and ``form`` of ``analysis.forecasting.calibration``.
         n_runs: runs fitted.
         source: the table's file.
@@ -87,13 +88,13 @@ class Forecast(Result):
     created: str
 
     def curve(self, inputs: Inputs) -> Float[np.ndarray, " rows"]:
-        """What its laws expect anywhere, pooled, in nats per token."""
-        values, shares = [], []
+        """The loss by its laws at any points, pooled by their weights, in nats per token."""
+        values, weights = [], []
         for name, fit in self.fits.items():
             for member in fit.get("foci", [{"weight": self.weights[name], "params": fit["params"]}]):
                 values.append(np.log(LAWS[name].predict(member["params"], inputs)))
-                shares.append(member["weight"])
-        return np.exp(middle(np.stack(values), np.array(shares)))
+                weights.append(member["weight"])
+        return np.exp(interquartile_mean(np.stack(values), np.array(weights)))
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of ``scaling predict``."""
@@ -193,11 +194,10 @@ def forecast(
 
     Args:
         table: the runs to learn from.
-        params: of the target, counted as in the table.
+        params: of the target; this and the rest as in :class:`ForecastRequest`.
         tokens: of the target.
-        flops: of the target, counted as in the table; by default what the table's runs of its size, or the nearest to
-            it, need per parameter and token.
-        law: a name in ``LAWS``, or ``auto`` to weigh them all by nested extrapolation.
+        flops: of the target.
+        law: a name in ``LAWS``, or ``auto``.
         level: of the interval.
         bootstrap: resamples of whole trunks.
         target_seeds: how many runs will be averaged at the target.
@@ -206,42 +206,49 @@ def forecast(
     Raises:
         InputError: for impossible values, an unknown law, too few runs, or a target absurdly far away.
     """
-    _check_request(params, tokens, flops, level, bootstrap, target_seeds)
-    points = table.arrays
-    if flops is None:
-        flops = params * tokens * float(training_cost(points.inputs, np.log([params]))[0])
-    target = inputs_at(params, tokens, flops)
-    if (refusal := checks.absurd(points.inputs, float(target.c[0]))) is not None:
+    request = ForecastRequest(params, tokens, flops, law, level, bootstrap, target_seeds, vocab)
+    flops = usual_flops(table.arrays.inputs, params, tokens) if request.flops is None else request.flops
+    if (refusal := checks.absurd(table.arrays.inputs, float(np.log(flops)))) is not None:
         raise InputError(f"{table.source}: {refusal}")
-    together = ensemble(table, law, bootstrap)
-    loss, low, high = (float(value[0]) for value in together.predict(target, level, target_seeds))
-    leader = together.leader
+    return _forecast(table, request, float(flops), ensemble(table, law, bootstrap))
+
+
+def _forecast(table: RunTable, request: ForecastRequest, flops: float, fitted: Ensemble) -> Forecast:
+    """The ensemble's forecast of a target of some FLOPs, with what the table says of it."""
+    target = inputs_at(request.params, request.tokens, flops)
+    runs, calibration = table.arrays, fitted.calibration
+    loss, low, high = (float(value[0]) for value in fitted.predict(target, request.level, request.target_seeds))
+    noise = seed_noise(runs)
     return Forecast(
-        law=leader.law,
+        law=fitted.leader.law,
         loss=loss,
         interval=(low, high),
-        level=level,
-        extrapolation=float(np.exp(target.c[0] - points.inputs.c.max())),
-        weights=together.weights,
+        level=request.level,
+        extrapolation=float(np.exp(target.c[0] - runs.inputs.c.max())),
+        weights=fitted.weights,
         warnings=(
-            *together.warnings,
-            *checks.of_target(points, target, together.tested),
-            *(checks.of_vocabulary(table.fit, vocab) if vocab is not None else ()),
+            *fitted.warnings,
+            *checks.of_target(runs, target, fitted.tested),
+            *(checks.of_vocabulary(table.fit, request.vocab) if request.vocab is not None else ()),
         ),
-        params=float(params),
-        tokens=float(tokens),
-        flops=float(flops),
-        target_seeds=target_seeds,
-        fits=together.to_dict(),
-        baselines=baselines(points, flops),
-        noise=_noise(seed_noise(points), together.calibration.noise),
-        calibration={
-            "splits": together.splits,
-            "tested": float(np.exp(together.tested)),
-            "scale": together.calibration.scale,
-            "form": together.calibration.form,
+        params=float(request.params),
+        tokens=float(request.tokens),
+        flops=flops,
+        target_seeds=request.target_seeds,
+        fits=fitted.to_dict(),
+        baselines=baselines(runs, flops),
+        noise={
+            "run": calibration.noise,
+            "replicates": noise.freedom,
+            "by_budget": [asdict(budget) for budget in noise.by_budget],
         },
-        n_runs=len(points),
+        calibration={
+            "splits": fitted.folds,
+            "tested": float(np.exp(fitted.tested)),
+            "scale": calibration.scale,
+            "form": calibration.form,
+        },
+        n_runs=len(runs),
         source=table.source,
         where=table.where,
         best=table.best_only,
@@ -265,29 +272,6 @@ def refuse_known(table: RunTable, params: float, tokens: float) -> None:
             f"{table.source}:{table.fit.index[near][0]}: the target's size and length are among the fitted runs' "
             f"({near.sum()} of them); leave them out with --where before you freeze"
         )
-
-
-def _check_request(
-    params: float, tokens: float, flops: float | None, level: float, bootstrap: int, target_seeds: int
-) -> None:
-    values = {"params": params, "tokens": tokens, "flops": 1.0 if flops is None else flops}
-    faults = [f"{name} = {v} is not a positive number" for name, v in values.items() if not 0 < v < np.inf]
-    if not 0 < level < 1:
-        faults.append(f"interval = {level} is not between 0 and 1, such as 90%")
-    if bootstrap < 20:
-        faults.append(f"bootstrap = {bootstrap} is too few for an interval: 20 or more")
-    if target_seeds < 1:
-        faults.append(f"target seeds = {target_seeds} is not at least 1")
-    if faults:
-        raise InputError(faults)
-
-
-def _noise(noise: SeedNoise, run: float) -> dict[str, Any]:
-    return {
-        "run": run,
-        "replicates": noise.freedom,
-        "by_budget": [asdict(budget) for budget in noise.by_budget],
-    }
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -1,47 +1,62 @@
-"""Forecasts of many laws pooled into one, so that a law which runs away from the others carries neither."""
+"""Forecasts of several members pooled into one, so that a law far from the others moves neither centre nor spread."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
 
+from analysis.forecasting.member import Member
+from analysis.laws import Inputs
+from analysis.stats import weighted_quantiles
+
 _MIDDLE = 0.5
-_SIGMA = 0.682689  # the share of a Gaussian within one standard deviation
+_ONE_SIGMA = 0.682689  # the probability of a Gaussian within one standard deviation
 
 
-def middle(
-    values: Float[np.ndarray, "members rows"], shares: Float[np.ndarray, " members"]
+def pooled_log_loss(members: Sequence[Member], inputs: Inputs) -> Float[np.ndarray, " rows"]:
+    """The forecast of the log loss by all members, by their weights."""
+    return interquartile_mean(np.stack([member.log_loss(inputs) for member in members]), _weights(members))
+
+
+def pooled_spread(members: Sequence[Member], inputs: Inputs) -> Float[np.ndarray, " rows"]:
+    """The spread of the members' resampled forecasts of the log loss: a standard deviation."""
+    return central_spread([member.log_samples(inputs) for member in members], _weights(members))
+
+
+def interquartile_mean(
+    values: Float[np.ndarray, "members rows"], weights: Float[np.ndarray, " members"]
 ) -> Float[np.ndarray, " rows"]:
-    """The weighted mean of the middle half of the values at each row.
+    """The weighted mean of the values between the weighted quartiles, at each row.
 
     Args:
-        values: of each member.
-        shares: of each member, together 1.
+        values: of each member; infinite ones are left out unless they reach into the middle half.
+        weights: of each member, together 1.
     """
     order = np.argsort(values, axis=0, kind="stable")
-    share = shares[order]
-    upto = np.cumsum(share, axis=0)
+    weight = weights[order]
+    upto = np.cumsum(weight, axis=0)
     tail = (1 - _MIDDLE) / 2
-    inside = np.clip(np.minimum(upto, 1 - tail) - np.maximum(upto - share, tail), 0.0, None)
+    inside = np.clip(np.minimum(upto, 1 - tail) - np.maximum(upto - weight, tail), 0.0, None)
     # Far from every run some law may overflow; it is outside the middle unless most do.
     ranked = np.where(inside > 0, np.take_along_axis(values, order, axis=0), 0.0)
     pooled: Float[np.ndarray, " rows"] = (inside * ranked).sum(axis=0) / inside.sum(axis=0)
     return pooled
 
 
-def spread(
-    draws: list[Float[np.ndarray, "_ rows"]], shares: Float[np.ndarray, " members"]
+def central_spread(
+    draws: Sequence[Float[np.ndarray, "_ rows"]], weights: Float[np.ndarray, " members"]
 ) -> Float[np.ndarray, " rows"]:
-    """Half the width of the central 68 % of all members' draws at each row: a standard deviation deaf to tails.
+    """Half the width of the central 68 % of all members' draws, at each row: a standard deviation without tails.
 
     Args:
         draws: of each member, any number.
-        shares: of each member, together 1.
+        weights: of each member, together 1.
     """
-    everything = np.concatenate(draws)
-    share = np.concatenate([np.full(len(d), s / len(d)) for d, s in zip(draws, shares, strict=True)])
-    order = np.argsort(everything, axis=0, kind="stable")
-    upto = np.cumsum(share[order], axis=0)
-    ends = []
-    for level in ((1 - _SIGMA) / 2, (1 + _SIGMA) / 2):
-        rank = np.minimum((upto < level).sum(axis=0), len(everything) - 1)
-        ends.append(np.take_along_axis(everything, order, axis=0)[rank, np.arange(everything.shape[1])])
-    return (ends[1] - ends[0]) / 2
+    weight = np.concatenate([np.full(len(d), w / len(d)) for d, w in zip(draws, weights, strict=True)])
+    low, high = weighted_quantiles(np.concatenate(draws), weight, [(1 - _ONE_SIGMA) / 2, (1 + _ONE_SIGMA) / 2])
+    return (high - low) / 2
+
+
+def _weights(members: Sequence[Member]) -> Float[np.ndarray, " members"]:
+    weights = np.array([member.weight for member in members])
+    return weights / weights.sum()

@@ -77,6 +77,11 @@ def training_cost(inputs: Inputs, n: Float[np.ndarray, " sizes"]) -> Float[np.nd
     return np.interp(n, sizes, cost)
 
 
+def usual_flops(inputs: Inputs, params: float, tokens: float) -> float:
+    """Training FLOPs of a run of some parameters and tokens, at the cost that runs of its size have."""
+    return params * tokens * float(training_cost(inputs, np.log([params]))[0])
+
+
 def beyond(fitted: Inputs, inputs: Inputs) -> Float[np.ndarray, " rows"]:
     """How far runs lie beyond fitted ones: log of the factor by which FLOPs, parameters or tokens exceed the most."""
     over = [getattr(inputs, name) - getattr(fitted, name).max() for name in ("c", "n", "d")]

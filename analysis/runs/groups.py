@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from analysis.stats import clusters
+
 # Runs of one budget differ by a step or by how their FLOPs are rounded; budgets differ by far more.
 SAME_BUDGET = 1.2
 
@@ -24,10 +26,4 @@ def budgets_of(log_flops: Float[np.ndarray, " rows"]) -> Int[np.ndarray, " rows"
 
     A budget holds the runs with up to 20 % more FLOPs than its smallest run; the next one begins beyond.
     """
-    numbers = np.zeros(len(log_flops), np.int64)
-    number, first = -1, -np.inf
-    for row in np.argsort(log_flops, kind="stable"):
-        if log_flops[row] > first + np.log(SAME_BUDGET):
-            number, first = number + 1, float(log_flops[row])
-        numbers[row] = number
-    return numbers
+    return clusters(log_flops, float(np.log(SAME_BUDGET)))

@@ -1,5 +1,6 @@
 """How laws are weighed and pooled, and what calibrates their intervals."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +10,22 @@ from synthetic import chinchilla, sweep
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.forecasting.backtest import backtest
-from analysis.forecasting.calibration import Calibration, Miss, run_noise
-from analysis.forecasting.ensemble import AUTO, Ensemble, ensemble_of_arrays, ensembles_of_arrays
-from analysis.forecasting.pooling import middle, spread
-from analysis.forecasting.weighting import EVERYWHERE, FOCI, above_frontier, weights
-from analysis.laws import weighed
+from analysis.forecasting.calibration import FoldError, calibrate, run_noise
+from analysis.forecasting.candidates import (
+    ALL_RUNS,
+    EQUAL,
+    WEIGHTINGS,
+    Candidate,
+    CandidateName,
+    Weighting,
+    Window,
+    above_frontier,
+    frontier_weighting,
+)
+from analysis.forecasting.ensemble import AUTO, METHOD, Ensemble, Method, ensemble_of_arrays, ensembles_of_arrays
+from analysis.forecasting.folds import Fold, origins, rolling_origin_folds
+from analysis.forecasting.pooling import central_spread, interquartile_mean
+from analysis.laws import LAWS, weighed
 from analysis.runs.arrays import RunArrays, beyond, inputs_at
 from analysis.runs.table import RunTable
 
@@ -26,40 +38,60 @@ def auto() -> Ensemble:
     return ensemble_of_arrays(POINTS, AUTO, 50)
 
 
-def test_the_middle_is_the_mean_of_the_middle_half() -> None:
+def test_the_interquartile_mean_is_the_mean_of_the_middle_half() -> None:
     values = np.array([[1.0, np.inf], [2.0, 5.0], [4.0, 6.0], [90.0, -np.inf]])
-    np.testing.assert_allclose(middle(values, np.full(4, 0.25)), [3.0, 5.5])
+    np.testing.assert_allclose(interquartile_mean(values, np.full(4, 0.25)), [3.0, 5.5])
     # One member with more than half of the shares decides alone where it lies in the middle.
-    np.testing.assert_allclose(middle(values, np.array([0.1, 0.8, 0.05, 0.05])), [2.0, 5.0])
+    np.testing.assert_allclose(interquartile_mean(values, np.array([0.1, 0.8, 0.05, 0.05])), [2.0, 5.0])
     alone = np.array([[0.3, 0.7]])
-    np.testing.assert_allclose(middle(alone, np.ones(1)), alone[0])
+    np.testing.assert_allclose(interquartile_mean(alone, np.ones(1)), alone[0])
 
 
-def test_the_middle_does_not_depend_on_how_a_member_is_divided() -> None:
+def test_the_interquartile_mean_does_not_depend_on_how_a_member_is_divided() -> None:
     values = np.array([[1.0], [2.0], [3.0], [7.0]])
-    whole = middle(values, np.array([0.4, 0.3, 0.2, 0.1]))
-    divided = middle(values[[0, 0, 1, 2, 3]], np.array([0.1, 0.3, 0.3, 0.2, 0.1]))
+    whole = interquartile_mean(values, np.array([0.4, 0.3, 0.2, 0.1]))
+    divided = interquartile_mean(values[[0, 0, 1, 2, 3]], np.array([0.1, 0.3, 0.3, 0.2, 0.1]))
     np.testing.assert_allclose(whole, divided)
 
 
 def test_the_spread_of_a_gaussian_is_its_deviation_and_deaf_to_tails() -> None:
     draws = np.random.default_rng(0).normal([0.0, 3.0], [1.0, 0.1], (20000, 2))
-    np.testing.assert_allclose(spread([draws], np.ones(1)), [1.0, 0.1], rtol=0.03)
+    np.testing.assert_allclose(central_spread([draws], np.ones(1)), [1.0, 0.1], rtol=0.03)
     wild = np.full((10, 2), 1e9)
-    np.testing.assert_allclose(spread([draws, wild], np.array([0.95, 0.05])), [1.08, 0.108], rtol=0.05)
-    apart = spread([draws, draws + 2.0], np.array([0.5, 0.5]))
+    np.testing.assert_allclose(central_spread([draws, wild], np.array([0.95, 0.05])), [1.08, 0.108], rtol=0.05)
+    apart = central_spread([draws, draws + 2.0], np.array([0.5, 0.5]))
     assert apart[0] == pytest.approx(1.45, rel=0.05)
 
 
-def test_a_focus_weighs_by_distance_from_the_frontier() -> None:
+def test_a_frontier_weighting_falls_with_the_distance_from_the_frontier() -> None:
     distance = above_frontier(POINTS)
     assert distance.min() == 0
     assert (distance >= 0).all()
-    np.testing.assert_allclose(weights(POINTS, EVERYWHERE), 1.0)
-    near = weights(POINTS, 0.05)
+    law = LAWS["chinchilla"]
+    np.testing.assert_array_equal(Candidate(law).run_weights(POINTS), 1.0)
+    near = Candidate(law, frontier_weighting(0.05)).run_weights(POINTS)
     assert near.mean() == pytest.approx(1.0)
     order = np.argsort(distance)
     assert (np.diff(near[order]) <= 1e-12).all()
+
+
+def test_a_window_keeps_the_runs_of_most_compute() -> None:
+    weight = Candidate(LAWS["chinchilla"], EQUAL, Window(3.2)).run_weights(POINTS)
+    assert ((weight > 0) == (POINTS.budget >= 2)).all()
+    assert weight.mean() == pytest.approx(1.0)
+
+
+def test_each_fold_fits_the_runs_up_to_its_origin_and_holds_out_the_rest() -> None:
+    folds = rolling_origin_folds(POINTS, [Candidate(LAWS["compute"]), Candidate(LAWS["chinchilla"])])
+    assert origins(POINTS) == [1, 2]  # eight cells and a third of the runs
+    assert [fold.share for fold in folds] == [0.5, 0.75]
+    for fold in folds:
+        assert fold.fitted.c.max() < fold.held_out.inputs.c.min()
+        assert fold.reach == pytest.approx(fold.held_out.inputs.c.max() - fold.fitted.c.max())
+        assert [member.law.name for member in fold.members] == ["compute", "chinchilla"]
+        # The truth is Chinchilla's.
+        compute, chinchilla = fold.errors().values()
+        assert chinchilla < compute
 
 
 def test_beyond_is_the_worst_of_flops_parameters_and_tokens() -> None:
@@ -69,18 +101,18 @@ def test_beyond_is_the_worst_of_flops_parameters_and_tokens() -> None:
 
 
 def test_a_calibration_learns_scale_and_form_from_misses() -> None:
-    plain = Calibration.of([], 0.005)
-    small = Calibration.of([Miss(1.0, 1e-6, 1e-4, 1.0)] * 6, 0.0)
-    large = Calibration.of([Miss(1.0, 1e-2, 1e-4, 1.0)] * 6, 0.0)
+    plain = calibrate([], 0.005)
+    small = calibrate([FoldError(1.0, 1e-6, 1e-4, 1.0)] * 6, 0.0)
+    large = calibrate([FoldError(1.0, 1e-2, 1e-4, 1.0)] * 6, 0.0)
     assert small.scale < 0.5 * plain.scale < plain.scale < 2 * plain.scale < large.scale
-    far = Calibration.of([Miss(1.0, 4e-4, 1e-8, 1.0)] * 6, 1e-4)
+    far = calibrate([FoldError(1.0, 4e-4, 1e-8, 1.0)] * 6, 1e-4)
     assert far.form == pytest.approx(0.02, rel=0.5)
     # A split made of few of the runs says less.
-    assert Calibration.of([Miss(0.1, 1e-2, 1e-4, 1.0)] * 6, 0.0).scale < large.scale
+    assert calibrate([FoldError(0.1, 1e-2, 1e-4, 1.0)] * 6, 0.0).scale < large.scale
 
 
 def test_half_widths_are_quantiles_of_the_mixture() -> None:
-    known = Calibration.of([Miss(1e4, 1.0, 0.5, 0.0)], np.sqrt(0.5))  # scale 1 for certain
+    known = calibrate([FoldError(1e4, 1.0, 0.5, 0.0)], np.sqrt(0.5))  # scale 1 for certain
     assert known.scale == pytest.approx(1.0, rel=0.05)
     spreads = np.array([0.0, 1.0])
     half = known.half_width(spreads, np.zeros(2), 0.9)
@@ -100,16 +132,16 @@ def test_noise_without_replicates_is_that_of_the_best_law_in_the_dearer_half() -
     assert noise == pytest.approx(0.01, rel=0.6)
 
 
-def test_auto_weighs_every_law_under_every_focus(auto: Ensemble) -> None:
+def test_auto_weighs_every_law_under_every_weighting(auto: Ensemble) -> None:
     assert set(auto.fits) == set(weighed())
-    assert [member.focus for member in auto.members] == list(FOCI) * len(weighed())
+    assert [member.candidate.weighting for member in auto.members] == list(WEIGHTINGS) * len(weighed())
     assert sum(auto.weights.values()) == pytest.approx(1)
     # The truth is Chinchilla's: laws that hold it as a case outweigh laws of compute alone.
     holds = sum(auto.weights[name] for name in ("chinchilla", "chinchilla-tied", "skaling", "data-constrained"))
     assert holds > 0.6
     assert auto.leader.law == max(auto.weights, key=lambda name: auto.weights[name])
     for name, law in auto.to_dict().items():
-        assert sum(focus["weight"] for focus in law["foci"]) == pytest.approx(auto.weights[name])
+        assert sum(member["weight"] for member in law["foci"]) == pytest.approx(auto.weights[name])
 
 
 def test_points_are_forecast_alike_alone_and_together(auto: Ensemble) -> None:
@@ -122,10 +154,44 @@ def test_points_are_forecast_alike_alone_and_together(auto: Ensemble) -> None:
     assert all(low < loss < high for loss, low, high in zip(truth, both[1], both[2], strict=True))
 
 
+def equal_member_weights(names: Sequence[CandidateName], _folds: Sequence[Fold]) -> np.ndarray:
+    return np.full(len(names), 1 / len(names))
+
+
+LATE = Weighting("late", lambda runs: np.exp(runs.inputs.c - runs.inputs.c.max()))
+
+
+@pytest.mark.parametrize(
+    ("method", "members", "reported"),
+    [
+        (Method(weightings=(EQUAL, LATE)), 2, {"focus": "late"}),
+        (Method(weightings=(EQUAL,), windows=(ALL_RUNS, Window(15.0))), 2, {"focus": None, "window": 15.0}),
+        (Method(weightings=(EQUAL, LATE), weigh=equal_member_weights), 2, {"focus": "late"}),
+    ],
+    ids=["weighting", "window", "weights"],
+)
+def test_a_new_weighting_window_or_way_to_weigh_is_one_definition(
+    method: Method, members: int, reported: dict[str, object]
+) -> None:
+    usual = ensemble_of_arrays(POINTS, AUTO, 20, replace(METHOD, weightings=(EQUAL,)))
+    found = ensemble_of_arrays(POINTS, AUTO, 20, method)
+    assert len(found.members) == members * len(weighed())
+    assert found.folds == usual.folds == 2
+    assert sum(found.weights.values()) == pytest.approx(1.0)
+    assert reported.items() <= found.to_dict()["chinchilla"]["foci"][1].items()
+    loss, low, high = found.predict(TARGET)
+    assert (low < loss).all()
+    assert (loss < high).all()
+    np.testing.assert_allclose(loss, usual.predict(TARGET)[0], rtol=0.02)
+    assert not np.array_equal(loss, usual.predict(TARGET)[0])
+    if method.weigh is equal_member_weights:
+        np.testing.assert_allclose([m.weight for m in found.members], 1 / len(found.members))
+
+
 def test_a_law_is_the_same_alone_and_beside_others() -> None:
     alone = ensemble_of_arrays(POINTS, "chinchilla", 50)
     beside = ensembles_of_arrays(POINTS, ["compute", "chinchilla", AUTO], 50)["chinchilla"]
-    assert [m.focus for m in alone.members] == [EVERYWHERE]
+    assert [m.candidate.plain for m in alone.members] == [True]
     np.testing.assert_array_equal(alone.predict(TARGET), beside.predict(TARGET))
 
 

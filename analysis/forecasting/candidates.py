@@ -1,0 +1,119 @@
+"""The candidates of a forecast: a law, fitted under a weighting of the runs, over a window of compute.
+
+A new weighting or window is one entry of ``WEIGHTINGS`` or ``WINDOWS``; every law that ``auto`` weighs is fitted under
+each pair of them.
+
+The frontier is the lowest loss reached with a budget's FLOPs or fewer. Runs far above it, with too many parameters for
+their tokens or too few, are where laws break down first, and no large run is planned there. A frontier weighting of
+width w weighs a run whose log loss lies x above the frontier by exp(-(x / w)^2 / 2).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from analysis.laws import Inputs, Law
+from analysis.runs.arrays import RunArrays
+from analysis.runs.groups import SAME_BUDGET
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """How much each run counts in a fit.
+
+    Attributes:
+        label: tells it from others; a forecast's JSON has it under ``focus``: the width of a frontier weighting, None
+            where all runs count alike, else a name.
+        weights: of each run, to any scale.
+    """
+
+    label: float | str | None
+    weights: Callable[[RunArrays], Float[np.ndarray, " rows"]]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The runs with at least 1 / ``factor`` of the FLOPs of the largest run."""
+
+    factor: float = np.inf
+
+    def holds(self, runs: RunArrays) -> Bool[np.ndarray, " rows"]:
+        """Which runs lie within it, those at its edge included."""
+        held: Bool[np.ndarray, " rows"] = runs.inputs.c >= runs.inputs.c.max() - np.log(self.factor) - 1e-9
+        return held
+
+
+def equal_weights(runs: RunArrays) -> Float[np.ndarray, " rows"]:
+    """The same weight for every run."""
+    return np.ones(len(runs))
+
+
+def frontier_weighting(width: float) -> Weighting:
+    """The Gaussian weighting by distance from the frontier, of one width in log loss."""
+    return Weighting(width, lambda runs: np.exp(-0.5 * (above_frontier(runs) / width) ** 2))
+
+
+def above_frontier(runs: RunArrays) -> Float[np.ndarray, " rows"]:
+    """Distance in log loss of each run from the lowest at its budget or below; 0 or more."""
+    order = np.argsort(runs.inputs.c, kind="stable")
+    compute = runs.inputs.c[order]
+    lowest = np.minimum.accumulate(runs.log_loss[order])
+    upto = np.searchsorted(compute, runs.inputs.c + np.log(SAME_BUDGET), side="right") - 1
+    return runs.log_loss - lowest[upto]
+
+
+EQUAL = Weighting(None, equal_weights)
+ALL_RUNS = Window()
+WEIGHTINGS = (EQUAL, frontier_weighting(0.2), frontier_weighting(0.05))
+WINDOWS = (ALL_RUNS,)
+
+CandidateName = tuple[str, float | str | None, float]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What may take part in a forecast, before it is fitted.
+
+    Attributes:
+        law: the form.
+        weighting: how much each run counts.
+        window: the runs that count at all.
+    """
+
+    law: Law[Inputs]
+    weighting: Weighting = EQUAL
+    window: Window = ALL_RUNS
+
+    @property
+    def name(self) -> CandidateName:
+        """The law's name, the weighting's label and the window's factor, which together tell it from others."""
+        return self.law.name, self.weighting.label, self.window.factor
+
+    @property
+    def plain(self) -> bool:
+        """Whether all runs count alike."""
+        return self.weighting.label is None and self.window == ALL_RUNS
+
+    def run_weights(self, runs: RunArrays) -> Float[np.ndarray, " rows"]:
+        """The weight of each run, 1 on average; 0 outside the window."""
+        weight = self.weighting.weights(runs) * self.window.holds(runs)
+        return weight * (len(runs) / weight.sum())
+
+    def suffices(self, count: int) -> bool:
+        """Whether so many runs are enough to fit the law: its parameters + 2."""
+        return len(self.law.names) + 2 <= count
+
+    def to_dict(self) -> dict[str, Any]:
+        """``focus``, and ``window`` where it leaves runs out."""
+        window = {} if self.window == ALL_RUNS else {"window": self.window.factor}
+        return {"focus": self.weighting.label, **window}
+
+
+def candidates_of(
+    law: Law[Inputs], weightings: Sequence[Weighting] = WEIGHTINGS, windows: Sequence[Window] = WINDOWS
+) -> list[Candidate]:
+    """A law under every weighting, over every window."""
+    return [Candidate(law, weighting, window) for window in windows for weighting in weightings]
