@@ -1,3 +1,54 @@
-"""Small Llamas under a compute budget: from a sweep file to a table of runs."""
+"""Small Llamas under a compute budget, and forecasts of large ones: the front door of both packages.
+
+    import scaling as sl
+
+    runs = sl.read_runs("runs.csv", where="corpus == 'c4'", columns={"params": "N"})
+    print(sl.forecast(runs, params=8e9, tokens=15e12))
+
+Every name is imported when it is first used, so that ``import scaling`` costs nothing and a forecast needs no JAX.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analysis import laws
+    from analysis.errors import InputError
+    from scaling.api.fits import fit, published
+    from scaling.api.forecasts import backtest, forecast, forecast_task, score
+    from scaling.api.tables import read_runs
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "InputError",
+    "backtest",
+    "fit",
+    "forecast",
+    "forecast_task",
+    "laws",
+    "published",
+    "read_runs",
+    "score",
+]
+
+_HOMES = {
+    "analysis.errors": ("InputError",),
+    "scaling.api.fits": ("fit", "published"),
+    "scaling.api.forecasts": ("backtest", "forecast", "forecast_task", "score"),
+    "scaling.api.tables": ("read_runs",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """A name of the front door, imported now (PEP 562)."""
+    if name == "laws":
+        return importlib.import_module("analysis.laws")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

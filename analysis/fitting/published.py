@@ -6,6 +6,7 @@ from math import exp
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from pydantic import ConfigDict
 
 from analysis.diagnostics.codes import Diagnostic
@@ -13,6 +14,7 @@ from analysis.errors import InputError
 from analysis.fitting.fit import FitResult, FitStatus
 from analysis.laws import LAWS
 from analysis.package_data import read_toml
+from analysis.result import Result
 from analysis.runs.arrays import inputs_at
 from analysis.runs.filter import closest
 
@@ -185,20 +187,69 @@ def published(name: str) -> FitResult:
     )
 
 
-def predict_published(name: str, params: float, tokens: float) -> dict[str, Any]:
-    """The JSON object of ``scaling predict`` from published constants, which allow no interval."""
+@dataclass(frozen=True)
+class PublishedLoss(Result):
+    """The loss by published constants, which allow no interval.
+
+    Attributes:
+        law: the constants' law.
+        loss: nats per token.
+        params: of the target, counted as ``convention`` says.
+        tokens: of the target.
+        source: the paper.
+        convention: how parameters and FLOPs are counted.
+        warnings: how far the target lies beyond the paper's runs.
+    """
+
+    law: str
+    loss: float
+    params: float
+    tokens: float
+    source: str
+    convention: str
+    warnings: tuple[Diagnostic, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"loss           {self.loss:.4f} nats per token, from constants: no interval\n"
+            f"constants      {self.source}\ncounts         {self.convention}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of ``scaling predict``."""
+        return {
+            "law": self.law,
+            "loss": self.loss,
+            "interval": None,
+            "level": None,
+            "extrapolation": None,
+            "weights": {self.law: 1.0},
+            "warnings": [warning.to_dict() for warning in self.warnings],
+            "params": self.params,
+            "tokens": self.tokens,
+            "source": self.source,
+            "convention": self.convention,
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row: the target and its loss."""
+        names = ("params", "tokens", "loss", "law", "source")
+        return pd.DataFrame([{name: value for name, value in asdict(self).items() if name in names}])
+
+
+def predict_published(name: str, params: float, tokens: float) -> PublishedLoss:
+    """The loss at a target by published constants.
+
+    Raises:
+        InputError: with the closest name, if there is none.
+    """
     fit = published(name)
-    loss = float(fit.predict(inputs_at(params, tokens, 6.0 * params * tokens))[0])
-    return {
-        "law": fit.law,
-        "loss": loss,
-        "interval": None,
-        "level": None,
-        "extrapolation": None,
-        "weights": {fit.law: 1.0},
-        "warnings": [warning.to_dict() for warning in constants(name).runs.warnings(params, tokens)],
-        "params": params,
-        "tokens": tokens,
-        "source": fit.table_hash,
-        "convention": fit.convention,
-    }
+    return PublishedLoss(
+        law=fit.law,
+        loss=float(fit.predict(inputs_at(params, tokens, 6.0 * params * tokens))[0]),
+        params=params,
+        tokens=tokens,
+        source=fit.table_hash,
+        convention=fit.convention,
+        warnings=tuple(constants(name).runs.warnings(params, tokens)),
+    )

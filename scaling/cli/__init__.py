@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import click
 
 from scaling import __version__
-from scaling.cli.common import faults_of, printable
+from scaling.cli.common import errors_of, printable
 from scaling.train.stop import STOPPED_EXIT, Stopped
 
 COMMANDS = {
@@ -20,7 +20,7 @@ COMMANDS = {
     "fit": "Fit a scaling law to a table of runs.",
     "predict": "Forecast the loss of a run that has not been made, with an interval.",
     "score": "Compare a frozen forecast with the runs made after it.",
-    "backtest": "Measure how far forecasts from the cheaper runs miss the dearer ones.",
+    "backtest": "Measure how far forecasts from low-compute runs miss the high-compute ones.",
     "allocate": "Split a FLOP budget between parameters and tokens.",
     "cost": "Estimate the FLOPs, device hours, days and price of a training run.",
     "design": "Choose which runs to buy next.",
@@ -83,7 +83,7 @@ def _workers_import_as_here() -> Iterator[None]:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Runs one command: exit 0 on success, 2 on bad input with one line per fault on stderr, 75 if asked to stop."""
+    """Runs one command: exit 0 on success, 2 on bad input with one line per error on stderr, 75 if asked to stop."""
     try:
         with _workers_import_as_here():
             code = cli.main(args=args, prog_name="scaling", standalone_mode=False)
@@ -96,10 +96,10 @@ def main(args: Sequence[str] | None = None) -> None:
         print("stopped; everything trained is saved, and the same command goes on with it", file=sys.stderr)
         sys.exit(STOPPED_EXIT)
     except Exception as error:
-        faults = faults_of(error)
-        if faults is None:
+        lines = errors_of(error)
+        if lines is None:
             raise
-        for fault in faults:
-            print(f"error: {printable(fault)}", file=sys.stderr)
+        for line in lines:
+            print(f"error: {printable(line)}", file=sys.stderr)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)

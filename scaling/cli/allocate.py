@@ -1,15 +1,16 @@
 """``scaling allocate``: how many parameters and tokens."""
 
 import textwrap
+from collections.abc import Mapping
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from scaling.cli.common import QUANTITY, emit, json_option
+from scaling.cli.common import QUANTITY, emit_plain, json_option
 from scaling.cli.folders import TABLE
-from scaling.cli.tables import parse_columns, refuse_options, table_options
+from scaling.cli.tables import refuse_options, table_options
 from scaling.errors import InputError
 from scaling.quantity import format_quantity
 
@@ -78,7 +79,7 @@ def command(
     law: str,
     plot: str | None,
     where: str | None,
-    columns: str | None,
+    columns: Mapping[str, str] | None,
     best: bool,
     as_json: bool,
 ) -> None:
@@ -117,7 +118,7 @@ def command(
     from analysis.allocation.surface import estimate_surface, published_surface
     from analysis.fitting.published import PREFIX, constants
     from analysis.runs.table import read_table
-    from scaling.cli.target import leaves_out_embeddings, one_of
+    from scaling.api.targets import leaves_out_embeddings, one_of
 
     if plot is not None and Path(plot).suffix.lower() not in _SUFFIXES:
         raise InputError(f"--plot {plot}: write .png, .svg or .pdf")
@@ -131,11 +132,13 @@ def command(
         )
         if flops is None:
             raise InputError(f"--approach {approach}: give --flops, the training budget")
-        runs = read_table(table, parse_columns(columns), where, best=best)
+        runs = read_table(table, columns, where, best=best)
         along = allocate_by(approach, runs, flops)
-        emit(along.to_dict(), as_json, lambda: _joined(along, _text(along, runs.convention), _frontier_text(along)))
+        emit_plain(
+            along.to_dict(), as_json, lambda: _joined(along, _text(along, runs.convention), _frontier_text(along))
+        )
         return
-    rows = None if table.startswith(PREFIX) else read_table(table, parse_columns(columns), where, best=best)
+    rows = None if table.startswith(PREFIX) else read_table(table, columns, where, best=best)
     bare = constants(table).nonembedding if rows is None else leaves_out_embeddings(rows)
     # Before any fit, as that takes seconds.
     request = Request(flops, loss, one_of(params, model, bare), tokens, inference_tokens or 0.0)
@@ -147,7 +150,7 @@ def command(
 
         plot_allocation(known, made, plot)
     counts = known.convention + (f"; {model} without its embeddings" if model is not None and bare else "")
-    emit(made.to_dict(), as_json, lambda: _joined(made, _text(made, counts), _beside(made, model)))
+    emit_plain(made.to_dict(), as_json, lambda: _joined(made, _text(made, counts), _beside(made, model)))
 
 
 def _text(made: "Allocation", convention: str) -> list[str]:

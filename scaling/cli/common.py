@@ -1,16 +1,29 @@
-"""What the commands share: the ``--json`` option, quantities as arguments, and how a fault is told."""
+"""What the commands share: the ``--json`` option, quantities as arguments, results and errors as text."""
 
 import functools
 import json
+import re
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from scaling.cli.folders import SWEEP_FOLDER
 from scaling.errors import InputError
 from scaling.quantity import parse_quantity
+
+if TYPE_CHECKING:
+    from analysis.result import Result
+
+# How the command line calls the parameters of the front door that it does not call --name, with dashes.
+_OPTIONS = {
+    "output": "-o",
+    "runs": "TABLE",
+    "level": "--interval",
+    "target_seeds": "--seeds",
+}
 
 
 class Quantity(click.ParamType):
@@ -40,22 +53,52 @@ def source_of(sweep: str, overrides: tuple[str, ...]) -> str:
     return Path(sweep).read_text(encoding="utf-8-sig") + "".join(f"\n# with {given}" for given in overrides)
 
 
-def emit(result: dict[str, Any], as_json: bool, text: str | Callable[[], str]) -> None:
+def emit(result: "Result", as_json: bool) -> None:
     """Prints a command's result: the JSON object with ``--json``, the text otherwise; warnings go to stderr."""
     if as_json:
-        click.echo(json.dumps(result, allow_nan=False))
+        click.echo(json.dumps(result.to_dict(), allow_nan=False))
+        return
+    click.echo(str(result))
+    for warning in result.warnings:
+        click.echo(f"warning: {warning.message} [{warning.code}]", err=True)
+
+
+def emit_plain(content: dict[str, Any], as_json: bool, text: str | Callable[[], str]) -> None:
+    """As :func:`emit`, for what has no function at the front door: the JSON object, and its text."""
+    if as_json:
+        click.echo(json.dumps(content, allow_nan=False))
         return
     click.echo(text() if callable(text) else text)
-    for warning in result.get("warnings", ()):
+    for warning in content.get("warnings", ()):
         click.echo(f"warning: {warning['message']} [{warning['code']}]", err=True)
 
 
-def faults_of(error: Exception) -> tuple[str, ...] | None:
-    """The lines that tell a user's fault, or None if the error is ours."""
+def collected(request: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorates a command so that it takes one frozen request in place of an argument for each option."""
+    names = [field.name for field in fields(request)]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def called(**options: Any) -> None:
+            made = request(**{name: options.pop(name) for name in names})
+            command(made, **options)
+
+        return called
+
+    return decorate
+
+
+def as_options(line: str) -> str:
+    """A library's message, which names Python's parameters as `` `name` ``, in terms of the command's options."""
+    return re.sub(r"`([a-z_]+)`", lambda found: _OPTIONS.get(found[1]) or f"--{found[1].replace('_', '-')}", line)
+
+
+def errors_of(error: Exception) -> tuple[str, ...] | None:
+    """The lines that say what is wrong with the input; None if the error is a mistake in this program."""
     if isinstance(error, click.ClickException):
         return (error.format_message().replace("\n", " "),)
     if isinstance(error, InputError):
-        return error.errors
+        return tuple(map(as_options, error.errors))
     if isinstance(error, OSError) and error.strerror is not None:  # a disk that is full, or not ours to write
         return (f"{error.filename}: {error.strerror}" if error.filename else error.strerror,)
     return None

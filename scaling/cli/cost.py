@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from scaling.cli.common import QUANTITY, emit, json_option
+from scaling.cli.common import QUANTITY, emit_plain, json_option
 from scaling.cli.cost_inputs import read_prices, read_utilization
 from scaling.cli.published_hours import comparison, comparison_text, told_hours
 from scaling.cli.tables import refuse_options
@@ -104,7 +104,7 @@ def command(
         others = [name for name in click.get_current_context().params if name not in ("published", "as_json")]
         refuse_options(others, "--published", "of the published runs alone")
         rows = compare_published()
-        emit(comparison(rows), as_json, lambda: comparison_text(rows))
+        emit_plain(comparison(rows), as_json, lambda: comparison_text(rows))
         return
     if device is None:
         raise InputError(f"give --device: {' '.join(DEVICES)}")
@@ -155,7 +155,7 @@ def command(
             lines += _beside(cost, entry, trained)
         return "\n".join(lines)
 
-    emit(result, as_json, text)
+    emit_plain(result, as_json, text)
 
 
 def _run(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaling.cli.common import emit, json_option
+from scaling.cli.common import emit_plain, json_option
 from scaling.cli.live import Live, rewritable
 from scaling.errors import InputError
 from scaling.quantity import format_quantity
@@ -73,7 +73,7 @@ def build(
     with _Bar(out.name) as bar:
         manifest = build_data(spec, out, workers or len(os.sched_getaffinity(0)), bar.show)
     result = summary(manifest) | {"out": str(out), "warnings": []}
-    emit(result, as_json, lambda: _table(result))
+    emit_plain(result, as_json, lambda: _table(result))
 
 
 def _spec(sources: tuple[str, ...], out: Path, options: dict[str, str | None]) -> "BuildSpec":
@@ -156,7 +156,7 @@ def inspect(folder: str, verify: bool, documents: int, as_json: bool) -> None:
     """
     if folder.endswith(_YAML):
         result = _unbuilt(folder)
-        emit(result, as_json, lambda: _files(result))
+        emit_plain(result, as_json, lambda: _files(result))
         return
     from scaling.data.inspect import samples, summary
     from scaling.data.shards import read_manifest
@@ -169,7 +169,7 @@ def inspect(folder: str, verify: bool, documents: int, as_json: bool) -> None:
     result = summary(manifest) | {"documents": list(samples(path, manifest, documents)), "warnings": []}
     if verify:
         result["verified"] = True
-    emit(result, as_json, lambda: "\n".join([_table(result), *_documents(result)]))
+    emit_plain(result, as_json, lambda: "\n".join([_table(result), *_documents(result)]))
 
 
 def _unbuilt(path: str) -> dict[str, Any]:

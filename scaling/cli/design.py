@@ -1,15 +1,15 @@
 """``scaling design``: which runs to buy next."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaling.cli.common import QUANTITY, emit, json_option
+from scaling.cli.common import QUANTITY, emit_plain, json_option
 from scaling.cli.folders import TABLE
-from scaling.cli.tables import parse_columns, refuse_options, table_options
+from scaling.cli.tables import refuse_options, table_options
 from scaling.errors import InputError
 from scaling.quantity import format_quantity
 
@@ -50,7 +50,7 @@ def command(
     like: str | None,
     output: Path | None,
     where: str | None,
-    columns: str | None,
+    columns: Mapping[str, str] | None,
     best: bool,
     as_json: bool,
 ) -> None:
@@ -89,7 +89,7 @@ def command(
         refuse_options(("where", "columns", "best"), table, "a paper's fit")
         law = published(table)
     else:
-        runs = read_table(table, parse_columns(columns), where, best=best)
+        runs = read_table(table, columns, where, best=best)
     beside = Path(table) / "sweep.yaml"
     if folder is not None:
         family = Family.of_folder(folder)
@@ -126,7 +126,7 @@ def command(
         path.write_text(text)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
-    emit(_told(chosen, path), as_json, lambda: _text(chosen, path, family, folder))
+    emit_plain(_told(chosen, path), as_json, lambda: _text(chosen, path, family, folder))
 
 
 def _refresh(folder: Path) -> None:

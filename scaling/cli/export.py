@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from scaling.cli.common import emit, json_option
+from scaling.cli.common import emit_plain, json_option
 from scaling.cli.folders import SWEEP_FOLDER
 
 
@@ -30,4 +30,4 @@ def command(run: Path, form: str, out: Path, as_json: bool) -> None:  # noqa: AR
     done = export_model(run, out)
     params = count_params(done.model).total
     warnings = [] if done.without is None else [{"code": "no-tokenizer", "message": done.without}]
-    emit({"folder": str(out), "params": params, "warnings": warnings}, as_json, f"{out}: {params:,} parameters")
+    emit_plain({"folder": str(out), "params": params, "warnings": warnings}, as_json, f"{out}: {params:,} parameters")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaling.cli.common import QUANTITY, Quantity, emit, json_option
+from scaling.cli.common import QUANTITY, Quantity, emit_plain, json_option
 from scaling.quantity import format_quantity
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def command(
     )
     tokens = entry.tokens if tokens is None else tokens
     answer = assess(asked, tokens, compiling, report=lambda line: click.echo(line, err=True))
-    emit(_json(answer, entry.name, tokens), as_json, lambda: _text(answer, entry.name, tokens))
+    emit_plain(_json(answer, entry.name, tokens), as_json, lambda: _text(answer, entry.name, tokens))
 
 
 def _json(answer: "Feasibility", model: str, tokens: float) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from scaling.cli.common import emit, json_option
+from scaling.cli.common import emit_plain, json_option
 
 
 @click.command()
@@ -39,4 +39,4 @@ def command(folder: Path, out: Path | None, as_json: bool) -> None:
         f"width {model.width}, depth {model.depth}, heads {model.heads}/{model.kv_heads}, vocabulary {model.vocab:,}"
     )
     result = {"folder": str(out), "params": params, "model": asdict(model)}
-    emit(result, as_json, f"{out}: {params:,} parameters; {shape}")
+    emit_plain(result, as_json, f"{out}: {params:,} parameters; {shape}")

@@ -65,7 +65,7 @@ class Live(logging.Handler):
             self._lines = []
             self._write(f"{above}{text}\n")
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def emit_plain(self, record: logging.LogRecord) -> None:
         with self._drawing:
             lines = self._lines
             self.leave(self.format(record))

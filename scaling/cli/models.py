@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from scaling.cli.common import emit, json_option
+from scaling.cli.common import emit_plain, json_option
 from scaling.cli.published_hours import told_hours
 from scaling.costing import implied_mfu, published_mfu
 from scaling.llama.counts import CONVENTIONS, count_params, flops_per_token
@@ -32,10 +32,10 @@ def command(name: str | None, as_json: bool) -> None:
       scaling models --json
     """
     if name is None:
-        emit({"models": [_row(entry) for entry in ZOO.values()]}, as_json, _table)
+        emit_plain({"models": [_row(entry) for entry in ZOO.values()]}, as_json, _table)
         return
     entry = find(name)
-    emit({"models": [_row(entry)]}, as_json, lambda: _detail(entry))
+    emit_plain({"models": [_row(entry)]}, as_json, lambda: _detail(entry))
 
 
 def _row(entry: ZooEntry) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaling.cli.common import emit, json_option, out_option, workers_option
+from scaling.cli.common import emit_plain, json_option, out_option, workers_option
 from scaling.cli.tables import refuse_options
 from scaling.quantity import format_quantity
 
@@ -90,7 +90,7 @@ def command(
         lines = [*_runs(plan["runs"], () if spec.grid is None else spec.grid.given), *_totals(plan)]
         return "\n".join(lines if worth is None else [*lines, *_expected(worth), *_noise(worth.seeds, table)])
 
-    emit(plan, as_json, text)
+    emit_plain(plan, as_json, text)
 
 
 def _calibration(wanted: bool | None) -> "Calibration | None":

@@ -1,12 +1,13 @@
 """``scaling plot``: draw one figure from a table of runs."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from scaling.cli.common import emit, json_option
+from scaling.cli.common import emit_plain, json_option
 from scaling.cli.folders import TABLE
-from scaling.cli.tables import parse_columns, table_options
+from scaling.cli.tables import table_options
 
 KINDS = (
     "flops",
@@ -37,7 +38,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 @table_options
 @json_option
 def command(
-    kind: str, table: str, output: str, where: str | None, columns: str | None, best: bool, as_json: bool
+    kind: str, table: str, output: str, where: str | None, columns: Mapping[str, str] | None, best: bool, as_json: bool
 ) -> None:
     """Draw one figure from a table of runs.
 
@@ -67,7 +68,7 @@ def command(
 
     if Path(output).suffix.lower() not in SUFFIXES:
         raise InputError(f"-o {output}: write .png, .svg or .pdf")
-    runs = read_table(table, parse_columns(columns), where, best=best)
+    runs = read_table(table, columns, where, best=best)
     warnings = draw(kind, runs, Path(table), Path(output))
     result = {"figure": output, "warnings": [warning.to_dict() for warning in warnings]}
-    emit(result, as_json, f"figure         {output}")
+    emit_plain(result, as_json, f"figure         {output}")

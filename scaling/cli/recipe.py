@@ -1,14 +1,15 @@
 """``scaling recipe``: the laws of the best learning rate and batch, and whether a sweep's recipe is near it."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from scaling.cli.common import emit, json_option, source_of, stoppable, workers_option
+from scaling.cli.common import emit_plain, json_option, source_of, stoppable, workers_option
 from scaling.cli.folders import TABLE
-from scaling.cli.tables import column_options, parse_columns
+from scaling.cli.tables import column_options
 
 if TYPE_CHECKING:
     from analysis.fitting.power_law import PowerLaw
@@ -40,7 +41,7 @@ def command() -> None:
 @click.argument("table", metavar="TABLE", type=TABLE)
 @column_options
 @json_option
-def fit(table: str, where: str | None, columns: str | None, as_json: bool) -> None:
+def fit(table: str, where: str | None, columns: Mapping[str, str] | None, as_json: bool) -> None:
     """Fit laws of the best learning rate and batch to the runs of a grid.
 
     TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens, loss (nats per token), and
@@ -62,8 +63,8 @@ def fit(table: str, where: str | None, columns: str | None, as_json: bool) -> No
     from analysis.runs.table import read_table
     from analysis.tuning.rate_laws import fit_tuning
 
-    tuning = fit_tuning(read_table(table, parse_columns(columns), where))
-    emit(tuning.to_dict(), as_json, lambda: _text(tuning))
+    tuning = fit_tuning(read_table(table, columns, where))
+    emit_plain(tuning.to_dict(), as_json, lambda: _text(tuning))
 
 
 @command.command()
@@ -103,7 +104,7 @@ def check(sweep: str, overrides: tuple[str, ...], out: Path | None, workers: int
         verdict, share, warnings = check_sweep(spec, source_of(sweep, overrides), folder, workers, display.show)
     result = {**verdict.to_dict(), "share": share, "folder": str(folder)}
     result["warnings"] += [warning.to_dict() for warning in warnings]
-    emit(result, as_json, lambda: _verdict(verdict, share))
+    emit_plain(result, as_json, lambda: _verdict(verdict, share))
 
 
 def _verdict(verdict: "RecipeCheck", share: float) -> str:

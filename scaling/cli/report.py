@@ -1,12 +1,13 @@
 """``scaling report``: write the HTML report of a sweep's folder, or of any table of runs."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from scaling.cli.common import emit, json_option
+from scaling.cli.common import emit_plain, json_option
 from scaling.cli.folders import TABLE
-from scaling.cli.tables import column_options, parse_columns, refuse_options
+from scaling.cli.tables import column_options, refuse_options
 
 
 @click.command()
@@ -27,7 +28,12 @@ from scaling.cli.tables import column_options, parse_columns, refuse_options
 @column_options
 @json_option
 def command(
-    place: str, forecast: str | None, output: str | None, where: str | None, columns: str | None, as_json: bool
+    place: str,
+    forecast: str | None,
+    output: str | None,
+    where: str | None,
+    columns: Mapping[str, str] | None,
+    as_json: bool,
 ) -> None:
     """Write report.html: the forecast and what came of it, figures, warnings, runs, and the sweep itself.
 
@@ -50,9 +56,9 @@ def command(
         from scaling.pipeline import write_tables
 
         write_tables(SweepFolder(Path(place)))
-    given = parse_columns(columns)
+    given = columns
     if forecast is not None:
         refuse_options(("where", "columns"), f"--forecast {forecast}", "made from columns and rows of its own")
     table = read_table(place, given, where) if given or where else None
     path = write_report(place, output, forecast, table)
-    emit({"report": str(path)}, as_json, f"report         {path}")
+    emit_plain({"report": str(path)}, as_json, f"report         {path}")

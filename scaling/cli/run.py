@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaling.cli.common import emit, json_option, out_option, source_of, stoppable, workers_option
+from scaling.cli.common import emit_plain, json_option, out_option, source_of, stoppable, workers_option
 from scaling.cli.tables import refuse_options
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def command(
     process = join_sweep(spec, folder, target=not fit_only)
     if process:
         joined = {"folder": str(folder), "process": process, "warnings": []}
-        emit(joined, as_json, f"process {process} has trained along; process 0 tells the results in {folder}")
+        emit_plain(joined, as_json, f"process {process} has trained along; process 0 tells the results in {folder}")
         return
     if spec.grid is not None:
         refuse_options(["fit_only"], sweep, "a grid and forecasts nothing")
@@ -106,13 +106,13 @@ def command(
             table, warnings = train_grid(spec, source, folder, workers, report, fork, hands)
         runs = len(table.frame)
         trained = {"folder": str(folder), "runs": runs, "warnings": [warning.to_dict() for warning in warnings]}
-        emit(trained, as_json, f"{runs} runs trained in {folder}; now: scaling recipe fit {folder}")
+        emit_plain(trained, as_json, f"{runs} runs trained in {folder}; now: scaling recipe fit {folder}")
         return
     if fit_only:
         with _reporting(spec.name, folder, tracker) as report:
             made, warnings = forecast_sweep(spec, source, folder, workers, report, fork, hands)
         told = [warning.to_dict() for warning in dict.fromkeys((*warnings, *made.warnings))]
-        emit(
+        emit_plain(
             {"folder": str(folder), "forecast": made.to_dict(), "warnings": told},
             as_json,
             lambda: "\n".join(_forecast(made)),
@@ -120,7 +120,7 @@ def command(
         return
     with _reporting(spec.name, folder, tracker) as report:
         result = run_sweep(spec, source, folder, workers, report, fork, hands)
-    emit(result.to_dict(), as_json, lambda: _story(result))
+    emit_plain(result.to_dict(), as_json, lambda: _story(result))
 
 
 @contextmanager

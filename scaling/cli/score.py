@@ -23,32 +23,9 @@ def command(forecast: str, table: str, write: str | None, as_json: bool) -> None
       scaling score runs/quickstart/forecast.json runs/quickstart
       scaling score f.json all-runs.csv --json
     """
-    from analysis.forecasting.forecast import read_forecast
-    from analysis.forecasting.score import score
-    from analysis.runs.table import read_table
+    from scaling.api.forecasts import score
 
-    frozen = read_forecast(forecast)
-    result = score(frozen, read_table(table, frozen.columns, frozen.where, best=frozen.best))
+    result = score(forecast, table)
     if write:
         result.write(write)
-    low, high = result.interval
-    verdict = "inside" if result.covered else "outside"
-    emit(
-        result.to_dict(),
-        as_json,
-        lambda: "\n".join(
-            [
-                f"predicted      {result.predicted:.4f} nats per token",
-                f"actual         {result.actual:.4f}: "
-                + ", ".join(f"{run.loss:.4f}" for run in result.actuals)
-                + ("" if result.seed_std is None else f" (seed standard deviation {result.seed_std:.2%})"),
-                f"error          {result.error:+.2%}, {result.extrapolation:.3g} times the largest fit",
-                f"interval       {low:.4f} to {high:.4f} ({result.level:.0%}): the actual lies {verdict}",
-                *(
-                    f"naive          {baseline.predicted:.4f} by {name}: {baseline.error:+.2%}"
-                    for name, baseline in result.baselines.items()
-                ),
-                f"forecast       sha256 {result.forecast_sha256}",
-            ]
-        ),
-    )
+    emit(result, as_json)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaling.cli.common import emit, json_option
+from scaling.cli.common import emit_plain, json_option
 from scaling.cli.folders import SWEEP_FOLDER
 from scaling.errors import InputError
 
@@ -48,7 +48,7 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
         raise InputError("--watch and --json do not go together: --json prints one object")
     sweep = SweepFolder(folder)
     runs = _watch(sweep) if watch else states(sweep)
-    emit({"runs": runs}, as_json, _text(runs))
+    emit_plain({"runs": runs}, as_json, _text(runs))
 
 
 def _watch(sweep: "SweepFolder") -> list[dict[str, Any]]:

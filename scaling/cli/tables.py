@@ -30,6 +30,7 @@ def column_options(function: F) -> F:
     )(function)
     return click.option(
         "--columns",
+        callback=lambda _context, _option, text: parse_columns(text),
         metavar="NAME=COLUMN,...",
         help="What the file calls a column, such as params=n_nonemb.  [default: the usual names]",
     )(function)
@@ -65,7 +66,6 @@ def parse_columns(text: str | None) -> dict[str, str] | None:
     if text is None:
         return None
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
-    faults = [f"--columns: {name!r} is not NAME=COLUMN" for name, sign, own in pairs if not (sign and own.strip())]
-    if faults:
-        raise InputError(faults)
+    if wrong := [name for name, sign, own in pairs if not (sign and own.strip())]:
+        raise InputError(f"--columns: {name!r} is not NAME=COLUMN" for name in wrong)
     return {name.strip(): own.strip() for name, _, own in pairs}

@@ -1,11 +1,14 @@
-"""What every command keeps to: a light help, one line per fault and exit 2, one JSON object."""
+"""What every command keeps to: a light help, one line per error and exit 2, one JSON object."""
 
+import json
 import subprocess
 import sys
 
 import click
 import pytest
 
+from analysis.diagnostics.codes import Diagnostic
+from analysis.fitting.published import PublishedLoss
 from scaling.cli import COMMANDS, cli, common, main
 from scaling.errors import InputError
 
@@ -84,9 +87,7 @@ def test_bad_usage_is_one_line_and_exit_2(args: tuple[str, ...], line: str, caps
     assert err.count("\n") == 1
 
 
-def test_faults_of_both_packages_are_told_one_a_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_each_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def fail(**_: object) -> None:
         raise InputError(["first", "second"])
 
@@ -105,10 +106,18 @@ def test_our_own_mistakes_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_warnings_go_to_stderr_in_text_and_stay_in_json(capsys: pytest.CaptureFixture[str]) -> None:
-    result = {"x": 1, "warnings": [{"code": "few-runs", "message": "only 9 runs"}]}
-    common.emit(result, False, "text")
-    assert capsys.readouterr() == ("text\n", "warning: only 9 runs [few-runs]\n")
-    common.emit(result, True, "text")
+    few = Diagnostic("few-runs", "only 9 runs")
+    result = PublishedLoss("kaplan", 3.0, 1e9, 1e10, "a paper", "total params", (few,))
+    common.emit(result, False)
+    assert capsys.readouterr() == (f"{result}\n", "warning: only 9 runs [few-runs]\n")
+    common.emit(result, True)
     out, err = capsys.readouterr()
     assert (out.count("\n"), err) == (1, "")
-    assert "few-runs" in out
+    assert json.loads(out)["warnings"] == [few.to_dict()]
+
+
+def test_a_parameter_of_the_library_is_called_by_its_option() -> None:
+    told = "`train_below` 3: choose `columns` params=..., not `level`; `-x` and `A B` are no names"
+    assert common.as_options(told) == (
+        "--train-below 3: choose --columns params=..., not --interval; `-x` and `A B` are no names"
+    )

@@ -70,7 +70,7 @@ def test_llama3_parabolas(published: Path) -> None:
 
 
 def test_published_constants() -> None:
-    loss = predict_published("published:chinchilla-hoffmann", 70e9, 1.4e12)["loss"]
+    loss = predict_published("published:chinchilla-hoffmann", 70e9, 1.4e12).loss
     assert loss == pytest.approx(1.69 + 406.4 / 70e9**0.34 + 410.7 / 1.4e12**0.28)
     with pytest.raises(InputError, match="did you mean 'chinchilla-epoch'"):
         published("published:chinchila-epoch")
