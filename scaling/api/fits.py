@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from analysis.allocation.split import Tradeoff
-from analysis.allocation.surface import Knowledge, of_published, of_table
+from analysis.allocation.split import AllocationProblem
+from analysis.allocation.surface import SurfaceEstimate, estimate_surface, published_surface
 from analysis.diagnostics.codes import Diagnostic
 from analysis.fitting import published as papers
 from analysis.fitting.annealing import AnnealingFit, fit_annealing
@@ -95,17 +95,17 @@ class Fit(Result):
         Raises:
             InputError: if the law does not tell parameters from tokens, or has no best split.
         """
-        best = Tradeoff(self._surface.surface).best(float(np.log(flops)))
+        best = AllocationProblem(self._estimate.surface).best(float(np.log(flops)))
         if not best.inside:
             raise InputError(f"{self.law}: this fit has no best split of {flops:.3g} FLOPs")
         return float(np.exp(best.n))
 
     @cached_property
-    def _surface(self) -> Knowledge:
+    def _estimate(self) -> SurfaceEstimate:
         if self.table is None:
             assert self.paper is not None
-            return of_published(self.paper)
-        return of_table(self.table, self.law if self.ensemble is None else AUTO)
+            return published_surface(self.paper)
+        return estimate_surface(self.table, self.law if self.ensemble is None else AUTO)
 
     def __str__(self) -> str:
         if self.ensemble is None:

@@ -165,7 +165,7 @@ class Frozen(Result):
         return self.forecast.to_frame()
 
 
-def frozen_forecast(path: str, *, params: float | None, model: str | None, tokens: float | None) -> Forecast:
+def frozen_forecast(path: str, params: float | None, model: str | None, tokens: float | None) -> Forecast:
     """A frozen forecast, read back.
 
     Args:
@@ -186,7 +186,7 @@ def frozen_forecast(path: str, *, params: float | None, model: str | None, token
     return made
 
 
-def forecast_published(name: str, *, params: float | None, model: str | None, tokens: float | None) -> PublishedLoss:
+def forecast_published(name: str, params: float | None, model: str | None, tokens: float | None) -> PublishedLoss:
     """The loss at a target by a paper's constants.
 
     Args:

@@ -71,9 +71,17 @@ def command(request: Request, as_json: bool) -> None:
         refuse_options(("law", "bootstrap", "where", "columns", "best"), request.table, "a paper's fit")
         emit(published(request.table), as_json)
         return
-    read = {"bootstrap": request.bootstrap, "where": request.where, "columns": request.columns}
+    where, columns = request.where, request.columns
     if request.law == ANNEALING:
         refuse_options(("best",), f"--law {ANNEALING}", "of whole curves")
-        emit(fit_curves(request.table, **read), as_json)
+        emit(fit_curves(request.table, bootstrap=request.bootstrap, where=where, columns=columns), as_json)
         return
-    emit(fit(request.table, law=request.law, best=request.best, **read), as_json)
+    fitted = fit(
+        request.table,
+        law=request.law,
+        bootstrap=request.bootstrap,
+        where=where,
+        columns=columns,
+        best=request.best,
+    )
+    emit(fitted, as_json)

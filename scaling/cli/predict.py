@@ -121,7 +121,7 @@ def command(request: Request, as_json: bool) -> None:
     from analysis.fitting.published import PREFIX
     from scaling.api.forecasts import Frozen, forecast_published, frozen_forecast
 
-    target = {"params": request.params, "model": request.model, "tokens": request.tokens}
+    target = (request.params, request.model, request.tokens)
     if request.task is not None and not request.table.startswith(PREFIX) and not request.table.endswith(".json"):
         emit(_task(request), as_json)
         return
@@ -129,11 +129,11 @@ def command(request: Request, as_json: bool) -> None:
     if request.table.startswith(PREFIX):
         reason = "a paper's constants: a loss without an interval"
         refuse_options((*_FITTING, "freeze"), request.table, reason)
-        emit(forecast_published(request.table, **target), as_json)
+        emit(forecast_published(request.table, *target), as_json)
         return
     if request.table.endswith(".json"):
         refuse_options(_FITTING, request.table, "frozen: forecast anew from its table")
-        made = frozen_forecast(request.table, **target)
+        made = frozen_forecast(request.table, *target)
     else:
         made = _loss(request)
     emit(Frozen.at(made, request.freeze) if request.freeze else made, as_json)
