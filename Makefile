@@ -1,5 +1,5 @@
 # make demo: a forecast from small Llamas, then the larger one that confirms it (or not).
-# make test: the tests. Both make .venv and install pinned versions first; only Python >= 3.11 is needed.
+# make test: the fast tests; make test TESTS=all: the slow ones too, in one session. Both make .venv and install pinned versions first; only Python >= 3.11 is needed.
 # Another Python: make demo PYTHON=/usr/bin/python3.12
 
 VENV := .venv
@@ -7,17 +7,32 @@ BIN := $(VENV)/bin
 CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test slow lint docs clean
+.PHONY: demo test slow soak lint docs clean
 
 demo: $(VENV)/installed
 	$(BIN)/scaling run sweeps/quickstart.yaml
 
+# Files go to the workers longest first (tests/ordering.py); who has finished takes tests from the others.
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+JOBS := 2
+TESTS := fast
+EXTRAS := dev,hf,notebooks,parity,ray,slurm,tensorboard,test,tokenizers,tpu
+
+ifeq ($(TESTS),all)
+test: $(VENV)/installed-all
+	$(PYTEST) --durations=10
+else
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(PYTEST) -m "not slow"
+endif
 
 # The long tests, the comparison with transformers, the TPU's compiler, and the executors.
-slow: $(VENV)/installed-parity $(VENV)/installed-tpu $(VENV)/installed-ray $(VENV)/installed-slurm $(VENV)/installed-tensorboard
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
+slow: $(VENV)/installed-all
+	$(PYTEST) -m slow
+
+# The tests with random moments, with many more of them: an hour or two.
+soak: $(VENV)/installed-all
+	SCALING_SOAK=yes $(PYTEST) -m soak
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -48,6 +63,11 @@ $(VENV)/installed-test: $(VENV)/created pyproject.toml constraints.txt
 	@echo "Installing pinned packages into $(VENV); a minute or two, once"
 	@$(INSTALL) -e ".[hf,notebooks,test,tokenizers]"
 	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-all: $(VENV)/created pyproject.toml constraints.txt
+	@echo "Installing pinned packages into $(VENV); a few minutes, once"
+	@$(INSTALL) -e ".[$(EXTRAS)]"
+	@touch $@ $(VENV)/installed $(VENV)/installed-test $(VENV)/installed-dev
 
 $(VENV)/installed-%: $(VENV)/installed-test
 	@echo "Installing the packages of '$*' into $(VENV)"

@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import pytest
-from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parents[1]
 
@@ -14,11 +14,58 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 os.environ.setdefault("SCALING_CACHE", str(ROOT / ".cache"))
+# One thread a process: there are as many processes as cores, and results do not depend on the number of cores. The
+# flags of XLA are those of a sweep's workers (scaling/sweep/host/machine.py), so that both share what is compiled.
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Measuring the machine takes a minute, and what a test sees must not depend on it.
 os.environ.setdefault("SCALING_CALIBRATE", "no")
 
 # Before either package is imported: every annotation, array shapes included, is checked at each call.
-install_import_hook(["scaling", "analysis"], "typecheck.check")
+jaxtyping.install_import_hook(["scaling", "analysis"], "typecheck.check")
+
+import finished  # noqa: E402 (the environment and the hook come first)
+import ordering  # noqa: E402
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--record-seconds", action="store_true", help="write the seconds of each file, by which they are ordered"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--record-seconds") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(ordering.Recorder())
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        ordering.reorder(items, config.workerinput["workercount"])
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Annotations are not checked in this test: it repeats, thousands of times, calls that other tests check."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder of this session that all its workers share."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_sweep(shared: Path) -> Path:
+    """The folder of a finished sweep, ``out``, and its file, ``tiny.yaml``: to be read only."""
+    return finished.made_once(shared / "tiny", finished.train)
 
 
 @pytest.fixture(scope="session")

@@ -6,27 +6,33 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from elsewhere import wait_for
+from rounds import rounds, stratified
 
 from scaling.train.checkpoints.index import last_step
 
 SEED = 0
 # How it is killed, one after the other, mixed. Left to chance alone, most moments would be before there is a
 # checkpoint to damage: most often, what kills the whole of it waits for one.
-KILLS = ["all, with a checkpoint"] * 12 + ["all"] * 3 + ["one worker"] * 11
+KILLS = ["all, with a checkpoint"] * rounds(4, 12) + ["all"] * rounds(1, 3) + ["one worker"] * rounds(3, 11)
 # Trunks with branches and runs by themselves, each long enough to be killed several times.
-SWEEP = """\
+FLOPS = rounds(2, 10)
+SWEEP = f"""\
 name: chaos
-model: {seq_len: 64, heads: 2, depth: 2}
+model: {{seq_len: 64, heads: 2, depth: 2}}
 corpus: sotu
-fit: {sizes: [{width: 16, depth: 2}, {width: 24, depth: 2}], flops: [1e11, 3e11], seeds: 2, trunk: true}
-target: {size: {width: 32, depth: 2}, flops: 9e11, seeds: 2}
+fit:
+  sizes: [{{width: 16, depth: 2}}, {{width: 24, depth: 2}}]
+  flops: [{FLOPS}e10, {3 * FLOPS}e10]
+  seeds: 2
+  trunk: true
+target: {{size: {{width: 32, depth: 2}}, flops: {9 * FLOPS}e10, seeds: 2}}
 """
 MAY_DIFFER = ["wall_s", "mfu"]
 
@@ -101,7 +107,14 @@ def log_of(out: Path) -> str:
     return "".join(log.read_text(errors="replace") for log in sorted((out / "logs").glob("*.log")))
 
 
+def logged(out: Path) -> set[tuple[Path, bytes]]:
+    """What was logged of each run and trunk, each step once, however often it was taken."""
+    logs = [*out.glob("runs/*/metrics.jsonl"), *out.glob("trunks/*/metrics.jsonl")]
+    return {(log.relative_to(out), row.partition(b",")[0]) for log in logs for row in log.read_bytes().splitlines()}
+
+
 @pytest.mark.slow
+@pytest.mark.soak
 def test_killed_and_damaged_it_comes_to_the_same_table(tmp_path: Path) -> None:
     file = tmp_path / "chaos.yaml"
     file.write_text(SWEEP)
@@ -109,38 +122,42 @@ def test_killed_and_damaged_it_comes_to_the_same_table(tmp_path: Path) -> None:
     subprocess.run(command(file, calm), check=True, capture_output=True)
 
     chance = random.Random(SEED)
-    plan, kills, damages = chance.sample(KILLS, len(KILLS)), 0, []
-    told_here = (tmp_path / "told").open("w")
-    process = subprocess.Popen(command(file, out), stderr=told_here, stdout=subprocess.DEVNULL)
-    while process.poll() is None:
-        time.sleep(chance.uniform(0.5, 8.0))
-        if kills == len(plan) or process.poll() is not None:
-            continue
-        how, kills = plan[kills], kills + 1
-        while how == "all, with a checkpoint" and process.poll() is None and not any(newest(out)):
-            time.sleep(0.1)
-        there = workers(out)
-        if how == "one worker" and there:
-            kill(chance.choice(there))
+    # By what is trained, so that it is killed as often on a machine of any speed, from its beginning to its end.
+    moments = sorted(stratified(chance, 0, 0.95 * len(logged(calm)), len(KILLS)))
+    damages = []
+    reported = (tmp_path / "reported").open("w")
+
+    def start() -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(command(file, out), stderr=reported, stdout=subprocess.DEVNULL)
+
+    def reached(rows: float, checkpoint: bool) -> bool:
+        over = process.poll() is not None
+        return over or (len(logged(out)) >= rows and bool(workers(out)) and (not checkpoint or any(newest(out))))
+
+    process = start()
+    for rows, how in zip(moments, chance.sample(KILLS, len(KILLS)), strict=True):
+        wait_for(lambda: reached(rows, how == "all, with a checkpoint"), 600)  # noqa: B023
+        assert process.poll() is None, "the sweep is too short for so many kills"
+        if how == "one worker":
+            kill(chance.choice(workers(out)))
             continue
         kill(process.pid)
         process.wait()
         for worker in workers(out):
             kill(worker)
-        while workers(out):
-            time.sleep(0.05)
+        wait_for(lambda: not workers(out), 60)
         damage = damage_one(out, chance)
         if damage is not None:
             damages.append(damage)
-        process = subprocess.Popen(command(file, out), stderr=told_here, stdout=subprocess.DEVNULL)
-    told_here.close()
-    assert process.returncode == 0, (tmp_path / "told").read_text()
-    assert kills >= 20, f"only {kills} kills: the sweep is too short"
-    assert len(damages) >= 5
+        process = start()
+    process.wait()
+    reported.close()
+    assert process.returncode == 0, (tmp_path / "reported").read_text()
+    assert len(damages) >= rounds(3, 5)
 
-    told = log_of(out)
+    log = log_of(out)
     for damage in damages:
-        assert f"{damage.folder}: the checkpoint of step {damage.step} " in told, damage
+        assert f"{damage.folder}: the checkpoint of step {damage.step} " in log, damage
     tables = [pd.read_parquet(folder / "runs.parquet").drop(columns=MAY_DIFFER) for folder in (calm, out)]
     assert len(tables[0]) == 10
     assert tables[0].status.eq("done").all()

@@ -2,19 +2,18 @@
 
 import functools
 import itertools
-import os
 import random
-import subprocess
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import matplotlib.font_manager  # noqa: F401 (it caches the list of fonts in the home of whoever imports it first)
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from inprocess import scaling
 from mutated import COLUMNS, WHERES, mutated_sweep, mutated_table
+from rounds import rounds
 
 from analysis.design.seeds import FEWEST_CELLS
 from analysis.fitting.fit import fit
@@ -26,9 +25,9 @@ from scaling.sweep.plan import estimate
 from scaling.sweep.plan.text import load_text
 from scaling.sweep.spec.sweep_file import load_sweep
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
-ROOT = Path(__file__).parents[1]
+COMMANDS = rounds(50, 500)
 # No shrinking: a failing input is small enough to be read, and the time is better spent on others.
 FUZZ = settings(
     deadline=None,
@@ -55,7 +54,7 @@ def told(error: InputError) -> None:
 
 
 @pytest.mark.usefixtures("once")
-@settings(FUZZ, max_examples=2000)
+@settings(FUZZ, max_examples=rounds(300, 2000))
 @given(seed=st.integers(0, 2**63))
 def test_mutated_sweeps(seed: int, tmp_path: Path) -> None:
     file = tmp_path / "fuzzed.yaml"
@@ -68,7 +67,7 @@ def test_mutated_sweeps(seed: int, tmp_path: Path) -> None:
         told(error)
 
 
-@settings(FUZZ, max_examples=2000)
+@settings(FUZZ, max_examples=rounds(300, 2000))
 @given(seed=st.integers(0, 2**63))
 def test_mutated_tables(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)
@@ -86,47 +85,46 @@ def test_mutated_tables(seed: int, tmp_path: Path) -> None:
         told(error)
 
 
-def command(folder: Path, *args: str) -> "subprocess.CompletedProcess[str]":
-    """A command with a working directory, a home and a place for temporary files of its own, all in a folder."""
-    home, temporary = folder / "home", folder / "tmp"
-    home.mkdir()
-    temporary.mkdir()
-    environment = {**os.environ, "HOME": str(home), "TMPDIR": str(temporary), "SCALING_CALIBRATE": "no"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.run(
-        [sys.executable, "-m", "scaling", *args], cwd=folder, env=environment, capture_output=True, text=True
-    )
-
-
 def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def check_commands(folders: Sequence[Path], commands: Sequence[Sequence[str]]) -> None:
-    """Each ends well or with 2 and a line for each fault, and leaves its folder as it was."""
-    before = [files(folder) for folder in folders]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        ended = list(pool.map(lambda folder, args: command(folder, *args), folders, commands))
-    for folder, was, done in zip(folders, before, ended, strict=True):
+def check_commands(patch: pytest.MonkeyPatch, folders: Sequence[Path], commands: Sequence[Sequence[str]]) -> None:
+    """Each ends well or with 2 and a line for each error, and leaves its folder as it was.
+
+    The working directory, the home and the place for temporary files are all in the folder.
+    """
+    codes = set()
+    for folder, arguments in zip(folders, commands, strict=True):
+        for name in ("home", "tmp"):
+            (folder / name).mkdir()
+        patch.chdir(folder)
+        patch.setenv("HOME", str(folder / "home"))
+        patch.setenv("TMPDIR", str(folder / "tmp"))
+        patch.setattr("tempfile.tempdir", None)
+        was = files(folder)
+        done = scaling(*arguments)
         assert done.returncode in (0, 2), done.stderr
         assert "Traceback" not in done.stderr
         if done.returncode == 2:
             assert done.stdout == ""
             assert all(line.startswith("error: ") for line in done.stderr.splitlines()), done.stderr
         assert files(folder) == was, done.args
-    assert {done.returncode for done in ended} == {0, 2}, "none is understood, or none is refused"
+        codes.add(done.returncode)
+    assert codes == {0, 2}, "none is understood, or none is refused"
 
 
-def test_mutated_sweeps_through_the_command_line(tmp_path: Path) -> None:
-    folders = [tmp_path / str(number) for number in range(50)]
+@pytest.mark.usefixtures("once")
+def test_mutated_sweeps_through_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = [tmp_path / str(number) for number in range(COMMANDS)]
     for seed, folder in enumerate(folders):
         folder.mkdir()
         (folder / "fuzzed.yaml").write_bytes(mutated_sweep(random.Random(seed)))
-    check_commands(folders, [["plan", "fuzzed.yaml", "--workers", "2", "--json"]] * 50)
+    check_commands(monkeypatch, folders, [["plan", "fuzzed.yaml", "--workers", "2", "--json"]] * len(folders))
 
 
-def test_mutated_tables_through_the_command_line(tmp_path: Path) -> None:
-    folders = [tmp_path / str(number) for number in range(50)]
+def test_mutated_tables_through_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = [tmp_path / str(number) for number in range(COMMANDS)]
     tables = []
     for seed, folder in enumerate(folders):
         folder.mkdir()
@@ -137,4 +135,4 @@ def test_mutated_tables_through_the_command_line(tmp_path: Path) -> None:
         ["backtest"],
     ]
     kinds = itertools.cycle(options)
-    check_commands(folders, [[*next(kinds), table, "--law", "compute", "--json"] for table in tables])
+    check_commands(monkeypatch, folders, [[*next(kinds), table, "--law", "compute", "--json"] for table in tables])

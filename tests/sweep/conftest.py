@@ -1,6 +1,8 @@
 """A sweep for the executors, trained here and undisturbed, to compare with."""
 
+import fcntl
 from collections.abc import Iterator
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -18,3 +20,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     out = tmp_path_factory.mktemp("undisturbed") / "out"
     assert run(out, "--workers", "2").returncode == 0
     return table(out)
+
+
+@pytest.fixture
+def one_cluster(shared: Path) -> Iterator[None]:
+    """One test of Ray after another: a cluster that runs on this machine is used by all."""
+    with (shared / "ray.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -16,8 +16,6 @@ from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.train.stop import STOPPED_EXIT
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
-# One after another: a cluster that runs on this machine is used by all.
-one_cluster = pytest.mark.xdist_group("ray")
 RAY = ("--executor", "ray", "--workers", "2")
 
 
@@ -34,7 +32,8 @@ def ray_processes() -> list[str]:
 
 
 @needs_ray
-@one_cluster
+@pytest.mark.xdist_group("ray")
+@pytest.mark.usefixtures("one_cluster")
 @pytest.mark.slow
 def test_killed_stopped_and_gone_on_with_the_table_is_the_same(tmp_path: Path, undisturbed: pd.DataFrame) -> None:
     out, before = tmp_path / "out", ray_processes()
@@ -59,7 +58,8 @@ def test_killed_stopped_and_gone_on_with_the_table_is_the_same(tmp_path: Path, u
 
 
 @needs_ray
-@one_cluster
+@pytest.mark.xdist_group("ray")
+@pytest.mark.usefixtures("one_cluster")
 @pytest.mark.slow
 def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
     told = run(tmp_path / "out", *RAY, RAY_ADDRESS="127.0.0.1:1")
@@ -69,7 +69,8 @@ def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
 
 
 @needs_ray
-@one_cluster
+@pytest.mark.xdist_group("ray")
+@pytest.mark.usefixtures("one_cluster")
 def test_processes_that_cannot_share_a_mesh_are_refused(tmp_path: Path) -> None:
     from scaling.sweep.executors.ray import ray_tasks
 
@@ -79,7 +80,8 @@ def test_processes_that_cannot_share_a_mesh_are_refused(tmp_path: Path) -> None:
 
 
 @needs_ray
-@one_cluster
+@pytest.mark.xdist_group("ray")
+@pytest.mark.usefixtures("one_cluster")
 @pytest.mark.slow
 def test_a_mesh_is_shared_out_over_the_gpus_of_a_cluster() -> None:
     code = """

@@ -15,6 +15,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from elsewhere import wait_for
+from rounds import rounds
 
 from scaling.sweep.folder.sweep_folder import SweepFolder
 
@@ -25,7 +27,8 @@ corpus: sotu
 fit: {sizes: [{width: 8, depth: 1}], flops: [2e9, 4e9, 8e9], seeds: 2}
 target: {size: {width: 8, depth: 1}, flops: 1.6e10, seeds: 2}
 """
-ROUNDS, CALLS = 20, 3
+ROUNDS = {"flock": rounds(4, 20), "lease": rounds(1, 2)}
+CALLS = 3
 
 
 class Call:
@@ -117,7 +120,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "number"), [*[("flock", n) for n in range(ROUNDS)], ("lease", 0), ("lease", 1)])
+@pytest.mark.soak
+@pytest.mark.parametrize(("kind", "number"), [(kind, number) for kind in ROUNDS for number in range(ROUNDS[kind])])
 def test_three_at_once_and_one_of_them_killed(
     kind: str, number: int, undisturbed: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,11 +131,11 @@ def test_three_at_once_and_one_of_them_killed(
     out = tmp_path / "out"
     calls = [Call(tmp_path, out, f"call-{index}") for index in range(CALLS)]
     try:
-        rows = moment.randrange(sum(map(len, undisturbed.steps.values())))
-        while logged(out) < rows:
-            assert any(call.process.poll() is None for call in calls)
-            time.sleep(0.02)
-        time.sleep(moment.uniform(0, 2))
+        # The rounds share out the sweep, the beginning to the first and the end to the last.
+        part = (number + moment.random()) / ROUNDS[kind]
+        rows = int(part * sum(map(len, undisturbed.steps.values())))
+        wait_for(lambda: logged(out) >= rows or all(call.process.poll() is not None for call in calls), 300)
+        time.sleep(moment.uniform(0, 2))  # between two rows, too
         killed = calls.pop(moment.randrange(CALLS)).kill()
         results = [call.result() for call in calls]
     finally:

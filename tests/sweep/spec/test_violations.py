@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,26 +17,13 @@ from scaling.sweep.locks import leases
 from scaling.sweep.locks.local import LocalLocks
 from scaling.sweep.locks.records import FileRecords
 
-SWEEP = """\
-name: tiny
-model: {seq_len: 32, heads: 2, depth: 1}
-corpus: sotu
-fit:
-  - {sizes: [{width: 8, depth: 1}, {width: 12, depth: 1}, {width: 20, depth: 1}], flops: [1e8, 3e8, 1e9]}
-target: {size: {width: 20, depth: 1}, flops: 3e9}
-"""
 GARBAGE = b"\x00\xff\xfe\x80 none [[["
 COMMANDS = ("status", "fit", "report", "run")
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("finished")
-    (folder / "tiny.yaml").write_text(SWEEP)
-    command = [sys.executable, "-m", "scaling", "run", str(folder / "tiny.yaml"), "--out", str(folder / "out")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return folder / "out"
+@pytest.fixture
+def finished(tiny_sweep: Path) -> Path:
+    return tiny_sweep / "out"
 
 
 def table(out: Path) -> pd.DataFrame:

@@ -99,6 +99,7 @@ def same(out: Path, alone: pd.DataFrame) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
 @pytest.mark.slow
 @pytest.mark.xdist_group("ray")
+@pytest.mark.usefixtures("one_cluster")
 def test_ray_starts_the_team_again_and_another_executor_goes_on(tmp_path: Path, alone: pd.DataFrame) -> None:
     out = tmp_path / "out"
     first = start(out, "--executor", "ray", "--workers", "2")
