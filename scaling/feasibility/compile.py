@@ -172,8 +172,9 @@ def _compile(job: Job) -> Compiled:
     from jax.sharding import NamedSharding, PartitionSpec
 
     from scaling.llama.sharding import BATCH, Execution, make_mesh, stored
+    from scaling.train.optimizer import make_hyper
     from scaling.train.recipe import RECIPES, Overrides
-    from scaling.train.step import abstract_state, make_hyper, make_step
+    from scaling.train.step import abstract_state, make_step
 
     if job.tpu is None:
         devices = jax.devices()

@@ -38,7 +38,8 @@ from scaling.train.loop import (
     save,
     steps_per_dispatch,
 )
-from scaling.train.step import Hyper, TrainState, hyper_of, init_state, make_step
+from scaling.train.optimizer import Hyper
+from scaling.train.step import TrainState, hyper_of, init_state, make_step
 from scaling.train.stop import Stopped, stop_requested
 
 # Places in a stack: few, as each is compiled for.

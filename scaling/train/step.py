@@ -2,8 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +16,9 @@ from scaling.llama.config import LlamaConfig
 from scaling.llama.init import Init
 from scaling.llama.loss import cross_entropy
 from scaling.llama.model import Llama
-from scaling.llama.sharding import BATCH, PLAIN, Execution, as_stored, constrain, name_of, stored
+from scaling.llama.sharding import BATCH, PLAIN, Execution, as_stored, constrain, stored
 from scaling.train.config import RunConfig
-from scaling.train.recipe import Recipe
-from scaling.train.schedule import factor
-
-Parameters: TypeAlias = Any  # a pytree of arrays, as nnx.split makes it
+from scaling.train.optimizer import Hyper, Parameters, adamw, make_hyper
 
 
 class TrainState(NamedTuple):
@@ -46,43 +42,6 @@ class Program(NamedTuple):
     evaluate: Any
 
 
-class Hyper(NamedTuple):
-    """A run's numbers as arrays, so that changing one compiles nothing anew; ``warmup`` and ``decay`` in steps."""
-
-    rates: dict[str, Float[Array, ""]]
-    weight_decay: Float[Array, ""]
-    clip: Float[Array, ""]
-    warmup: Float[Array, ""]
-    decay: Float[Array, ""]
-    final: Float[Array, ""]
-    steps: Int[Array, ""]
-
-
-# The matrix ``qkv`` makes queries, keys and values, so two groups share it; see ``_rate``.
-_GROUPS = {
-    "embedding": "embedding",
-    "attention_norm": "norm",
-    "qkv": "matrix",
-    "query_norm": "query_norm",
-    "key_norm": "norm",
-    "out": "residual",
-    "ffn_norm": "norm",
-    "gate_up": "matrix",
-    "down": "residual",
-    "norm": "final_norm",
-    "output": "head",
-}
-_DECAYED = ("matrix", "residual", "head")
-
-
-def _rate(name: str, rates: dict[str, Float[Array, ""]], model: LlamaConfig) -> Float[Array, "*columns"]:
-    if name != "qkv":
-        return rates[_GROUPS[name]]
-    heads = jnp.arange(model.heads + 2 * model.kv_heads)
-    by_head = jnp.where(heads < model.heads, rates["query"], rates["matrix"])
-    return jnp.repeat(by_head, model.head_dim)
-
-
 def init_state(config: RunConfig, mesh: Mesh | None = None) -> TrainState:
     """Fresh parameters from the run's seed and recipe, zero moments, step 0; on a mesh each device makes its share."""
     recipe = config.recipe
@@ -93,9 +52,11 @@ def init_state(config: RunConfig, mesh: Mesh | None = None) -> TrainState:
 def _initializer(
     model: LlamaConfig, init: Init, beta1: float, beta2: float, mesh: Mesh | None
 ) -> Callable[[UInt32[Any, ""]], TrainState]:
+    optimizer = adamw(model, "wsd", beta1, beta2)  # its state is the same under every schedule
+
     def initialize(seed: UInt32[Any, ""]) -> TrainState:
         parameters = nnx.split(Llama(model, init, rngs=nnx.Rngs(jax.random.key(seed))))[1]
-        return TrainState(parameters, optax.scale_by_adam(beta1, beta2).init(parameters), jnp.zeros((), jnp.int32))
+        return TrainState(parameters, optimizer.init(parameters), jnp.zeros((), jnp.int32))
 
     return jax.jit(initialize, out_shardings=None if mesh is None else stored(abstract_state(model), mesh))
 
@@ -108,24 +69,6 @@ def abstract_state(model: LlamaConfig) -> TrainState:
 def hyper_of(config: RunConfig) -> Hyper:
     """The run's numbers as arrays."""
     return make_hyper(config.recipe, config.steps)
-
-
-def make_hyper(recipe: Recipe, steps: int) -> Hyper:
-    """A recipe's numbers as arrays, for a run of so many steps."""
-    schedule = recipe.schedule
-
-    def scalar(value: float) -> Array:
-        return jnp.asarray(value, jnp.float32)
-
-    return Hyper(
-        rates={group: scalar(rate) for group, rate in asdict(recipe.rates).items()},
-        weight_decay=scalar(recipe.weight_decay),
-        clip=scalar(recipe.clip),
-        warmup=scalar(round(schedule.warmup * steps, 6)),  # the same for every branch of a trunk, to the bit
-        decay=scalar(schedule.decay * steps),
-        final=scalar(schedule.final),
-        steps=jnp.asarray(steps, jnp.int32),
-    )
 
 
 def program_for(config: RunConfig, execution: Execution = PLAIN) -> Program:
@@ -183,54 +126,47 @@ def make_step(
     """One step of AdamW: (state, hyper, windows (batch, seq + 1)) -> (state, mean loss); to be traced.
 
     Args:
-        model: its shape.
+        model: the model's shape.
         dtype: of activations and matrix products.
-        kind: of the schedule.
-        beta1, beta2: of Adam's moments.
+        kind: the schedule's kind.
+        beta1, beta2: decay of Adam's moments in a step.
         execution: remat, attention, microbatches, and the mesh, on which the state lies as ``sharding.stored`` says.
     """
-    adam = optax.scale_by_adam(beta1, beta2)
-    losses = make_losses(model, dtype, execution)
-
-    def loss_of_part(
-        parameters: Parameters, windows: Int[Array, "batch window"]
-    ) -> tuple[Float[Array, ""], Parameters]:
-        loss, gradients = jax.value_and_grad(lambda p: losses(p, windows).mean())(parameters)
-        return loss, as_stored(gradients, execution.mesh)
-
-    def loss_of_batch(
-        parameters: Parameters, windows: Int[Array, "batch window"]
-    ) -> tuple[Float[Array, ""], Parameters]:
-        count = execution.microbatches
-        if count == 1:
-            return loss_of_part(parameters, windows)
-        # Every part has sequences of every device.
-        parts = windows.reshape(-1, count, windows.shape[1]).swapaxes(0, 1)
-
-        def add(total: tuple[Array, Parameters], part: Array) -> tuple[tuple[Array, Parameters], None]:
-            return jax.tree.map(jnp.add, total, loss_of_part(parameters, part)), None
-
-        zero = jnp.zeros(()), as_stored(jax.tree.map(jnp.zeros_like, parameters), execution.mesh)
-        total, _ = jax.lax.scan(add, zero, constrain(parts, execution.mesh, None, BATCH))
-        return jax.tree.map(lambda x: x / count, total)
+    gradient = make_gradient(model, dtype, execution)
+    optimizer = adamw(model, kind, beta1, beta2)
 
     def step(
         state: TrainState, hyper: Hyper, windows: Int[Array, "batch window"]
     ) -> tuple[TrainState, Float[Array, ""]]:
-        loss, gradients = loss_of_batch(state.parameters, windows)
-        norm = optax.tree.norm(gradients)
-        gradients = jax.tree.map(lambda g: g * jnp.minimum(1.0, hyper.clip / (norm + 1e-6)), gradients)
-        updates, optimizer = adam.update(gradients, state.optimizer)
-        now = factor(kind, state.step, hyper.steps, hyper.warmup, hyper.decay, hyper.final)
-
-        decay = hyper.rates["matrix"] * hyper.weight_decay
-
-        def apply(path: tuple[Any, ...], parameter: Array, update: Array) -> Array:
-            name = name_of(path)
-            change = _rate(name, hyper.rates, model) * update
-            return parameter - now * (change + decay * parameter if _GROUPS[name] in _DECAYED else change)
-
-        parameters = jax.tree_util.tree_map_with_path(apply, state.parameters, updates)
-        return TrainState(parameters, optimizer, state.step + 1), loss
+        loss, gradients = gradient(state.parameters, windows)
+        updates, moments = optimizer.update(gradients, state.optimizer, state.parameters, hyper=hyper, step=state.step)
+        return TrainState(optax.apply_updates(state.parameters, updates), moments, state.step + 1), loss
 
     return step
+
+
+def make_gradient(
+    model: LlamaConfig, dtype: str, execution: Execution = PLAIN
+) -> Callable[[Parameters, Int[Array, "batch window"]], tuple[Float[Array, ""], Parameters]]:
+    """The mean loss of a batch and its gradient: (parameters, windows (batch, seq + 1)) -> both; to be traced.
+
+    A batch of several microbatches is computed in parts, one after another, and the mean of their gradients returned.
+    """
+    losses, mesh, count = make_losses(model, dtype, execution), execution.mesh, execution.microbatches
+
+    def of_part(parameters: Parameters, windows: Int[Array, "part window"]) -> tuple[Float[Array, ""], Parameters]:
+        loss, gradients = jax.value_and_grad(lambda p: losses(p, windows).mean())(parameters)
+        return loss, as_stored(gradients, mesh)
+
+    def of_batch(parameters: Parameters, windows: Int[Array, "batch window"]) -> tuple[Float[Array, ""], Parameters]:
+        # Every part has sequences of every device.
+        parts = windows.reshape(-1, count, windows.shape[1]).swapaxes(0, 1)
+
+        def add(total: tuple[Array, Parameters], part: Array) -> tuple[tuple[Array, Parameters], None]:
+            return jax.tree.map(jnp.add, total, of_part(parameters, part)), None
+
+        zero = jnp.zeros(()), as_stored(jax.tree.map(jnp.zeros_like, parameters), mesh)
+        total, _ = jax.lax.scan(add, zero, constrain(parts, mesh, None, BATCH))
+        return jax.tree.map(lambda x: x / count, total)
+
+    return of_part if count == 1 else of_batch

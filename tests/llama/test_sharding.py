@@ -22,7 +22,8 @@ from scaling.llama import loss as loss_module
 from scaling.llama.config import LlamaConfig
 from scaling.llama.sharding import BATCH, Execution, make_mesh, stored
 from scaling.train.recipe import RECIPES, Overrides
-from scaling.train.step import abstract_state, make_hyper, make_step
+from scaling.train.optimizer import make_hyper
+from scaling.train.step import abstract_state, make_step
 
 loss_module.CHUNK_LOGITS = 1000  # several chunks on every device
 config = LlamaConfig(**json.loads(sys.argv[1]))
@@ -98,7 +99,8 @@ from jax.sharding import NamedSharding, PartitionSpec
 from scaling.llama.config import LlamaConfig
 from scaling.llama.sharding import BATCH, Execution, make_mesh, stored
 from scaling.train.recipe import RECIPES, Overrides
-from scaling.train.step import abstract_state, make_hyper, make_step
+from scaling.train.optimizer import make_hyper
+from scaling.train.step import abstract_state, make_step
 
 config = LlamaConfig(vocab=64, width=256, depth=12, heads=8, kv_heads=4, ffn=768, seq_len=16)
 mesh = make_mesh(np.array(jax.devices()), (2, 4, 1))

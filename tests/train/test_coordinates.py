@@ -16,9 +16,10 @@ from tiny import DATA, make_text
 
 from scaling.llama.config import LlamaConfig
 from scaling.llama.layers.primitives import rope_tables
+from scaling.llama.sharding import name_of
 from scaling.train.config import RunConfig
 from scaling.train.recipe import RECIPES, Overrides, Rates
-from scaling.train.step import TrainState, hyper_of, init_state, name_of, program_for
+from scaling.train.step import TrainState, hyper_of, init_state, program_for
 
 SEEDS = (0, 1, 2)
 # The recipe's reference point, at its full rate from the first step.

@@ -11,9 +11,11 @@ import pytest
 from tiny import MODEL, make_run, make_text
 
 from scaling.data.batches import RunText
+from scaling.llama.sharding import name_of
 from scaling.train.config import RunConfig
 from scaling.train.loop import Outcome, Progress, steps_per_dispatch, train_run
-from scaling.train.step import Hyper, Parameters, hyper_of, init_state, name_of, program_for
+from scaling.train.optimizer import Hyper, Parameters
+from scaling.train.step import hyper_of, init_state, program_for
 
 
 @pytest.fixture(scope="module")

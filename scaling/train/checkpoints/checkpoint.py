@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
+from jax.tree_util import KeyPath, SequenceKey, keystr
 
 from scaling.train.checkpoints.index import last_step, record_step
 from scaling.train.step import TrainState
@@ -75,7 +76,7 @@ class Checkpoints:
             leaves, fault = self._verified(step, _flatten(like))
             if leaves is not None:
                 state: TrainState = jax.tree_util.tree_map_with_path(
-                    lambda path, _, leaves=leaves: leaves[jax.tree_util.keystr(path)], like
+                    lambda path, _, leaves=leaves: leaves[_name(path)], like
                 )
                 return state
             self._set_aside(step, fault)
@@ -157,7 +158,12 @@ def _line(error: Exception) -> str:
 
 def _flatten(state: TrainState) -> dict[str, jax.Array]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
-    return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+    return {_name(path): leaf for path, leaf in leaves}
+
+
+def _name(path: KeyPath) -> str:
+    """A leaf's name in a checkpoint, the same wherever its transformation stands in the optimizer's chain."""
+    return keystr(tuple(key for key in path if not isinstance(key, SequenceKey)))
 
 
 def _digests(leaves: dict[str, jax.Array]) -> dict[str, str]:
