@@ -25,7 +25,7 @@ DEFAULT = ("sweeps/quickstart.yaml", *(f"fit.{group}.seeds=1" for group in range
 # The interval is no option of the command line: this is the only place that sets it.
 WORK = """\
 import sys
-from scaling.sweep.workers import running, worker
+from scaling.sweep.workers import run_recorder, worker
 if sys.argv[1] == "without":
     running.CHECKPOINT_S = worker.CHECKPOINT_S = (float("inf"), float("inf"))
 sys.exit(worker.main(sys.argv[2], "fit", sys.argv[3]))

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.host.machine import use_compile_cache
+from scaling.sweep.plan.corpus_text import load_text
 from scaling.sweep.plan.expand import expand
-from scaling.sweep.plan.text import load_text
 from scaling.sweep.spec.sweep_file import parse_sweep
 from scaling.sweep.workers.worker import Worker
 

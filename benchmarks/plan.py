@@ -22,7 +22,7 @@ from analysis.runs.arrays import RunArrays, inputs_at
 from analysis.runs.table import RunTable, read_table
 from benchmarks.forecast import FURTHER, JUDGED
 from scaling.llama.config import LlamaConfig
-from scaling.sweep.host.calibrate import Calibration, measure, recall
+from scaling.sweep.host.machine_speed import MachineSpeed, measure, recall
 
 HERE = Path(__file__).parent
 SWEEPS = ("quickstart/sotu", "quickstart/sotu-1", "quickstart/sotu-2", "quickstart/python", "quickstart/python-1")
@@ -102,7 +102,7 @@ def _published(folder: Path) -> Iterator[tuple[str, RunArrays, PlannedCell]]:
         yield source.name, known, target
 
 
-def _seconds(calibration: Calibration) -> Iterator[str]:
+def _seconds(calibration: MachineSpeed) -> Iterator[str]:
     yield f"By {calibration.machine}; error at the shapes measured {calibration.error:.0%}."
     yield "What the runs took has compiling inside."
     yield ""
@@ -116,7 +116,7 @@ def _seconds(calibration: Calibration) -> Iterator[str]:
         yield f"| {name} | {predicted.sum():.0f} | {took.sum():.0f} | {total:.2f} | {low:.2f} to {high:.2f} |"
 
 
-def _predicted(table: RunTable, calibration: Calibration) -> np.ndarray:
+def _predicted(table: RunTable, calibration: MachineSpeed) -> np.ndarray:
     seconds = []
     for run in table.frame.itertuples():
         shape = {name: int(getattr(run, name)) for name in ("vocab", "width", "depth", "heads", "kv_heads", "ffn")}

@@ -21,18 +21,18 @@ from scaling.files import write_parquet, write_text
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.planning import TABLE, plan_sweep, plan_with_warnings
 from scaling.quantity import format_quantity
-from scaling.sweep.folder.changes import FORECAST
+from scaling.sweep.folder.plan_changes import FORECAST
 from scaling.sweep.folder.progress import SweepProgress
 from scaling.sweep.folder.run_folder import ENDED
 from scaling.sweep.folder.sweep_folder import SweepFolder
-from scaling.sweep.host.processes import place
+from scaling.sweep.host.rank import this_rank
+from scaling.sweep.plan.corpus_text import load_text
 from scaling.sweep.plan.expand import PlannedRun, tokens_of
 from scaling.sweep.plan.probe import probe
-from scaling.sweep.plan.text import load_text
 from scaling.sweep.spec.sweep_file import SweepSpec
-from scaling.sweep.workers.execute import execute, join
 from scaling.sweep.workers.local import local
-from scaling.sweep.workers.pool import Executor
+from scaling.sweep.workers.supervisor import join_group, train_runs
+from scaling.sweep.workers.worker_pool import Executor
 
 SCORE, CURVES, SUMMARY, REPORT = (
     "score.json",
@@ -107,7 +107,7 @@ def _train_fitted(
     plan, warnings = plan_with_warnings(spec if target else spec.model_copy(update={"target": None}))
     with folder.locked():
         folder.prepare(spec.canonical(), source, plan, may_grow=True, fork=fork)
-    execute(folder, "fit", workers, lambda progress: report("fit", progress), executor)
+    train_runs(folder, "fit", workers, lambda progress: report("fit", progress), executor)
     return plan, write_tables(folder), warnings
 
 
@@ -177,8 +177,8 @@ def run_sweep(
     folder = SweepFolder(out)
     plan, _, warnings = _train_fitted(spec, source, folder, workers, report, fork=fork, executor=executor)
     while (frozen := _freeze(folder, plan)) is None:  # another call has made the sweep larger meanwhile
-        execute(folder, "fit", workers, lambda progress: report("fit", progress), executor)
-    execute(folder, "target", workers, lambda progress: report("target", progress), executor)
+        train_runs(folder, "fit", workers, lambda progress: report("fit", progress), executor)
+    train_runs(folder, "target", workers, lambda progress: report("target", progress), executor)
     table = write_tables(folder)
     if not (table.frame.role.eq("target") & table.frame.status.eq("done")).any():
         raise InputError(f"{out}: no run of the target ended well, so the forecast cannot be scored")
@@ -205,10 +205,10 @@ def join_sweep(spec: SweepSpec, out: Path, target: bool) -> int:
     Raises:
         InputError: the environment does not say which process this is, or the first one has ended before its time.
     """
-    index = place(spec.mesh is not None).index
+    index = this_rank(spec.mesh is not None).index
     if index:
         for role in ("fit", "target") if target and spec.target is not None else ("fit",):
-            join(SweepFolder(out), role)
+            join_group(SweepFolder(out), role)
     return index
 
 

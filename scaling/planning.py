@@ -19,8 +19,8 @@ from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.sweep.folder.sweep_folder import PLAN, SweepFolder
+from scaling.sweep.plan.corpus_text import load_text
 from scaling.sweep.plan.expand import PlannedRun, expand
-from scaling.sweep.plan.text import load_text
 from scaling.sweep.spec.sweep_file import SweepSpec
 from scaling.train.recipe import Tuned
 

@@ -22,7 +22,7 @@ from analysis.runs.table import read_table
 from scaling.errors import InputError
 from scaling.planning import plan_sweep
 from scaling.sweep.plan import estimate
-from scaling.sweep.plan.text import load_text
+from scaling.sweep.plan.corpus_text import load_text
 from scaling.sweep.spec.sweep_file import load_sweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]

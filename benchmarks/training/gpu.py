@@ -86,7 +86,7 @@ def measure_precision(toy: bool) -> Iterator[Figures]:
         By dtype ``losses`` (a mean over each dispatch), their ``steps``, and the held-out ``loss`` with ``seconds``.
     """
     from scaling.data.corpus import CorpusSpec
-    from scaling.sweep.plan.text import load_text
+    from scaling.sweep.plan.corpus_text import load_text
     from scaling.train.loop import Progress, train_run
 
     corpus = CorpusSpec(name="python")

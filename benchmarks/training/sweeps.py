@@ -23,7 +23,7 @@ from scaling.sweep.host.machine import cores
 from scaling.sweep.plan.expand import PlannedRun
 from scaling.sweep.plan.shared_work import added_steps
 from scaling.sweep.spec.sweep_file import load_sweep
-from scaling.sweep.workers.execute import execute
+from scaling.sweep.workers.supervisor import train_runs
 from scaling.train.config import RunConfig
 
 PYTORCH: tuple[Framework, ...] = ("eager", "compile")
@@ -88,7 +88,7 @@ def measure_one_by_one(sweep: Path) -> dict[str, Any]:
             alone = SweepFolder(folder / "sweep")
             alone.prepare({}, "", [PlannedRun(configs[0], "fit")])
             begun = time.perf_counter()
-            execute(alone, "fit", 1, lambda _: None)
+            train_runs(alone, "fit", 1, lambda _: None)
             taken = time.perf_counter() - begun
         seconds += len(configs) * taken
         tell(f"{params} parameters, {tokens} tokens: {taken:.1f} s, {len(configs)} of them")

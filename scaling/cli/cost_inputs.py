@@ -81,7 +81,7 @@ def read_prices(path: Path) -> dict[str, float]:
         InputError: one line per fault, each with file:line:column where there is a line.
     """
     from scaling.sweep.spec.fields import show
-    from scaling.sweep.spec.yaml_places import read_yaml
+    from scaling.sweep.spec.yaml_locations import read_yaml
 
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -16,7 +16,7 @@ from scaling.quantity import format_quantity
 if TYPE_CHECKING:
     from analysis.design.design import Design
     from analysis.design.simulate import ExpectedForecast
-    from scaling.sweep.folder.family import Family
+    from scaling.sweep.folder.model_family import Family
 
 _SIGNATURE = "# written by scaling design"
 _MOST_SEEDS = 8
@@ -76,7 +76,7 @@ def command(
     from analysis.diagnostics.codes import Diagnostic
     from analysis.fitting.published import PREFIX, published
     from analysis.runs.table import read_table
-    from scaling.sweep.folder.family import Family, NewRuns, overridden
+    from scaling.sweep.folder.model_family import Family, NewRuns, overridden
     from scaling.sweep.folder.sweep_folder import PLAN
     from scaling.sweep.spec.sweep_file import parse_sweep
 

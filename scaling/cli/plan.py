@@ -13,7 +13,7 @@ from scaling.quantity import format_quantity
 if TYPE_CHECKING:
     from analysis.design.seeds import SeedPlan
     from scaling.planning import Prospect
-    from scaling.sweep.host.calibrate import Calibration
+    from scaling.sweep.host.machine_speed import MachineSpeed
 
 # Part of its width that a forecast gains from other seeds, below which they are not worth changing.
 _WORTHWHILE = 0.02
@@ -93,9 +93,9 @@ def command(
     emit_plain(plan, as_json, text)
 
 
-def _calibration(wanted: bool | None) -> "Calibration | None":
+def _calibration(wanted: bool | None) -> "MachineSpeed | None":
     """What was measured on this machine, now or before; None where it cannot or should not be."""
-    from scaling.sweep.host.calibrate import Unmeasured, measure, recall
+    from scaling.sweep.host.machine_speed import Unmeasured, measure, recall
 
     known = None if wanted else recall()
     if known is not None or wanted is False:

@@ -85,7 +85,7 @@ def command(
       scaling run sweeps/quickstart.yaml corpus=python --out runs/quickstart-python
     """
     from scaling.pipeline import forecast_sweep, join_sweep, run_sweep, train_grid
-    from scaling.sweep.executors.find import find_executor
+    from scaling.sweep.executors.registry import find_executor
     from scaling.sweep.spec.sweep_file import load_sweep
     from scaling.sweep.tracking.trackers import need_tracker
 

@@ -9,8 +9,8 @@ from synthetic import sweep
 
 from scaling.cli import main
 from scaling.sweep.folder.sweep_folder import SweepFolder
+from scaling.sweep.plan.corpus_text import load_text
 from scaling.sweep.plan.expand import expand
-from scaling.sweep.plan.text import load_text
 from scaling.sweep.spec.sweep_file import load_sweep, parse_sweep
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"

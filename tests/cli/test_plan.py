@@ -10,12 +10,12 @@ from synthetic import sweep
 from analysis.design.simulate import ExpectedForecast, simulate_forecast
 from scaling import planning
 from scaling.cli import main
-from scaling.sweep.host import calibrate, machine
-from scaling.sweep.host.calibrate import Calibration
+from scaling.sweep.host import machine, machine_speed
+from scaling.sweep.host.machine_speed import MachineSpeed
 from scaling.sweep.plan import estimate
 
 SMOKE = Path(__file__).parents[2] / "sweeps" / "smoke.yaml"
-MEASURED = Calibration("here", "2026-01-01", (2e-5, 0.01, 0.005, 0.002, 0.001, 0.004), (5.0, 1.0), 2.0, 0.05)
+MEASURED = MachineSpeed("here", "2026-01-01", (2e-5, 0.01, 0.005, 0.002, 0.001, 0.004), (5.0, 1.0), 2.0, 0.05)
 EXPECTED = ExpectedForecast(half_width=0.042, level=0.9, error=0.01, noise=0.009, fitted=False)
 
 
@@ -36,8 +36,8 @@ def plan(capsys: pytest.CaptureFixture[str], *args: object, sweep: Path = SMOKE,
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Calibrations asked for; the first is recalled, if none was measured."""
     asked: list[str] = []
-    monkeypatch.setattr(calibrate, "recall", lambda: asked.append("recall"))
-    monkeypatch.setattr(calibrate, "measure", lambda: asked.append("measure") or MEASURED)
+    monkeypatch.setattr(machine_speed, "recall", lambda: asked.append("recall"))
+    monkeypatch.setattr(machine_speed, "measure", lambda: asked.append("measure") or MEASURED)
     monkeypatch.setattr(machine, "accelerator", lambda: None)
     monkeypatch.setattr(planning, "simulate_forecast", lambda *_: EXPECTED)  # takes seconds
     monkeypatch.delenv("SCALING_CALIBRATE", raising=False)
@@ -60,7 +60,7 @@ def test_a_machine_is_measured_once(
 def test_what_was_measured_is_not_measured_again(
     monkeypatch: pytest.MonkeyPatch, measured: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(calibrate, "recall", lambda: MEASURED)
+    monkeypatch.setattr(machine_speed, "recall", lambda: MEASURED)
     told = json.loads(plan(capsys, "--json")[0])
     assert measured == []
     assert told["calibration"]["machine"] == "here"
@@ -70,10 +70,10 @@ def test_what_was_measured_is_not_measured_again(
 def test_a_machine_that_cannot_be_measured_is_guessed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail() -> Calibration:
-        raise calibrate.Unmeasured("no memory")
+    def fail() -> MachineSpeed:
+        raise machine_speed.Unmeasured("no memory")
 
-    monkeypatch.setattr(calibrate, "measure", fail)
+    monkeypatch.setattr(machine_speed, "measure", fail)
     out, err = plan(capsys)
     assert err.splitlines()[1] == "not measured (no memory): times are a rough guide"
     assert "(a rough guide)" in out

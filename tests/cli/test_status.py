@@ -12,8 +12,8 @@ from terminal import CTRL_C, Terminal
 
 from scaling.cli import main
 from scaling.sweep.folder.sweep_folder import SweepFolder
+from scaling.sweep.plan.corpus_text import load_text
 from scaling.sweep.plan.expand import expand
-from scaling.sweep.plan.text import load_text
 from scaling.sweep.spec.sweep_file import parse_sweep
 
 SWEEP = """\

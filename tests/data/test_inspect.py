@@ -13,7 +13,7 @@ from scaling.cli import main
 from scaling.data.corpus import CorpusSpec, load_corpus
 from scaling.errors import InputError
 from scaling.planning import plan_sweep
-from scaling.sweep.plan.text import load_text
+from scaling.sweep.plan.corpus_text import load_text
 from scaling.sweep.spec.sweep_file import load_sweep, parse_sweep
 
 TEXTS = [f"document {i}: {' '.join(str(i * j) for j in range(3 + i % 17))}" for i in range(300)]

@@ -22,7 +22,7 @@ from scaling.llama.loss import cross_entropy
 from scaling.llama.model import Llama
 from scaling.llama.parameters import llama_with, named_parameters
 from scaling.sweep.folder.sweep_folder import SweepFolder
-from scaling.sweep.plan.text import load_text
+from scaling.sweep.plan.corpus_text import load_text
 from scaling.train.checkpoints.parameters import write_parameters
 
 pytestmark = pytest.mark.slow

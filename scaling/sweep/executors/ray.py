@@ -14,10 +14,12 @@ from typing import Any
 from scaling.errors import InputError
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.host.machine import cores
-from scaling.sweep.host.processes import Place
+from scaling.sweep.host.rank import Rank
 from scaling.sweep.spec.arrangement import refuse_uneven
-from scaling.sweep.workers.pool import Crew, Fault, Team
-from scaling.sweep.workers.serve import serve, serve_along
+from scaling.sweep.workers.process_group import ProcessGroup
+from scaling.sweep.workers.remote_worker import run_rank, run_worker
+from scaling.sweep.workers.worker_handle import WorkerError
+from scaling.sweep.workers.worker_pool import WorkerPool
 
 # Read by Ray when it is imported: nothing is sent anywhere; a task without a GPU leaves the variables of GPUs alone.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -28,21 +30,21 @@ import ray.exceptions
 from ray.util import get_node_ip_address, placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-# Of a task whose process or node has died; when they are used up the crew starts another task.
+# Ray restarts a task whose process or node has died so often; then the pool starts another task.
 _RETRIES = 3
 # A worker has 25 s to save its state.
 _GRACE_S = 30.0
-_KNOCK_S = 10.0
+_CONNECT_S = 10.0
 # Nothing but the arguments of tasks passes through the object store; this is about the least that it can be.
 _STORE_BYTES = 100 * 2**20
 _LOG = logging.getLogger(__name__)
 
 
 @contextmanager
-def ray_tasks(sweep: SweepFolder, role: str, workers: int | None, devices: int | None) -> Iterator[Crew]:
+def ray_tasks(sweep: SweepFolder, role: str, workers: int | None, devices: int | None) -> Iterator[WorkerPool]:
     """Tasks of one CPU each, or of one GPU each where the cluster has GPUs; an ``Executor``.
 
-    A mesh has one team of tasks. Where there are GPUs, each has its share of them on one node.
+    A mesh has one process group of tasks. Where there are GPUs, each task has its share of them on one node.
 
     All nodes must have the toolkit installed, and see the sweep's folder under the same path.
     """
@@ -52,53 +54,53 @@ def ray_tasks(sweep: SweepFolder, role: str, workers: int | None, devices: int |
     with redirect_stdout(sys.stderr):
         _connect(workers or devices)
         try:
-            crew = _crew(sweep, role, workers) if devices is None else _team(sweep, role, workers, devices)
+            pool = _separate(sweep, role, workers) if devices is None else _grouped(sweep, role, workers, devices)
             try:
-                yield crew
+                yield pool
             finally:
-                crew.stop()
+                pool.stop()
         finally:
             ray.shutdown()
 
 
-def _crew(sweep: SweepFolder, role: str, workers: int | None) -> Crew:
+def _separate(sweep: SweepFolder, role: str, workers: int | None) -> WorkerPool:
     resources = ray.cluster_resources()
     gpus = int(resources.get("GPU", 0))
-    task = ray.remote(serve).options(num_cpus=1, num_gpus=min(gpus, 1), max_retries=_RETRIES)
+    task = ray.remote(run_worker).options(num_cpus=1, num_gpus=min(gpus, 1), max_retries=_RETRIES)
     folder, directory = str(sweep.path.resolve()), str(Path.cwd())
 
     def start(empty: Sequence[int]) -> list[RayTask]:
         return [RayTask(f"{role}-{index}", task.remote(folder, role, index, directory)) for index in empty]
 
-    return Crew(workers or gpus or max(1, int(resources.get("CPU", 1))), start)
+    return WorkerPool(workers or gpus or max(1, int(resources.get("CPU", 1))), start)
 
 
-def _team(sweep: SweepFolder, role: str, workers: int | None, devices: int) -> Crew:
+def _grouped(sweep: SweepFolder, role: str, workers: int | None, devices: int) -> WorkerPool:
     count, share = share_of_mesh(workers, devices)
     resources = {"num_cpus": 1, "num_gpus": share.get("GPU", 0), "max_retries": 0}  # one alone is of no use
     group = placement_group([{"CPU": 1, **share}] * count, strategy="SPREAD")
     bundles = [PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=index) for index in range(count)]
     folder, directory = str(sweep.path.resolve()), str(Path.cwd())
 
-    def start(_: Sequence[int]) -> list[Team]:
+    def start(_: Sequence[int]) -> list[ProcessGroup]:
         coordinator = ray.remote(_free_address).options(num_cpus=1, scheduling_strategy=bundles[0]).remote()
         members = [
-            ray.remote(serve_along)
+            ray.remote(run_rank)
             .options(**resources, scheduling_strategy=bundle)
-            .remote(folder, role, directory, Place(index, count), coordinator)
+            .remote(folder, role, directory, Rank(index, count), coordinator)
             for index, bundle in enumerate(bundles)
         ]
-        return [Team([RayTask(f"{role}-{index}", member) for index, member in enumerate(members)])]
+        return [ProcessGroup([RayTask(f"{role}-{index}", member) for index, member in enumerate(members)])]
 
-    return Crew(1, start)
+    return WorkerPool(1, start)
 
 
 def share_of_mesh(workers: int | None, devices: int) -> tuple[int, dict[str, int]]:
     """How many processes train a mesh, and what each needs of its node: its share of the GPUs, or else a CPU.
 
     Args:
-        workers: so many, which divide the devices; None for as few as the GPUs of a node allow.
-        devices: of the mesh.
+        workers: the number requested, which divides the devices; None for as few as the GPUs of a node allow.
+        devices: size of the mesh.
 
     Raises:
         InputError: they do not fit on the cluster.
@@ -119,21 +121,21 @@ def share_of_mesh(workers: int | None, devices: int) -> tuple[int, dict[str, int
 
 
 def _free_address() -> str:
-    """Of this node, for the first of a team to listen at."""
+    """A free address of this node, for rank 0 to listen at."""
     with socket.socket() as free:
         free.bind(("", 0))
         return f"{get_node_ip_address()}:{free.getsockname()[1]}"
 
 
 def _connect(workers: int | None) -> None:
-    """To the cluster that RAY_ADDRESS names or that runs on this machine, or else to one that is started here.
+    """Connects to the cluster that RAY_ADDRESS names or that runs on this machine, or else starts one here.
 
     Raises:
         InputError: no cluster answers at RAY_ADDRESS.
     """
     if named := os.environ.get("RAY_ADDRESS"):
-        _knock(named)
-    # Ray puts its own in their place.
+        _check_address(named)
+    # Ray replaces them.
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
@@ -154,13 +156,13 @@ def _connect(workers: int | None) -> None:
             signal.signal(number, handler)
 
 
-def _knock(named: str) -> None:
+def _check_address(named: str) -> None:
     """InputError where nobody listens at an address; Ray itself would try for minutes, and not quietly."""
     host, colon, port = named.rpartition("://")[2].rpartition(":")
     if not (colon and port.isdecimal()):  # ``local`` and the like, which Ray knows
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _KNOCK_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
     except (OSError, OverflowError) as error:
         raise InputError(f"RAY_ADDRESS={named}: no cluster answers there: {error}") from None
 
@@ -169,8 +171,8 @@ class RayTask:
     """A task that starts workers.
 
     Args:
-        name: of its seat.
-        result: of ``serve`` or ``serve_along``, once it has one.
+        name: of its slot.
+        result: the future result of ``run_worker`` or ``run_rank``.
     """
 
     def __init__(self, name: str, result: "ray.ObjectRef[Any]") -> None:
@@ -179,28 +181,33 @@ class RayTask:
 
     @property
     def ended(self) -> bool:
+        """Whether it has ended, for whatever reason."""
         done, _ = ray.wait([self._result], timeout=0)
         return bool(done)
 
-    def fault(self) -> Fault | None:
+    def error(self) -> WorkerError | None:
+        """Why it ended before its work was done; None if it was done or cancelled."""
         try:
-            fault: Fault | None = ray.get(self._result)
+            error: WorkerError | None = ray.get(self._result)
         except ray.exceptions.TaskCancelledError:
             return None
-        except ray.exceptions.RayError as error:
-            (*_, last) = str(error).strip().splitlines()
-            killed = not isinstance(error, ray.exceptions.RayTaskError)
-            return Fault(f"Ray task {self._name}: {last.strip()}", fatal=False, killed=killed)
-        return fault
+        except ray.exceptions.RayError as failure:
+            (*_, last) = str(failure).strip().splitlines()
+            killed = not isinstance(failure, ray.exceptions.RayTaskError)
+            return WorkerError(f"Ray task {self._name}: {last.strip()}", fatal=False, killed=killed)
+        return error
 
-    def note(self, fault: Fault) -> None:
-        _LOG.warning("%s; another one goes on", fault.told)
+    def note(self, error: WorkerError) -> None:
+        """Warns that it has ended and that another task goes on."""
+        _LOG.warning("%s; another one goes on", error.message)
 
     def terminate(self) -> None:
+        """Cancels it: its worker saves its state and ends."""
         self._deadline = time.monotonic() + _GRACE_S
         ray.cancel(self._result)
 
     def wait(self) -> None:
+        """Waits until it has ended; kills it after its period of grace."""
         done, _ = ray.wait([self._result], timeout=max(0.0, self._deadline - time.monotonic()))
         if not done:
             ray.cancel(self._result, force=True)

@@ -17,13 +17,15 @@ import submitit
 from scaling.errors import InputError
 from scaling.files import write_text
 from scaling.sweep.folder.sweep_folder import SweepFolder
-from scaling.sweep.host.processes import Place
+from scaling.sweep.host.rank import Rank
 from scaling.sweep.spec.arrangement import refuse_uneven
 from scaling.sweep.workers.local import stop_workers
-from scaling.sweep.workers.pool import Crew, Executor, Fault, gravest
-from scaling.sweep.workers.serve import serve, serve_along
+from scaling.sweep.workers.process_group import root_cause
+from scaling.sweep.workers.remote_worker import run_rank, run_worker
+from scaling.sweep.workers.worker_handle import WorkerError
+from scaling.sweep.workers.worker_pool import Executor, WorkerPool
 
-# submitit's names that all its executors share; those of Slurm alone are told to it as slurm_NAME.
+# Parameters that all executors of submitit share; those of Slurm alone are called slurm_NAME there.
 _SHARED = ("name", "timeout_min", "mem_gb", "nodes", "cpus_per_task", "gpus_per_node", "tasks_per_node")
 _TIMES = ("time", "timeout_min")
 _TIMEOUT_MIN = 240
@@ -37,7 +39,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def slurm_jobs(options: Sequence[str]) -> Executor:
-    """An ``Executor``.
+    """The ``Executor`` of jobs of Slurm.
 
     Args:
         options: submitit's parameters of a job, each ``KEY=VALUE``, with or without ``slurm_`` before it.
@@ -51,7 +53,7 @@ def slurm_jobs(options: Sequence[str]) -> Executor:
 @contextmanager
 def _slurm_jobs(
     parameters: Mapping[str, int | str], sweep: SweepFolder, role: str, workers: int | None, devices: int | None
-) -> Iterator[Crew]:
+) -> Iterator[WorkerPool]:
     if devices is not None:
         size, tasks = 1, _tasks(parameters, workers, devices)
     elif workers is not None:
@@ -65,19 +67,19 @@ def _slurm_jobs(
 
     def start(empty: Sequence[int]) -> list[SlurmJob]:
         with executor.batch():
-            jobs = [executor.submit(Task(folder, role, index, directory, team=bool(tasks))) for index in empty]
+            jobs = [executor.submit(Task(folder, role, index, directory, grouped=bool(tasks))) for index in empty]
         _LOG.warning("Slurm: submitted %s (see %s)", ", ".join(job.job_id for job in jobs), outcomes)
         return [SlurmJob(job, outcomes) for job in jobs]
 
-    crew = Crew(size, start)
+    pool = WorkerPool(size, start)
     try:
-        yield crew
+        yield pool
     finally:
-        crew.stop()
+        pool.stop()
 
 
 def _parameters(options: Sequence[str]) -> dict[str, int | str]:
-    """Under submitit's names, numbers as numbers."""
+    """Parameters of a job by submitit's names, numbers as numbers."""
     parameters: dict[str, int | str] = {}
     for option in options:
         key, _, value = option.partition("=")
@@ -91,10 +93,10 @@ def _parameters(options: Sequence[str]) -> dict[str, int | str]:
 
 
 def _tasks(parameters: Mapping[str, int | str], workers: int | None, devices: int) -> dict[str, int]:
-    """The nodes of the job that trains a mesh, and its processes on each: one, unless told otherwise.
+    """The nodes of the job that trains a mesh, and the processes on each: one, unless the user asks for more.
 
     Raises:
-        InputError: it is not told how many there are to be, or they cannot be so many.
+        InputError: neither the options nor ``workers`` say how many processes, or nodes cannot have equal shares.
     """
     each, nodes, gpus = (
         value if isinstance(value := parameters.get(name), int) else 0
@@ -122,39 +124,39 @@ def _executor(logs: Path, parameters: Mapping[str, int | str]) -> submitit.AutoE
         executor = submitit.AutoExecutor(logs, cluster=cluster, **{f"{cluster}_max_num_timeout": _TIMEOUTS})
     except RuntimeError:
         raise InputError("--executor slurm: there is no Slurm here (srun is not found)") from None
-    faults = []
+    errors = []
     for name, value in parameters.items():
         try:
             executor.update_parameters(**{name: value})
         except (NameError, AssertionError, TypeError, ValueError) as error:
             (first, *_) = str(error).splitlines()
-            faults.append(f"--slurm {name.removeprefix('slurm_')}={value}: {first}")
-    if faults:
-        raise InputError(faults)
+            errors.append(f"--slurm {name.removeprefix('slurm_')}={value}: {first}")
+    if errors:
+        raise InputError(errors)
     return executor
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a job runs, or each of the processes that train as one in it; see ``serve`` and ``serve_along``."""
+    """What a job runs, or each process of it that is a rank of a group; see ``run_worker`` and ``run_rank``."""
 
     folder: str
     role: str
     index: int
     directory: str
-    team: bool
+    grouped: bool
 
     def __call__(self) -> None:
         here = submitit.JobEnvironment()
         outcome = _outcome(Path(self.folder, "logs", "slurm"), here.job_id, here.global_rank)
         outcome.unlink(missing_ok=True)  # of before the job was queued again
-        if self.team:
-            place = Place(here.global_rank, here.num_tasks)
-            fault = serve_along(self.folder, self.role, self.directory, place, _coordinator(here))
+        if self.grouped:
+            rank = Rank(here.global_rank, here.num_tasks)
+            error = run_rank(self.folder, self.role, self.directory, rank, _coordinator(here))
         else:
-            fault = serve(self.folder, self.role, self.index, self.directory)
+            error = run_worker(self.folder, self.role, self.index, self.directory)
         # Not as a result, which would have to be unpickled.
-        write_text(outcome, json.dumps(fault and asdict(fault)))
+        write_text(outcome, json.dumps(error and asdict(error)))
 
     def checkpoint(self) -> submitit.helpers.DelayedSubmission:
         """Called by submitit before the job's time is over or it is preempted: saves, and is queued again."""
@@ -187,26 +189,31 @@ class SlurmJob:
 
     @property
     def ended(self) -> bool:
+        """Whether it has ended, for whatever reason."""
         return self._job.done()
 
-    def fault(self) -> Fault | None:
-        return gravest(map(self._told, self._outcomes))
+    def error(self) -> WorkerError | None:
+        """Why it ended before its work was done; None if it was done."""
+        return root_cause(map(self._error, self._outcomes))
 
-    def _told(self, outcome: Path) -> Fault | None:
+    def _error(self, outcome: Path) -> WorkerError | None:
         try:
-            told = json.loads(outcome.read_text())
+            error = json.loads(outcome.read_text())
         except (OSError, ValueError):
             ended = f"Slurm job {self._job.job_id} has ended before its time: {self._job.state.lower()}"
-            return Fault(f"{ended} (see {self._job.paths.stderr})", fatal=False)
-        return told and Fault(**told)
+            return WorkerError(f"{ended} (see {self._job.paths.stderr})", fatal=False)
+        return error and WorkerError(**error)
 
-    def note(self, fault: Fault) -> None:
-        _LOG.warning("%s; another one goes on", fault.told)
+    def note(self, error: WorkerError) -> None:
+        """Warns that it has ended and that another job goes on."""
+        _LOG.warning("%s; another one goes on", error.message)
 
     def terminate(self) -> None:
+        """Cancels it: Slurm asks its workers to save their states and end."""
         self._deadline = time.monotonic() + _GRACE_S
         self._job.cancel(check=False)
 
     def wait(self) -> None:
+        """Waits until it has ended, or until Slurm must have killed it."""
         while not self._job.done(force_check=True) and time.monotonic() < self._deadline:
             time.sleep(_POLL_S)

@@ -14,7 +14,7 @@ from scaling.errors import InputError
 from scaling.files import write_text
 from scaling.hardware import mfu
 from scaling.llama.counts import count_params
-from scaling.sweep.folder.changes import (
+from scaling.sweep.folder.plan_changes import (
     FORECAST,
     FORKS,
     PLAN,

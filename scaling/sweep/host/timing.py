@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from scaling.llama.config import LlamaConfig
-from scaling.sweep.host.calibrate import Timing
+from scaling.sweep.host.machine_speed import Timing
 from scaling.train.config import DataConfig, RunConfig
 from scaling.train.loop import steps_per_dispatch
 from scaling.train.recipe import RECIPES, Overrides

@@ -13,8 +13,8 @@ from scaling.hardware import Device, device_of_kind
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params
 from scaling.llama.memory import training_bytes
-from scaling.sweep.host.calibrate import Calibration
 from scaling.sweep.host.machine import accelerator, cores, visible_cores
+from scaling.sweep.host.machine_speed import MachineSpeed
 from scaling.sweep.plan.expand import PlannedRun
 from scaling.sweep.plan.shared_work import added_steps
 from scaling.sweep.spec.arrangement import ONE_DEVICE, Arrangement, refuse_workers
@@ -35,7 +35,7 @@ _SHORTEST_BRANCH = 0.25
 def describe(
     plan: Sequence[PlannedRun],
     workers: int | None,
-    calibration: Calibration | None,
+    calibration: MachineSpeed | None,
     fewest_cells: int,
     arrangement: Arrangement = ONE_DEVICE,
 ) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class _Clock:
         flops_per_s: a rough guide; None if there is none.
     """
 
-    calibration: Calibration | None
+    calibration: MachineSpeed | None
     flops_per_s: float | None
 
     def run_s(self, config: RunConfig, steps: int) -> float | None:

@@ -10,9 +10,9 @@ from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.quantity import format_quantity
-from scaling.sweep.plan.text import SweepText
+from scaling.sweep.plan.corpus_text import SweepText
 from scaling.sweep.spec.arrangement import uneven
-from scaling.sweep.spec.choices import Setting
+from scaling.sweep.spec.hyperparameters import Setting
 from scaling.sweep.spec.sweep_file import SweepSpec
 from scaling.train.config import DataConfig, RunConfig
 from scaling.train.recipe import RECIPES, Overrides, Recipe, Tuned

@@ -10,7 +10,7 @@ from scaling.errors import InputError
 from scaling.sweep.spec.fields import show
 from scaling.sweep.spec.sweep_file import lines_of, read_file
 from scaling.sweep.spec.violations import told
-from scaling.sweep.spec.yaml_places import Place, read_yaml
+from scaling.sweep.spec.yaml_locations import Place, read_yaml
 
 
 def load_build(path: str | Path) -> BuildSpec:

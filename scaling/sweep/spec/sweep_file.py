@@ -14,7 +14,6 @@ from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.parallelism import Remat
 from scaling.sweep.spec.arrangement import Arrangement, MeshChoice
-from scaling.sweep.spec.choices import Grid, RecipeChoice, ScheduleChoice, usual_schedule
 from scaling.sweep.spec.fields import (
     Budgets,
     Count,
@@ -26,9 +25,10 @@ from scaling.sweep.spec.fields import (
     positive,
     show,
 )
+from scaling.sweep.spec.hyperparameters import Grid, RecipeChoice, ScheduleChoice, usual_schedule
 from scaling.sweep.spec.shapes import ShapeRule, Size
 from scaling.sweep.spec.violations import dotted, told
-from scaling.sweep.spec.yaml_places import Faults, Located, Place, expand, override, read_yaml
+from scaling.sweep.spec.yaml_locations import Located, Place, Violations, expand, override, read_yaml
 
 Horizon = Literal["flops", "tokens", "tokens_per_param"]
 _HORIZONS: tuple[Horizon, ...] = get_args(Horizon)
@@ -260,8 +260,8 @@ def _fit_vocab(data: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("model", "vocab"), f"{vocab:g} is smaller than {name}, {tokenizer.vocab}"
 
 
-def lines_of(faults: Faults) -> list[str]:
-    """Faults as lines, in the order of their places."""
+def lines_of(faults: Violations) -> list[str]:
+    """Violations as lines, in the order of their places."""
     ordered = sorted(faults, key=lambda fault: (fault[0].line, fault[0].column))
     lines = list(dict.fromkeys(f"{place}: {' '.join(message.split())}" for place, message in ordered))
     hidden = len(lines) - _MOST_FAULTS

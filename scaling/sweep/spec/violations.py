@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from scaling.sweep.spec.fields import show
-from scaling.sweep.spec.yaml_places import Located, Place
+from scaling.sweep.spec.yaml_locations import Located, Place
 
 
 def dotted(path: Sequence[str | int]) -> str:

@@ -69,7 +69,7 @@ class TrackerProcess:
     def __init__(self, folder: Path, name: str) -> None:
         self._name, self._given_up = name, False
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "scaling.sweep.tracking.follow", str(folder), name],
+            [sys.executable, "-m", "scaling.sweep.tracking.feeder", str(folder), name],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Workers on this machine: a process per core, or per device of an accelerator."""
+"""Workers on this machine: a process per core, or per device of an accelerator; an ``Executor``."""
 
 import logging
 import signal
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.host.machine import accelerator, cores, gpus, worker_environment
 from scaling.sweep.spec.arrangement import refuse_workers
-from scaling.sweep.workers.pool import Crew, Fault
+from scaling.sweep.workers.worker_handle import WorkerError
+from scaling.sweep.workers.worker_pool import WorkerPool
 from scaling.train.stop import STOPPED_EXIT
 
 # Spot machines give half a minute of notice.
@@ -22,51 +23,51 @@ _LIVE: set["subprocess.Popen[bytes]"] = set()
 
 
 @dataclass(frozen=True)
-class Seat:
-    """What a worker has to itself: a core, a device, or neither."""
+class Slot:
+    """A numbered place for one worker, with the core or the device that it has to itself, if any."""
 
     index: int
     core: int | None = None
     device: str | None = None
 
 
-def seats(workers: int | None, whole: bool) -> list[Seat]:
-    """Of the workers that this machine is to have.
+def slots(workers: int | None, whole: bool) -> list[Slot]:
+    """The slots of this machine.
 
     Args:
-        workers: as many as asked for, on an accelerator one per device at most; None for one per core or device.
-        whole: one worker uses all that there is.
+        workers: the number requested, on an accelerator one per device at most; None for one per core or device.
+        whole: whether one worker uses all that there is.
     """
     if whole:
-        return [Seat(0)]
+        return [Slot(0)]
     if devices := gpus():
-        return [Seat(index, device=device) for index, device in enumerate(devices[:workers])]
+        return [Slot(index, device=device) for index, device in enumerate(devices[:workers])]
     if accelerator() is not None:  # the chips of a TPU are one process's
-        return [Seat(0)]
+        return [Slot(0)]
     available = cores()
-    return [Seat(index, core=available[index % len(available)]) for index in range(workers or len(available))]
+    return [Slot(index, core=available[index % len(available)]) for index in range(workers or len(available))]
 
 
 class WorkerProcess:
-    """A worker on a seat, in a session of its own, so that it hears of a Ctrl-C through us alone.
+    """A worker process in a session of its own, so that a Ctrl-C reaches it through its parent alone.
 
     Args:
         sweep: the folder.
         role: ``fit`` or ``target``.
-        seat: where it works.
-        team: it is one of several processes that train as one.
+        slot: the core or device that it uses.
+        grouped: whether it is a rank of a process group.
     """
 
-    def __init__(self, sweep: SweepFolder, role: str, seat: Seat, team: bool = False) -> None:
-        self.name = f"{role}-{seat.index}"
+    def __init__(self, sweep: SweepFolder, role: str, slot: Slot, grouped: bool = False) -> None:
+        self.name = f"{role}-{slot.index}"
         self.log = sweep.path / "logs" / f"{self.name}.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        module = "scaling.sweep.workers.process_group" if team else "scaling.sweep.workers.worker"
-        pinned = [] if seat.core is None else [str(seat.core)]
+        module = "scaling.sweep.workers.rank_worker" if grouped else "scaling.sweep.workers.worker"
+        pinned = [] if slot.core is None else [str(slot.core)]
         environment = worker_environment(pinned=bool(pinned))
-        if seat.device is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = seat.device
-        # Slurm's notice to all processes of a job that its time is nearly over; the one that started us heeds it.
+        if slot.device is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = slot.device
+        # Slurm sends it to all processes of a job whose time is nearly over; our parent alone acts on it.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
         try:
             with self.log.open("ab") as output:
@@ -92,11 +93,12 @@ class WorkerProcess:
         self._process.terminate()
 
     def wait(self) -> None:
-        """Until it has ended, of itself or when its time to do so is over."""
+        """Waits until it has ended; kills it after its period of grace."""
         _end(self._process)
 
     @property
     def ended(self) -> bool:
+        """Whether it has ended, for whatever reason."""
         return self.code is not None
 
     @property
@@ -104,41 +106,42 @@ class WorkerProcess:
         code = self._process.returncode
         return f"exit {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
 
-    def fault(self) -> Fault | None:
-        """How it has ended, and what it said last; None if it was asked to, or all went well."""
+    def error(self) -> WorkerError | None:
+        """Its exit status and the last line of its log; None if its work was done or it was asked to stop."""
         if self.code in (0, STOPPED_EXIT):
             return None
         try:
             lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
         except OSError:
             lines = []
-        told = f"worker {self._cause}: {lines[-1] if lines else 'no output'} (see {self.log})"
+        message = f"worker {self._cause}: {lines[-1] if lines else 'no output'} (see {self.log})"
         killed = self._process.returncode < 0 and self._process.returncode != -signal.SIGABRT  # which is its own doing
-        return Fault(told, fatal=self.code == _FATAL_EXIT, killed=killed)
+        return WorkerError(message, fatal=self.code == _FATAL_EXIT, killed=killed)
 
-    def note(self, fault: Fault) -> None:  # noqa: ARG002
-        told = f"worker {self.name} has ended: {self._cause} (see {self.log}); another one goes on"
-        _LOG.warning("%s", told)
+    def note(self, error: WorkerError) -> None:  # noqa: ARG002
+        """Warns that it has ended and that another worker goes on, here and in its log."""
+        line = f"worker {self.name} has ended: {self._cause} (see {self.log}); another one goes on"
+        _LOG.warning("%s", line)
         with suppress(OSError), self.log.open("a") as file:
-            file.write(f"{told}\n")
+            file.write(f"{line}\n")
 
 
 @contextmanager
-def local(sweep: SweepFolder, role: str, workers: int | None, devices: int | None) -> Iterator[Crew]:
+def local(sweep: SweepFolder, role: str, workers: int | None, devices: int | None) -> Iterator[WorkerPool]:
     """Workers on this machine; an ``Executor``."""
     refuse_workers(workers, mesh=devices is not None)
-    with crew_on(sweep, role, seats(workers, whole=devices is not None)) as crew:
-        yield crew
+    with pool_on(sweep, role, slots(workers, whole=devices is not None)) as pool:
+        yield pool
 
 
 @contextmanager
-def crew_on(sweep: SweepFolder, role: str, seats: Sequence[Seat]) -> Iterator[Crew]:
-    """A crew of workers on some seats of this machine."""
-    crew = Crew(len(seats), lambda empty: [WorkerProcess(sweep, role, seats[index]) for index in empty])
+def pool_on(sweep: SweepFolder, role: str, slots: Sequence[Slot]) -> Iterator[WorkerPool]:
+    """A pool of workers on some slots of this machine."""
+    pool = WorkerPool(len(slots), lambda empty: [WorkerProcess(sweep, role, slots[index]) for index in empty])
     try:
-        yield crew
+        yield pool
     finally:
-        crew.stop()
+        pool.stop()
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -151,7 +154,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def stop_workers() -> None:
-    """Has all workers that this process has started save their states and end; returns when they have."""
+    """Has all workers of this process save their states and end; returns when they have."""
     live = list(_LIVE)
     for process in live:
         process.terminate()
@@ -160,6 +163,6 @@ def stop_workers() -> None:
 
 
 def kill_workers() -> None:
-    """Ends all workers that this process has started, without more ado."""
-    for worker in list(_LIVE):
-        worker.kill()
+    """Kills all workers of this process."""
+    for process in list(_LIVE):
+        process.kill()

@@ -1,115 +1,47 @@
-"""A rank of a process group, ``python -m scaling.sweep.workers.process_group FOLDER ROLE``: all train one run together.
+"""A process group: several workers, one per rank, that train each run together."""
 
-The first works as a worker does, and tells the others what it trains next. They step along on their own devices, and
-write nothing but their shards of a checkpoint.
-"""
+from collections.abc import Iterable, Sequence
 
-import json
-import logging
-import os
-import sys
-import traceback
-from collections.abc import Sequence
-from pathlib import Path
-
-import jax
-import numpy as np
-from jax.experimental.multihost_utils import broadcast_one_to_all
-
-from scaling.errors import InputError
-from scaling.llama.sharding import Execution
-from scaling.sweep.folder.jobs import jobs
-from scaling.sweep.folder.sweep_folder import SweepFolder
-from scaling.sweep.host.machine import use_compile_cache
-from scaling.sweep.host.processes import named
-from scaling.sweep.plan.text import SweepText
-from scaling.sweep.spec.arrangement import arrangement_of
-from scaling.sweep.workers.running import CHECKPOINT_S, stop_with_parent
-from scaling.sweep.workers.worker import Worker, execution_of, text_of
-from scaling.train.config import RunConfig
-from scaling.train.loop import Progress, train_run
-from scaling.train.stop import STOPPED_EXIT, Stopped, stopping_on_signals
-from scaling.train.trunk import Begin, train_trunk
-
-# The first process may have to read a corpus, or to fit, before it starts.
-_PATIENCE_S = 900
+from scaling.sweep.workers.worker_handle import WorkerError, WorkerHandle
 
 
-def tell(runs: Sequence[str]) -> None:
-    """Tells the other processes which runs are trained next, by their ids; none is the end."""
-    text = np.frombuffer(json.dumps(list(runs)).encode(), np.uint8)
-    broadcast_one_to_all(np.int32(len(text)))
-    broadcast_one_to_all(text)
+class ProcessGroup:
+    """A ``WorkerHandle`` of several workers, none of which can go on without the others.
+
+    Args:
+        members: the worker of each rank.
+    """
+
+    def __init__(self, members: Sequence[WorkerHandle]) -> None:
+        self._members = members
+
+    @property
+    def ended(self) -> bool:
+        """Whether all have ended, or one of them with an error."""
+        return self.error() is not None or all(member.ended for member in self._members)
+
+    def error(self) -> WorkerError | None:
+        """The error of the member that ended first of itself; see ``root_cause``."""
+        return root_cause(member.error() for member in self._members if member.ended)
+
+    def note(self, error: WorkerError) -> None:
+        """Warns once, for all members."""
+        self._members[0].note(error)
+
+    def terminate(self) -> None:
+        """Asks every member to save its state and end."""
+        for member in self._members:
+            member.terminate()
+
+    def wait(self) -> None:
+        """Waits until all have ended; those still at work are asked to end first."""
+        for member in self._members:
+            if not member.ended:
+                member.terminate()
+        for member in self._members:
+            member.wait()
 
 
-def hear() -> list[str]:
-    """What the first process tells."""
-    text = np.zeros(int(broadcast_one_to_all(np.int32(0))), np.uint8)
-    runs: list[str] = json.loads(bytes(broadcast_one_to_all(text)))
-    return runs
-
-
-def follow(sweep: SweepFolder, execution: Execution) -> None:
-    """Trains along with the first process until it has no more runs."""
-    text: SweepText | None = None
-    while runs := hear():
-        configs = [sweep.run(run_id).config() for run_id in runs]
-        text = text or text_of(configs[0])
-        _follow_job(sweep, configs, text, execution)
-
-
-def _follow_job(sweep: SweepFolder, configs: list[RunConfig], text: SweepText, execution: Execution) -> None:
-    def silent(_: Progress) -> None:
-        stop_with_parent()
-
-    def train(config: RunConfig, begin: Begin | None = None) -> None:
-        folder = sweep.run(config.id).checkpoints
-        train_run(config, text.of_run(config), folder, CHECKPOINT_S, silent, begin, execution)
-
-    (job,) = jobs(sweep, configs)
-    if configs[0].trunk is None:
-        train(configs[0])
-    else:
-        checkpoints = job.folder.checkpoints
-        train_trunk(configs, text.of_run, checkpoints, CHECKPOINT_S, lambda _, done: silent(done), train, execution)
-
-
-def main(folder: str, role: str) -> None:
-    """Joins the other processes, and works."""
-    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
-    use_compile_cache()
-    place = named()
-    if place is not None:
-        jax.distributed.initialize(
-            num_processes=place.count,
-            process_id=place.index,
-            # Slurm, if it has started this, would be asked which of the devices are ours: all that we see are.
-            cluster_detection_method="deactivate",
-            initialization_timeout=_PATIENCE_S,
-        )
-    else:
-        jax.distributed.initialize(initialization_timeout=_PATIENCE_S)
-    sweep = SweepFolder(Path(folder))
-    execution = execution_of(arrangement_of(sweep.sweep()))
-    if jax.process_index() == 0:
-        runs = sweep.runs(role)
-        if runs:
-            Worker(sweep, text_of(sweep.run(runs[0]).config()), execution=execution, announce=tell).work(role)
-        tell(())
-    else:
-        follow(sweep, execution)
-    jax.distributed.shutdown()
-
-
-if __name__ == "__main__":
-    try:
-        with stopping_on_signals():
-            main(*sys.argv[1:])
-    except InputError as error:
-        print("\n".join(error.errors), file=sys.stderr, flush=True)
-        os._exit(2)  # the others are not to be waited for
-    except Stopped:
-        os._exit(STOPPED_EXIT)
-    except Exception:
-        traceback.print_exc()
-        os._exit(1)  # as is JAX, which would wait for those that have died
+def root_cause(errors: Iterable[WorkerError | None]) -> WorkerError | None:
+    """The error of a group that the end of another member did not cause; None if there is no error."""
+    return max((error for error in errors if error), key=lambda error: (error.fatal, error.killed), default=None)

@@ -1,53 +1,47 @@
 """A worker: trains runs of a sweep's folder that nobody else is training.
 
 Started by an executor as ``python -m scaling.sweep.workers.worker FOLDER ROLE [CORE]``; any number may share a folder.
-It takes runs of one shape, the dearest that is free, and ends when none of them is left: then whoever started it
-looks whether there is more to do. It exits with 0; 1 where a run failed, and others were still trained; 2 where
-nothing can be trained; 75 where it was asked to stop, its state saved. The last line of its output says why.
+It trains the free runs of one shape, those with the most FLOPs first, and ends when none of them is left; its parent
+looks whether there is more to do. Exit status: 0; 1 if a run failed while others were trained; 2 if nothing can be
+trained; 75 if it was asked to stop, its state saved. The last line of its output says why.
 """
 
 import logging
-import math
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 
 import jax
 
-from scaling.data.corpus import CorpusSpec
 from scaling.errors import InputError
 from scaling.llama.sharding import PLAIN, Execution
 from scaling.sweep.folder.jobs import Job, jobs
 from scaling.sweep.folder.run_folder import ATTEMPTS, ENDED
 from scaling.sweep.folder.sweep_folder import SweepFolder
-from scaling.sweep.host.machine import CompileClock, use_compile_cache
+from scaling.sweep.host.machine import use_compile_cache
 from scaling.sweep.host.stacking import members_at_once
+from scaling.sweep.plan.corpus_text import SweepText, text_of
 from scaling.sweep.plan.shared_work import Shape
-from scaling.sweep.plan.text import SweepText, load_text
-from scaling.sweep.spec.arrangement import Arrangement, arrangement_of
-from scaling.sweep.workers.running import CHECKPOINT_S, Running, finite
+from scaling.sweep.spec.arrangement import arrangement_of
+from scaling.sweep.workers.job_training import JobTrainer, execution_of
 from scaling.train.compile_ahead import AheadCompiler
 from scaling.train.config import RunConfig
-from scaling.train.loop import Outcome, Progress
-from scaling.train.placement import mesh_of_devices
-from scaling.train.stacked import Share, StackedRun, stack_key, train_stacked
+from scaling.train.stacked import stack_key
 from scaling.train.stop import STOPPED_EXIT, Stopped, stop_requested, stopping_on_signals
-from scaling.train.trunk import Begin, train_trunk
 
 WAIT_S = 1.0
 
 
 def one_at_once(config: RunConfig, available: int) -> int:  # noqa: ARG001
-    """Of so many runs that could be stacked, how many are: one."""
+    """Number of runs to train at once, of those that could be stacked: one."""
     return 1
 
 
-def to_nobody(runs: Sequence[str]) -> None:
-    """What a worker by itself says of the runs that it trains next."""
+def announce_nothing(runs: Sequence[str]) -> None:
+    """The announcement of a worker that no other rank follows."""
 
 
 class Worker:
@@ -56,10 +50,10 @@ class Worker:
     Args:
         sweep: the folder.
         text: its corpus.
-        members: how many of so many runs, each like the one given but for its numbers, are to be trained at once.
-        execution: how runs are carried out.
+        members: given a run and the number of runs like it that could be stacked, how many to train at once.
+        execution: mesh, rematerialisation and microbatches.
         announce: called with the ids of the runs that are trained next, together.
-        ahead: compiles the next shape while one trains; None where no core is idle then.
+        ahead: compiles the next shape while one trains; None if no core is idle then.
     """
 
     def __init__(
@@ -68,24 +62,24 @@ class Worker:
         text: SweepText,
         members: Callable[[RunConfig, int], int] = one_at_once,
         execution: Execution = PLAIN,
-        announce: Callable[[Sequence[str]], None] = to_nobody,
+        announce: Callable[[Sequence[str]], None] = announce_nothing,
         ahead: AheadCompiler | None = None,
     ) -> None:
-        self._sweep, self._text, self._members = sweep, text, members
-        self._execution, self._announce, self._ahead = execution, announce, ahead
+        self._sweep, self._members = sweep, members
+        self._trainer = JobTrainer(sweep, text, execution)
+        self._announce, self._ahead = announce, ahead
         self._compiled: set[Shape] = set()
-        self._clock = CompileClock()
 
     def work(self, role: str, one_shape: bool = False) -> list[str]:
         """Trains runs of a role that nobody else trains.
 
         Args:
             role: ``fit`` or ``target``.
-            one_shape: ends with the last free run of the shape that was taken up first, or at once if none is free;
-                otherwise when all runs have ended.
+            one_shape: whether to end with the last free run of the first shape, or at once if none is free;
+                otherwise it ends when all runs have ended.
 
         Returns:
-            Why runs have failed, a line each.
+            A line on each run that has failed, with its reason.
 
         Raises:
             Stopped: this process was asked to stop; what it trained is saved.
@@ -102,7 +96,7 @@ class Worker:
                         break
                     time.sleep(WAIT_S)
                     continue
-                taken = [job, *self._company(job, pending, locks)]
+                taken = [job, *self._stackable(job, pending, locks)]
                 if any(self._left(job) for job in taken):
                     failures += self._attempt(taken, everything)
                     if one_shape:
@@ -114,19 +108,19 @@ class Worker:
         return failures
 
     def _attempt(self, taken: Sequence[Job], everything: Sequence[Job]) -> list[str]:
-        """Trains jobs together; why they have failed, if they have. What fails here is the disk."""
+        """Trains jobs together; returns a line on each run that has failed, as it does when the disk fails."""
         left: list[RunConfig] = []
         try:
             for job in taken:
                 of_job = self._left(job)
                 if of_job and job.folder.attempt(ended=len(job.runs) - len(of_job)) > ATTEMPTS:
-                    told = f"{ATTEMPTS} attempts in a row have ended before a newer checkpoint was written"
-                    return [self._fail(config, told) for config in of_job]
+                    reason = f"{ATTEMPTS} attempts in a row have ended before a newer checkpoint was written"
+                    return [self._fail(config, reason) for config in of_job]
                 left += of_job
             self._announce([config.id for config in left])
             if self._ahead is not None:
                 self._look_ahead(self._ahead, taken[0], everything)
-            self._train(taken[0], left)
+            self._trainer.train(taken[0], left)
             self._compiled.add(taken[0].shape)
         except OSError as error:
             if jax.process_count() > 1:  # the others wait for this one's next step
@@ -142,10 +136,10 @@ class Worker:
         failed = {"steps": config.steps, "step": 0, "loss": None, **before, "state": "failed", "reason": reason}
         with suppress(OSError):  # of the full disk that it failed for
             folder.write_status(failed)
-        told = f"run {config.id} has failed: {reason}"
+        line = f"run {config.id} has failed: {reason}"
         with suppress(OSError):
-            print(told, file=sys.stderr, flush=True)
-        return told
+            print(line, file=sys.stderr, flush=True)
+        return line
 
     def _look_ahead(self, ahead: AheadCompiler, job: Job, pending: Sequence[Job]) -> None:
         """Begins to compile the shape that comes after a job's, unless its runs are to be stacked."""
@@ -163,8 +157,8 @@ class Worker:
     def _unended(self, config: RunConfig) -> bool:
         return self._sweep.run(config.id).status()["state"] not in (*ENDED, "failed")
 
-    def _company(self, job: Job, pending: Sequence[Job], locks: ExitStack) -> Iterator[Job]:
-        """Jobs to be stacked with one, the dearest first, their locks taken; none beside a trunk."""
+    def _stackable(self, job: Job, pending: Sequence[Job], locks: ExitStack) -> Iterator[Job]:
+        """Jobs to stack with one, those with the most FLOPs first, their locks taken; none beside a trunk."""
         run, alike = job.runs[0], []
         if run.trunk is None and self._left(job):
             key = stack_key(run)
@@ -178,7 +172,9 @@ class Worker:
 
     @contextmanager
     def _next(self, pending: Sequence[Job]) -> Iterator[Job | None]:
-        """A job and its lock: of a shape just compiled, else of one that nobody else compiles now, else the dearest."""
+        """A job with its lock held: of a shape already compiled here, or else of one that nobody else compiles now, or
+        else the one with the most FLOPs; None if all are held.
+        """
         theirs: set[Shape] = set()
         later: list[Job] = []
         for job in sorted(pending, key=lambda job: (job.shape in self._compiled, job.flops), reverse=True):
@@ -197,63 +193,9 @@ class Worker:
                     return
         yield None
 
-    def _train(self, job: Job, left: Sequence[RunConfig]) -> None:
-        if job.runs[0].trunk is not None:
-            self._train_trunk(job, left)
-        elif len(left) > 1:
-            self._train_together(left)
-        else:
-            self._run(left[0], self._shares(1)).train(self._execution)
-
-    def _shares(self, members: int) -> tuple[Share, Share]:
-        """What each of several runs has of this worker's seconds from now on, in all and compiling."""
-        return Share(time.monotonic, members), Share(lambda: self._clock.seconds, members)
-
-    def _run(self, config: RunConfig, shares: tuple[Share, Share]) -> Running:
-        return Running(self._sweep.run(config.id), config, self._text, *shares)
-
-    def _train_together(self, configs: Sequence[RunConfig]) -> None:
-        shares = self._shares(len(configs))
-
-        def member(config: RunConfig) -> StackedRun:
-            run, text = self._run(config, shares), self._text.of_run(config)
-
-            def end(outcome: Outcome) -> None:
-                run.end(outcome, text)
-                for share in shares:
-                    share.leave()
-
-            run.show(Progress(0, math.nan, 0.0))
-            return StackedRun(config, text, run.folder.checkpoints, run.report, end)
-
-        train_stacked([member(config) for config in configs], CHECKPOINT_S)
-
-    def _train_trunk(self, job: Job, left: Sequence[RunConfig]) -> None:
-        runs: dict[str, Running] = {}
-
-        def run_of(config: RunConfig) -> Running:
-            """From when the trunk is on its way to a branch, that run's time is counted."""
-            if config.id not in runs:
-                runs[config.id] = self._run(config, self._shares(1))
-            return runs[config.id]
-
-        def report(config: RunConfig, progress: Progress) -> None:
-            run_of(config).show(progress)
-            job.folder.log({"step": progress.step, "loss": finite(progress.loss)})
-
-        def leave(config: RunConfig, begin: Begin) -> None:
-            run = run_of(config)
-            with run.folder.locked():
-                run.train(self._execution, begin)
-
-        run_of(min(left, key=lambda config: config.branch_step))
-        checkpoints, execution = job.folder.checkpoints, self._execution
-        train_trunk(left, self._text.of_run, checkpoints, CHECKPOINT_S, report, leave, execution)
-        job.folder.drop_checkpoints()
-
 
 def main(folder: str, role: str, core: str | None = None) -> int:
-    """Pins itself to a core, if one is named, and works; returns its exit status."""
+    """Pins this process to a core, if one is given, and trains; returns the exit status."""
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
     if core is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(core)})
@@ -268,28 +210,6 @@ def main(folder: str, role: str, core: str | None = None) -> int:
         text = text_of(sweep.run(runs[0]).config())
         failures = Worker(sweep, text, members, execution, ahead=ahead).work(role, one_shape=True)
     return 1 if failures else 0
-
-
-def execution_of(arrangement: Arrangement) -> Execution:
-    """An arrangement on the devices here.
-
-    Raises:
-        InputError: they are too few.
-    """
-    mesh = None if arrangement.mesh is None else mesh_of_devices(arrangement.parallelism)
-    return Execution(remat=arrangement.remat, mesh=mesh, microbatches=arrangement.microbatches)
-
-
-def text_of(config: RunConfig) -> SweepText:
-    """The corpus of a run.
-
-    Raises:
-        InputError: it is not what it was when the run was planned.
-    """
-    text = load_text(CorpusSpec.model_validate(config.data.corpus))
-    if asdict(text.fingerprint) != config.data.fingerprint:
-        raise InputError(f"corpus {text.fingerprint.name}: its text has changed since the sweep was planned")
-    return text
 
 
 if __name__ == "__main__":

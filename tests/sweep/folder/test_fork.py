@@ -15,10 +15,10 @@ from tiny import make_run
 
 from scaling import pipeline
 from scaling.errors import InputError
-from scaling.sweep.folder.changes import RESULTS
+from scaling.sweep.folder.plan_changes import RESULTS
 from scaling.sweep.folder.sweep_folder import SweepFolder
+from scaling.sweep.plan.corpus_text import load_text
 from scaling.sweep.plan.expand import PlannedRun, expand
-from scaling.sweep.plan.text import load_text
 from scaling.sweep.spec.sweep_file import parse_sweep
 
 FITTED = [PlannedRun(make_run(seed=seed), "fit") for seed in range(4)]

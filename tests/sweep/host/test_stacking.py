@@ -17,8 +17,8 @@ from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.host import stacking
 from scaling.sweep.host.stacking import fits, known_gain, measured_gain, members_at_once
 from scaling.sweep.host.timing import standard_run
+from scaling.sweep.plan.corpus_text import SweepText, load_text
 from scaling.sweep.plan.expand import expand
-from scaling.sweep.plan.text import SweepText, load_text
 from scaling.sweep.spec.sweep_file import parse_sweep
 from scaling.sweep.workers.worker import Worker
 from scaling.train.config import RunConfig

@@ -7,7 +7,7 @@ import pytest
 from tiny import DATA, make_run
 
 from scaling.llama.config import LlamaConfig
-from scaling.sweep.host.calibrate import Calibration
+from scaling.sweep.host.machine_speed import MachineSpeed
 from scaling.sweep.plan import estimate
 from scaling.sweep.plan.expand import PlannedRun
 
@@ -38,14 +38,14 @@ def plan(
 GRID = [(width, steps) for width in WIDTHS for steps in STEPS]
 
 
-MEASURED = Calibration("here", "2026-01-01", (2e-5, 0.01, 0.005, 0.002, 0.001, 0.004), (5.0, 1.0), 2.0, 0.05)
+MEASURED = MachineSpeed("here", "2026-01-01", (2e-5, 0.01, 0.005, 0.002, 0.001, 0.004), (5.0, 1.0), 2.0, 0.05)
 
 
 def described(
     monkeypatch: pytest.MonkeyPatch,
     kind: str | None,
     workers: int | None = None,
-    calibration: Calibration | None = None,
+    calibration: MachineSpeed | None = None,
 ) -> dict[str, Any]:
     monkeypatch.setattr(estimate, "accelerator", lambda: kind)
     monkeypatch.setattr(estimate, "cores", lambda: [0, 1, 2])

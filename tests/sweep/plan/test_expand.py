@@ -7,8 +7,8 @@ import pytest
 
 from scaling.errors import InputError
 from scaling.llama.counts import count_params, flops_per_token
+from scaling.sweep.plan.corpus_text import SweepText, load_text
 from scaling.sweep.plan.expand import PlannedRun, expand
-from scaling.sweep.plan.text import SweepText, load_text
 from scaling.sweep.spec.sweep_file import SweepSpec, parse_sweep
 from scaling.train.recipe import Tuned
 

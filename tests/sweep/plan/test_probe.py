@@ -3,9 +3,9 @@
 import pytest
 
 from scaling.errors import InputError
+from scaling.sweep.plan.corpus_text import load_text
 from scaling.sweep.plan.expand import expand
 from scaling.sweep.plan.probe import SHARE, probe
-from scaling.sweep.plan.text import load_text
 from scaling.sweep.spec.sweep_file import parse_sweep
 
 SWEEP = """\

@@ -17,24 +17,24 @@ import fsspec
 import numpy as np
 import pandas as pd
 import pytest
-from sweep.workers.test_execute import SWEEP, prepare
+from sweep.workers.test_supervisor import SWEEP, prepare
 
 from scaling.errors import InputError
 from scaling.files import append_row
 from scaling.sweep.folder.run_folder import RunFolder
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.locks import leases
+from scaling.sweep.plan.corpus_text import load_text, text_of
 from scaling.sweep.plan.expand import expand
-from scaling.sweep.plan.text import load_text
 from scaling.sweep.spec.sweep_file import parse_sweep
 from scaling.sweep.storage import mirror as mirrors
 from scaling.sweep.storage import remote as remotes
 from scaling.sweep.storage.mirror import Mirror, mirror_for, shared
 from scaling.sweep.storage.objects import Bucket, Disk, Objects
 from scaling.sweep.storage.remote import Remote
-from scaling.sweep.workers.worker import Worker, text_of
-from scaling.train.checkpoints.index import record_step
+from scaling.sweep.workers.worker import Worker
 from scaling.train.stop import Stopped, request_stop, stopping_on_signals
+from scaling.train.checkpoints.index import record_step
 
 RUN = "runs/0123456789ab"
 Host = Callable[[str], Mirror]

@@ -13,13 +13,13 @@ import pytest
 from scaling.errors import InputError
 from scaling.llama.parallelism import Parallelism
 from scaling.sweep.folder.sweep_folder import SweepFolder
-from scaling.sweep.host.processes import ALONE, Place, named, place
+from scaling.sweep.host.rank import ALONE, Rank, rank_from_jax, this_rank
+from scaling.sweep.plan.corpus_text import load_text
 from scaling.sweep.plan.estimate import describe
 from scaling.sweep.plan.expand import PlannedRun, expand
-from scaling.sweep.plan.text import load_text
 from scaling.sweep.spec.arrangement import Arrangement, arrangement_of
 from scaling.sweep.spec.sweep_file import parse_sweep
-from scaling.sweep.workers.execute import execute
+from scaling.sweep.workers.supervisor import train_runs
 
 ROOT = Path(__file__).parents[3]
 SWEEP = """\
@@ -95,7 +95,7 @@ def test_several_workers_with_a_mesh_are_refused(tmp_path: Path) -> None:
     sweep = SweepFolder(tmp_path / "out")
     sweep.prepare(spec.canonical(), SWEEP, plan)
     with pytest.raises(InputError, match="--workers 2: a sweep with a mesh has one worker"):
-        execute(sweep, "fit", 2, lambda _: None)
+        train_runs(sweep, "fit", 2, lambda _: None)
     with pytest.raises(InputError, match="--workers 2: a sweep with a mesh has one worker"):
         describe(plan, 2, None, 5, spec.arrangement)
 
@@ -114,19 +114,19 @@ def test_the_plan_tells_the_memory_of_a_device() -> None:
 def test_the_place_among_processes_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"):
         monkeypatch.delenv(name, raising=False)
-    assert named() is None
-    assert place(mesh=False) == ALONE
+    assert rank_from_jax() is None
+    assert this_rank(mesh=False) == ALONE
     monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "localhost:1")
     with pytest.raises(InputError, match="JAX_NUM_PROCESSES must be a number"):
-        place(mesh=True)
+        this_rank(mesh=True)
     monkeypatch.setenv("JAX_NUM_PROCESSES", "4")
     monkeypatch.setenv("JAX_PROCESS_ID", "4")
     with pytest.raises(InputError, match="they are '4' and '4'"):
-        place(mesh=True)
+        this_rank(mesh=True)
     monkeypatch.setenv("JAX_PROCESS_ID", "3")
-    assert place(mesh=True) == Place(3, 4)
+    assert this_rank(mesh=True) == Rank(3, 4)
     with pytest.raises(InputError, match="JAX_NUM_PROCESSES is 4, but the sweep has no mesh"):
-        place(mesh=False)
+        this_rank(mesh=False)
 
 
 def start(folder: Path, devices: int, *overrides: str, **more: str) -> "subprocess.Popen[str]":

@@ -1,4 +1,4 @@
-"""A mesh whose processes Ray or Slurm starts: the table of one process, though members die and the team is stopped."""
+"""A mesh whose processes Ray or Slurm starts: the table of one process, though members die and the group is stopped."""
 
 import importlib.util
 import os
@@ -13,8 +13,8 @@ from elsewhere import begin, ended, parent, table, wait_for
 from scaling.files import read_rows
 from scaling.sweep.folder.run_folder import RunFolder
 from scaling.sweep.folder.sweep_folder import SweepFolder
-from scaling.sweep.workers.pool import Fault, gravest
-from scaling.train.checkpoints.index import last_step
+from scaling.sweep.workers.process_group import root_cause
+from scaling.sweep.workers.worker_handle import WorkerError
 from scaling.train.stop import STOPPED_EXIT
 
 SWEEP = """\
@@ -54,7 +54,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 
 def members(out: Path) -> dict[int, int]:
-    """The processes of a team, by their place in it."""
+    """The processes of a group, by rank."""
     found = {}
     for entry in Path("/proc").iterdir():
         try:
@@ -63,7 +63,7 @@ def members(out: Path) -> dict[int, int]:
         except OSError:
             continue
         if (
-            b"scaling.sweep.workers.process_group" in words
+            b"scaling.sweep.workers.rank_worker" in words
             and str(out).encode() in words
             and b"JAX_PROCESS_ID" in variables
         ):
@@ -83,7 +83,7 @@ def steps(out: Path) -> list[int]:
 
 
 def wait_for_another(out: Path, before: dict[int, int]) -> None:
-    """Until a team of other processes trains."""
+    """Waits until a group of other processes trains."""
     wait_for(lambda: len(members(out)) == 2 and not {*members(out).values()} & {*before.values()}, 400)
     reached = len(steps(out))
     wait_for(lambda: len(steps(out)) > reached, 600)
@@ -100,7 +100,7 @@ def same(out: Path, alone: pd.DataFrame) -> None:
 @pytest.mark.slow
 @pytest.mark.xdist_group("ray")
 @pytest.mark.usefixtures("one_cluster")
-def test_ray_starts_the_team_again_and_another_executor_goes_on(tmp_path: Path, alone: pd.DataFrame) -> None:
+def test_ray_starts_the_group_again_and_another_executor_goes_on(tmp_path: Path, alone: pd.DataFrame) -> None:
     out = tmp_path / "out"
     first = start(out, "--executor", "ray", "--workers", "2")
     wait_for(lambda: (out / "plan.json").exists() and last_step(longest(out).checkpoints), 240)
@@ -119,7 +119,7 @@ def test_ray_starts_the_team_again_and_another_executor_goes_on(tmp_path: Path, 
 
 @pytest.mark.skipif(importlib.util.find_spec("submitit") is None, reason="submitit is not installed")
 @pytest.mark.slow
-def test_slurm_preempts_the_job_of_a_team_and_another_one_follows(tmp_path: Path, alone: pd.DataFrame) -> None:
+def test_slurm_preempts_the_job_of_a_group_and_another_one_follows(tmp_path: Path, alone: pd.DataFrame) -> None:
     out = tmp_path / "out"
     options = ("--executor", "slurm", "--workers", "2", "--slurm", "tasks_per_node=2")
     job = start(out, *options, SCALING_SLURM="local")
@@ -136,8 +136,12 @@ def test_slurm_preempts_the_job_of_a_team_and_another_one_follows(tmp_path: Path
     same(out, alone)
 
 
-def test_a_team_has_ended_by_what_was_done_to_one_of_its_members() -> None:
-    own, killed, fatal = Fault("a", fatal=False), Fault("b", fatal=False, killed=True), Fault("c", fatal=True)
-    assert gravest([None, own, killed]) is killed
-    assert gravest([own, killed, fatal, None]) is fatal
-    assert gravest([None, None]) is None
+def test_the_error_of_a_group_is_the_one_that_no_other_member_caused() -> None:
+    own, killed, fatal = (
+        WorkerError("a", fatal=False),
+        WorkerError("b", fatal=False, killed=True),
+        WorkerError("c", fatal=True),
+    )
+    assert root_cause([None, own, killed]) is killed
+    assert root_cause([own, killed, fatal, None]) is fatal
+    assert root_cause([None, None]) is None

@@ -18,11 +18,10 @@ from scaling.errors import InputError
 from scaling.sweep.folder.progress import SweepProgress, states
 from scaling.sweep.folder.run_folder import ATTEMPTS
 from scaling.sweep.folder.sweep_folder import SweepFolder
+from scaling.sweep.plan.corpus_text import load_text
 from scaling.sweep.plan.expand import expand
-from scaling.sweep.plan.text import load_text
 from scaling.sweep.spec.sweep_file import parse_sweep
-from scaling.sweep.workers.execute import execute
-from scaling.train.checkpoints.index import last_step
+from scaling.sweep.workers.supervisor import train_runs
 from scaling.train.stop import STOPPED_EXIT
 
 SWEEP = """\
@@ -82,7 +81,7 @@ def wait_for(what: Callable[[], object], seconds: float = 90.0) -> None:
 @pytest.mark.slow
 def test_asked_to_stop_it_saves_and_goes_on_to_the_same_end(tmp_path: Path) -> None:
     undisturbed, sweep = (prepare(tmp_path / name, LONG) for name in ("undisturbed", "out"))
-    execute(undisturbed, "fit", 2, nothing)
+    train_runs(undisturbed, "fit", 2, nothing)
     with start(sweep.path) as worker:
         wait_for(lambda: any(row["state"] == "running" and row["progress"] > 0.02 for row in states(sweep)))
         worker.send_signal(signal.SIGTERM)
@@ -91,14 +90,14 @@ def test_asked_to_stop_it_saves_and_goes_on_to_the_same_end(tmp_path: Path) -> N
     saved = last_step(sweep.run(begun["id"]).checkpoints)
     assert saved is not None
     assert saved == sweep.run(begun["id"]).metrics()[-1]["step"], "not a step is lost"
-    execute(sweep, "fit", 2, nothing)
+    train_runs(sweep, "fit", 2, nothing)
     assert losses(sweep) == losses(undisturbed)
 
 
 @pytest.mark.slow
 def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
     undisturbed, sweep = (prepare(tmp_path / name, LONG) for name in ("undisturbed", "out"))
-    execute(undisturbed, "fit", 2, nothing)
+    train_runs(undisturbed, "fit", 2, nothing)
     killed: list[int] = []
 
     def kill(progress: SweepProgress) -> None:
@@ -107,7 +106,7 @@ def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
                 killed.append(worker)
                 os.kill(worker, signal.SIGKILL)
 
-    execute(sweep, "fit", 2, kill)
+    train_runs(sweep, "fit", 2, kill)
     assert len(killed) == 2
     assert losses(sweep) == losses(undisturbed)
     logs = "".join(log.read_text() for log in (sweep.path / "logs").iterdir())
@@ -121,10 +120,10 @@ def test_a_run_that_never_gets_anywhere_fails_and_the_others_go_on(tmp_path: Pat
     for _ in range(ATTEMPTS):
         hopeless.attempt(ended=0)
     with pytest.raises(InputError, match=f"{ATTEMPTS} attempts in a row have ended before a newer checkpoint") as error:
-        execute(sweep, "fit", 1, nothing)
+        train_runs(sweep, "fit", 1, nothing)
     assert error.value.errors[0].startswith(f"run {hopeless.path.name} has failed: ")
     assert [row["state"] for row in states(sweep) if row["role"] == "fit"] == ["failed", "done", "done", "done"]
-    execute(sweep, "fit", 1, nothing)  # asked for again, it has as many attempts as any
+    train_runs(sweep, "fit", 1, nothing)  # asked for again, it has as many attempts as any
     assert {row["state"] for row in states(sweep) if row["role"] == "fit"} == {"done"}
 
 
@@ -144,7 +143,7 @@ def test_a_disk_without_room_fails_the_run_and_keeps_its_last_state(
     if not tmpfs(disk, "24m"):
         pytest.skip("a file system of its own needs the rights to mount one")
     try:
-        monkeypatch.setattr("scaling.sweep.workers.execute._SPARE_BYTES", 0)
+        monkeypatch.setattr("scaling.sweep.workers.supervisor._SPARE_BYTES", 0)
         sweep = prepare(disk / "out", "fit.sizes=[{width: 16, depth: 2}]", "fit.flops=[2e9, 8e11]", "fit.seeds=1")
         ordered = sorted(sweep.runs("fit"), key=lambda run_id: sweep.run(run_id).config().flops)
         short, long = (sweep.run(run_id) for run_id in ordered)
@@ -155,13 +154,13 @@ def test_a_disk_without_room_fails_the_run_and_keeps_its_last_state(
         saved = last_step(long.checkpoints)
         (disk / "filling").write_bytes(bytes(shutil.disk_usage(disk).free - 2**20))
         with pytest.raises(InputError, match=r"the disk has [\d.]+ MiB free") as error:
-            execute(sweep, "fit", 1, nothing)
+            train_runs(sweep, "fit", 1, nothing)
         assert f"run {long.path.name} has failed" in error.value.errors[0]
         assert (short.status()["state"], long.status()["state"]) == ("done", "failed")
         assert last_step(long.checkpoints) == saved
         assert (long.checkpoints / str(saved)).exists()
         (disk / "filling").unlink()
-        execute(sweep, "fit", 1, nothing)
+        train_runs(sweep, "fit", 1, nothing)
         assert long.status()["state"] == "done"
     finally:
         subprocess.run(["umount", str(disk)], check=True)
@@ -172,7 +171,7 @@ def test_a_disk_too_small_for_the_plan_is_told_before(tmp_path: Path, monkeypatc
     real = shutil.disk_usage
     monkeypatch.setattr(shutil, "disk_usage", lambda path: real(path)._replace(free=2**20))
     with pytest.raises(InputError, match=r"need about .* GiB, and the disk has"):
-        execute(sweep, "fit", 1, nothing)
+        train_runs(sweep, "fit", 1, nothing)
     assert not (sweep.path / "logs").exists()
 
 

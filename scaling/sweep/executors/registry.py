@@ -1,21 +1,21 @@
-"""The executors by their names."""
+"""Executors by name: ``local``, ``ray``, ``slurm``."""
 
 from collections.abc import Sequence
 
 from scaling.errors import InputError
 from scaling.sweep.workers.local import local
-from scaling.sweep.workers.pool import Executor
+from scaling.sweep.workers.worker_pool import Executor
 
 
 def find_executor(name: str, slurm: Sequence[str]) -> Executor:
     """The executor of a name.
 
     Args:
-        name: local, ray or slurm.
+        name: ``local``, ``ray`` or ``slurm``.
         slurm: parameters of Slurm's jobs, each ``KEY=VALUE``.
 
     Raises:
-        InputError: what it needs is not installed, or there are parameters that it has no use for.
+        InputError: a package that it needs is not installed, or it takes no such parameters.
     """
     if slurm and name != "slurm":
         raise InputError(f"--slurm {slurm[0]}: only with --executor slurm")

@@ -1,4 +1,4 @@
-"""A tracker's own process: ``python -m scaling.sweep.tracking.follow FOLDER TRACKER`` tells it how the runs go.
+"""A tracker's own process: ``python -m scaling.sweep.tracking.feeder FOLDER TRACKER`` tells it how the runs go.
 
 It reads what the workers write, whichever machines they are on, until its standard input is closed; then it looks once
 more and ends. Of several on one folder one is at work, and another takes over when it has ended.

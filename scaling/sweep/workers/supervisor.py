@@ -1,4 +1,4 @@
-"""Sees to it that all runs of a role are trained: starts workers, by one executor or another, until all have ended."""
+"""The supervisor of a sweep's workers: starts them, by one executor or another, until all runs of a role have ended."""
 
 import shutil
 import time
@@ -10,12 +10,13 @@ from scaling.sweep.folder.jobs import Job, jobs
 from scaling.sweep.folder.progress import SweepProgress, progress_of
 from scaling.sweep.folder.run_folder import ENDED
 from scaling.sweep.folder.sweep_folder import SweepFolder
-from scaling.sweep.host.processes import place
+from scaling.sweep.host.rank import this_rank
 from scaling.sweep.plan.shared_work import added_steps
 from scaling.sweep.spec.arrangement import arrangement_of
 from scaling.sweep.storage.origin import is_mirror
-from scaling.sweep.workers.local import Seat, WorkerProcess, local
-from scaling.sweep.workers.pool import Crew, Executor, Fault
+from scaling.sweep.workers.local import Slot, WorkerProcess, local
+from scaling.sweep.workers.worker_handle import WorkerError
+from scaling.sweep.workers.worker_pool import Executor, WorkerPool
 from scaling.train.config import RunConfig
 from scaling.train.stop import STOPPED_EXIT, Stopped, stop_requested
 
@@ -27,7 +28,7 @@ _STATE_BYTES_PER_PARAM, _CHECKPOINTS, _KEPT_BYTES_PER_PARAM = 12, 3, 4
 _SPARE_BYTES = 64 * 2**20
 
 
-def execute(
+def train_runs(
     sweep: SweepFolder,
     role: str,
     workers: int | None,
@@ -41,34 +42,34 @@ def execute(
         role: ``fit`` or ``target``.
         workers: processes; None for one per core, or one per device if there is an accelerator, or as a mesh needs.
         report: called about twice a second.
-        executor: where the workers are.
+        executor: where the workers run.
 
     Raises:
-        InputError: runs have failed, each is named with its reason; nothing can be trained; the disk has no room for
-            the checkpoints; or the workers asked for do not suit the mesh.
+        InputError: runs have failed, each named with its reason; nothing can be trained; the disk has no room for the
+            checkpoints; or the number of workers requested does not suit the mesh.
         Stopped: this process was asked to stop, and all its workers have saved their states.
     """
     arrangement = arrangement_of(sweep.sweep())
     devices = None if arrangement.mesh is None else arrangement.parallelism.devices
-    here = place(mesh=devices is not None)
-    if here.index:
+    rank = this_rank(mesh=devices is not None)
+    if rank.index:
         raise InputError(
-            f"this is process {here.index} of {here.count}: of all commands only run trains on several hosts"
+            f"this is process {rank.index} of {rank.count}: of all commands only run trains on several hosts"
         )
     configs = [sweep.run(run_id).config() for run_id in sweep.runs(role)]
     added = added_steps(configs)
     flops = {config.id: config.flops // config.steps * added[config.id] for config in configs}
-    if here.count > 1:
-        join(sweep, role, lambda: report(progress_of(sweep, flops)))
+    if rank.count > 1:
+        join_group(sweep, role, lambda: report(progress_of(sweep, flops)))
         return
     work = jobs(sweep, configs)
     _try_failed_again(sweep, work)
     before = progress_of(sweep, flops)
     if before.runs_done == before.runs:
         return
-    with executor(sweep, role, workers, devices) as crew:
-        _need_room(sweep, configs, crew.size)
-        keep_at_work(crew, sweep, work, lambda: report(progress_of(sweep, flops)))
+    with executor(sweep, role, workers, devices) as pool:
+        _need_room(sweep, configs, pool.size)
+        supervise(pool, sweep, work, lambda: report(progress_of(sweep, flops)))
     failures = [
         f"run {config.id} has failed: {sweep.run(config.id).status()['reason']}"
         for config in configs
@@ -78,17 +79,22 @@ def execute(
         raise InputError([*failures, f"{sweep.path}: the other runs are trained; run again to go on with those"])
 
 
-def keep_at_work(
-    crew: Crew, sweep: SweepFolder, work: Sequence[Job], report: Callable[[], None] = lambda: None, wait: bool = True
+def supervise(
+    pool: WorkerPool,
+    sweep: SweepFolder,
+    work: Sequence[Job],
+    report: Callable[[], None] = lambda: None,
+    wait: bool = True,
 ) -> None:
-    """Tends a crew until all jobs have ended.
+    """Keeps a pool at work until all jobs have ended.
 
     Args:
-        crew: whose hands train.
+        pool: the workers.
         sweep: the folder.
         work: the jobs.
         report: called about twice a second.
-        wait: for the jobs of others too, which come free if they die; otherwise until no job is free.
+        wait: whether to wait for jobs that other pools train too, which come free if their worker dies; otherwise it
+            returns when no job is free.
 
     Raises:
         InputError: nothing can be trained.
@@ -99,9 +105,9 @@ def keep_at_work(
             raise Stopped
         left = [job for job in work if any(_state(sweep, config) not in (*ENDED, "failed") for config in job.runs)]
         free = sum(job.folder.free() for job in left)
-        crew.tend(free, len(left) - free, [len(left), [job.folder.attempts() for job in left]])
+        pool.tend(free, len(left) - free, [len(left), [job.folder.attempts() for job in left]])
         report()
-        if crew.idle and not (left if wait else free):
+        if pool.idle and not (left if wait else free):
             return
         time.sleep(_POLL_S)
 
@@ -112,7 +118,7 @@ def _state(sweep: SweepFolder, config: RunConfig) -> str:
 
 
 def _try_failed_again(sweep: SweepFolder, work: Sequence[Job]) -> None:
-    """What failed goes on from its last checkpoint, with as many attempts as any."""
+    """Sets failed runs to be trained again from their last checkpoint, with a new count of attempts."""
     for job in work:
         if not any(_state(sweep, config) == "failed" for config in job.runs):
             continue
@@ -138,8 +144,8 @@ def _need_room(sweep: SweepFolder, configs: Sequence[RunConfig], workers: int) -
         )
 
 
-def join(sweep: SweepFolder, role: str, report: Callable[[], None] = lambda: None) -> None:
-    """Trains as one of several processes, each of which was called like this one.
+def join_group(sweep: SweepFolder, role: str, report: Callable[[], None] = lambda: None) -> None:
+    """Trains as a rank of a process group: every process of it runs this same command.
 
     Args:
         sweep: the folder.
@@ -147,18 +153,18 @@ def join(sweep: SweepFolder, role: str, report: Callable[[], None] = lambda: Non
         report: called about twice a second.
 
     Raises:
-        InputError: it ended before its time, or the first did.
+        InputError: this rank, or rank 0, ended before its work was done.
         Stopped: this process was asked to stop.
     """
-    if fault := work_along(sweep, role, report):
-        raise InputError(fault.told)
+    if error := train_as_rank(sweep, role, report):
+        raise InputError(error.message)
 
 
-def work_along(sweep: SweepFolder, role: str, report: Callable[[], None] = lambda: None) -> Fault | None:
-    """As ``join``, but returns why it ended before its time."""
+def train_as_rank(sweep: SweepFolder, role: str, report: Callable[[], None] = lambda: None) -> WorkerError | None:
+    """As ``join_group``, but returns the error instead of raising it."""
     if is_mirror(sweep.path):
         raise InputError("several processes that train as one need an --out on a disk that all of them see")
-    worker = WorkerProcess(sweep, role, Seat(place(mesh=True).index), team=True)
+    worker = WorkerProcess(sweep, role, Slot(this_rank(mesh=True).index), grouped=True)
     try:
         while worker.code is None and not stop_requested():
             time.sleep(_POLL_S)
@@ -169,4 +175,4 @@ def work_along(sweep: SweepFolder, role: str, report: Callable[[], None] = lambd
         worker.wait()
     if stop_requested() or worker.code == STOPPED_EXIT:
         raise Stopped
-    return worker.fault()
+    return worker.error()

@@ -66,10 +66,10 @@ class Located:
         return self
 
 
-Faults = list[tuple[Place, str]]
+Violations = list[tuple[Place, str]]
 
 
-def read_yaml(text: str, source: str) -> tuple[Located | None, Faults]:
+def read_yaml(text: str, source: str) -> tuple[Located | None, Violations]:
     """Reads YAML 1.2.
 
     Args:
@@ -148,7 +148,7 @@ class _Reader:
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self.faults: Faults = []
+        self.faults: Violations = []
         self.left = _MOST_VALUES
 
     def place(self, node: Node) -> Place:
@@ -185,7 +185,7 @@ def _scalar(node: ScalarNode) -> str | bool | None:
     return None if node.tag == "tag:yaml.org,2002:null" else str(node.value)
 
 
-def override(root: Located, assignment: str, shorthands: dict[str, str]) -> Faults:
+def override(root: Located, assignment: str, shorthands: dict[str, str]) -> Violations:
     """Sets one value in a tree of mappings and lists, as ``key.key.index=value`` says; changes ``root``.
 
     Args:
@@ -195,7 +195,7 @@ def override(root: Located, assignment: str, shorthands: dict[str, str]) -> Faul
             makes ``corpus.tests=true`` understood although the file says ``corpus: python``.
 
     Returns:
-        Faults, with the override as their place.
+        Violations, with the override as their place.
     """
     place = Place(f"override '{textwrap.shorten(assignment, 100, placeholder='...')}'")
     path, equals, text = assignment.partition("=")
@@ -216,7 +216,7 @@ def _moved(located: Located, place: Place) -> Located:
     return Located([_moved(item, place) for item in value] if isinstance(value, list) else value, place, place)
 
 
-def _graft(at: Located, steps: list[str], new: Located, shorthands: dict[str, str]) -> Faults:
+def _graft(at: Located, steps: list[str], new: Located, shorthands: dict[str, str]) -> Violations:
     for number, step in enumerate(steps):
         inner, where = at.value, ".".join(steps[:number])
         if isinstance(inner, dict):

@@ -9,10 +9,10 @@ import pytest
 
 from scaling.errors import InputError
 from scaling.llama.counts import count_params, flops_per_token
-from scaling.sweep.folder.family import Family, NewRuns
+from scaling.sweep.folder.model_family import Family, NewRuns
 from scaling.sweep.folder.sweep_folder import SweepFolder
+from scaling.sweep.plan.corpus_text import load_text
 from scaling.sweep.plan.expand import expand
-from scaling.sweep.plan.text import load_text
 from scaling.sweep.spec.shapes import Size
 from scaling.sweep.spec.sweep_file import SweepSpec, load_sweep, parse_sweep
 

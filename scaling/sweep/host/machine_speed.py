@@ -59,7 +59,7 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class MachineSpeed:
     """What was measured on a machine.
 
     Attributes:
@@ -117,7 +117,7 @@ class Unmeasured(Exception):
     """The machine's speed could not be measured, and why."""
 
 
-def recall() -> Calibration | None:
+def recall() -> MachineSpeed | None:
     """What was measured here before, by this version; None if nothing was."""
     try:
         return _CALIBRATION.validate_json(_path().read_text())
@@ -125,7 +125,7 @@ def recall() -> Calibration | None:
         return None
 
 
-def measure() -> Calibration:
+def measure() -> MachineSpeed:
     """Measures this machine and keeps the result; under a minute if nothing else runs.
 
     Raises:
@@ -140,7 +140,7 @@ def measure() -> Calibration:
     return found
 
 
-def fit(timings: Sequence[Timing]) -> Calibration:
+def fit(timings: Sequence[Timing]) -> MachineSpeed:
     """The speeds that account for what some shapes took, each to be told as well in proportion."""
     # Late: scipy's optimisers take long to import, and a calibration is mostly recalled.
     from scipy.optimize import nnls
@@ -151,7 +151,7 @@ def fit(timings: Sequence[Timing]) -> Calibration:
     compiled, _ = nnls(
         np.stack([_compiled(timing.model) for timing in timings]), np.array([timing.compile_s for timing in timings])
     )
-    return Calibration(
+    return MachineSpeed(
         machine=_machine(),
         measured=datetime.now(UTC).isoformat(timespec="seconds"),
         step=tuple(step.tolist()),
@@ -206,4 +206,4 @@ def _path() -> Path:
     return cache_folder() / f"calibration-{key}.json"
 
 
-_CALIBRATION, _TIMING = TypeAdapter(Calibration), TypeAdapter(Timing)
+_CALIBRATION, _TIMING = TypeAdapter(MachineSpeed), TypeAdapter(Timing)

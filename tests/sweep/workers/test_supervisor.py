@@ -9,11 +9,11 @@ import pytest
 from scaling.errors import InputError
 from scaling.sweep.folder.progress import RunProgress, progress_of, states
 from scaling.sweep.folder.sweep_folder import SweepFolder
+from scaling.sweep.plan.corpus_text import load_text, text_of
 from scaling.sweep.plan.expand import expand
-from scaling.sweep.plan.text import load_text
 from scaling.sweep.spec.sweep_file import parse_sweep
-from scaling.sweep.workers.execute import execute
-from scaling.sweep.workers.worker import Worker, text_of
+from scaling.sweep.workers.supervisor import train_runs
+from scaling.sweep.workers.worker import Worker
 from scaling.train.compile_ahead import AheadCompiler
 from scaling.train.config import RunConfig
 
@@ -52,7 +52,7 @@ def state(sweep: SweepFolder, run_id: str) -> str:
 def test_two_at_once_train_every_run_once(sweep: SweepFolder) -> None:
     seen: list[RunProgress] = []
     with ThreadPoolExecutor(2) as pool:
-        for call in [pool.submit(execute, sweep, "fit", 1, seen.append) for _ in range(2)]:
+        for call in [pool.submit(train_runs, sweep, "fit", 1, seen.append) for _ in range(2)]:
             call.result()
     for run_id in sweep.runs("fit"):
         assert state(sweep, run_id) == "done"
@@ -72,7 +72,7 @@ def test_a_worker_whose_corpus_changed_is_named(tmp_path: Path) -> None:
     sweep = prepare(tmp_path / "out", f"corpus={{path: {text}, epochs: 1000}}")
     (text / "0.txt").write_text("changed since " * 4000)
     with pytest.raises(InputError, match="its text has changed since the sweep was planned") as error:
-        execute(sweep, "fit", 1, nothing)
+        train_runs(sweep, "fit", 1, nothing)
     (fault,) = error.value.errors
     assert fault.startswith("worker exit 2: corpus text: ")
     assert fault.endswith("fit-0.log)")
@@ -82,7 +82,7 @@ def test_a_worker_whose_corpus_changed_is_named(tmp_path: Path) -> None:
 def test_what_has_ended_starts_no_worker(sweep: SweepFolder) -> None:
     for run_id in sweep.runs("fit"):
         sweep.run(run_id).write_status({"state": "diverged", "step": 1, "steps": 2, "loss": None})
-    execute(sweep, "fit", None, nothing)
+    train_runs(sweep, "fit", None, nothing)
     assert not (sweep.path / "logs").exists()
 
 
@@ -140,7 +140,7 @@ def test_the_next_shape_is_compiled_while_one_trains(tmp_path: Path) -> None:
 def test_branches_are_trained_from_their_trunk_and_are_rows_of_their_own(tmp_path: Path) -> None:
     sweep = prepare(tmp_path / "out", "fit.flops=[2e8, 4e8, 8e8]", "fit.trunk=true")
     seen: list[RunProgress] = []
-    execute(sweep, "fit", 2, seen.append)
+    train_runs(sweep, "fit", 2, seen.append)
     rows = sweep.table()
     assert rows.groupby("trunk_id").size().tolist() == [3, 3]
     assert rows.status.eq("done").all()

@@ -1,4 +1,4 @@
-"""What a worker writes of the run that it trains."""
+"""The recorder of a run that is being trained: its log, its status and its last parameters."""
 
 import math
 import os
@@ -10,7 +10,7 @@ import jax
 from scaling.data.batches import RunText
 from scaling.llama.sharding import Execution
 from scaling.sweep.folder.run_folder import RunFolder
-from scaling.sweep.plan.text import SweepText
+from scaling.sweep.plan.corpus_text import SweepText
 from scaling.train.config import RunConfig
 from scaling.train.loop import Outcome, Progress, train_run
 from scaling.train.stacked import Share
@@ -23,47 +23,47 @@ SPEED_S = 10.0
 _PARENT = os.getppid()
 
 
-class Speed:
-    """Tokens per second over the last seconds; those before the first dispatch was done, which compiled, left out."""
+class Throughput:
+    """Tokens per second over the last ten seconds, without those of the first dispatch, which compiled."""
 
     def __init__(self, tokens_per_step: int) -> None:
         self._tokens_per_step = tokens_per_step
         self._reached: deque[tuple[float, int]] = deque()
 
     def note(self, step: int, now: float) -> None:
-        """So many steps were taken at a time in seconds."""
+        """Notes the steps taken until a time, in seconds."""
         self._reached.append((now, step))
         while now - self._reached[0][0] > SPEED_S and len(self._reached) > 2:
             self._reached.popleft()
 
     @property
     def tokens_per_s(self) -> float | None:
-        """None before the second dispatch is done."""
+        """The mean over the window; None before the second dispatch is done."""
         if len(self._reached) < 2:
             return None
         (before, first), (now, last) = self._reached[0], self._reached[-1]
         return self._tokens_per_step * (last - first) / (now - before) if now > before else None
 
 
-class Running:
-    """A run that is being trained: its log and its status.
+class RunRecorder:
+    """Writes the log and the status of a run that is being trained.
 
     Args:
-        folder: its files.
+        folder: the run's files.
         config: the run.
-        text: the sweep's.
-        wall, compiling: count its seconds from now on, in all and compiling.
+        text: the sweep's corpus.
+        wall, compiling: count the run's seconds from now on, in all and compiling.
     """
 
     def __init__(self, folder: RunFolder, config: RunConfig, text: SweepText, wall: Share, compiling: Share) -> None:
         self.folder, self._config, self._text = folder, config, text
         self._wall, self._compiling, self._written = wall, compiling, 0.0
-        self._speed, self._compiled = Speed(config.recipe.batch_tokens), False
+        self._throughput, self._compiled = Throughput(config.recipe.batch_tokens), False
         before = folder.status()
         self._wall_s, self._compile_s = before.get("wall_s", 0.0), before.get("compile_s", 0.0)
 
     def train(self, execution: Execution, begin: Begin | None = None) -> None:
-        """Trains it from its newest checkpoint, or from where ``begin`` says, and writes how it ended."""
+        """Trains the run from its newest checkpoint, or from ``begin``, and writes how it ended."""
         text, checkpoints = self._text.of_run(self._config), self.folder.checkpoints
         self.show(Progress(0, math.nan, 0.0))
         self.end(train_run(self._config, text, checkpoints, CHECKPOINT_S, self.report, begin, execution), text)
@@ -97,15 +97,15 @@ class Running:
         )
 
     def show(self, progress: Progress) -> None:
-        """Writes how far the run is: that its first dispatch is done, and then twice a second at most.
+        """Writes the status: when the first dispatch is done, and then twice a second at most.
 
-        Asks to stop when whoever started this worker has gone.
+        Asks this process to stop if its parent has gone.
         """
         stop_with_parent()
         now = time.monotonic()
         compiled = not math.isnan(progress.loss)
         if compiled:
-            self._speed.note(progress.step, now)
+            self._throughput.note(progress.step, now)
         if now - self._written >= STATUS_S or compiled > self._compiled:
             self._written, self._compiled = now, compiled
             self.folder.write_status(
@@ -114,13 +114,13 @@ class Running:
                     "step": progress.step,
                     "steps": self._config.steps,
                     "loss": finite(progress.loss),
-                    "tokens_per_s": self._speed.tokens_per_s,
+                    "tokens_per_s": self._throughput.tokens_per_s,
                     **self._spent(),
                 }
             )
 
     def _spent(self) -> dict[str, float]:
-        """Seconds so far, in all and compiling; those before an interruption are counted."""
+        """Seconds so far, in all and compiling, with those before an interruption."""
         return {
             "wall_s": self._wall_s + self._wall(),
             "compile_s": self._compile_s + self._compiling(),
@@ -128,10 +128,11 @@ class Running:
 
 
 def stop_with_parent() -> None:
-    """Asks this process to stop if the one that started it has gone."""
+    """Asks this process to stop if its parent has gone."""
     if os.getppid() != _PARENT:
         request_stop()
 
 
 def finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None  # JSON has no NaN
+    """A number for JSON, which has no NaN and no infinity: None for these."""
+    return value if math.isfinite(value) else None

@@ -1,7 +1,7 @@
 """A sweep's corpus as tokens, and a run's share of it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from scaling.data.corpus import CorpusSpec, Fingerprint, load_corpus
 from scaling.data.shards import TOKENIZER, held_out_segments, is_built, read_manifest, train_segments
 from scaling.data.tokenizer import BYTES, Vocabulary
 from scaling.data.tokenizer_files import open_tokenizer
+from scaling.errors import InputError
 from scaling.train.config import RunConfig
 
 
@@ -79,6 +80,18 @@ def load_text(corpus: CorpusSpec) -> SweepText:
         held_out=tokenize(found.held_out, BYTES),
         held_out_bytes=sum(len(document.text) for document in found.held_out),
     )
+
+
+def text_of(config: RunConfig) -> SweepText:
+    """The corpus of a run.
+
+    Raises:
+        InputError: it is not what it was when the run was planned.
+    """
+    text = load_text(CorpusSpec.model_validate(config.data.corpus))
+    if asdict(text.fingerprint) != config.data.fingerprint:
+        raise InputError(f"corpus {text.fingerprint.name}: its text has changed since the sweep was planned")
+    return text
 
 
 def _built(folder: Path) -> SweepText:

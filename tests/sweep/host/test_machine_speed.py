@@ -10,10 +10,10 @@ import pytest
 from tiny import make_run
 
 from scaling.llama.config import LlamaConfig
-from scaling.sweep.host import calibrate
-from scaling.sweep.host.calibrate import Calibration, Timing, Unmeasured, fit, measure, recall
+from scaling.sweep.host import machine_speed
+from scaling.sweep.host.machine_speed import MachineSpeed, Timing, Unmeasured, fit, measure, recall
 
-SPEEDS = Calibration("here", "now", (2e-5, 0.01, 0.005, 0.002, 0.001, 0.004), (5.0, 1.0), 2.0, 0.0)
+SPEEDS = MachineSpeed("here", "now", (2e-5, 0.01, 0.005, 0.002, 0.001, 0.004), (5.0, 1.0), 2.0, 0.0)
 
 
 def model(width: int, depth: int = 2, heads: int = 2, seq_len: int = 64) -> LlamaConfig:
@@ -75,7 +75,7 @@ def test_layers_are_compiled_one_by_one_up_to_a_depth() -> None:
 
 def test_what_was_measured_is_recalled(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     assert recall() is None
-    monkeypatch.setattr(calibrate, "_timings", timings)
+    monkeypatch.setattr(machine_speed, "_timings", timings)
     assert recall() is None
     found = measure()
     assert recall() == found
@@ -85,16 +85,16 @@ def test_what_was_measured_is_recalled(monkeypatch: pytest.MonkeyPatch, cache: P
 
 
 def test_another_machine_or_version_is_measured_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibrate, "_timings", timings)
+    monkeypatch.setattr(machine_speed, "_timings", timings)
     measure()
-    monkeypatch.setattr(calibrate, "__version__", "0.0.0")
+    monkeypatch.setattr(machine_speed, "__version__", "0.0.0")
     assert recall() is None
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("SCALING_CACHE", str(tmp_path / "file"))
-    monkeypatch.setattr(calibrate, "_timings", timings)
+    monkeypatch.setattr(machine_speed, "_timings", timings)
     assert measure().compile == pytest.approx(SPEEDS.compile)
     assert recall() is None
 
@@ -110,7 +110,7 @@ def test_why_it_cannot_be_measured(
     broken.write_text(f"#!{sys.executable}\n{program}\n")
     broken.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(broken))
-    monkeypatch.setattr(calibrate, "_PATIENCE_S", patience)
+    monkeypatch.setattr(machine_speed, "_PATIENCE_S", patience)
     with pytest.raises(Unmeasured, match=reason):
         measure()
     assert recall() is None

@@ -15,8 +15,8 @@ from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.quantity import format_quantity, parse_quantity
 from scaling.sweep.folder.sweep_folder import SweepFolder
+from scaling.sweep.plan.corpus_text import load_text
 from scaling.sweep.plan.expand import EVAL_SHARE, MOST_EVAL_TOKENS
-from scaling.sweep.plan.text import load_text
 from scaling.sweep.spec.shapes import ShapeRule, Size
 from scaling.sweep.spec.sweep_file import CorpusChoice, Target, load_sweep
 

@@ -1,0 +1,116 @@
+"""A rank of a process group, ``python -m scaling.sweep.workers.rank_worker FOLDER ROLE``: all train one run together.
+
+Rank 0 works as a worker does, and broadcasts which runs it trains next. The others take the same steps on their own
+devices, and write nothing but their shards of a checkpoint.
+"""
+
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.experimental.multihost_utils import broadcast_one_to_all
+
+from scaling.errors import InputError
+from scaling.llama.sharding import Execution
+from scaling.sweep.folder.jobs import jobs
+from scaling.sweep.folder.sweep_folder import SweepFolder
+from scaling.sweep.host.machine import use_compile_cache
+from scaling.sweep.host.rank import rank_from_jax
+from scaling.sweep.plan.corpus_text import SweepText, text_of
+from scaling.sweep.spec.arrangement import arrangement_of
+from scaling.sweep.workers.job_training import execution_of
+from scaling.sweep.workers.run_recorder import CHECKPOINT_S, stop_with_parent
+from scaling.sweep.workers.worker import Worker
+from scaling.train.config import RunConfig
+from scaling.train.loop import Progress, train_run
+from scaling.train.stop import STOPPED_EXIT, Stopped, stopping_on_signals
+from scaling.train.trunk import Begin, train_trunk
+
+# Rank 0 may have to read a corpus, or to fit, before it starts.
+_CONNECT_S = 900
+
+
+def broadcast_runs(runs: Sequence[str]) -> None:
+    """Sends the ids of the runs that are trained next to the other ranks; no ids are the end."""
+    text = np.frombuffer(json.dumps(list(runs)).encode(), np.uint8)
+    broadcast_one_to_all(np.int32(len(text)))
+    broadcast_one_to_all(text)
+
+
+def receive_runs() -> list[str]:
+    """The ids that rank 0 sends."""
+    text = np.zeros(int(broadcast_one_to_all(np.int32(0))), np.uint8)
+    runs: list[str] = json.loads(bytes(broadcast_one_to_all(text)))
+    return runs
+
+
+def follow_rank_0(sweep: SweepFolder, execution: Execution) -> None:
+    """Trains the runs of rank 0 along with it until it has no more."""
+    text: SweepText | None = None
+    while runs := receive_runs():
+        configs = [sweep.run(run_id).config() for run_id in runs]
+        text = text or text_of(configs[0])
+        _follow_job(sweep, configs, text, execution)
+
+
+def _follow_job(sweep: SweepFolder, configs: list[RunConfig], text: SweepText, execution: Execution) -> None:
+    def silent(_: Progress) -> None:
+        stop_with_parent()
+
+    def train(config: RunConfig, begin: Begin | None = None) -> None:
+        folder = sweep.run(config.id).checkpoints
+        train_run(config, text.of_run(config), folder, CHECKPOINT_S, silent, begin, execution)
+
+    (job,) = jobs(sweep, configs)
+    if configs[0].trunk is None:
+        train(configs[0])
+    else:
+        checkpoints = job.folder.checkpoints
+        train_trunk(configs, text.of_run, checkpoints, CHECKPOINT_S, lambda _, done: silent(done), train, execution)
+
+
+def main(folder: str, role: str) -> None:
+    """Joins the other ranks, and works."""
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
+    use_compile_cache()
+    rank = rank_from_jax()
+    if rank is not None:
+        jax.distributed.initialize(
+            num_processes=rank.count,
+            process_id=rank.index,
+            # Slurm, if it has started this, would be asked which of the devices are ours: all that we see are.
+            cluster_detection_method="deactivate",
+            initialization_timeout=_CONNECT_S,
+        )
+    else:
+        jax.distributed.initialize(initialization_timeout=_CONNECT_S)
+    sweep = SweepFolder(Path(folder))
+    execution = execution_of(arrangement_of(sweep.sweep()))
+    if jax.process_index() == 0:
+        runs = sweep.runs(role)
+        if runs:
+            Worker(sweep, text_of(sweep.run(runs[0]).config()), execution=execution, announce=broadcast_runs).work(role)
+        broadcast_runs(())
+    else:
+        follow_rank_0(sweep, execution)
+    jax.distributed.shutdown()
+
+
+if __name__ == "__main__":
+    try:
+        with stopping_on_signals():
+            main(*sys.argv[1:])
+    except InputError as error:
+        print("\n".join(error.errors), file=sys.stderr, flush=True)
+        os._exit(2)  # the others are not to be waited for
+    except Stopped:
+        os._exit(STOPPED_EXIT)
+    except Exception:
+        traceback.print_exc()
+        os._exit(1)  # as is JAX, which would wait for those that have died
