@@ -33,8 +33,8 @@ from scaling.sweep.storage.mirror import Mirror, mirror_for, shared
 from scaling.sweep.storage.objects import Bucket, Disk, Objects
 from scaling.sweep.storage.remote import Remote
 from scaling.sweep.workers.worker import Worker
-from scaling.train.stop import Stopped, request_stop, stopping_on_signals
 from scaling.train.checkpoints.index import record_step
+from scaling.train.stop import Stopped, request_stop, stopping_on_signals
 
 RUN = "runs/0123456789ab"
 Host = Callable[[str], Mirror]
