@@ -56,3 +56,29 @@ def save_text(path: Path, text: str) -> None:
         write_text(path, text)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+@contextmanager
+def readable(path: Path | str, what: str) -> Iterator[None]:
+    """Turns any failure to read a file's content into one line: ``PATH: not a readable WHAT (reason)``.
+
+    Raises:
+        InputError: in place of whatever was raised within; an ``InputError`` passes as it is.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    # What a library raises for content that it cannot read, pyarrow and json among them.
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+        MemoryError,
+        NotImplementedError,
+    ) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: not a readable {what} ({reason[:200]})") from None

@@ -113,7 +113,7 @@ def fit(table: RunTable, law: str = "chinchilla", bootstrap: int = 1000, seed: i
 
 
 def on_table(result: FitResult, table: RunTable) -> FitResult:
-    """A fit of a table's rows, with what only the table knows: warnings, hash and convention."""
+    """A fit of a table's rows, completed by the table's warnings, hash and convention."""
     design = checks.of_points(table.arrays, len(result.params))
     return replace(
         result,
@@ -123,16 +123,20 @@ def on_table(result: FitResult, table: RunTable) -> FitResult:
     )
 
 
-def fit_arrays(points: RunArrays, law: Law[Inputs], bootstrap: int = 0, seed: int = 0) -> FitResult:
-    """Fits a law to arrays; as :func:`fit`, but for what only a table knows."""
-    if len(points) < len(law.names) + 2:
-        raise InputError(too_few(law, len(points)))
-    found = estimate(law, points.inputs, points.log_loss, points.cluster, bootstrap, seed)
+def fit_arrays(runs: RunArrays, law: Law[Inputs], bootstrap: int = 0, seed: int = 0) -> FitResult:
+    """Fits a law to arrays: as :func:`fit`, without the table's warnings, hash and convention.
+
+    Raises:
+        InputError: for fewer runs than parameters + 2.
+    """
+    if len(runs) < len(law.names) + 2:
+        raise InputError(too_few(law, len(runs)))
+    found = estimate(law, runs.inputs, runs.log_loss, runs.cluster, bootstrap, seed)
     theta, samples = found.theta, found.samples
     reported = law.reported(samples)
     status = FitStatus.CONVERGED if found.converged else FitStatus.ITERATIONS
     params = dict(zip(law.names, law.reported(theta).tolist(), strict=True))
-    lowest = float(np.exp(points.log_loss.min()))
+    lowest = float(np.exp(runs.log_loss.min()))
     if "E" in params and params["E"] < 1e-3 * lowest:
         status = FitStatus.NO_FLOOR
     return FitResult(
@@ -141,11 +145,11 @@ def fit_arrays(points: RunArrays, law: Law[Inputs], bootstrap: int = 0, seed: in
         stderr={name: _spread(reported[:, i]) if bootstrap else None for i, name in enumerate(law.names)},
         objective=found.objective,
         status=status,
-        n_runs=len(points),
+        n_runs=len(runs),
         warnings=(
             *checks.of_floor(params, law, samples, lowest),
-            *(checks.of_repeats(law, samples) if points.inputs.repeated else ()),
-            *checks.of_residuals(points.log_loss - np.log(law.predict(params, points.inputs))),
+            *(checks.of_repeats(law, samples) if runs.inputs.repeated else ()),
+            *checks.of_residuals(runs.log_loss - np.log(law.predict(params, runs.inputs))),
         ),
         table_hash="",
         convention="",
@@ -155,7 +159,7 @@ def fit_arrays(points: RunArrays, law: Law[Inputs], bootstrap: int = 0, seed: in
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the engine finds for any law.
+    """The fit of any law to any inputs.
 
     Attributes:
         theta: parameters, coefficients as logarithms.
@@ -199,14 +203,14 @@ def estimate(
 
 
 def too_few(law: Law[Inputs], runs: int) -> str:
-    """The refusal to fit a law to so few runs."""
+    """The message that a law cannot be fitted to so few runs."""
     return f"{runs} runs are too few to fit {law.name}: its {len(law.names)} parameters need {len(law.names) + 2}"
 
 
 def _spread(samples: Float[np.ndarray, " resamples"]) -> float | None:
-    """Half the width of the central 68.3 %: the standard deviation of a Gaussian, deaf to a long tail.
+    """Half the width of the central 68.3 %: the standard deviation of a Gaussian, without long tails.
 
-    None for a parameter that the runs do not move: held fixed, at the end of its domain, or without effect.
+    None for a parameter that all samples share: held fixed, at the end of its domain, or without effect.
     """
     low, high = np.quantile(samples, [0.1587, 0.8413])
     return float(high - low) / 2 if high > low else None

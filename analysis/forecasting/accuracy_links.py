@@ -30,7 +30,7 @@ class Link:
     """A form of accuracy over log loss-like or compute-like quality.
 
     Attributes:
-        name: as results tell it.
+        name: as results report it.
         of_loss: whether it takes the loss, or else log FLOPs.
         axes: values of each of its k parameters to try, in units of the fitted range.
         shape: (parameters [shapes, k], quality [rows]) -> g, where quality is 0 at the worst run fitted and 1 at the

@@ -1,4 +1,4 @@
-"""Backtests: forecasts from a table's cheaper runs, held to its dearer ones."""
+"""Backtests: forecasts of a table's high-compute runs from its low-compute ones."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,7 +25,7 @@ _FEWEST_TRAIN, _FEWEST_TEST = 12, 3
 
 @dataclass(frozen=True)
 class LawScore:
-    """How a law did on one split, as fractions.
+    """Errors and coverage of a law on one split, as fractions.
 
     Attributes:
         are: mean of the absolute value of predicted / actual - 1 over the held-out runs.
@@ -58,7 +58,7 @@ class HeldOut:
 
     @property
     def score(self) -> LawScore:
-        """Their means."""
+        """The means over the held-out runs."""
         return LawScore(
             are=float(np.abs(self.error).mean()),
             signed=float(self.error.mean()),
@@ -69,7 +69,15 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class SplitScore:
-    """One threshold: trained on flops <= ``train_below``, tested on the rest, at most ``extrapolation`` off."""
+    """One split by FLOPs.
+
+    Attributes:
+        train_below: the largest training FLOPs of the fitted runs.
+        extrapolation: FLOPs of the largest held-out run / of the largest fitted run.
+        n_train: fitted runs.
+        n_test: held-out runs.
+        held_out: forecasts of the held-out runs, by law.
+    """
 
     train_below: float
     extrapolation: float
@@ -79,7 +87,7 @@ class SplitScore:
 
     @property
     def laws(self) -> dict[str, LawScore]:
-        """How each law did."""
+        """Errors and coverage of each law."""
         return {name: runs.score for name, runs in self.held_out.items()}
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,7 +103,7 @@ class SplitScore:
 
 @dataclass(frozen=True)
 class Backtest(Result):
-    """Every split, and each law's summary over them."""
+    """Every split, from the highest threshold, and the warnings about the table."""
 
     splits: tuple[SplitScore, ...]
     warnings: tuple[Diagnostic, ...]
@@ -139,7 +147,7 @@ def backtest(
     train_below: float | None = None,
     bootstrap: int = 300,
 ) -> Backtest:
-    """Forecasts the dearer runs of a table from its cheaper ones.
+    """Forecasts the high-compute runs of a table from its low-compute ones.
 
     Args:
         table: the runs.
@@ -152,8 +160,8 @@ def backtest(
         InputError: for an unknown law, or a table too small to split.
     """
     laws = (*LAWS, AUTO) if laws is None else laws
-    points = table.arrays
-    flops = np.exp(points.inputs.c)
+    runs = table.arrays
+    flops = np.exp(runs.inputs.c)
     if train_below is None:
         limits = [float(flops.max()) / factor * (1 + 1e-9) for factor in _FACTORS]
         limits = [f for f in limits if (flops <= f).sum() >= _FEWEST_TRAIN and (flops > f).sum() >= _FEWEST_TEST]
@@ -169,13 +177,13 @@ def backtest(
             raise InputError(
                 f"`train_below` {train_below:.4g}: the runs span {flops.min():.4g} to {flops.max():.4g} FLOPs"
             )
-    splits = tuple(_split(points, laws, limit, bootstrap) for limit in limits)
+    splits = tuple(_split(runs, laws, limit, bootstrap) for limit in limits)
     return Backtest(splits, tuple(checks.of_table(table)))
 
 
-def _split(points: RunArrays, laws: Sequence[str], limit: float, bootstrap: int) -> SplitScore:
-    cheap = np.exp(points.inputs.c) <= limit
-    train, test = points.subset(cheap), points.subset(~cheap)
+def _split(runs: RunArrays, laws: Sequence[str], limit: float, bootstrap: int) -> SplitScore:
+    below = np.exp(runs.inputs.c) <= limit
+    train, test = runs.subset(below), runs.subset(~below)
     fitted = ensembles_of_arrays(train, laws, bootstrap)
     if not fitted:
         ensemble_of_arrays(train, laws[0], bootstrap)  # says what is missing

@@ -8,17 +8,16 @@ LARGEST = "largest fitted run"
 LINE = "log-log line"
 
 
-def baselines(points: RunArrays, flops: float) -> dict[str, float]:
-    """The loss at a budget, by the two naive forecasts, in nats per token.
+def baselines(runs: RunArrays, flops: float) -> dict[str, float]:
+    """Two naive forecasts of the loss at a budget, in nats per token, by name.
 
-    ``largest fitted run`` repeats the loss of the dearest configuration (the mean over its seeds); ``log-log
-    line`` extends a straight line of log loss over log FLOPs through the frontier: the best configuration of
-    each budget.
+    ``largest fitted run`` repeats the loss of the cell with the most FLOPs (the mean over its seeds); ``log-log line``
+    extends a straight line of log loss over log FLOPs through the frontier: the best cell of each budget.
     """
-    mean, compute, budget = _cells(points)
-    dearest = int(np.lexsort((-mean, compute))[-1])
+    mean, compute, budget = _cells(runs)
+    largest = int(np.lexsort((-mean, compute))[-1])
     frontier = [min(np.flatnonzero(budget == number), key=lambda cell: mean[cell]) for number in np.unique(budget)]
-    forecasts = {LARGEST: float(np.exp(mean[dearest]))}
+    forecasts = {LARGEST: float(np.exp(mean[largest]))}
     best = np.minimum.accumulate(mean[frontier])
     kept = [cell for cell, low in zip(frontier, best, strict=True) if mean[cell] <= low]
     if len(kept) >= 2:
@@ -27,8 +26,8 @@ def baselines(points: RunArrays, flops: float) -> dict[str, float]:
     return forecasts
 
 
-def _cells(points: RunArrays) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _cells(runs: RunArrays) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean log loss, log FLOPs and budget number of each cell."""
-    _, first, index, count = np.unique(points.cell, return_index=True, return_inverse=True, return_counts=True)
-    mean = np.log(np.bincount(index, np.exp(points.log_loss)) / count)
-    return mean, points.inputs.c[first], points.budget[first]
+    _, first, index, count = np.unique(runs.cell, return_index=True, return_inverse=True, return_counts=True)
+    mean = np.log(np.bincount(index, np.exp(runs.log_loss)) / count)
+    return mean, runs.inputs.c[first], runs.budget[first]

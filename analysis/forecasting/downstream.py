@@ -1,13 +1,13 @@
 """Downstream: the accuracy of a task at a run that has not been made.
 
-Two steps, (N, D) -> loss by the laws and loss -> accuracy by a link; or one, from compute to accuracy. The backtest
-inside the fitted runs judges them: fit all of it on the cheaper runs, forecast the dearer. Forecasts are combined with
-weights inverse to their mean square miss (Bates & Granger 1969), because the form that missed least nearby may be the
-one that runs away.
+Two steps, (N, D) -> loss by the laws and loss -> accuracy by a link; or one, from compute to accuracy. Rolling-origin
+folds within the fitted runs judge them: law and links are fitted to the low-compute runs and forecast the high-compute
+ones. Forecasts are combined with weights inverse to their mean square error (Bates & Granger 1969), because the form
+with the least error nearby may be the one that runs away.
 
-Many tasks do not scale predictably: they stay at chance, or move by more than they rise. The same backtest tells: a
-task is forecast only if the mean square miss is less than half of what the naive forecast misses, the mean accuracy of
-the dearest runs, which is to say if more of what was left to predict was foreseen than was not.
+Many tasks do not scale predictably: they stay at chance, or move by more than they rise. The same folds show it: a task
+is forecast only if the mean square error is less than half of the naive forecast's, which is the mean accuracy of the
+highest-compute runs; that is, if most of the variation left to predict was predicted.
 """
 
 from collections.abc import Mapping
@@ -27,11 +27,11 @@ from analysis.forecasting.ensemble import AUTO, ensemble_of_arrays
 from analysis.forecasting.text import task_text
 from analysis.laws import LAWS, Inputs, Law
 from analysis.result import Result
-from analysis.runs.arrays import RunArrays, inputs_at, training_cost
+from analysis.runs.arrays import RunArrays, inputs_at, usual_flops
 from analysis.runs.table import RunTable
 
 _FEWEST = 12  # runs: eight to fit the forms with, and four to hold out
-_DEAREST = 3  # runs whose mean is the naive forecast
+_LARGEST = 3  # runs whose mean is the naive forecast
 _SPLITS = 8
 _NEAREST = np.log(4.0)  # a reach that every backtest covers
 _EXACT = 1e-6  # an accuracy is not known better
@@ -47,8 +47,8 @@ class TaskForecast(Result):
         interval: of one run's accuracy.
         level: the probability that the interval holds it.
         method: the link with the largest weight, a name in ``analysis.forecasting.accuracy_links.LINKS``.
-        weights: each link's share.
-        backtest_error: root-mean-square miss of the weighted forecast on dearer fitted runs, in accuracy.
+        weights: of each link, together 1.
+        backtest_error: root-mean-square error of the weighted forecast on held-out high-compute runs, in accuracy.
         naive_error: the same of the naive forecast.
         methods: the same of each link alone.
         extrapolation: target FLOPs / largest fitted FLOPs.
@@ -108,13 +108,13 @@ class TaskForecast(Result):
 
 
 @dataclass(frozen=True)
-class Tested:
-    """What the links missed on runs dearer than those they were fitted on, over all splits.
+class TestedLinks:
+    """The errors of the links on runs of more compute than those they were fitted to, over all folds.
 
     Attributes:
-        errors: root-mean-square miss of each link.
-        weights: the share that follows for each.
-        error: root-mean-square miss of the weighted forecast.
+        errors: root-mean-square error of each link, in accuracy.
+        weights: of each link, together 1, inverse to its mean square error.
+        error: root-mean-square error of the weighted forecast.
         naive: of the naive forecast.
         reach: root-mean-square of log(FLOPs of a held-out run / largest fitted FLOPs).
         runs: how many different runs were held out.
@@ -129,7 +129,7 @@ class Tested:
 
     @property
     def predictable(self) -> bool:
-        """Whether more of what the naive forecast misses was foreseen than was not."""
+        """Whether the forecast removes more than half of the naive forecast's mean square error."""
         return self.error**2 < self.naive**2 / 2
 
 
@@ -159,33 +159,21 @@ def forecast_task(
     """
     if not (0 < params < np.inf and 0 < tokens < np.inf and 0 < level < 1):
         raise InputError("params and tokens must be positive, and the interval's level between 0 and 1")
-    points, accuracy = _rows(table, task, task_loss)
-    if flops is None:
-        flops = params * tokens * float(training_cost(points.inputs, np.log([params]))[0])
+    runs, accuracy = _rows(table, task, task_loss)
+    flops = float(usual_flops(runs.inputs, params, tokens) if flops is None else flops)
     target = inputs_at(params, tokens, flops)
-    reach = float(target.c[0] - points.inputs.c.max())
-    if (refusal := checks.absurd(points.inputs, float(target.c[0]))) is not None:
+    reach = float(target.c[0] - runs.inputs.c.max())
+    if (refusal := checks.absurd(runs.inputs, float(target.c[0]))) is not None:
         raise InputError(f"{table.source}: {refusal}")
-    together = ensemble_of_arrays(points, AUTO, 0)
-    tested = backtest_task(points, accuracy, LAWS[together.leader.law], reach)
+    fitted = ensemble_of_arrays(runs, AUTO, 0)
+    tested = backtest_task(runs, accuracy, LAWS[fitted.leader.law], reach)
     if not tested.predictable:
         raise InputError(
-            f"{task} does not scale predictably: on dearer fitted runs its forecast misses by {tested.error:.3f} of "
-            f"accuracy, and repeating the mean of the dearest fitted runs by {tested.naive:.3f}"
+            f"{task} does not scale predictably: on high-compute fitted runs its forecast misses by {tested.error:.3f} "
+            f"of accuracy, and the mean of the largest fitted runs by {tested.naive:.3f}"
         )
-    loss = together.expect(target)
-    values = np.array(
-        [
-            fit_link(link, np.exp(points.log_loss), points.inputs.c, accuracy).predict(loss, target.c)[0]
-            for link in LINKS
-        ]
-    )
-    weights = np.array([tested.weights[link.name] for link in LINKS])
-    value = float(weights @ values)
-    # A link's miss grows with the reach, and beyond what was tested the links disagree.
-    missed = np.array([tested.errors[link.name] for link in LINKS]) * max(1.0, reach / tested.reach)
-    spread = float(np.sqrt(weights @ (missed**2 + (values - value) ** 2)))
-    half = float(stats.t.ppf((1 + level) / 2, tested.runs - 1)) * spread
+    loss = fitted.expect(target)
+    value, half = _combined(runs, accuracy, tested, target, loss, level)
     return TaskForecast(
         task=task,
         accuracy=value,
@@ -201,51 +189,71 @@ def forecast_task(
         task_loss=task_loss,
         params=float(params),
         tokens=float(tokens),
-        flops=float(flops),
-        n_runs=len(points),
-        warnings=(*checks.of_table(table), *checks.of_target(points, target, tested.reach)),
+        flops=flops,
+        n_runs=len(runs),
+        warnings=(*checks.of_table(table), *checks.of_target(runs, target, tested.reach)),
         source=table.source,
         table_hash=table.hash(),
     )
 
 
-def backtest_task(points: RunArrays, accuracy: Float[np.ndarray, " rows"], law: Law[Inputs], reach: float) -> Tested:
-    """Fits a law and every link on the cheaper runs and scores them on the dearer, at up to eight budgets.
+def _combined(
+    runs: RunArrays,
+    accuracy: Float[np.ndarray, " rows"],
+    tested: TestedLinks,
+    target: Inputs,
+    loss: Float[np.ndarray, " 1"],
+    level: float,
+) -> tuple[float, float]:
+    """The weighted accuracy of all links at the target, and half the width of its interval."""
+    fits = [fit_link(link, np.exp(runs.log_loss), runs.inputs.c, accuracy) for link in LINKS]
+    values = np.array([fit.predict(loss, target.c)[0] for fit in fits])
+    weights = np.array([tested.weights[link.name] for link in LINKS])
+    value = float(weights @ values)
+    # A link's error grows with the reach, and beyond the tested reach the links disagree.
+    reach = float(target.c[0] - runs.inputs.c.max())
+    error = np.array([tested.errors[link.name] for link in LINKS]) * max(1.0, reach / tested.reach)
+    spread = float(np.sqrt(weights @ (error**2 + (values - value) ** 2)))
+    return value, float(stats.t.ppf((1 + level) / 2, tested.runs - 1)) * spread
+
+
+def backtest_task(runs: RunArrays, accuracy: Float[np.ndarray, " rows"], law: Law[Inputs], reach: float) -> TestedLinks:
+    """Errors of every link on high-compute runs, when law and link are fitted to the low-compute ones: up to 8 folds.
 
     Args:
-        points: the runs; their loss is the one that the accuracy follows.
+        runs: their loss is the one that the accuracy follows.
         accuracy: of each.
-        law: of the loss, in place of the whole ensemble: its miss is small beside the links'.
-        reach: log(FLOPs / largest fitted FLOPs) that is asked for; runs further off are not scored, as a task at
-            chance foretells nothing of what it does much later.
+        law: of the loss, in place of the whole ensemble: its error is small beside the links'.
+        reach: the requested log(FLOPs / largest fitted FLOPs); runs further off are not scored, as a task at chance
+            shows nothing of what it does much later.
 
     Raises:
         InputError: if the runs do not suffice.
     """
-    misses, naive, reaches = [], [], []
-    held_out = np.zeros(len(points), bool)
-    for number in _thresholds(points, len(law.names) + 2):
-        cheap = points.budget <= number
-        fitted = points.subset(cheap)
-        ahead = points.inputs.c - fitted.inputs.c.max()
-        near = ~cheap & (ahead <= max(reach, _NEAREST))
-        dear = points.subset(near)
-        loss = fit_arrays(fitted, law).predict(dear.inputs)
-        found = [fit_link(link, np.exp(fitted.log_loss), fitted.inputs.c, accuracy[cheap]) for link in LINKS]
-        misses.append(np.stack([link.predict(loss, dear.inputs.c) for link in found]) - accuracy[near])
-        dearest = np.argsort(fitted.inputs.c, kind="stable")[-_DEAREST:]
-        naive.append(accuracy[cheap][dearest].mean() - accuracy[near])
+    errors, naive, reaches = [], [], []
+    held_out = np.zeros(len(runs), bool)
+    for origin in _origins(runs, len(law.names) + 2):
+        below = runs.budget <= origin
+        fitted = runs.subset(below)
+        ahead = runs.inputs.c - fitted.inputs.c.max()
+        near = ~below & (ahead <= max(reach, _NEAREST))
+        tested = runs.subset(near)
+        loss = fit_arrays(fitted, law).predict(tested.inputs)
+        found = [fit_link(link, np.exp(fitted.log_loss), fitted.inputs.c, accuracy[below]) for link in LINKS]
+        errors.append(np.stack([link.predict(loss, tested.inputs.c) for link in found]) - accuracy[near])
+        largest = np.argsort(fitted.inputs.c, kind="stable")[-_LARGEST:]
+        naive.append(accuracy[below][largest].mean() - accuracy[near])
         reaches.append(ahead[near])
         held_out |= near
-    missed = np.concatenate(misses, axis=1)
-    errors = np.sqrt(np.mean(missed**2, axis=1))
-    shares = 1 / np.maximum(errors, _EXACT) ** 2
-    shares /= shares.sum()
+    every = np.concatenate(errors, axis=1)
+    by_link = np.sqrt(np.mean(every**2, axis=1))
+    weights = 1 / np.maximum(by_link, _EXACT) ** 2
+    weights /= weights.sum()
     names = [link.name for link in LINKS]
-    return Tested(
-        errors=dict(zip(names, errors.tolist(), strict=True)),
-        weights=dict(zip(names, shares.tolist(), strict=True)),
-        error=_root_mean_square(shares @ missed),
+    return TestedLinks(
+        errors=dict(zip(names, by_link.tolist(), strict=True)),
+        weights=dict(zip(names, weights.tolist(), strict=True)),
+        error=_root_mean_square(weights @ every),
         naive=_root_mean_square(np.concatenate(naive)),
         reach=_root_mean_square(np.concatenate(reaches)),
         runs=int(held_out.sum()),
@@ -256,30 +264,32 @@ def _rows(table: RunTable, task: str, task_loss: str) -> tuple[RunArrays, Float[
     """The rows that have an accuracy and a loss."""
     rows = table.fit
     rows = rows[rows[task].notna() & rows[task_loss].notna()]
-    faults = []
+    errors = []
     outside = rows[task][~rows[task].between(0.0, 1.0)]
     if len(outside):
-        faults.append(
+        errors.append(
             f"{table.source}:{outside.index[0]}: column {task!r}: {outside.iloc[0]:g} is no accuracy between 0 and 1"
         )
     below = rows[task_loss][~(rows[task_loss] > 0)]
     if len(below):
-        faults.append(
+        errors.append(
             f"{table.source}:{below.index[0]}: column {task_loss!r}: {below.iloc[0]:g} is not a positive number"
         )
-    if not faults and len(rows) < _FEWEST:
-        faults.append(f"{table.source}: {len(rows)} runs with {task!r} are too few to forecast it: {_FEWEST} or more")
-    if faults:
-        raise InputError(faults)
+    if not errors and len(rows) < _FEWEST:
+        errors.append(f"{table.source}: {len(rows)} runs with {task!r} are too few to forecast it: {_FEWEST} or more")
+    if errors:
+        raise InputError(errors)
     return RunArrays.of(rows.assign(loss=rows[task_loss])), rows[task].to_numpy()
 
 
-def _thresholds(points: RunArrays, fewest: int) -> list[int]:
-    """Numbers of the dearest budget fitted: half of the runs or more are cheaper, and three or more dearer."""
-    count = np.array([int((points.budget <= number).sum()) for number in range(int(points.budget.max()))])
-    enough = np.flatnonzero((count >= max(8, fewest, len(points) / 2)) & (len(points) - count >= 3))
+def _origins(runs: RunArrays, fewest: int) -> list[int]:
+    """The highest budget that each fold fits: half of the runs or more lie at or below it, three or more above."""
+    count = np.array([int((runs.budget <= number).sum()) for number in range(int(runs.budget.max()))])
+    enough = np.flatnonzero((count >= max(8, fewest, len(runs) / 2)) & (len(runs) - count >= 3))
     if not len(enough):
-        raise InputError("the runs have too few FLOP budgets to hold the dearer ones out and so test a task's forecast")
+        raise InputError(
+            "the runs have too few FLOP budgets: a task's forecast is tested on high-compute runs that are held out"
+        )
     places = np.unique(np.linspace(0, len(enough) - 1, _SPLITS).round().astype(int))
     return [int(number) for number in enough[places]]
 

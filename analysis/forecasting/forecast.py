@@ -17,7 +17,7 @@ from analysis import __version__
 from analysis.diagnostics import checks
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
-from analysis.files import beside, synced
+from analysis.files import beside, readable, synced
 from analysis.forecasting.baselines import baselines
 from analysis.forecasting.ensemble import AUTO, Ensemble, ensemble
 from analysis.forecasting.pooling import interquartile_mean
@@ -164,10 +164,8 @@ def read_forecast(path: str | Path) -> Forecast:
         InputError: if it is none, or was changed after it was frozen.
     """
     path = Path(path)
-    try:
+    with readable(path, "forecast"):
         content = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not a readable forecast ({str(error).splitlines()[0]})") from None
     names = {f.name for f in fields(Forecast)}
     if not isinstance(content, dict) or set(content) != names | {"digest"}:
         raise InputError(f"{path}: not a forecast written by predict --freeze")

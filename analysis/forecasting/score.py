@@ -1,4 +1,4 @@
-"""Holding a frozen forecast to the runs made after it."""
+"""The score of a frozen forecast: its error against the runs made after it."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
-from analysis.files import save_text
+from analysis.files import readable, save_text
 from analysis.forecasting.forecast import Forecast
 from analysis.forecasting.text import score_text
 from analysis.formatting import listed
@@ -21,7 +21,7 @@ from analysis.runs.table import RunTable, diverged_runs
 
 @dataclass(frozen=True)
 class Actual:
-    """One run at the target; loss in nats per token, seed None where the table does not tell."""
+    """One run at the target; loss in nats per token, seed None where the table has none."""
 
     run_id: str
     seed: int | None
@@ -144,15 +144,13 @@ def read_score(path: str | Path) -> Score:
     Raises:
         InputError: if it is none.
     """
-    try:
+    with readable(path, "score"):
         content = json.loads(Path(path).read_text())
         content["interval"] = tuple(content["interval"])
         content["actuals"] = tuple(Actual(**run) for run in content["actuals"])
         content["baselines"] = {name: Baseline(**each) for name, each in content["baselines"].items()}
         content["warnings"] = tuple(Diagnostic(**warning) for warning in content["warnings"])
         return Score(**content)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path}: not a readable score ({str(error).splitlines()[0]})") from None
 
 
 def _seed(value: object) -> int | None:
@@ -164,5 +162,5 @@ def _warnings(table: RunTable) -> list[Diagnostic]:
     if "status" not in frame or "role" not in frame:
         return []
     lost = diverged_runs(frame, (frame["role"] == "target").to_numpy(bool))
-    told = f"{len(lost)} diverged target runs are not scored: {listed(lost)}"
-    return [Diagnostic("diverged-rows", told)] if lost else []
+    message = f"{len(lost)} diverged target runs are not scored: {listed(lost)}"
+    return [Diagnostic("diverged-rows", message)] if lost else []

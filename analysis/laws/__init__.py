@@ -17,8 +17,8 @@ LAWS: dict[str, Law[Inputs]] = {law.name: law for law in (*parametric.LAWS, *com
 def weighed() -> tuple[str, ...]:
     """Names of the laws that ``auto`` weighs.
 
-    The one for repeated data is among them: it also tells what parameters in excess of the tokens are worth, and
-    forecasts well where nothing repeats.
+    The one for repeated data is among them: it also models parameters in excess of the tokens, and forecasts
+    well where nothing repeats.
     """
     return tuple(law.name for law in LAWS.values() if law.auto)
 

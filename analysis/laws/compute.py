@@ -1,4 +1,4 @@
-"""Laws of compute alone: they cannot tell parameters from tokens, and fit where every run splits its budget alike."""
+"""Laws of compute alone: they do not separate N from D, and fit where every run splits its budget alike."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What a law is: a pure function that returns the loss and its derivative by every parameter, and what to know of it.
+"""A law: a pure function that returns the loss and its derivative by every parameter, with its names and bounds.
 
 Positive coefficients are fitted as logarithms: a function gets log E, log A, ... and returns derivatives by these,
 so that they range over the whole line.
@@ -18,7 +18,7 @@ Partials = tuple[Float[np.ndarray, "batch #rows"], ...]
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a law sees of the runs, as logarithms.
+    """The inputs of a law, as logarithms; one entry a run.
 
     Attributes:
         n: log parameters.
@@ -33,7 +33,7 @@ class Inputs:
     u: Float[np.ndarray, " rows"]
 
     def take(self, keep: Bool[np.ndarray, " rows"] | Int[np.ndarray, " kept"]) -> "Inputs":
-        """The rows to keep."""
+        """The inputs of the rows to keep."""
         return Inputs(self.n[keep], self.d[keep], self.c[keep], self.u[keep])
 
     @property
@@ -47,7 +47,7 @@ X = TypeVar("X")
 
 @dataclass(frozen=True)
 class Law(Generic[X]):
-    """A law of what training yields: loss = f(parameters; inputs), where X is what it sees of the runs.
+    """A law of the loss that training ends with: loss = f(parameters; inputs), where X is the type of its inputs.
 
     Attributes:
         name: as the command line knows it.
@@ -61,7 +61,7 @@ class Law(Generic[X]):
         domains: (lowest, highest) value of some parameters, as reported; the others range over the whole line.
         function: (parameters [batch, 1] each, inputs) -> (loss [*batch, rows], derivative by each
             parameter).
-        auto: whether it takes part when laws are weighed: False for one that says what another says already.
+        auto: whether ``auto`` weighs it: False for one that is another in other parameters.
     """
 
     name: str
@@ -102,7 +102,7 @@ class Law(Generic[X]):
         return loss, np.stack([np.broadcast_to(p, loss.shape) for p in partials], axis=-1)
 
     def internal(self, params: dict[str, float]) -> Float[np.ndarray, " params"]:
-        """Reported parameters -> what the function takes; a coefficient of 0 becomes a tiny one."""
+        """Reported parameters as the function takes them; a coefficient of 0 becomes a tiny one."""
         return np.array([np.log(max(params[n], 1e-300)) if n in self.logs else params[n] for n in self.names])
 
     def reported(self, theta: Float[np.ndarray, "*batch params"]) -> Float[np.ndarray, "*batch params"]:

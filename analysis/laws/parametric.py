@@ -1,4 +1,4 @@
-"""Laws of parameters N and tokens D: surfaces that tell what each of them buys."""
+"""Laws of parameters N and tokens D: loss surfaces that separate the effects of the two."""
 
 import numpy as np
 from jaxtyping import Float
@@ -172,8 +172,8 @@ LAWS = (
     ),
     Law(
         name="farseer",
-        # The paper's s N^q + S, p N^b + Q and r N^a + R, each told by its value and slope at N_0 parameters. That is no
-        # parameter but where the runs lie: far from there the nine would move together.
+        # The paper's s N^q + S, p N^b + Q and r N^a + R, each given by its value and slope at N_0 parameters. N_0 is
+        # not fitted but lies among the runs: far from there the other nine would be collinear.
         formula="E exp(s [q]) + B exp(p [b]) / D^(beta exp(r [a])), [x] = ((N / N_0)^x - 1) / x",
         source="2506.10972",
         needs=("params", "tokens"),

@@ -11,6 +11,7 @@ from analysis.allocation.isoflop import IsoFlop, isoflop
 from analysis.diagnostics.codes import Diagnostic
 from analysis.diagnostics.collapse import Collapse, collapse
 from analysis.errors import InputError
+from analysis.files import readable
 from analysis.forecasting.backtest import Backtest, backtest
 from analysis.forecasting.ensemble import AUTO
 from analysis.forecasting.forecast import Forecast, read_forecast
@@ -143,7 +144,5 @@ def _there(folder: Path | None, name: str) -> Path | None:
 
 
 def _read_curves(path: Path) -> pd.DataFrame:
-    try:
+    with readable(path, "table of curves"):
         return pd.read_parquet(path, columns=["run_id", "tokens", "loss"])
-    except (ValueError, OSError, KeyError, NotImplementedError) as error:  # as which pyarrow tells it
-        raise InputError(f"{path}: not a readable table of curves ({str(error).strip().splitlines()[0]})") from None

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import __version__
-from analysis.errors import InputError
+from analysis.files import readable
 from analysis.forecasting.forecast import Forecast
 from analysis.forecasting.score import Score
 from analysis.report.findings import Findings
@@ -131,10 +131,8 @@ def spent(folder: Path) -> Table | None:
     path = folder / "summary.json"
     if not path.exists():
         return None
-    try:
+    with readable(path, "JSON object"):
         content = dict(json.loads(path.read_text()))
-    except (ValueError, TypeError, OSError, RecursionError) as error:
-        raise InputError(f"{path}: not a readable JSON object ({str(error).splitlines()[0]})") from None
     rows = tuple((_LABELS.get(key, str(key)), _plain(value)) for key, value in content.items())
     return Table("spent", "Corpus, held-out text and time", (), rows)
 

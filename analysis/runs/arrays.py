@@ -21,7 +21,7 @@ class RunArrays:
     """Runs as arrays, one entry per row.
 
     Attributes:
-        inputs: log parameters, log tokens, log FLOPs.
+        inputs: log parameters, log tokens, log FLOPs, log unique tokens.
         log_loss: log of nats per token.
         cluster: runs that share a number share a trunk, so their errors are correlated.
         cell: runs that share a number differ by their seed alone.
@@ -34,13 +34,14 @@ class RunArrays:
 
     @classmethod
     def of(cls, rows: pd.DataFrame) -> "RunArrays":
-        """From rows with ``run_id params tokens flops loss``, and ``trunk_id`` and recipe where told.
+        """Arrays of rows with ``run_id params tokens flops loss``, and ``trunk_id`` and recipe where they are known.
 
         Of more than ``MOST_ROWS`` rows only a part: see :func:`representative`.
         """
         rows = representative(rows)
-        told = (*_DATA, *RECIPE)
-        cells = rows.groupby(["params", "tokens", *(c for c in told if c in rows)], dropna=False, sort=False).ngroup()
+        cells = rows.groupby(
+            ["params", "tokens", *(c for c in (*_DATA, *RECIPE) if c in rows)], dropna=False, sort=False
+        ).ngroup()
         return cls(
             inputs_at(rows["params"], rows["tokens"], rows["flops"], _unique(rows)),
             np.log(rows["loss"].to_numpy()),
@@ -57,7 +58,7 @@ class RunArrays:
 
     @property
     def cells(self) -> int:
-        """How many different (parameters, tokens, recipe) there are."""
+        """The number of cells: different (parameters, tokens, recipe)."""
         return len(np.unique(self.cell))
 
     @cached_property
@@ -83,8 +84,8 @@ def usual_flops(inputs: Inputs, params: float, tokens: float) -> float:
 
 
 def beyond(fitted: Inputs, inputs: Inputs) -> Float[np.ndarray, " rows"]:
-    """How far runs lie beyond fitted ones: log of the factor by which FLOPs, parameters or tokens exceed the most."""
-    over = [getattr(inputs, name) - getattr(fitted, name).max() for name in ("c", "n", "d")]
+    """Log of the factor by which FLOPs, parameters or tokens exceed the most fitted, whichever is most; 0 or more."""
+    over = [inputs.c - fitted.c.max(), inputs.n - fitted.n.max(), inputs.d - fitted.d.max()]
     return np.maximum(np.max(over, axis=0), 0.0)
 
 

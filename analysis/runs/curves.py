@@ -85,11 +85,11 @@ class LoggedSchedule:
 
 @dataclass(frozen=True)
 class Curve:
-    """What one run logged.
+    """The loss curve of one run.
 
     Attributes:
-        run_id: whose.
-        schedule: that it followed.
+        run_id: of the run.
+        schedule: of its learning rate.
         step: of each row.
         loss: nats per token.
     """
@@ -100,12 +100,12 @@ class Curve:
     loss: Float[np.ndarray, " rows"]
 
     def settled(self) -> "Curve":
-        """The part after warm-up."""
+        """The curve after warm-up."""
         keep = (self.step >= self.schedule.warm) & (self.step > 0)
         return Curve(self.run_id, self.schedule, self.step[keep], self.loss[keep])
 
     def averaged(self, most: int) -> "Curve":
-        """At most so many rows: neighbours are averaged, in even parts of the steps logged."""
+        """The curve in at most so many rows: means over even parts of its logged rows."""
         if len(self.step) <= most:
             return self
         part = np.arange(len(self.step)) * most // len(self.step)
@@ -148,7 +148,7 @@ def read_curves(path: str | Path, columns: Mapping[str, str] | None = None, wher
         where: a filter on the columns of the curves, and of the runs where they are known.
 
     Raises:
-        InputError: one line per fault; also for curves of several models, whose losses one law cannot share.
+        InputError: one line per error; also for curves of several models, whose losses one law cannot share.
     """
     path = Path(path)
     path = path / "curves.parquet" if path.is_dir() else path
@@ -159,11 +159,11 @@ def read_curves(path: str | Path, columns: Mapping[str, str] | None = None, wher
     if beside.is_file() and "run_id" in frame:
         frame = _joined(frame, read_columns(beside, {*NUMBERS, *TEXTS}))
     known = frame.attrs["known"]
-    if faults := [
+    if errors := [
         name for name in ("step", "lr", "loss") if name not in frame and not ("peak" in frame and name != "loss")
     ]:
         raise InputError(
-            f"{source}: no column {name!r}{closest(name, known)}; choose with --columns {name}=..." for name in faults
+            f"{source}: no column {name!r}{closest(name, known)}; choose with --columns {name}=..." for name in errors
         )
     if "run_id" not in frame:
         frame["run_id"] = "run"
@@ -186,7 +186,7 @@ def read_curves(path: str | Path, columns: Mapping[str, str] | None = None, wher
 
 def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None) -> pd.DataFrame:
     """Adds the schema's names to a file's own."""
-    faults = [
+    errors = [
         f"--columns {name}={own}: "
         + (
             f"no such name in a table of curves{closest(name, list(_NAMES))}"
@@ -196,8 +196,8 @@ def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None
         for name, own in (columns or {}).items()
         if name not in _NAMES or own not in frame
     ]
-    if faults:
-        raise InputError(faults)
+    if errors:
+        raise InputError(errors)
     for name, own in (columns or {}).items():
         frame[name] = frame[own]
     lowered = {str(own).lower(): own for own in frame.columns}
@@ -209,7 +209,7 @@ def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None
 
 
 def _joined(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Rows of curves with the facts of their runs; without learning rates, ``tokens`` tells the step."""
+    """Rows of curves with the facts of their runs; without learning rates, the step follows from ``tokens``."""
     facts = runs.rename(columns={"tokens": "run_tokens", "lr": "peak"})
     rebuilt = "lr" not in curves and {"peak", "run_tokens", "warmup_tokens", "schedule", "batch_tokens"} <= set(facts)
     facts = facts.drop(columns=[c for c in facts if c in curves and c != "run_id"])
@@ -222,17 +222,17 @@ def _joined(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _numeric(frame: pd.DataFrame, source: str) -> pd.DataFrame:
-    faults = []
+    errors = []
     for name in [n for n in ("step", "lr", "loss") if n in frame]:
         values = pd.to_numeric(frame[name], errors="coerce").astype("float64")
         bad = ~(np.isfinite(values) & (values > 0 if name == "loss" else values >= 0))
-        faults += [
+        errors += [
             f"{source}:{row}: column {name!r}: {value!r} is not a {'positive ' if name == 'loss' else ''}number"
             for row, value in frame[name][bad].head(5).items()
         ]
         frame[name] = values
-    if faults:
-        raise InputError(faults)
+    if errors:
+        raise InputError(errors)
     return frame
 
 

@@ -31,7 +31,7 @@ def columns_of(expression: str) -> set[str]:
 
 
 def select(frame: pd.DataFrame, expression: str) -> Bool[np.ndarray, " rows"]:
-    """Tells for each row whether it meets the filter.
+    """Which rows meet the filter.
 
     Args:
         frame: the rows.
@@ -60,7 +60,7 @@ def closest(name: str, choices: list[str]) -> str:
 
 
 def _quoted(expression: str) -> str:
-    """An expression as a fault quotes it: in one line, and short."""
+    """An expression as an error quotes it: in one line, and short."""
     return repr(expression if len(expression) <= 200 else f"{expression[:197]}...")
 
 

@@ -78,10 +78,10 @@ RECIPE = (
 
 
 def renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None, kept: Collection[str]) -> pd.DataFrame:
-    """Gives a file's columns the schema's names.
+    """A file's frame under the schema's names.
 
     Args:
-        frame: as :func:`analysis.runs.readers.read_columns` gives it; changed in place.
+        frame: as :func:`analysis.runs.readers.read_columns` gives it.
         source: for messages.
         columns: the schema's name -> the file's name, where the aliases do not suffice.
         kept: the file's names that stay beside the schema's.
@@ -90,13 +90,13 @@ def renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None,
         InputError: one line per name that is missing or not clear.
     """
     known = frame.attrs["known"]
-    faults = []
+    errors = []
     chosen: dict[str, str] = {}
     for name, own in (columns or {}).items():
         if name not in NUMBERS and name not in TEXTS:
-            faults.append(f"--columns {name}={own}: no such name in a table of runs{closest(name, [*NUMBERS, *TEXTS])}")
+            errors.append(f"--columns {name}={own}: no such name in a table of runs{closest(name, [*NUMBERS, *TEXTS])}")
         elif own not in known:
-            faults.append(f"--columns {name}={own}: {source} has no column {own!r}{closest(own, known)}")
+            errors.append(f"--columns {name}={own}: {source} has no column {own!r}{closest(own, known)}")
         else:
             chosen[name] = own
     lowered: dict[str, list[str]] = {}
@@ -107,14 +107,14 @@ def renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None,
             continue
         found = [own for alias in (name, *ALIASES.get(name, ())) for own in lowered.get(alias, [])]
         if len(found) > 1 and name in (*REQUIRED, "flops"):
-            faults.append(f"{source}: columns {found} could all be {name!r}; choose with --columns {name}=...")
+            errors.append(f"{source}: columns {found} could all be {name!r}; choose with --columns {name}=...")
         elif found:
             chosen[name] = found[0]
     for name in REQUIRED:
-        if name not in frame.columns and name not in chosen and not any(name in fault for fault in faults):
-            faults.append(f"{source}: no column {name!r}{closest(name, known)}; choose with --columns {name}=...")
-    if faults:
-        raise InputError(faults)
+        if name not in frame.columns and name not in chosen and not any(name in error for error in errors):
+            errors.append(f"{source}: no column {name!r}{closest(name, known)}; choose with --columns {name}=...")
+    if errors:
+        raise InputError(errors)
     values = {name: frame[own] for name, own in chosen.items()}
     left = [own for own in frame.columns if own not in chosen.values() or own in kept]
     frame = frame[left]

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from analysis.runs.arrays import RunArrays
 
-# Ten times the compute is held to change the noise by a factor of up to 1.6, in two cases of three.
+# Prior: ten times the compute changes the noise by a factor of up to 1.6, in two cases of three.
 _SLOPE_SD = 0.2
 
 
@@ -37,7 +37,7 @@ class NoiseTrend:
     Attributes:
         std: standard deviation of the log loss at ``flops``.
         flops: geometric mean of the budgets with replicates, by their degrees of freedom.
-        slope: near 0 where few replicates tell it.
+        slope: near 0 where there are few replicates.
     """
 
     std: float
@@ -54,7 +54,7 @@ class SeedNoise:
     """Seed noise of a table.
 
     Attributes:
-        by_budget: from the cheapest; only budgets with replicates.
+        by_budget: from the lowest; only budgets with replicates.
         pooled: standard deviation of the log loss over all cells; None without replicates.
         freedom: degrees of freedom behind ``pooled``.
     """
@@ -67,8 +67,8 @@ class SeedNoise:
     def trend(self) -> NoiseTrend | None:
         """A power of the budget through ``by_budget``; None without replicates that differ.
 
-        The likeliest one, each budget's variance s^2 being a scaled chi-square of its degrees of freedom v, where the
-        slope is held to be 0 +- 0.2 beforehand: it minimises
+        The likeliest one, each budget's variance s^2 being a scaled chi-square of its degrees of freedom v, with a
+        prior of 0 +- 0.2 on the slope: it minimises
 
             sum_b v_b / 2 (s_b^2 / std_b^2 + log std_b^2) + (slope / 0.2)^2 / 2
         """
@@ -80,7 +80,7 @@ class SeedNoise:
         centre = float(degrees @ log / degrees.sum())
         x = log - centre
         level, slope = float(np.log(self.pooled)), 0.0
-        for _ in range(100):  # Fisher scoring; centred, the two are told apart
+        for _ in range(100):  # Fisher scoring; the centred terms are separable
             excess = degrees * (variance * np.exp(-2 * (level + slope * x)) - 1)
             step = float(excess.sum() / (2 * degrees.sum()))
             turn = float((excess @ x - slope / _SLOPE_SD**2) / (2 * degrees @ x**2 + 1 / _SLOPE_SD**2))
@@ -90,19 +90,19 @@ class SeedNoise:
         return NoiseTrend(float(np.exp(level)), float(np.exp(centre)), slope)
 
 
-def seed_noise(points: RunArrays) -> SeedNoise:
-    """Pools the replicates: runs of the same parameters, tokens and recipe; a row told twice is one."""
-    points = points.subset(~pd.DataFrame({"cell": points.cell, "loss": points.log_loss}).duplicated().to_numpy())
-    deviations, freedom = _within_cells(points)
+def seed_noise(runs: RunArrays) -> SeedNoise:
+    """Pools the replicates: runs of the same parameters, tokens and recipe; a row that occurs twice is one."""
+    runs = runs.subset(~pd.DataFrame({"cell": runs.cell, "loss": runs.log_loss}).duplicated().to_numpy())
+    deviations, freedom = _within_cells(runs)
     by_budget = []
-    for number in range(int(points.budget.max()) + 1):
-        here = points.budget == number
+    for number in range(int(runs.budget.max()) + 1):
+        here = runs.budget == number
         degrees = freedom[here].sum()
         if degrees > 0:
             replicated = here & (freedom > 0)
             by_budget.append(
                 BudgetNoise(
-                    flops=float(np.exp(points.inputs.c[replicated]).mean()),
+                    flops=float(np.exp(runs.inputs.c[replicated]).mean()),
                     runs=int(replicated.sum()),
                     freedom=round(float(degrees)),
                     std=float(np.sqrt((deviations[here] ** 2).sum() / degrees)),
@@ -113,8 +113,8 @@ def seed_noise(points: RunArrays) -> SeedNoise:
     return SeedNoise(tuple(by_budget), pooled, round(total))
 
 
-def _within_cells(points: RunArrays) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
+def _within_cells(runs: RunArrays) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
     """Each row's deviation from its cell's mean log loss, and its share of the cell's degrees of freedom."""
-    _, index, count = np.unique(points.cell, return_inverse=True, return_counts=True)
-    mean = np.bincount(index, points.log_loss) / count
-    return points.log_loss - mean[index], ((count - 1) / count)[index]
+    _, index, count = np.unique(runs.cell, return_inverse=True, return_counts=True)
+    mean = np.bincount(index, runs.log_loss) / count
+    return runs.log_loss - mean[index], ((count - 1) / count)[index]

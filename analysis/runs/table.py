@@ -1,6 +1,5 @@
 """The table of runs: its schema, its checks, and how a foreign file is read into it."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,14 +13,10 @@ from jaxtyping import Bool
 from analysis.errors import InputError
 from analysis.runs.arrays import RunArrays
 from analysis.runs.filter import closest, columns_of, select
-from analysis.runs.readers import limited, read_columns
+from analysis.runs.readers import read_columns
 from analysis.runs.schema import ALIASES, NUMBERS, RECIPE, REQUIRED, TEXTS, renamed
-
-# What two otherwise identical sweeps may differ in.
-_NOT_HASHED = frozenset(["wall_s", "mfu", "device", "role", "status"])
-_HASHED_AT_ONCE = 100_000
-# Beyond anything that is counted or lost, and far enough from the largest float for products of such numbers.
-_LARGEST = 1e60
+from analysis.runs.table_hash import table_hash
+from analysis.runs.validation import checked
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +43,7 @@ class RunTable:
         """Checks a frame that already bears the schema's column names.
 
         Raises:
-            InputError: one line per fault.
+            InputError: one line per error.
         """
         frame = frame.reset_index(drop=True)
         frame.index += 1
@@ -71,10 +66,10 @@ class RunTable:
         return rows.sort_values(["flops", "params", "tokens", "loss", "run_id"], kind="stable")
 
     def best(self) -> "RunTable":
-        """Reduces a sweep over learning rates and the like to its best: the setting of the least loss at each size and
-        length, of each corpus.
+        """The table of the best runs of a sweep over learning rates and the like: the setting of the least loss at each
+        size and length, of each corpus.
 
-        Where a column tells seeds apart it is the setting of the least mean loss, with all its seeds; otherwise the
+        Where a column has seeds it is the setting of the least mean loss, with all its seeds; otherwise the
         one run of the least loss.
         """
         return replace(self, best_only=True)
@@ -142,19 +137,7 @@ class RunTable:
 
     @cached_property
     def _hash(self) -> str:
-        rows = self.fit
-        hashed = {"flops", *self.frame.columns} - _NOT_HASHED
-        names = [name for name in sorted([*NUMBERS, *TEXTS]) if name in hashed]
-        lines = []
-        for start in range(0, len(rows), _HASHED_AT_ONCE):
-            part = rows.iloc[start : start + _HASHED_AT_ONCE]
-            pairs = [_pairs(name, part[name]) for name in names]
-            lines += ["|".join(filter(None, row)) for row in zip(*pairs, strict=True)]
-        lines.sort()
-        digest = hashlib.sha256()
-        for number, line in enumerate(lines):
-            digest.update(f"\n{line}".encode() if number else line.encode())
-        return digest.hexdigest()
+        return table_hash(self.fit, self.frame.columns)
 
 
 def read_table(
@@ -174,7 +157,7 @@ def read_table(
         best: keep only the best run of each size and length: see :meth:`RunTable.best`.
 
     Raises:
-        InputError: one line per fault, with row and column.
+        InputError: one line per error, with row and column.
     """
     path = Path(path)
     if path.is_dir():
@@ -230,30 +213,12 @@ def _checked(
     """Checks every row that a fit or a score will use, and turns numbers into float64."""
     if frame.empty:
         raise InputError(f"{source}: no rows")
-    faults = [f"{source}: no column {name!r}" for name in REQUIRED if name not in frame]
-    if faults:
-        raise InputError(faults)
+    if missing := [f"{source}: no column {name!r}" for name in REQUIRED if name not in frame]:
+        raise InputError(missing)
     used = _has(frame, "status", "done") & (
         _selected(frame, where) | ~_has(frame, "role", "fit")  # a filter chooses what is fitted, not the target
     )
-    frame = frame.copy(deep=False)
-    for name in [c for c in dict.fromkeys((*NUMBERS, *extra)) if c in frame]:
-        values, texts = _numbers(frame[name], used)
-        faults += [f"{source}:{row}: column {name!r}: {_shown(text)} is not a number" for row, text in texts.items()]
-        frame[name] = values
-        if name in ("params", "tokens", "loss", "flops"):
-            with np.errstate(invalid="ignore"):
-                bad = used & ~values.between(1 / _LARGEST, _LARGEST).to_numpy() & ~frame.index.isin(texts.index)
-            faults += [
-                f"{source}:{row}: column {name!r}: {value} is not a positive number"
-                + (f" between {1 / _LARGEST:g} and {_LARGEST:g}" if 0 < value < np.inf else "")
-                for row, value in values[bad].items()
-            ]
-    if faults:
-        raise InputError(limited(faults, source))
-    for name in [c for c in TEXTS if c in frame]:
-        if not pd.api.types.is_numeric_dtype(frame[name].dtype):
-            frame[name] = frame[name].astype("str")  # whatever a JSON or Parquet cell holds
+    frame = checked(frame, source, used, extra)
     table = RunTable(frame, source, where, columns)
     if where is not None and table.unfit is not None:
         raise InputError(table.unfit)
@@ -261,7 +226,7 @@ def _checked(
 
 
 def diverged_runs(frame: pd.DataFrame, chosen: Bool[np.ndarray, " rows"]) -> tuple[str, ...]:
-    """What the rows chosen with status ``diverged`` are called: their run ids, or else ``row 1`` and so on."""
+    """Names of the chosen rows with status ``diverged``: their run ids, or else ``row 1`` and so on."""
     if "status" not in frame:
         return ()
     rows = np.flatnonzero(chosen & (frame["status"] == "diverged").to_numpy(bool))
@@ -275,28 +240,14 @@ def _selected(frame: pd.DataFrame, where: str | None) -> Bool[np.ndarray, " rows
 
 
 def _has(frame: pd.DataFrame, column: str, value: str) -> Bool[np.ndarray, " rows"]:
-    """Whether a row has a value in a column; rows and tables that say nothing count as yes."""
+    """Whether a row has a value in a column; rows and tables without the column count as yes."""
     if column not in frame:
         return np.ones(len(frame), bool)
     return (frame[column].isna() | (frame[column] == value)).to_numpy(bool)
 
 
-def _numbers(values: pd.Series, used: Bool[np.ndarray, " rows"]) -> tuple[pd.Series, pd.Series]:
-    """A column in float64, and the cells of used rows that are no numbers."""
-    if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
-        return values.astype("float64"), values[:0]
-    # Through text: what pandas would convert includes dates and truth values.
-    numbers = pd.to_numeric(values.astype("str"), errors="coerce").astype("float64")
-    return numbers, values[used & (numbers.isna() & values.notna()).to_numpy()]
-
-
-def _shown(cell: object) -> str:
-    text = repr(str(cell))
-    return text if len(text) <= 40 else f"{text[:36]}...{text[0]}"
-
-
 def _best(rows: pd.DataFrame) -> pd.DataFrame:
-    """The best setting of each cell: all its seeds where they are told apart, otherwise its best row."""
+    """The best setting of each cell: all its seeds where a column has them, otherwise its best row."""
     cell = [c for c in (*REQUIRED[:2], "corpus", "tokenizer", "unique_tokens", "epochs", "seq_len") if c in rows]
     if "seed" in rows and len(rows["seed"].dropna().unique()) > 1:
         settings = rows.groupby([*cell, *(c for c in RECIPE if c in rows)], dropna=False)
@@ -308,22 +259,10 @@ def _best(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _completed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Fills what follows from the rest: the row as run id, 6ND as FLOPs (float64: int64 overflows)."""
+    """Rows with the columns that follow from the rest: the row as run id, 6ND as FLOPs (float64: int64 overflows)."""
     rows = rows.copy(deep=False)
     if "run_id" not in rows:
         rows["run_id"] = "row" + rows.index.astype("str")
     if "flops" not in rows:
         rows["flops"] = 6.0 * rows["params"] * rows["tokens"]
     return rows
-
-
-def _pairs(name: str, column: pd.Series) -> list[str]:
-    """``name=value`` of each cell, numbers by their shortest decimals; empty where there is none."""
-    values = column.tolist()
-    if column.dtype == "float64":
-        return [f"{name}={value!r}" if value == value else "" for value in values]
-    return ["" if pd.isna(value) else f"{name}={_canonical(value)}" for value in values]
-
-
-def _canonical(value: object) -> str:
-    return repr(float(value)) if isinstance(value, int | float | np.number) else str(value)

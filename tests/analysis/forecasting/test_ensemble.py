@@ -123,7 +123,7 @@ def test_half_widths_are_quantiles_of_the_mixture() -> None:
     assert (wide > half).all()
 
 
-def test_noise_without_replicates_is_that_of_the_best_law_in_the_dearer_half() -> None:
+def test_noise_without_replicates_is_that_of_the_best_law_in_the_high_compute_half() -> None:
     points = RunArrays.of(RunTable.from_frame(sweep(seeds=1)).fit)
     rng = np.random.default_rng(0)
     cheap = points.inputs.c < np.median(points.inputs.c)

@@ -1,0 +1,59 @@
+"""Files of rows as frames: one module a format.
+
+A format is a function (path, lower-case names of the wanted columns or None for all) -> frame as
+:func:`analysis.runs.readers.frames.framed` gives it, and one entry of ``READERS`` for each of its suffixes.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.errors import InputError
+from analysis.files import readable
+from analysis.runs.readers.csv import read_csv
+from analysis.runs.readers.jsonl import read_jsonl
+from analysis.runs.readers.parquet import read_parquet
+
+# A file up to this size is read whole: its further columns may show what was mixed in it.
+_SMALL = 64 * 2**20
+
+READERS: dict[str, Callable[[Path, set[str] | None], pd.DataFrame]] = {
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".parquet": read_parquet,
+    ".jsonl": read_jsonl,
+    ".ndjson": read_jsonl,
+}
+
+
+def read_columns(path: Path, wanted: set[str]) -> pd.DataFrame:
+    """Reads the columns in use, so that a wide or long file does not fill the memory; a small file whole.
+
+    The frame has the file's own names; ``attrs["known"]`` lists every column of the file, read or not. The index is
+    the line of a CSV or JSONL file, otherwise counted from 1.
+
+    Args:
+        path: the file.
+        wanted: names of columns, in any case.
+
+    Raises:
+        InputError: if the file is missing, empty or unreadable.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty")
+    kind = path.suffix.lower()
+    if kind not in READERS:
+        raise InputError(f"{path}: {kind or 'no suffix'!r} is not .csv, .tsv, .jsonl or .parquet")
+    wanted = {name.lower() for name in wanted}
+    with readable(path, f"{kind} file"):
+        frame = READERS[kind](path, None if path.stat().st_size <= _SMALL else wanted)
+    known = frame.attrs["known"]
+    if not known:
+        raise InputError(f"{path}: no rows")
+    twice = {name for name in known if known.count(name) > 1 and name.lower() in wanted}
+    if twice:
+        raise InputError(f"{path}: column {name!r} occurs more than once" for name in sorted(twice))
+    return frame

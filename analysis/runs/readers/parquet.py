@@ -1,0 +1,16 @@
+"""Parquet files."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.runs.readers.frames import chosen, framed
+
+
+def read_parquet(path: Path, wanted: set[str] | None) -> pd.DataFrame:
+    """The columns of a Parquet file; its index counts from 1."""
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(path) as file:
+        known = file.schema_arrow.names
+        return framed(file.read(chosen(known, wanted)), known, first=1)

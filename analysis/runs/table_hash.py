@@ -1,0 +1,45 @@
+"""The hash of a table: what a forecast was made from, whatever the file's format and the order of its rows."""
+
+import hashlib
+from collections.abc import Collection
+
+import numpy as np
+import pandas as pd
+
+from analysis.runs.schema import NUMBERS, TEXTS
+
+# What two otherwise identical sweeps may differ in.
+_NOT_HASHED = frozenset(["wall_s", "mfu", "device", "role", "status"])
+_ROWS_AT_ONCE = 100_000
+
+
+def table_hash(rows: pd.DataFrame, columns: Collection[str]) -> str:
+    """SHA-256 over the canonical values of some rows, one line each, in sorted order.
+
+    Args:
+        rows: with the schema's names.
+        columns: those of the source; what was completed in ``rows`` does not count, but for the FLOPs.
+    """
+    hashed = {"flops", *columns} - _NOT_HASHED
+    names = [name for name in sorted([*NUMBERS, *TEXTS]) if name in hashed]
+    lines: list[str] = []
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        part = rows.iloc[start : start + _ROWS_AT_ONCE]
+        pairs = [_pairs(name, part[name]) for name in names]
+        lines += ["|".join(filter(None, row)) for row in zip(*pairs, strict=True)]
+    digest = hashlib.sha256()
+    for number, line in enumerate(sorted(lines)):
+        digest.update(f"\n{line}".encode() if number else line.encode())
+    return digest.hexdigest()
+
+
+def _pairs(name: str, column: pd.Series) -> list[str]:
+    """``name=value`` of each cell, numbers by their shortest decimals; empty where there is none."""
+    values = column.tolist()
+    if column.dtype == "float64":
+        return [f"{name}={value!r}" if value == value else "" for value in values]
+    return ["" if pd.isna(value) else f"{name}={_canonical(value)}" for value in values]
+
+
+def _canonical(value: object) -> str:
+    return repr(float(value)) if isinstance(value, int | float | np.number) else str(value)
