@@ -88,7 +88,7 @@ def test_backtest_at_a_threshold() -> None:
 
 
 def test_backtest_refuses_what_cannot_be_split() -> None:
-    with pytest.raises(InputError, match="--train-below"):
+    with pytest.raises(InputError, match="choose one with `train_below`"):
         backtest(RunTable.from_frame(sweep()[:10]))
     with pytest.raises(InputError, match="the runs span"):
         backtest(RunTable.from_frame(sweep()), train_below=1.0)
