@@ -18,7 +18,8 @@ CTRL_C = "\x03"
 _CONTROLLED = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
 )
-_TOKEN = re.compile(r"\033\[(\d*)([A-Za-z])|([^\033])", re.DOTALL)
+_TOKEN = re.compile(r"\033\[([?\d;]*)([A-Za-z])|([^\033])", re.DOTALL)
+_UNSEEN = "mhl"  # colours, and whether the cursor is shown
 
 
 class Terminal:
@@ -65,6 +66,10 @@ class Terminal:
     def press(self, keys: str) -> None:
         os.write(self._master, keys.encode())
 
+    def resize(self, columns: int, rows: int) -> None:
+        """Gives the terminal another size, as when its window is dragged."""
+        resize(self._master, columns, rows)
+
     def wait(self, seconds: float = 120.0) -> int:
         """Reads until the command has ended; its exit status."""
         deadline = time.monotonic() + seconds
@@ -102,10 +107,12 @@ def screen(text: str, columns: int) -> list[str]:
     for count, command, character in _TOKEN.findall(text):
         if command == "A":
             row = max(0, row - int(count or 1))
+        elif command == "K":  # with 2: the whole line
+            lines[row] = "" if count == "2" else lines[row][:column]
         elif command == "J":
             lines[row] = lines[row][:column]
             del lines[row + 1 :]
-        elif command:
+        elif command and command not in _UNSEEN:
             raise AssertionError(f"a sequence that this terminal does not know: {count}{command}")
         elif character == "\r":
             column = 0
@@ -116,4 +123,7 @@ def screen(text: str, columns: int) -> list[str]:
             line = lines[row].ljust(column)
             lines[row] = line[:column] + character + line[column + 1 :]
             column += 1
-    return [line.rstrip() for line in lines]
+    shown = [line.rstrip() for line in lines]
+    while len(shown) > row + 1 and not shown[-1]:  # cleared below the cursor
+        shown.pop()
+    return shown

@@ -3,23 +3,24 @@
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from scaling.cli.common import emit_plain, json_option
-from scaling.cli.live import Live, rewritable
 from scaling.errors import InputError
-from scaling.quantity import format_quantity
+from scaling.quantity import format_duration, format_quantity
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from scaling.data.build import BuildProgress
     from scaling.data.spec import BuildSpec
 
 _YAML = (".yaml", ".yml")
-_BAR = 24
-_PLAIN_EVERY_S = 20.0
 
 
 @click.group()
@@ -70,8 +71,8 @@ def build(
     from scaling.data.inspect import summary
 
     spec = _spec(sources, out, {"tokenizer": tokenizer, "text": text, "held_out": held_out})
-    with _Bar(out.name) as bar:
-        manifest = build_data(spec, out, workers or len(os.sched_getaffinity(0)), bar.show)
+    with _progress_of(out.name) as show:
+        manifest = build_data(spec, out, workers or len(os.sched_getaffinity(0)), show)
     result = summary(manifest) | {"out": str(out), "warnings": []}
     emit_plain(result, as_json, lambda: _table(result))
 
@@ -108,35 +109,44 @@ def _spec(sources: tuple[str, ...], out: Path, options: dict[str, str | None]) -
         ) from None
 
 
-class _Bar:
-    """On stderr: a bar rewritten in place on a terminal, a plain line now and then elsewhere."""
+@contextmanager
+def _progress_of(name: str) -> Iterator[Callable[["BuildProgress"], None]]:
+    """Yields what shows a build's progress on stderr: a live bar on a terminal, a plain line now and then elsewhere."""
+    from scaling.cli.progress import PLAIN_EVERY_S
+    from scaling.cli.terminal import live_display
 
-    def __init__(self, name: str) -> None:
-        self._name, self._shown = name, -_PLAIN_EVERY_S
-        self._live = Live(sys.stderr) if rewritable(sys.stderr) else None
+    shown = -PLAIN_EVERY_S
+    with live_display(stderr=True) as display:
 
-    def __enter__(self) -> "_Bar":
-        return self
+        def show(progress: "BuildProgress") -> None:
+            nonlocal shown
+            ended = progress.parts_done == progress.parts
+            if display is not None:
+                display.show(_bar(name, progress))
+            elif ended or time.monotonic() - shown >= PLAIN_EVERY_S:
+                shown = time.monotonic()
+                print(_line(name, progress), file=sys.stderr, flush=True)
 
-    def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.show([])
+        yield show
 
-    def show(self, progress: "BuildProgress") -> None:
-        from scaling.cli.progress import clock
 
-        share = progress.parts_done / progress.parts
-        line = f"{self._name}: {progress.parts_done}/{progress.parts} parts, {format_quantity(progress.tokens)} tokens"
-        if progress.tokens and progress.seconds:
-            line += f", {format_quantity(progress.tokens / progress.seconds)} tokens/s"
-        ended = progress.parts_done == progress.parts
-        line += f", {clock(progress.seconds)}" + ("; joining the parts" if ended else "")
-        if self._live is not None:
-            filled = round(_BAR * share)
-            self._live.show([f"[{'#' * filled}{'.' * (_BAR - filled)}] {line}"])
-        elif ended or time.monotonic() - self._shown >= _PLAIN_EVERY_S:
-            self._shown = time.monotonic()
-            print(line, file=sys.stderr, flush=True)
+def _bar(name: str, progress: "BuildProgress") -> "RenderableType":
+    from rich.table import Table
+    from rich.text import Text
+
+    from scaling.cli.progress import bar
+
+    row = Table.grid(padding=(0, 1))
+    row.add_row(bar(progress.parts_done / progress.parts), Text(_line(name, progress), no_wrap=True))
+    return row
+
+
+def _line(name: str, progress: "BuildProgress") -> str:
+    line = f"{name}: {progress.parts_done}/{progress.parts} parts, {format_quantity(progress.tokens)} tokens"
+    if progress.tokens and progress.seconds:
+        line += f", {format_quantity(progress.tokens / progress.seconds)} tokens/s"
+    line += f", {format_duration(round(progress.seconds))}"
+    return line + ("; joining the parts" if progress.parts_done == progress.parts else "")
 
 
 @command.command()

@@ -193,11 +193,11 @@ def _noise(seeds: "SeedPlan | None", table: str | None) -> list[str]:
 
 
 def _time(seconds: float | None) -> str:
-    from scaling.cli.progress import clock
+    from scaling.quantity import format_duration
 
     if seconds is None:
         return "unknown time"
-    return clock(seconds) if seconds >= 60 else f"{seconds:.1f} s"
+    return format_duration(seconds) if seconds >= 60 else f"{seconds:.1f} s"
 
 
 def _size(count: int) -> str:

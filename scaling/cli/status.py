@@ -1,10 +1,8 @@
 """``scaling status``: the state of every run in a sweep's folder."""
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,8 @@ from scaling.cli.folders import SWEEP_FOLDER
 from scaling.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from scaling.sweep.folder.sweep_folder import SweepFolder
 
 _WATCH_S = 1.0
@@ -23,18 +23,18 @@ _ENDED = ("done", "diverged")
 
 @click.command()
 @click.argument("folder", metavar="DIR|URL", type=SWEEP_FOLDER)
-@click.option("--watch", is_flag=True, help="Keep what trains now up to date until every run has ended or failed.")
+@click.option("--watch", is_flag=True, help="Show the runs that train now until every run has ended or failed.")
 @json_option
 def command(folder: Path, watch: bool, as_json: bool) -> None:
     """Show every run with its progress and loss: planned, running, interrupted, done, diverged or failed.
 
-    Loss is the held-out one of a finished run, the latest training loss of a running one, in nats per token. An
-    interrupted run was begun and is trained by nobody now; `scaling run` goes on with it. The last line
-    tells how much of the workers' time went into compiling.
+    The loss is in nats per token: on the held-out set for a finished run, the latest training loss for a running one.
+    An interrupted run was begun, and no worker trains it now; `scaling run` resumes it. The last line shows how much
+    of the workers' time went into compiling.
 
-    With --watch the runs that train now are shown, whichever machines train them, then all runs as above; Ctrl-C
-    ends it, and nothing else. It only looks. Where the output is no terminal, it is a plain line whenever a
-    run has begun or ended, and every 20 s.
+    With --watch it shows the runs that train now, on whichever machine, until every run has ended; then all runs as
+    above. Ctrl-C ends the watching and nothing else. It only reads. Without a terminal it prints a plain line whenever
+    a run begins or ends, and every 20 s.
 
     \b
     Examples:
@@ -52,22 +52,19 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
 
 
 def _watch(sweep: "SweepFolder") -> list[dict[str, Any]]:
-    """The runs when all have ended; shows until then what trains."""
-    from scaling.cli.live import Live, rewritable
+    """Shows what trains until every run has ended or failed; returns the runs."""
     from scaling.cli.progress import PLAIN_EVERY_S
+    from scaling.cli.terminal import live_display
     from scaling.sweep.folder.progress import states
 
-    with ExitStack() as opened:
-        live = opened.enter_context(Live(sys.stdout)) if rewritable(sys.stdout) else None
+    with live_display(stderr=False) as display:
         last, at = "", 0.0
         while True:
             runs = states(sweep)
             if all(run["state"] in (*_ENDED, "failed") for run in runs):
-                if live is not None:
-                    live.show([])
                 return runs
-            if live is not None:
-                live.show([f"{sweep.path.resolve().name}: {_counts(runs)}{_speed(runs)}", *_table(runs)])
+            if display is not None:
+                display.show(_live(sweep.path.resolve().name, runs))
             elif _counts(runs) != last or time.monotonic() - at >= PLAIN_EVERY_S:
                 last, at = _counts(runs), time.monotonic()
                 click.echo(" | ".join([f"{last}{_speed(runs)}", *_training(runs)]))
@@ -79,14 +76,14 @@ def _ended(runs: list[dict[str, Any]]) -> int:
 
 
 def _counts(runs: list[dict[str, Any]]) -> str:
-    """How many runs are in which state."""
+    """The number of runs in each state."""
     counts = Counter(run["state"] for run in runs)
     parts = [f"{_ended(runs)} of {len(runs)} runs ended"]
     return ", ".join(parts + [f"{number} {state}" for state, number in counts.items() if state != "done"])
 
 
 def _speed(runs: list[dict[str, Any]]) -> str:
-    """Of all runs that train now together."""
+    """The speed of all runs that train now, together."""
     from scaling.quantity import format_quantity
 
     speed = sum(run["tokens_per_s"] or 0.0 for run in runs)
@@ -94,40 +91,61 @@ def _speed(runs: list[dict[str, Any]]) -> str:
 
 
 def _training(runs: list[dict[str, Any]]) -> Iterator[str]:
+    """The progress of each run that trains now."""
     for run in runs:
         if run["state"] == "running":
             yield f"{run['id'][:6]} " + ("compiling" if run["loss"] is None else f"{run['progress']:.0%}")
 
 
-def _table(runs: list[dict[str, Any]]) -> Iterator[str]:
-    """Of the runs that train now."""
-    from scaling.cli.progress import clock
-    from scaling.quantity import format_quantity
+def _live(name: str, runs: list[dict[str, Any]]) -> "RenderableType":
+    """A line about all runs, and a row with a bar for each run that trains now."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
 
+    from scaling.cli.progress import bar
+    from scaling.quantity import format_duration, format_quantity
+
+    head = Text(f"{name}: {_counts(runs)}{_speed(runs)}", style="bold", no_wrap=True, overflow="ellipsis")
     running = [run for run in runs if run["state"] == "running"]
     if not running:
-        yield "no run is being trained"
-        return
-    yield f"{'run':12}  {'role':6}  {'progress':>9}  {'loss':>8}  {'tokens/s':>8}  left"
+        return Group(head, Text("no run is being trained"))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title, justify in (("run", "left"), ("role", "left"), ("", "left"), ("progress", "right"), ("loss", "right")):
+        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("tokens/s", justify="right", no_wrap=True)
+    table.add_column("left", no_wrap=True)
     for run in running:
         if run["loss"] is None:
-            yield f"{run['id']:12}  {run['role']:6}  compiling"
+            table.add_row(run["id"], run["role"], bar(0.0), "compiling")
             continue
         speed = "" if run["tokens_per_s"] is None else format_quantity(run["tokens_per_s"])
-        left = "" if run["left_s"] is None else clock(run["left_s"])
-        yield f"{run['id']:12}  {run['role']:6}  {run['progress']:9.0%}  {run['loss']:8.4f}  {speed:>8}  {left}"
+        left = "" if run["left_s"] is None else format_duration(round(run["left_s"]))
+        share = f"{run['progress']:.0%}"
+        table.add_row(run["id"], run["role"], bar(run["progress"]), share, f"{run['loss']:.4f}", speed, left)
+    return Group(head, table)
 
 
 def _text(runs: list[dict[str, Any]]) -> str:
-    from scaling.cli.progress import clock
+    from analysis.table_text import table_text
+    from scaling.quantity import format_duration
 
-    rows = [f"{'run':12}  {'role':6}  {'state':11}  {'progress':>8}  {'loss':>8}"]
-    rows += [
-        f"{run['id']:12}  {run['role']:6}  {run['state']:11}  {run['progress']:8.0%}  "
-        + ("" if run["loss"] is None else f"{run['loss']:8.4f}")
+    rows = (
+        (
+            run["id"],
+            run["role"],
+            run["state"],
+            f"{run['progress']:.0%}",
+            "" if run["loss"] is None else f"{run['loss']:.4f}",
+        )
         for run in runs
-    ]
-    rows += [f"{run['id']:12}  has failed: {run['reason']}" for run in runs if run["state"] == "failed"]
+    )
+    lines = [table_text("lllrr", ("run", "role", "state", "progress", "loss"), rows)]
+    lines += [f"{run['id']}  has failed: {run['reason']}" for run in runs if run["state"] == "failed"]
     spent, compiling = (sum(run[name] or 0.0 for run in runs) for name in ("wall_s", "compile_s"))
-    time_spent = f"; {clock(spent)} of training, {clock(compiling)} of it compiling" if spent else ""
-    return "\n".join([*rows, f"{_ended(runs)} of {len(runs)} runs ended{time_spent}"])
+    time_spent = (
+        f"; {format_duration(round(spent))} of training, {format_duration(round(compiling))} of it compiling"
+        if spent
+        else ""
+    )
+    return "\n".join([*lines, f"{_ended(runs)} of {len(runs)} runs ended{time_spent}"])

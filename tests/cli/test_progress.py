@@ -1,18 +1,15 @@
 """The display of ``scaling run``, as a person sees it."""
 
 import json
-import os
-import select
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
+import nbclient
+import nbformat
 import pytest
-from terminal import CTRL_C, Terminal, resize, screen
+from terminal import CTRL_C, ROOT, Terminal, screen
 
 from scaling.cli import progress
-from scaling.cli.live import Live
 from scaling.sweep.folder.progress import GroupProgress, RunProgress, SweepProgress
 from scaling.train.stop import STOPPED_EXIT
 
@@ -48,6 +45,12 @@ BLOCK = [
     "  3f2a91  55%, loss 3.123, 12.1k tokens/s, 8 s left",
     "  9c01de compiling",
 ]
+BARS = [
+    BLOCK[0],
+    BLOCK[1],
+    f"  3f2a91 {'━' * 20}  55%, loss 3.123, 12.1k tokens/s, 8 s left",
+    f"  9c01de {'━' * 20} compiling",
+]
 
 
 def python(code: str) -> list[str]:
@@ -62,13 +65,14 @@ def scaling_run(path: Path, *arguments: str, **overrides: str) -> list[str]:
 
 
 def test_the_lines_are_rewritten_and_a_warning_stands_above_them() -> None:
-    terminal = Terminal(python(SHOWN + "    display.show('fit', ended)\n"))
+    terminal = Terminal(python(SHOWN + "    print('shown')\n    display.show('fit', ended)\n"))
     assert terminal.wait() == 0
-    last = "tiny fit: 11/12 runs (1 failed), 100% of 1.2e+10 FLOPs, done in 0 s"
-    assert terminal.screen == ["a worker has ended", last, ""]
-    shown = terminal.output.index(last)
-    before = terminal.output[:shown].removesuffix("\r\033[3A\033[J")
-    assert screen(before, 100) == ["a worker has ended", *BLOCK]
+    last = "tiny fit: 11/12 runs (1 failed), 100% of 1.2e+10 FLOPs, done in "
+    *above, left, end = terminal.screen
+    assert (above, end) == (["a worker has ended", "shown"], "")
+    assert left.startswith(last)
+    before = terminal.output[: terminal.output.index("shown")].rpartition("compiling")[0] + "compiling"
+    assert [line.replace("╸", "━").replace("╺", "━") for line in screen(before, 100)] == ["a worker has ended", *BARS]
 
 
 def test_what_is_interrupted_leaves_its_last_line() -> None:
@@ -77,47 +81,56 @@ def test_what_is_interrupted_leaves_its_last_line() -> None:
     assert terminal.screen == ["a worker has ended", BLOCK[0], ""]
 
 
-@pytest.fixture
-def terminal() -> Iterator[tuple[int, TextIO]]:
-    """Both ends of a pseudo-terminal: what is read from the first was written to the second."""
-    master, slave = os.openpty()
-    with open(slave, "w") as stream:
-        yield master, stream
-    os.close(master)
-
-
-def written(master: int, last: str) -> str:
-    """What comes, up to the last of it."""
-    text = ""
-    while not text.endswith(last):
-        assert select.select([master], [], [], 30.0)[0], text
-        text += os.read(master, 65536).decode()
-    return text
+# Shows lines that take more room than there is.
+LONG_LINES = """\
+import sys
+from rich.text import Text
+from scaling.cli.terminal import live_display
+with live_display(stderr=True) as display:
+    display.show(Text("\\n".join(f"{number} " + "x" * 200 for number in range(30)), no_wrap=True, overflow="ellipsis"))
+    print("SHOWN", flush=True)
+"""
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(20, 24), (80, 5), (2, 2), (100, 1)])
-def test_no_line_wraps_and_no_more_are_shown_than_there_is_room_for(
-    columns: int, rows: int, terminal: tuple[int, TextIO]
-) -> None:
-    master, stream = terminal
-    resize(stream.fileno(), columns, rows)
-    Live(stream).show([f"{number} {'x' * 200}" for number in range(30)])
+def test_no_line_wraps_and_no_more_are_shown_than_there_is_room_for(columns: int, rows: int, tmp_path: Path) -> None:
+    terminal = Terminal(python(LONG_LINES), columns, rows, stdout=tmp_path / "stdout")
+    assert terminal.wait() == 0
     shown = max(1, rows - 1)
-    last = f"... and {31 - shown} more lines"[: columns - 1]
-    lines = written(master, last).split("\r\n")
-    assert len(lines) == shown
-    assert all(len(line) < columns for line in lines)
+    drawn = screen(terminal.output.partition("\033[2K")[0], columns)
+    drawn = [line for line in drawn if line]
+    assert len(drawn) == shown
+    assert all(len(line) <= columns for line in drawn)
+    assert drawn[-1] == f"... and {31 - shown} more lines"[:columns]
+    assert not any(terminal.screen), "nothing of it stays"
+    assert (tmp_path / "stdout").read_text() == "SHOWN\n", "what belongs to a file goes there"
 
 
-def test_a_terminal_that_has_shrunk_is_cleared_all_the_same(terminal: tuple[int, TextIO]) -> None:
-    master, stream = terminal
-    live = Live(stream)
-    resize(stream.fileno(), 80, 24)
-    live.show(["x" * 70, "y" * 30])
-    written(master, "y" * 30)
-    resize(stream.fileno(), 40, 24)
-    live.show(["z"])
-    assert written(master, "z") == "\r\033[2A\033[Jz"
+NARROWED = """\
+import sys
+from rich.text import Text
+from scaling.cli.terminal import live_display
+with live_display(stderr=True) as display:
+    display.show(Text("x" * 70 + "\\n" + "y" * 30))
+    sys.stdin.readline()
+    display.show(Text("z"))
+    sys.stdin.readline()
+"""
+
+
+def test_a_terminal_that_has_shrunk_is_cleared_all_the_same() -> None:
+    terminal = Terminal(python(NARROWED), columns=80)
+    terminal.wait_for("y" * 30)
+    terminal.resize(40, 24)
+    seen = len(terminal.output)
+    terminal.press("\n")
+    terminal.wait_for("z")
+    redrawn = terminal.output[seen:]
+    # The first line takes two rows now, so that the three rows are left upwards and each is cleared.
+    assert redrawn.count("\033[1A") == 2
+    assert redrawn.count("\033[2K") == 3
+    terminal.press("\n")
+    assert terminal.wait() == 0
 
 
 def test_a_dumb_terminal_gets_plain_lines() -> None:
@@ -185,15 +198,12 @@ def test_ctrl_c_saves_and_the_display_gives_way(tmp_path: Path) -> None:
     assert terminal.screen[-2:] == ["stopped; everything trained is saved, and the same command goes on with it", ""]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (44.6, "45 s"),
-        (200, "3 min 20 s"),
-        (7500, "2 h 05 min"),
-        (71 * 3600, "71 h 00 min"),
-        (1e9, "11,574 days"),
-    ],
-)
-def test_seconds_as_people_say_them(seconds: float, text: str) -> None:
-    assert progress.clock(seconds) == text
+def test_in_a_notebook_one_output_is_kept_up_to_date() -> None:
+    cell = nbformat.v4.new_code_cell(SHOWN + "    shown = display\n")
+    notebook = nbformat.v4.new_notebook(cells=[cell, nbformat.v4.new_code_cell("1 + 1")])
+    notebook.metadata["kernelspec"] = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    nbclient.NotebookClient(notebook, timeout=300).execute(cwd=str(ROOT))
+    shown = [output for output in cell.outputs if output.output_type == "display_data"]
+    assert [output.data["text/plain"] for output in shown] == [BLOCK[0]]
+    warned = [output.text for output in cell.outputs if output.output_type == "stream"]
+    assert warned == ["a worker has ended\n"]

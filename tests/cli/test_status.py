@@ -3,8 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -98,24 +96,18 @@ def test_ctrl_c_ends_the_watching_and_nothing_else(sweep: SweepFolder) -> None:
 
 def test_elsewhere_it_is_a_line_when_a_run_has_ended(sweep: SweepFolder) -> None:
     first, *others = sweep.runs()
-
-    def train() -> None:
-        time.sleep(2.5)
+    environment = os.environ | {"TERM": "xterm", "FORCE_COLOR": "1"}
+    with subprocess.Popen(watch(sweep), stdout=subprocess.PIPE, text=True, env=environment) as watching:
+        assert watching.stdout is not None
+        assert watching.stdout.readline() == "0 of 4 runs ended, 4 planned\n"
         done(sweep, first)
-        time.sleep(2.5)
+        assert watching.stdout.readline() == "1 of 4 runs ended, 3 planned\n"
         for run_id in others:
             done(sweep, run_id)
-
-    training = threading.Thread(target=train)
-    training.start()
-    told = subprocess.run(watch(sweep), capture_output=True, text=True, timeout=60, env=os.environ | {"TERM": "xterm"})
-    training.join()
-    assert told.returncode == 0
-    lines = told.stdout.splitlines()
-    assert lines[0] == "0 of 4 runs ended, 4 planned"
-    assert "1 of 4 runs ended, 3 planned" in lines
-    assert lines[-1].startswith("4 of 4 runs ended")
-    assert "\033" not in told.stdout
+        rest = watching.stdout.read()
+    assert watching.returncode == 0
+    assert rest.splitlines()[-1].startswith("4 of 4 runs ended")
+    assert "\033" not in rest
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\x00", b"{", b"[]", b'{"runs": 3}'])
