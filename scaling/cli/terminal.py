@@ -51,7 +51,7 @@ def _in_notebook() -> bool:
     """Whether this process is the kernel of a notebook."""
     if "ipykernel" not in sys.modules:
         return False
-    from IPython import get_ipython  # type: ignore[attr-defined]  # a part of every kernel
+    from IPython import get_ipython
 
     return type(get_ipython()).__name__ == "ZMQInteractiveShell"
 
@@ -142,8 +142,8 @@ class _NotebookDisplay:
     def _update(self, lines: list[str]) -> None:
         from IPython.display import Pretty, display
 
-        text = Pretty("\n".join(lines))  # type: ignore[no-untyped-call]
+        text = Pretty("\n".join(lines))
         if self._handle is None:
-            self._handle = display(text, display_id=True)  # type: ignore[no-untyped-call]
+            self._handle = display(text, display_id=True)
         else:
             self._handle.update(text)
