@@ -15,9 +15,9 @@ import numpy as np
 
 from analysis.allocation.allocate import allocate
 from analysis.allocation.approaches import allocate_by
+from analysis.allocation.estimate import estimate_surface
 from analysis.allocation.isoflop import isoflop
 from analysis.allocation.results import Allocation, Request
-from analysis.allocation.surface import estimate_surface
 from analysis.errors import InputError
 from analysis.forecasting.ensemble import AUTO
 from analysis.runs.table import RunTable, read_table

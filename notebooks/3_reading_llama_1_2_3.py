@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.allocation.allocate import allocate
+from analysis.allocation.estimate import published_surface
 from analysis.allocation.results import Request
-from analysis.allocation.surface import published_surface
 from scaling.llama.zoo import ZOO
 
 llamas = pd.DataFrame(

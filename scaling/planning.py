@@ -74,16 +74,16 @@ def _counting(rows: pd.DataFrame) -> Count:
     return count
 
 
-def _rule(tuning: Tuning, knob: ScaledHyperparameter, count: Count) -> Callable[[LlamaConfig, float], float] | None:
-    """The law of a knob in Step Law's form, or else in DeepSeek's; None where the runs tell neither."""
-    forms = tuning.laws[knob]
+def _rule(tuning: Tuning, name: ScaledHyperparameter, count: Count) -> Callable[[LlamaConfig, float], float] | None:
+    """The law of a hyperparameter in Step Law's form, or else in DeepSeek's; None where the runs tell neither."""
+    forms = tuning.laws[name]
     law = forms.get("step", forms.get("deepseek"))
     if law is None:
         return None
 
     def rule(model: LlamaConfig, tokens: float) -> float:
         counts = count(model, tokens)
-        return law.predict(*(counts[name] for name in law.form.inputs))[0]
+        return law.predict(*(counts[column] for column in law.form.inputs))[0]
 
     return rule
 

@@ -23,10 +23,10 @@ target: {size: {width: 20, depth: 1}, tokens: 200k}
 SIZES, LENGTHS = (2e3, 4e3, 8e3), (3e4, 9e4, 2.5e5)
 
 
-def tuned(file: Path, knob: str, best: Callable[[float, float], float], lengths: tuple[float, ...] = LENGTHS) -> Path:
-    """A table without noise in which the best value of a knob is ``best(params, tokens)``."""
+def tuned(file: Path, name: str, best: Callable[[float, float], float], lengths: tuple[float, ...] = LENGTHS) -> Path:
+    """A table without noise in which the best value of a hyperparameter is ``best(params, tokens)``."""
     rows = [
-        {"params": n, "tokens": d, knob: best(n, d) * times, "loss": 2 * np.exp(0.01 * np.log(times) ** 2)}
+        {"params": n, "tokens": d, name: best(n, d) * times, "loss": 2 * np.exp(0.01 * np.log(times) ** 2)}
         for n, d in itertools.product(SIZES, lengths)
         for times in (0.25, 0.5, 1.0, 2.0, 4.0)
     ]

@@ -25,7 +25,7 @@ APPROACHES: dict[str, Callable[[RunArrays], IsoFlop | Envelope]] = {"isoflop": i
 
 @dataclass(frozen=True)
 class Budgets:
-    """What an approach used, FLOPs, and what it left out."""
+    """FLOPs of the budgets that an approach used, and the budgets that it left out."""
 
     used: tuple[float, ...]
     left_out: tuple[LeftOut, ...]
@@ -37,11 +37,11 @@ class FrontierAllocation(Allocation):
 
     Attributes:
         approach: isoflop or envelope.
-        exponent: of N*; ``interval`` has an entry for this and the following three, too.
+        exponent: of N*; ``interval`` has an entry for this and the following three.
         coefficient: of N*.
         tokens_exponent: of D*.
         tokens_coefficient: of D*.
-        skew: of the budgets' curves, 0 for even parabolas, and its standard error; None for the envelope.
+        skew: cubic term of the budgets' curves, 0 for even parabolas, and its standard error; None for the envelope.
         budgets: used and left out.
     """
 
@@ -105,14 +105,14 @@ def allocate_by(approach: str, table: RunTable, flops: float) -> FrontierAllocat
 
 
 def _near(points: RunArrays, flops: float, params: float, factor: float) -> dict[str, tuple[float, float]]:
-    """The sizes within a factor of the best, and their tokens."""
+    """Ranges of the sizes within a factor of the best, and of their tokens."""
     sizes = (params / factor, params * factor)
     few, many = (_tokens(points, flops, size) for size in reversed(sizes))
     return {"params": sizes, "tokens": (few, many), "tokens_per_param": (few / sizes[1], many / sizes[0])}
 
 
 def _tokens(points: RunArrays, flops: float, params: float) -> float:
-    """What the budget pays for, as the runs nearest in size count FLOPs."""
+    """Tokens that the budget pays for, at the FLOPs per parameter and token of the runs nearest in size."""
     return flops / params / float(training_cost(points.inputs, np.log([params]))[0])
 
 
@@ -132,10 +132,10 @@ def _interval(sizes: FrontierLaw, tokens: FrontierLaw, points: RunArrays, flops:
 
 
 def _continued(minima: Minima, flops: float) -> tuple[float, float]:
-    """The loss at the best split of a budget, and its curvature.
+    """The loss at the best split of a budget, and the curvature of its log over log parameters.
 
-    The minima's losses follow a power law with a floor, or without one where they are too few for it. The curvature is
-    a fixed part of what lies above the floor, as under E + A / N^alpha + B / D^beta.
+    The minima's losses follow a power law with an irreducible loss, or without one where they are too few for it. The
+    curvature is a fixed share of the reducible loss, as under E + A / N^alpha + B / D^beta.
     """
     law = LAWS["compute"]
     if len(minima.c) < len(law.names) + 2:
@@ -155,7 +155,7 @@ def _at(c: Float[np.ndarray, " budgets"]) -> Inputs:
 
 
 def _reach(minima: Minima, flops: float) -> list[Diagnostic]:
-    """A line is known to hold about as far beyond its budgets as they span."""
+    """Whether a budget lies further beyond those used than they span."""
     span = float(np.exp(np.ptp(minima.c)))
     above, below = flops / float(np.exp(minima.c.max())), float(np.exp(minima.c.min())) / flops
     reach, which = max((above, "times the largest budget"), (below, "times less than the smallest budget"))

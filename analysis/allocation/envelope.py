@@ -1,8 +1,9 @@
-"""Approach 1 (2203.15556, section 3.1): which size has the lowest loss at each compute, and how it grows.
+"""Approach 1 (2203.15556, section 3.1): the size with the lowest loss at each number of FLOPs, and how it grows.
 
 The runs of one size, endpoints or points along training curves, make a curve of loss over FLOPs. At each of a grid of
-FLOPs the lowest of these curves tells the best size; the parabola through it and a neighbour on either side places the
-optimum between sizes. FLOPs at which the smallest or the largest size is the best are left out: it may lie beyond.
+FLOPs the best size is that of the lowest curve; the parabola through it and a neighbour on either side places the
+optimum between sizes. FLOPs at which the smallest or the largest size is the best are left out: the optimum may lie
+beyond it.
 """
 
 from dataclasses import dataclass
@@ -15,25 +16,26 @@ from scipy.interpolate import PchipInterpolator
 from analysis.allocation.frontier import FrontierLaw, LeftOut, Minima
 from analysis.diagnostics.codes import Diagnostic
 from analysis.runs.arrays import RunArrays, training_cost
+from analysis.stats import clusters, least_squares
 
 _GRID = 200
 _SAME_SIZE = 0.03  # sizes digitised from a figure differ by a few percent
-_APART = 0.35  # of log parameters: nearer neighbours of the best size bend by less than their noise
+_MIN_DISTANCE = 0.35  # in log parameters: the curvature between nearer neighbours is smaller than their noise
 _FEW = "fewer than three sizes were trained there"
-_FLAT = "the best size and its neighbours lose the same"
+_FLAT = "the best size and its neighbours have the same loss"
 _SMALLEST = "the smallest size trained there is the best, so the optimum is not bracketed"
 _LARGEST = "the largest size trained there is the best, so the optimum is not bracketed"
-_BIN = 0.05  # of log FLOPs: points of one run this close are averaged, as training losses are noisy
+_BIN = 0.05  # in log FLOPs: points of one run this close are averaged, as training losses are noisy
 
 
 @dataclass(frozen=True)
 class SizeCurve:
-    """The runs of one size: log loss over log FLOPs.
+    """Log loss over log FLOPs of the runs of one size.
 
     Attributes:
         n: log parameters.
-        c: log FLOPs, rising.
-        log_loss: of nats per token, falling.
+        c: log FLOPs, increasing.
+        log_loss: log nats per token, decreasing.
         trunks: how many independent runs it is made of.
     """
 
@@ -43,7 +45,7 @@ class SizeCurve:
     trunks: int
 
     def at(self, c: Float[np.ndarray, " grid"]) -> Float[np.ndarray, " grid"]:
-        """Log loss at log FLOPs, by monotone cubics; infinite where no run has been."""
+        """Log loss at log FLOPs, by monotone cubic interpolation; infinite outside the runs."""
         return np.nan_to_num(PchipInterpolator(self.c, self.log_loss, extrapolate=False)(c), nan=np.inf)
 
 
@@ -52,11 +54,11 @@ class Envelope:
     """Approach 1 on a table.
 
     Attributes:
-        curves: one for each size that was trained at two computes at least, from the smallest.
+        curves: one for each size with runs at two or more FLOPs, from the smallest.
         c: log FLOPs of the grid, where three sizes or more can be compared.
         loss: the lowest loss there, nats per token.
         minima: the optimum at those points of the grid where it is bracketed.
-        left_out: the others.
+        left_out: the ranges of the grid where it is not.
         params: N*(C), through the minima; None where they span fewer than two sizes.
         tokens: D*(C), likewise.
         warnings: what is left out, and what else limits the answer.
@@ -73,12 +75,12 @@ class Envelope:
 
     @property
     def used(self) -> tuple[float, ...]:
-        """The lowest and the highest FLOPs where the optimum is bracketed, if there are any."""
+        """The lowest and the highest FLOPs where the optimum is bracketed; empty without any."""
         return tuple(np.exp(self.minima.c[[0, -1]]).tolist()) if len(self.minima.c) else ()
 
 
 def envelope(points: RunArrays, resamples: int = 200, seed: int = 0) -> Envelope:
-    """Finds the best size over compute, and power laws through it.
+    """Finds the best size over FLOPs, and power laws through it.
 
     Args:
         points: the runs; rows that share a trunk may be points along its training curve.
@@ -89,9 +91,9 @@ def envelope(points: RunArrays, resamples: int = 200, seed: int = 0) -> Envelope
     curves = _curves(smooth)
     grid = np.linspace(points.inputs.c.min(), points.inputs.c.max(), _GRID)
     found = _lowest(curves, grid)
-    inside = found.fault == ""
+    inside = found.reason == ""
     minima = Minima(grid[inside], found.n[inside], np.exp(found.log_loss[inside]), found.curvature[inside])
-    left_out = _left_out(grid, found.fault)
+    left_out = _left_out(grid, found.reason)
     warnings = [left.warning for left in left_out]
     compared = np.isfinite(found.log_loss)
     lowest = (tuple(curves), grid[compared], np.exp(found.log_loss[compared]), minima, left_out)
@@ -111,13 +113,13 @@ def envelope(points: RunArrays, resamples: int = 200, seed: int = 0) -> Envelope
     draws = []
     for _ in range(resamples):
         again = _lowest(_curves(smooth[np.isin(trunk, rng.integers(trunks, size=trunks))]), grid)
-        kept = again.fault == ""
+        kept = again.reason == ""
         if len(np.unique(again.best[kept])) > 1:
             draws.append(_lines(points, grid[kept], again.n[kept], pivot))
     spread = np.zeros((0, 2, 2))
     if 2 * len(draws) > resamples:
-        # A resample has fewer sizes and computes to compare; only its scatter, not its shift, tells of the noise. It
-        # tells of it by few runs: hence Student's t.
+        # A resample has fewer sizes to compare: its shift is a bias, and only its scatter shows the noise. That scatter
+        # comes from few runs: hence Student's t.
         freedom = max(sum(curves[i].trunks for i in np.unique(found.best[inside])) - 2, 1)
         student = np.sqrt(freedom / rng.chisquare(freedom, len(draws)))
         spread = line + (np.array(draws) - np.median(draws, axis=0)) * student[:, None, None]
@@ -126,10 +128,10 @@ def envelope(points: RunArrays, resamples: int = 200, seed: int = 0) -> Envelope
 
 
 def _smoothed(points: RunArrays) -> pd.DataFrame:
-    """Rows of ``size trunk n c loss`` in rising c: means over seeds, and over neighbours in a run."""
+    """Rows of ``size trunk n c loss`` in increasing c: means over seeds, and over neighbours in a run."""
     rows = pd.DataFrame(
         {
-            "size": _grouped(points.inputs.n),
+            "size": clusters(points.inputs.n, _SAME_SIZE),
             "trunk": points.cluster,
             "cell": points.cell,
             "n": points.inputs.n,
@@ -143,7 +145,7 @@ def _smoothed(points: RunArrays) -> pd.DataFrame:
 
 
 def _curves(smooth: pd.DataFrame) -> list[SizeCurve]:
-    """One falling curve for each size that was trained at two computes: the lowest loss so far."""
+    """One decreasing curve for each size with runs at two or more FLOPs: the lowest loss so far."""
     size, trunk, n, c, loss = (smooth[name].to_numpy() for name in ("size", "trunk", "n", "c", "loss"))
     curves = []
     for number in np.unique(size):
@@ -156,26 +158,23 @@ def _curves(smooth: pd.DataFrame) -> list[SizeCurve]:
     return curves
 
 
-def _grouped(n: Float[np.ndarray, " rows"]) -> Int[np.ndarray, " rows"]:
-    """The number of each row's size, from the smallest."""
-    order = np.argsort(n, kind="stable")
-    numbers, number, first = np.zeros(len(n), np.int64), -1, -np.inf
-    for row in order:
-        if n[row] > first + _SAME_SIZE:
-            number, first = number + 1, float(n[row])
-        numbers[row] = number
-    return numbers
-
-
 @dataclass(frozen=True)
 class _Lowest:
-    """The lowest curve at each point of a grid: which, the optimum by the parabola there, and why not."""
+    """The lowest curve at each point of a grid, and the optimum by the parabola there.
+
+    Attributes:
+        best: number of the lowest curve.
+        n: log parameters of the optimum.
+        log_loss: at the optimum.
+        curvature: of log loss over log parameters at the optimum.
+        reason: why the optimum is not bracketed; empty where it is.
+    """
 
     best: Int[np.ndarray, " grid"]
     n: Float[np.ndarray, " grid"]
     log_loss: Float[np.ndarray, " grid"]
     curvature: Float[np.ndarray, " grid"]
-    fault: np.ndarray
+    reason: np.ndarray
 
 
 def _lowest(curves: list[SizeCurve], grid: Float[np.ndarray, " grid"]) -> _Lowest:
@@ -188,28 +187,28 @@ def _lowest(curves: list[SizeCurve], grid: Float[np.ndarray, " grid"]) -> _Lowes
     best = np.argmin(losses, axis=0)
     left, right = np.argmax(there, axis=0), last - np.argmax(there[::-1], axis=0)
     few = there.sum(axis=0) < 3
-    fault = np.where(few, _FEW, np.where(left == best, _SMALLEST, np.where(right == best, _LARGEST, "")))
+    reason = np.where(few, _FEW, np.where(left == best, _SMALLEST, np.where(right == best, _LARGEST, "")))
     for i in range(len(curves)):
-        left = np.where(there[i] & (n[i] <= n[best] - _APART), i, left)
-        right = np.where(there[last - i] & (n[last - i] >= n[best] + _APART), last - i, right)
+        left = np.where(there[i] & (n[i] <= n[best] - _MIN_DISTANCE), i, left)
+        right = np.where(there[last - i] & (n[last - i] >= n[best] + _MIN_DISTANCE), last - i, right)
     (x1, x2, x3), (y1, y2, y3) = (n[[left, best, right]], losses[[left, best, right], at])
     with np.errstate(invalid="ignore", divide="ignore"):
         rise = (y2 - y1) / (x2 - x1)
         k = ((y3 - y2) / (x3 - x2) - rise) / (x3 - x1)
         vertex = (x1 + x2) / 2 - rise / (2 * k)
-        fault = np.where((fault == "") & ~(k > 0), _FLAT, fault)
-        lowest = np.where(fault == "", y2 - k * (vertex - x2) ** 2, y2)
-    return _Lowest(best, vertex, np.where(few, np.nan, lowest), k, fault)
+        reason = np.where((reason == "") & ~(k > 0), _FLAT, reason)
+        lowest = np.where(reason == "", y2 - k * (vertex - x2) ** 2, y2)
+    return _Lowest(best, vertex, np.where(few, np.nan, lowest), k, reason)
 
 
-def _left_out(grid: Float[np.ndarray, " grid"], fault: np.ndarray) -> tuple[LeftOut, ...]:
-    """The stretches of the grid that share a fault."""
-    starts = np.flatnonzero(np.concatenate([[True], fault[1:] != fault[:-1]]))
+def _left_out(grid: Float[np.ndarray, " grid"], reason: np.ndarray) -> tuple[LeftOut, ...]:
+    """The ranges of the grid that share a reason."""
+    starts = np.flatnonzero(np.concatenate([[True], reason[1:] != reason[:-1]]))
     ends = np.append(starts[1:], len(grid)) - 1
     return tuple(
-        LeftOut((float(np.exp(grid[a])), float(np.exp(grid[b]))), str(fault[a]))
+        LeftOut((float(np.exp(grid[a])), float(np.exp(grid[b]))), str(reason[a]))
         for a, b in zip(starts, ends, strict=True)
-        if fault[a]
+        if reason[a]
     )
 
 
@@ -218,4 +217,5 @@ def _lines(
 ) -> Float[np.ndarray, "2 2"]:
     """(level at the pivot, slope) of log N* and of log D*."""
     d = c - n - np.log(training_cost(points.inputs, n))
-    return np.stack([np.polyfit(c - pivot, value, 1)[::-1] for value in (n, d)])
+    design = np.stack([np.ones_like(c), c - pivot], axis=1)
+    return np.stack([least_squares(design, value).theta for value in (n, d)])

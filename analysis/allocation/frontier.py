@@ -1,20 +1,18 @@
 """The compute-optimal frontier: how the best parameters and tokens grow with FLOPs, by approach 1 or 2.
 
-Minima found at several budgets are joined by a line in logarithms, log N* = intercept + exponent * log C. Each
-minimum has its own variance v_i, from the noise of its runs; what the minima scatter about the line beyond that is
-tau^2 (Paule & Mandel 1982). The line is weighted by 1 / (v_i + tau^2), and its variance scaled by its own residuals
-with Student's t for the few budgets there are (Knapp & Hartung 2003).
+A line in logarithms, log N* = intercept + exponent * log C, joins the minima found at several budgets. Each minimum
+has its own variance, from the noise of its runs; what minima scatter about the line beyond that is a random effect
+(:func:`analysis.stats.random_effects`). The covariance of the line is scaled by its residuals, with Student's t for
+the few budgets there are (Knapp & Hartung 2003).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import brentq
 
 from analysis.diagnostics.codes import Diagnostic
-
-LEVEL = 0.9
+from analysis.stats import central_interval, random_effects
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Minima:
     Attributes:
         c: log FLOPs.
         n: log N*.
-        loss: there, nats per token.
+        loss: at N*, nats per token.
         curvature: of log loss over log parameters: it rises by curvature * (log N - log N*)^2.
     """
 
@@ -36,13 +34,14 @@ class Minima:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A budget, or a stretch of them, whose optimum is not believed: lowest and highest FLOPs, and why."""
+    """A budget, or a range of budgets, without a credible optimum: lowest and highest FLOPs, and the reason."""
 
     flops: tuple[float, float]
     reason: str
 
     @property
     def warning(self) -> Diagnostic:
+        """The diagnostic that names it."""
         low, high = self.flops
         which = f"the budget of {low:.3g} FLOPs is" if low == high else f"{low:.3g} to {high:.3g} FLOPs are"
         return Diagnostic("not-bracketed", f"{which} left out: {self.reason}")
@@ -53,9 +52,9 @@ class FrontierLaw:
     """A power law of FLOPs, value = coefficient * flops ** exponent, with draws of its uncertainty.
 
     Attributes:
-        pivot: log FLOPs where level and slope are nearly independent.
+        pivot: log FLOPs where level and exponent are nearly independent.
         line: (log value at the pivot, exponent).
-        draws: the same, of each resample; empty if nothing can be said of the uncertainty.
+        draws: the same, for each resample; empty where the uncertainty is not known.
     """
 
     pivot: float
@@ -64,6 +63,7 @@ class FrontierLaw:
 
     @property
     def exponent(self) -> float:
+        """The power of FLOPs."""
         return float(self.line[1])
 
     def at(self, flops: float) -> float:
@@ -71,32 +71,29 @@ class FrontierLaw:
         return float(np.exp(self.line[0] + self.line[1] * (np.log(flops) - self.pivot)))
 
     def interval(self, flops: float) -> tuple[float, float] | None:
-        """The value's 90 % interval at a budget."""
+        """The 90 % interval of the value at a budget; None without draws."""
         if not len(self.draws):
             return None
-        low, high = central(self.draws[:, 0] + self.draws[:, 1] * (np.log(flops) - self.pivot))
+        low, high = central_interval(self.draws[:, 0] + self.draws[:, 1] * (np.log(flops) - self.pivot))
         return float(np.exp(low)), float(np.exp(high))
 
     @property
     def exponent_interval(self) -> tuple[float, float] | None:
-        """90 %."""
-        return central(self.draws[:, 1]) if len(self.draws) else None
+        """The 90 % interval of the exponent; None without draws."""
+        if not len(self.draws):
+            return None
+        low, high = central_interval(self.draws[:, 1])
+        return float(low), float(high)
 
 
-def central(draws: Float[np.ndarray, " resamples"]) -> tuple[float, float]:
-    """The interval that holds the central 90 %."""
-    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
-
-
-def through(
+def fit_frontier(
     c: Float[np.ndarray, " minima"],
     value: Float[np.ndarray, " minima"],
     draws: Float[np.ndarray, "resamples minima"],
     variance: Float[np.ndarray, " minima"],
     seed: int = 0,
 ) -> FrontierLaw:
-    """The line through at least two minima.
+    """Fits the line through at least two minima.
 
     Args:
         c: log FLOPs of each.
@@ -105,32 +102,15 @@ def through(
         variance: of each value, by the noise of its budget's runs.
         seed: of the scatter about the line.
     """
-    freedom = len(c) - 2
-    scatter = _scatter(c, value, variance) if freedom else 0.0
-    weights = 1 / (variance + scatter)
-    pivot = float(np.average(c, weights=weights))
+    centred = np.stack([np.ones_like(c), c - c.mean()], axis=1)
+    fit, scatter = random_effects(centred, value, variance)
+    pivot = float(np.average(c, weights=fit.weight))
     x = np.stack([np.ones_like(c), c - pivot], axis=1)
-    solve = np.linalg.solve((x * weights[:, None]).T @ x, (x * weights[:, None]).T)
+    solve = np.linalg.solve((x * fit.weight[:, None]).T @ x, (x * fit.weight[:, None]).T)
     line = solve @ value
     rng = np.random.default_rng(seed)
-    away = (draws - value + np.sqrt(scatter) * rng.standard_normal(draws.shape)) @ solve.T
-    if freedom:
-        excess = max(1.0, float(weights @ (value - x @ line) ** 2) / freedom)
-        away *= np.sqrt(excess * freedom / rng.chisquare(freedom, len(draws)))[:, None]
+    away = (draws - value + scatter * rng.standard_normal(draws.shape)) @ solve.T
+    if fit.freedom > 0:
+        excess = max(1.0, fit.chi_square / fit.freedom)
+        away *= np.sqrt(excess * fit.freedom / rng.chisquare(fit.freedom, len(draws)))[:, None]
     return FrontierLaw(pivot, line, line + away)
-
-
-def _scatter(
-    c: Float[np.ndarray, " minima"], value: Float[np.ndarray, " minima"], variance: Float[np.ndarray, " minima"]
-) -> float:
-    """tau^2 for which the weighted squared residuals are as many as their degrees of freedom."""
-
-    def excess(scatter: float) -> float:
-        weights = 1 / (variance + scatter)
-        line = np.polyfit(c - c.mean(), value, 1, w=np.sqrt(weights))
-        return float(weights @ (value - np.polyval(line, c - c.mean())) ** 2) - (len(c) - 2)
-
-    if excess(0.0) <= 0:
-        return 0.0
-    high = float(np.var(value)) + 1.0
-    return float(brentq(excess, 0.0, high)) if excess(high) < 0 else high

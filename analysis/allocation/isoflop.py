@@ -1,8 +1,9 @@
 """Approach 2 (2203.15556, section 3.2): the best size at each FLOP budget, and how it grows.
 
 A parabola is biased where alpha and beta differ or the sizes lie to one side of the optimum (2603.22339): the curves
-of ``profiles.py`` have a cubic term. A budget is believed only if its curve opens upward by more than its noise,
-its minimum lies between two sizes that were trained, and neither end is the best; one that fails is left out and named.
+of ``profiles.py`` have a cubic term. A budget counts only if its curve opens upward by more than its noise, its minimum
+lies between two trained sizes, and neither the smallest nor the largest size is the best; the others are left out and
+named.
 """
 
 from dataclasses import dataclass
@@ -10,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from analysis.allocation.frontier import FrontierLaw, LeftOut, Minima, central, through
-from analysis.allocation.profiles import LEAST_NOISE, Profile, Profiles, resampled, settle
+from analysis.allocation.frontier import FrontierLaw, LeftOut, Minima, fit_frontier
+from analysis.allocation.profiles import LEAST_NOISE, Profile, Profiles, fit_profiles, resampled
 from analysis.diagnostics.codes import Diagnostic
 from analysis.runs.arrays import RunArrays, training_cost
+from analysis.stats import central_interval
 
 _SIGNIFICANT = 2.0  # standard errors
 
@@ -32,7 +34,7 @@ class Parabola:
         curvature: nats per token and squared unit of log parameters.
         skew: the cubic term, shared by all budgets.
         interval: of ``params``, 90 %; None for a budget left out, or one whose noise is not known.
-        fault: why it is left out, or None.
+        reason: why it is left out, or None.
     """
 
     flops: float
@@ -44,7 +46,7 @@ class Parabola:
     curvature: float
     skew: float
     interval: tuple[float, float] | None
-    fault: str | None
+    reason: str | None
 
     def curve(self, n: Float[np.ndarray, " sizes"]) -> Float[np.ndarray, " sizes"]:
         """The loss at log parameters."""
@@ -57,9 +59,9 @@ class IsoFlop:
     """Approach 2 on a table.
 
     Attributes:
-        parabolas: one for each budget with at least three sizes, from the cheapest.
+        parabolas: one for each budget with at least three sizes, in order of FLOPs.
         skew: the curves' cubic term, 0 for even parabolas, and its standard error.
-        params: N*(C), through the minima that are believed; None below two.
+        params: N*(C), through the credible minima; None below two.
         tokens: D*(C), likewise.
         warnings: the budgets left out, and what else limits the answer.
     """
@@ -72,23 +74,23 @@ class IsoFlop:
 
     @property
     def exponent(self) -> float | None:
-        """Of N*(C)."""
+        """Exponent of N*(C); None without the law."""
         return None if self.params is None else self.params.exponent
 
     @property
     def used(self) -> tuple[float, ...]:
-        """The budgets that are believed, FLOPs."""
-        return tuple(p.flops for p in self.parabolas if p.fault is None)
+        """FLOPs of the budgets with a credible minimum."""
+        return tuple(p.flops for p in self.parabolas if p.reason is None)
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
-        """The others."""
+        """The budgets without a credible minimum."""
         return _left_out(self.parabolas)
 
     @property
     def minima(self) -> Minima:
-        """Of the budgets that are believed."""
-        good = [p for p in self.parabolas if p.fault is None]
+        """The credible minima."""
+        good = [p for p in self.parabolas if p.reason is None]
         rows = [(np.log(p.flops), np.log(p.params), p.minimum, p.curvature / p.minimum) for p in good]
         return Minima(*np.array(rows).reshape(-1, 4).T)
 
@@ -106,14 +108,14 @@ def isoflop(points: RunArrays, resamples: int = 1000, seed: int = 0) -> IsoFlop:
     if not budgets:
         none = Diagnostic("not-bracketed", "no budget has three sizes to draw a curve through")
         return IsoFlop((), (0.0, 0.0), None, None, (none,))
-    fitted = settle(budgets)
-    faults = [_fault(b, fitted) for b in fitted.budgets]
-    good = [b for b, fault in zip(fitted.budgets, faults, strict=True) if fault is None]
+    fitted = fit_profiles(budgets)
+    reasons = [_reason(b, fitted) for b in fitted.budgets]
+    good = [b for b, reason in zip(fitted.budgets, reasons, strict=True) if reason is None]
     draws = resampled(fitted, good, resamples, seed)
-    intervals = iter(central(np.exp(drawn)) for drawn in draws.T)
+    intervals = iter(np.stack(central_interval(np.exp(draws)), axis=1).tolist())
     parabolas = tuple(
-        _parabola(b, fitted, next(intervals) if fault is None else None, fault)
-        for b, fault in zip(fitted.budgets, faults, strict=True)
+        _parabola(b, fitted, tuple(next(intervals)) if reason is None else None, reason)
+        for b, reason in zip(fitted.budgets, reasons, strict=True)
     )
     warnings = [left.warning for left in _left_out(parabolas)]
     skew = (fitted.skew, fitted.skew_error)
@@ -128,18 +130,18 @@ def isoflop(points: RunArrays, resamples: int = 1000, seed: int = 0) -> IsoFlop:
     return IsoFlop(
         parabolas,
         skew,
-        through(c, n, draws, variance, seed),
-        through(c, c - n - cost, c - draws - cost, variance, seed),
+        fit_frontier(c, n, draws, variance, seed),
+        fit_frontier(c, c - n - cost, c - draws - cost, variance, seed),
         tuple(warnings),
     )
 
 
 def _left_out(parabolas: tuple[Parabola, ...]) -> tuple[LeftOut, ...]:
-    return tuple(LeftOut((p.flops, p.flops), p.fault) for p in parabolas if p.fault is not None)
+    return tuple(LeftOut((p.flops, p.flops), p.reason) for p in parabolas if p.reason is not None)
 
 
-def _fault(b: Profile, fitted: Profiles) -> str | None:
-    """Why a budget's minimum is not believed, or None."""
+def _reason(b: Profile, fitted: Profiles) -> str | None:
+    """Why the minimum of a budget is not credible, or None."""
     lowest, highest = np.argmin(b.mean_loss) == np.array([0, len(b.sizes) - 1])
     minimum, _, curvature = b.theta(fitted.skew).tolist()
     error_n, error_k = b.deviation(fitted.skew, fitted.noise or 0.0)
@@ -158,7 +160,7 @@ def _fault(b: Profile, fitted: Profiles) -> str | None:
     return None
 
 
-def _parabola(b: Profile, fitted: Profiles, interval: tuple[float, float] | None, fault: str | None) -> Parabola:
+def _parabola(b: Profile, fitted: Profiles, interval: tuple[float, float] | None, reason: str | None) -> Parabola:
     m, _, k = (b.theta(fitted.skew) * b.unit).tolist()
     return Parabola(
         float(np.exp(b.c)),
@@ -170,5 +172,5 @@ def _parabola(b: Profile, fitted: Profiles, interval: tuple[float, float] | None
         k,
         fitted.skew,
         interval if fitted.noise is not None else None,
-        fault,
+        reason,
     )

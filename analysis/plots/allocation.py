@@ -7,9 +7,9 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullLocator
 
+from analysis.allocation.estimate import SurfaceEstimate
 from analysis.allocation.results import LawAllocation
 from analysis.allocation.split import TOLERANCE, AllocationProblem
-from analysis.allocation.surface import SurfaceEstimate
 from analysis.errors import InputError
 from analysis.formatting import format_quantity
 from analysis.plots import ACTUAL, FORECAST, SIZES, figure, log_axis, power, save, si
@@ -19,52 +19,52 @@ _DRAWN = 40
 _LINE = SIZES(0.25)
 
 
-def plot_allocation(known: SurfaceEstimate, made: LawAllocation, path: str) -> None:
+def plot_allocation(estimate: SurfaceEstimate, made: LawAllocation, path: str) -> None:
     """Writes the figure to a .png, .svg or .pdf.
 
     Raises:
         InputError: if the file cannot be written.
     """
     at = np.log([made.params]), np.log([made.tokens])
-    known = known.scaled(made.loss / float(known.surface.loss(*at)[0]))  # to the loss that was found
+    estimate = estimate.scaled(made.loss / float(estimate.surface.loss(*at)[0]))  # to the loss that was found
     draw = same_flops if made.optimum is None else same_loss
-    drawn = figure(lambda axes: draw(known, made, axes))
+    drawn = figure(lambda axes: draw(estimate, made, axes))
     try:
         save(drawn, path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
 
 
-def same_flops(known: SurfaceEstimate, made: LawAllocation, axes: Axes) -> Axes:
+def same_flops(estimate: SurfaceEstimate, made: LawAllocation, axes: Axes) -> Axes:
     """Loss over size for the same training FLOPs: the best size with its 90 % interval, and the near-optimal ones."""
     low, high = made.near_optimal["params"]
     n = np.linspace(np.log(low / 3), np.log(high * 3), _POINTS)
     total = float(np.log(made.total_flops))
     label: str | None = "draws, each with its least loss moved here"
-    for surface in known.draws[:_DRAWN]:
-        trade = AllocationProblem(surface)
-        moved = trade.losses(total, n) * made.loss / trade.best(total).loss
+    for surface in estimate.draws[:_DRAWN]:
+        problem = AllocationProblem(surface)
+        moved = problem.losses(total, n) * made.loss / problem.best_split(total).loss
         axes.plot(np.exp(n), moved, color="0.6", lw=0.4, alpha=0.5, zorder=1, label=label)
         label = None
-    losses = AllocationProblem(known.surface).losses(total, n)
+    losses = AllocationProblem(estimate.surface).losses(total, n)
     axes.plot(np.exp(n), losses, color=_LINE, zorder=3, label=f"{made.flops:.3g} training FLOPs")
     label = f"within {100 * TOLERANCE:g} % of the least loss"
     axes.axvspan(low, high, color=_LINE, alpha=0.1, lw=0, zorder=0, label=label)
     _mark(axes, made, made.loss)
     axes.set_ylim(made.loss - 0.1 * (losses.max() - made.loss), float(losses.max()))
     axes.set_ylabel("loss (nats per token)")
-    return _sizes(axes, lambda sizes: made.total_flops / sizes / known.surface.cost(np.log(sizes)))
+    return _sizes(axes, lambda sizes: made.total_flops / sizes / estimate.surface.cost(np.log(sizes)))
 
 
-def same_loss(known: SurfaceEstimate, made: LawAllocation, axes: Axes) -> Axes:
+def same_loss(estimate: SurfaceEstimate, made: LawAllocation, axes: Axes) -> Axes:
     """FLOPs over size for the same loss, of training alone and with serving: the answer, and the cheapest to train."""
     assert made.optimum is not None
-    trade = AllocationProblem(known.surface, made.inference_tokens)
+    problem = AllocationProblem(estimate.surface, made.inference_tokens)
     most = 3.0 * max(made.total_flops, made.optimum.flops * (1 + made.inference_flops / made.flops))
     sizes = np.array([made.params, made.optimum.params])
     n = np.linspace(np.log(sizes.min() / 4), np.log(sizes.max() * 4), _POINTS)
-    tokens = _tokens_for(trade, n, made.loss)
-    training = np.exp(n) * tokens * known.surface.cost(n)
+    tokens = _tokens_for(problem, n, made.loss)
+    training = np.exp(n) * tokens * estimate.surface.cost(n)
     axes.plot(np.exp(n), training, "--" if made.inference_tokens else "-", color=_LINE, zorder=3, label="training")
     shown = training
     if made.inference_tokens:
@@ -82,7 +82,7 @@ def same_loss(known: SurfaceEstimate, made: LawAllocation, axes: Axes) -> Axes:
     axes.set_ylabel(f"FLOPs for a loss of {made.loss:.4g}")
     kept = np.isfinite(shown) & (shown < most)
     axes.set_xlim(np.exp(n[kept][0]), np.exp(n[kept][-1]))
-    return _sizes(axes, lambda sizes: _tokens_for(trade, np.log(sizes), made.loss))
+    return _sizes(axes, lambda sizes: _tokens_for(problem, np.log(sizes), made.loss))
 
 
 def _mark(axes: Axes, made: LawAllocation, height: float) -> None:
@@ -96,9 +96,9 @@ def _mark(axes: Axes, made: LawAllocation, height: float) -> None:
     axes.plot(made.params, height, "*", ms=10, color=FORECAST, mec="none", zorder=6, label=label)
 
 
-def _tokens_for(trade: AllocationProblem, n: Float[np.ndarray, " sizes"], loss: float) -> Float[np.ndarray, " sizes"]:
+def _tokens_for(problem: AllocationProblem, n: Float[np.ndarray, " sizes"], loss: float) -> Float[np.ndarray, " sizes"]:
     """The tokens on which each size (log parameters) reaches a loss; NaN for one that never does."""
-    found = [trade.with_tokens_for(float(size), loss) for size in n]
+    found = [problem.tokens_for_loss(float(size), loss) for size in n]
     return np.array([np.nan if split is None else float(np.exp(split.d)) for split in found])
 
 

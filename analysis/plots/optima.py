@@ -49,7 +49,7 @@ def isoflop_parabolas(result: IsoFlop, axes: Axes, table: RunTable | None = None
     norm = log_norm(np.array(budgets))
     labels = {True: "minimum, 90 % interval", False: "budget left out"}
     for parabola in result.parabolas:
-        colour, good = SIZES(norm(parabola.flops)), parabola.fault is None
+        colour, good = SIZES(norm(parabola.flops)), parabola.reason is None
         n = np.exp(parabola.n)
         label = None if good else labels.pop(False, None)
         face: Any = {"color": colour, "lw": 0} if good else {"facecolors": "none", "edgecolors": colour, "label": label}

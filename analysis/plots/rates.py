@@ -23,22 +23,22 @@ def loss_vs_rate(table: RunTable, axes: Axes) -> Axes:
     Raises:
         InputError: if no size and length was trained at three rates.
     """
-    cells = [(cell, surface) for cell in tuned_cells(table) if (surface := cell.surface("lr")) is not None]
+    cells = [(cell, grid) for cell in tuned_cells(table) if (grid := cell.grid("lr")) is not None]
     if not cells:
         raise InputError(f"{table.source}: no size and length was trained at three values of lr")
     budgets = [cell.flops for cell, _ in cells]
     norm = log_norm(np.array(budgets))
     stars = 0
-    for cell, surface in cells:
+    for cell, grid in cells:
         colour = SIZES(norm(cell.flops))
-        lr, loss = _dots(surface)
-        fill = colour if surface.fault is None else "none"
+        lr, loss = _dots(grid)
+        fill = colour if grid.reason is None else "none"
         axes.plot(lr, loss, "o", ms=3.5, mfc=fill, mec=colour, mew=0.7, alpha=0.7, zorder=3)
-        best = surface.best("lr")
+        best = grid.best("lr")
         if best is None:
             continue
         line = np.geomspace(lr.min(), lr.max(), 80)
-        axes.plot(line, _profile(surface, line), color=colour, lw=1.0, zorder=2)
+        axes.plot(line, _profile(grid, line), color=colour, lw=1.0, zorder=2)
         at, error = best
         if error is not None:
             axes.hlines(0, at * np.exp(-2 * error), at * np.exp(2 * error), color=FORECAST, lw=1.6, zorder=4)
@@ -56,19 +56,19 @@ def loss_vs_rate(table: RunTable, axes: Axes) -> Axes:
     return axes
 
 
-def _dots(surface: HyperparameterGrid) -> tuple["pd.Series[float]", "pd.Series[float]"]:
+def _dots(grid: HyperparameterGrid) -> tuple["pd.Series[float]", "pd.Series[float]"]:
     """Rate, and loss over the least in percent, of the runs at each rate's best batch."""
-    runs = pd.DataFrame(np.exp(surface.x), columns=list(surface.knobs)).assign(loss=100 * np.expm1(surface.excess))
+    runs = pd.DataFrame(np.exp(grid.x), columns=list(grid.names)).assign(loss=100 * np.expm1(grid.excess))
     rate = np.log(runs["lr"]).round(_SAME)
-    mean = runs["loss"].groupby([rate, *(runs[knob] for knob in surface.knobs if knob != "lr")]).transform("mean")
+    mean = runs["loss"].groupby([rate, *(runs[name] for name in grid.names if name != "lr")]).transform("mean")
     kept = runs[mean == mean.groupby(rate).transform("min")]
     return kept["lr"], kept["loss"]
 
 
-def _profile(surface: HyperparameterGrid, lr: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
+def _profile(grid: HyperparameterGrid, lr: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
     """What the surface loses at a rate and the batch that suits it, in percent."""
-    assert surface.optimum is not None
-    i = surface.knobs.index("lr")
-    least = surface.optimum.at.tolist()[i]
-    curvature = 1 / np.linalg.inv(surface.optimum.curvature)[i, i]
-    return 100 * np.expm1(curvature * (np.log(lr) - least) ** 2 / 2)
+    assert grid.surface is not None
+    i = grid.names.index("lr")
+    optimum = grid.surface.optimum.tolist()[i]
+    curvature = 1 / np.linalg.inv(grid.surface.curvature)[i, i]
+    return 100 * np.expm1(curvature * (np.log(lr) - optimum) ** 2 / 2)

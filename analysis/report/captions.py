@@ -69,7 +69,7 @@ def _gain(forecast: Forecast, rows: pd.DataFrame) -> float:
 
 def of_parabolas(found: IsoFlop) -> str:
     """How many budgets bracket their optimum, and how that moves."""
-    good = [p for p in found.parabolas if p.fault is None]
+    good = [p for p in found.parabolas if p.reason is None]
     told = f"{len(good)} of {_count(len(found.parabolas), 'budget')} bracket{'s' * (len(good) == 1)} the best size"
     if not good:
         return f"{told}."
@@ -166,7 +166,7 @@ def of_rates(table: RunTable, check: RecipeCheck | None) -> str:
     Raises:
         InputError: if no size and length was trained at three rates.
     """
-    cells = [cell for cell in tuned_cells(table) if cell.surface("lr") is not None]
+    cells = [cell for cell in tuned_cells(table) if cell.grid("lr") is not None]
     if not cells:
         raise InputError(f"{table.source}: no size and length was trained at three values of lr")
     if check is not None:

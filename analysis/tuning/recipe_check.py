@@ -1,13 +1,13 @@
-"""Whether a recipe's learning rate is the best one at both ends of a sweep, and what its drift does to a forecast.
+"""Whether a recipe's learning rate is the best one at both ends of a sweep, and how its drift biases a forecast.
 
-At each of a few cells, a size trained to a length, rates around the recipe's are tried. With x the log of the best rate
-over the recipe's, the recipe loses e = h x^2 / 2 of the loss there, h the curvature. If x drifts, linearly in log FLOPs
-at the slope s between the smallest size 1 and the largest 2, e grows as a parabola, while a law fitted to the runs
-between the two carries on as straight as it can. What the forecast then misses at the target t is about
+Each of a few cells, a size trained to a length, has runs at learning rates around the recipe's. With x the log of the
+best rate over the recipe's and h the curvature of the log loss, the recipe loses e = h x^2 / 2 there. If x drifts
+linearly in log FLOPs with slope s between the smallest size 1 and the largest 2, e grows as a parabola, while a law
+fitted to the runs between the two extrapolates a line. The target t then loses more than its forecast by about
 
     bias = h s^2 (c_t - c_1) (c_t - c_2) / 2,    c = log FLOPs,
 
-the parabola above the line through its values at both cells: the target will be worse than forecast by that.
+the height of the parabola above the line through its values at both cells.
 """
 
 import math
@@ -21,32 +21,33 @@ from jaxtyping import Float, Int
 
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
+from analysis.stats import pooled_std
 from analysis.tuning.response_surface import ResponseSurface, fit_response_surface
 
-# What a recipe may lose to its best rate, beyond two standard errors, before it is said to be off.
+# Excess loss over the best rate, beyond two standard errors, at which a recipe counts as off.
 TOLERANCE = 0.007
-# A bias of the forecast that matters: what the best forecasts miss by.
+# Bias of the forecast that matters: the error of the best forecasts.
 MATERIAL = 0.01
-# Nearer in FLOPs than this the two sizes do not tell where a drift would lead.
-_APART = 3.0
+# Two sizes nearer in FLOPs than this factor do not show where a drift would lead.
+_MIN_SPAN = 3.0
 
 
 @dataclass(frozen=True)
 class CheckedCell:
-    """One size and length.
+    """The verdict on a recipe at one size and length.
 
     Attributes:
         params: of the model.
-        tokens: it was trained on.
+        tokens: trained on.
         flops: of one run.
-        lr: the recipe's rate.
+        lr: the recipe's learning rate.
         best: (low, value, high) of the log of the best rate over the recipe's, low and high two standard errors to
             either side. Where the best lies beyond the rates tried, value is None and one end is infinite.
-        loss: what the recipe loses to the best rate, as a fraction; where that lies beyond those tried, to the best
-            one tried; None if it is not known.
-        loss_stderr: its standard error; None where no run to spare tells how far losses scatter.
+        loss: excess loss of the recipe over the best rate, as a fraction; over the best rate tried where the best lies
+            beyond those; None if it is not known.
+        loss_stderr: standard error of ``loss``; None where no degree of freedom is left to estimate the noise.
         runs: how many were trained.
-        diverged: the diverged rates as multiples of the recipe's, from the lowest.
+        diverged: rates that diverged as multiples of the recipe's, from the lowest.
     """
 
     params: float
@@ -65,7 +66,7 @@ class CheckedCell:
         return self.best[1] is not None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; the best rate as a multiple of the recipe's, None for what is not known."""
+        """A cell in the JSON object of ``scaling recipe check``; the best rate as a multiple of the recipe's."""
         low, value, high = self.best
         return {
             "params": self.params,
@@ -84,14 +85,14 @@ class CheckedCell:
 
 @dataclass(frozen=True)
 class RecipeCheck:
-    """The verdict on a recipe.
+    """The verdict on a recipe over a sweep.
 
     Attributes:
         cells: from the smallest size.
-        drift: as ``CheckedCell.best``: of the best rate over the recipe's from the first cell to the last.
-        bias: by what fraction the target's loss will exceed its forecast because of the drift, at least, if the drift
-            has no value; None where it cannot be told.
-        target_flops: of the run that is to be forecast, or None.
+        drift: change of ``CheckedCell.best`` from the first cell to the last: (low, value, high).
+        bias: fraction by which the target's loss will exceed its forecast because of the drift, a lower bound if the
+            drift has no value; None where it is not known.
+        target_flops: of the run to forecast, or None.
         warnings: ``recipe-off``, ``recipe-drift``, ``not-bracketed``, ``diverged-rows``; none if the recipe holds.
     """
 
@@ -116,6 +117,7 @@ class RecipeCheck:
 
 
 def _times(log: float) -> float | None:
+    """A factor from its log; None for an open end."""
     return math.exp(log) if math.isfinite(log) else None
 
 
@@ -125,7 +127,7 @@ def check_recipe(rows: pd.DataFrame, target_flops: float | None) -> RecipeCheck:
     Args:
         rows: of a table of runs: ``params tokens flops lr seed status loss``, and ``usual_lr``, the recipe's own
             rate at that size and length, which must be among those tried. Runs of one seed are paired.
-        target_flops: of the run that is to be forecast, if any.
+        target_flops: of the run to forecast, if any.
 
     Raises:
         InputError: if there are fewer than two sizes or lengths.
@@ -135,13 +137,13 @@ def check_recipe(rows: pd.DataFrame, target_flops: float | None) -> RecipeCheck:
         raise InputError("a recipe is checked at two sizes at least; all runs have the same")
     surfaces = [surface for each in tried if (surface := each.surface) is not None]
     freedom = sum(surface.freedom for surface in surfaces)
-    noise = math.sqrt(sum((s.noise or 0.0) ** 2 * s.freedom for s in surfaces) / freedom) if freedom else None
+    noise = pooled_std([surface.noise or 0.0 for surface in surfaces], [surface.freedom for surface in surfaces])
     cells = tuple(each.cell(noise, freedom) for each in tried)
     first, last = cells[0], cells[-1]
     drift = _drift(first, last)
-    curved = [float(surface.curvature[0, 0]) for surface in surfaces if surface.minimum]
+    curved = [float(surface.curvature[0, 0]) for surface in surfaces if surface.has_minimum]
     bias = None
-    if target_flops is not None and curved and last.flops > _APART * first.flops:
+    if target_flops is not None and curved and last.flops > _MIN_SPAN * first.flops:
         low, value, high = drift
         least = value if value is not None else max(low, 0.0) + min(high, 0.0)
         slope = least / math.log(last.flops / first.flops)
@@ -164,10 +166,10 @@ class _Tried:
 
     Attributes:
         rows: all of them.
-        x: of those that ended well, log of the rate over the recipe's.
-        log_loss: theirs.
-        seed: theirs, numbered.
-        surface: the parabola through them; None if fewer than three rates ended well.
+        x: log of the rate over the recipe's, of each finished run.
+        log_loss: of each finished run.
+        seed: number of the seed of each finished run.
+        surface: the parabola through the finished runs; None if they have fewer than three rates.
     """
 
     rows: pd.DataFrame
@@ -186,6 +188,7 @@ class _Tried:
         return cls(rows, x, log_loss, seed, surface)
 
     def cell(self, noise: float | None, freedom: int) -> CheckedCell:
+        """The verdict on this cell, with the noise pooled over cells and its degrees of freedom."""
         row = self.rows.iloc[0]
         lost = self.rows.loc[self.rows["status"] == "diverged"]
         diverged = np.unique((lost["lr"] / row["usual_lr"]).to_numpy(np.float64).round(3))
@@ -205,19 +208,19 @@ class _Tried:
     def _judged(
         self, noise: float | None, freedom: int, lost: float
     ) -> tuple[tuple[float, float | None, float], float | None, float | None]:
-        """The best rate, what the recipe loses and the standard error of that; ``lost`` is the lowest diverged rate."""
+        """``best``, ``loss`` and ``loss_stderr`` of the cell; ``lost`` is the log of the lowest diverged rate."""
         if not len(self.x):
             return (-math.inf, None, lost), None, None
         rates = np.unique(self.x)
         means = [float(self.log_loss[self.x == rate].mean()) for rate in rates]
         lowest = int(np.argmin(means))
-        if self.surface is not None and self.surface.minimum:
+        if self.surface is not None and self.surface.has_minimum:
             surface = self.surface if noise is None else self.surface.with_noise(noise, freedom)
-            (at,) = surface.at.tolist()
-            if rates[0] < at < (rates[-1] if math.isinf(lost) else lost):
+            (best,) = surface.optimum.tolist()
+            if rates[0] < best < (rates[-1] if math.isinf(lost) else lost):
                 away = math.inf if surface.covariance is None else 2 * math.sqrt(float(surface.covariance[0, 0]))
-                return (at - away, at, at + away), *surface.excess(np.zeros(1))
-            end = (-math.inf, None, float(rates[0])) if at <= rates[0] else (float(rates[-1]), None, lost)
+                return (best - away, best, best + away), *surface.excess(np.zeros(1))
+            end = (-math.inf, None, float(rates[0])) if best <= rates[0] else (float(rates[-1]), None, lost)
         else:  # no parabola: the best lies between the neighbours of the best one tried
             above = float(rates[lowest + 1]) if lowest + 1 < len(rates) else lost
             end = (float(rates[lowest - 1]) if lowest else -math.inf, None, above)
@@ -234,7 +237,7 @@ def _warnings(
     cells: Sequence[CheckedCell], drift: tuple[float, float | None, float], bias: float | None
 ) -> Iterator[Diagnostic]:
     for cell in cells:
-        yield from _of_cell(cell, f"at {cell.params:.3g} parameters and {cell.tokens:.3g} tokens")
+        yield from _cell_warnings(cell, f"at {cell.params:.3g} parameters and {cell.tokens:.3g} tokens")
     low, value, high = drift
     if (low > 0 or high < 0) and (value is None or bias is None or bias > MATERIAL):
         moved = f"by a factor of {math.exp(value):.2g}" if value is not None else _at_least(low, high)
@@ -249,7 +252,7 @@ def _at_least(low: float, high: float) -> str:
     return f"up by {math.exp(low):.2g} times or more" if low > 0 else f"down to {math.exp(high):.2g} times or less"
 
 
-def _of_cell(cell: CheckedCell, where: str) -> Iterator[Diagnostic]:
+def _cell_warnings(cell: CheckedCell, where: str) -> Iterator[Diagnostic]:
     low, value, high = cell.best
     if cell.diverged:
         rates = " and ".join(f"{times:.3g}" for times in cell.diverged)
@@ -275,7 +278,7 @@ def _of_cell(cell: CheckedCell, where: str) -> Iterator[Diagnostic]:
 
 
 def _beyond(low: float, high: float) -> str:
-    """In words, where a best rate without a value lies."""
-    told = [f"above {math.exp(low):.2g}"] if math.isfinite(low) else []
-    told += [f"below {math.exp(high):.2g}"] if math.isfinite(high) else []
-    return f"{' and '.join(told)} times the recipe's" if told else "unknown"
+    """Where a best rate without a value lies, in words."""
+    ends = [f"above {math.exp(low):.2g}"] if math.isfinite(low) else []
+    ends += [f"below {math.exp(high):.2g}"] if math.isfinite(high) else []
+    return f"{' and '.join(ends)} times the recipe's" if ends else "unknown"

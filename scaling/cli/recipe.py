@@ -140,7 +140,7 @@ def _times(low: float, value: float | None, high: float) -> str:
 
 def _text(tuning: "Tuning") -> str:
     parts = [
-        _law(f"{_TITLES[knob]}, {name}", law) for knob, forms in tuning.laws.items() for name, law in forms.items()
+        _law(f"{_TITLES[name]}, {form}", law) for name, forms in tuning.laws.items() for form, law in forms.items()
     ]
     if not parts:
         parts.append("no law: learning rate and batch were not tuned at enough sizes and lengths")
@@ -165,14 +165,14 @@ def _law(title: str, law: "PowerLaw") -> str:
 
 def _cells(cells: "tuple[TunedCell, ...]") -> str:
     corpora = any(cell.corpus for cell in cells)
-    tried = {knob: f"best {name}" for knob, name in _COLUMNS.items() if any(cell.surface(knob) for cell in cells)}
+    tried = {name: f"best {title}" for name, title in _COLUMNS.items() if any(cell.grid(name) for cell in cells)}
     titles = "".join(f" {title:>19}" for title in tried.values())
     lines = [f"{'params':>9} {'tokens':>9}{titles} {'runs':>5}" + "  corpus" * corpora]
     for cell in cells:
-        best = "".join(f" {_best(cell.best(knob)):>19}" for knob in tried)
+        best = "".join(f" {_best(cell.best(name)):>19}" for name in tried)
         line = f"{cell.params:>9.3g} {cell.tokens:>9.3g}{best} {cell.runs:>5}"
         line += f"  {cell.corpus or ''}" if corpora else ""
-        lines.append(line if cell.fault is None else f"{line}  {cell.fault}")
+        lines.append(line if cell.reason is None else f"{line}  {cell.reason}")
     return "\n".join(lines)
 
 

@@ -10,8 +10,9 @@ from surfaces import FAR, best_size, isoflop_frame
 from synthetic import CHINCHILLA, sweep
 
 from analysis.allocation.allocate import allocate
+from analysis.allocation.estimate import SurfaceEstimate, estimate_surface, published_surface
 from analysis.allocation.results import LawAllocation, Request
-from analysis.allocation.surface import ExponentScaling, SurfaceEstimate, estimate_surface, published_surface
+from analysis.allocation.surface import ExponentScaling
 from analysis.errors import InputError
 from analysis.fitting.published import PUBLISHED, predict_published
 from analysis.fitting.published import published as constants
@@ -170,7 +171,7 @@ def test_published_exponents_vary_about_the_centre_of_their_runs() -> None:
     runs = PUBLISHED["chinchilla-epoch"].runs
     at = (float(np.log(runs.params)), float(np.log(runs.tokens)))
     surface = EPOCH.surface
-    other = replace(surface, stretch=ExponentScaling(at, (1.05, 0.95)))
+    other = replace(surface, exponent_scaling=ExponentScaling(at, (1.05, 0.95)))
 
     def loss(where: object, n: float, d: float) -> float:
         return float(where.loss(np.array([n]), np.array([d]))[0])  # type: ignore[attr-defined]

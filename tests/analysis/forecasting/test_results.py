@@ -50,7 +50,7 @@ def test_parabolas_find_the_optimum_and_name_what_they_leave_out() -> None:
     frame = pd.DataFrame(rows, columns=["params", "tokens", "flops"])
     frame["loss"] = [chinchilla(n, d) for n, d in zip(frame.params, frame.tokens, strict=True)]
     result = isoflop(points_of(frame))
-    assert [p.fault is None for p in result.parabolas] == [False, True, True]
+    assert [p.reason is None for p in result.parabolas] == [False, True, True]
     warning, few = result.warnings
     assert warning.code == "not-bracketed"
     assert "1e+10" in warning.message

@@ -66,7 +66,7 @@ def test_parabolas_are_drawn_once_per_budget() -> None:
     result = isoflop(RunArrays.of(TABLE.fit))
     seen: list[Axes] = []
     plots.figure(lambda axes: seen.append(plots.isoflop_parabolas(result, axes)) or axes)
-    good = sum(p.fault is None for p in result.parabolas)
+    good = sum(p.reason is None for p in result.parabolas)
     curves, minima = ([line for line in seen[0].lines if line.get_marker() == mark] for mark in ("None", "*"))
     assert len(curves) == len(minima) == good
     dots = [group for group in seen[0].collections if isinstance(group, PathCollection)]

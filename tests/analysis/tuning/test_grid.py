@@ -1,4 +1,4 @@
-"""The cells of a tuning sweep: what belongs to one, which knobs it has, and what each run loses there."""
+"""The cells of a tuning sweep: what belongs to one, which hyperparameters it has, and the excess loss of each run."""
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ def test_lengths_of_a_fine_grid_do_not_run_together() -> None:
     assert cell.runs == 15
 
 
-def test_a_rate_that_follows_the_batch_is_no_knob_of_its_own() -> None:
+def test_a_rate_that_follows_the_batch_is_no_hyperparameter_of_its_own() -> None:
     """What a grid of batches alone is where the rate grows as the root of the batch."""
     rows = []
     for factor in (*FACTORS, 8.0):
@@ -48,12 +48,12 @@ def test_what_each_run_loses_with_the_seeds_levels_out() -> None:
     for row in rows:
         row["loss"] *= np.exp(levels[int(row["seed"])])
     (cell,) = cells_of(rows)
-    (surface,) = cell.surfaces
-    np.testing.assert_allclose(surface.excess, 0.01 * (surface.x[:, 0] - np.log(0.013)) ** 2, atol=1e-6)
+    (grid,) = cell.grids
+    np.testing.assert_allclose(grid.excess, 0.01 * (grid.x[:, 0] - np.log(0.013)) ** 2, atol=1e-6)
     (edge,) = cells_of([at(0.01 * f, best=0.1) for f in FACTORS])
-    assert edge.fault is not None
+    assert edge.reason is not None
     assert edge.best("lr") is None
-    assert edge.surfaces[0].excess.min() == pytest.approx(0, abs=1e-4)
+    assert edge.grids[0].excess.min() == pytest.approx(0, abs=1e-4)
 
 
 def test_runs_that_failed_are_counted() -> None:
@@ -80,8 +80,8 @@ def test_the_best_weight_decay_is_that_at_the_best_rate() -> None:
     assert rate[0] == pytest.approx(0.01, rel=0.15)
     assert cell.best("warmup") is None
     (usual,) = cells_of([row for row in rows if row["weight_decay"] * row["lr"] == pytest.approx(1e-3)])
-    assert usual.surface("weight_decay") is None  # it only follows the rate
-    assert usual.surface("lr") is not None
+    assert usual.grid("weight_decay") is None  # it only follows the rate
+    assert usual.grid("lr") is not None
 
 
 def test_a_warm_up_is_a_share_of_the_run() -> None:
@@ -99,4 +99,4 @@ def test_a_warm_up_is_a_share_of_the_run() -> None:
         assert cell.to_dict()["warmup"] == best[0]
         assert cell.to_dict()["lr"] is None
     short = cells_of([row for row in rows if row["warmup_tokens"] <= 0.11 * row["tokens"]])
-    assert [cell.fault for cell in short] == ["the best warmup is at the edge of those tried"] * 2
+    assert [cell.reason for cell in short] == ["the best warmup is at the edge of those tried"] * 2

@@ -122,7 +122,7 @@ def test_errors_of_sparse_noisy_grids() -> None:
     assert np.mean(covered) >= 0.86
     ratio = np.mean(np.array(told, float), axis=0) / np.std(np.array(found, float), axis=0)
     assert ((ratio > 0.75) & (ratio < 1.7)).all()
-    # The quadratic's least lies towards the flat side of a lopsided surface, alike in every cell: it costs little.
+    # The quadratic's minimum lies towards the flat side of a lopsided surface, alike in every cell: it costs little.
     assert lopsided(float(np.mean(off))) < 0.0007
 
 
@@ -151,7 +151,7 @@ def test_unbracketed_cells_are_left_out_and_named() -> None:
     (warning,) = (warning for warning in tuning.warnings if warning.code == "not-bracketed")
     assert "1 of 9" in warning.message
     assert "1e+06 params, 5e+07 tokens" in warning.message
-    (left,) = (cell for cell in tuning.cells if cell.fault is not None)
+    (left,) = (cell for cell in tuning.cells if cell.reason is not None)
     assert left.best("lr") is None
     assert tuning.laws["lr"]["step"].points == 8
 
@@ -259,23 +259,23 @@ def test_what_differs_does_so_by_their_method_too(step_law: Tuning, published: P
 def test_both_laws_lose_next_to_nothing(step_law: Tuning) -> None:
     ours, theirs = [], []
     for cell in step_law.cells:
-        optimum = cell.surfaces[0].optimum
-        assert optimum is not None
+        surface = cell.grids[0].surface
+        assert surface is not None
         n, d = cell.params, cell.tokens
-        ours.append(optimum.excess(np.log([step_law.rate(n, d)[0], step_law.batch(d)[0]]))[0])
-        theirs.append(optimum.excess(np.log([best_rate(n, d), best_batch(d)]))[0])
+        ours.append(surface.excess(np.log([step_law.rate(n, d)[0], step_law.batch(d)[0]]))[0])
+        theirs.append(surface.excess(np.log([best_rate(n, d), best_batch(d)]))[0])
     assert np.mean(ours) < np.mean(theirs) < 0.0004
     assert max(theirs) < 0.00094
     assert max(ours) < 0.0011  # one cell; 0.1 % is what a run's own noise is
 
 
-def test_a_law_from_the_cheaper_cells_holds_at_the_dearer(step_law: Tuning, published: Path) -> None:
+def test_a_law_from_low_compute_cells_holds_at_high_compute(step_law: Tuning, published: Path) -> None:
     cheap = fit_tuning(read_table(published / "steplaw_dense.csv", where="flops < 5e19"))
     dear = [cell for cell in step_law.cells if cell.flops > 5e19]
     assert len(dear) == 9
     lost = [
-        optimum.excess(np.log([cheap.rate(cell.params, cell.tokens)[0], cheap.batch(cell.tokens)[0]]))[0]
+        surface.excess(np.log([cheap.rate(cell.params, cell.tokens)[0], cheap.batch(cell.tokens)[0]]))[0]
         for cell in dear
-        if (optimum := cell.surfaces[0].optimum) is not None
+        if (surface := cell.grids[0].surface) is not None
     ]
     assert np.median(lost) < 0.002

@@ -39,9 +39,9 @@ def one_group(
 def test_an_exact_quadratic(x: Float[np.ndarray, "rows k"]) -> None:
     k = x.shape[1]
     found = one_group(x, quadratic(x), within=1.0)
-    np.testing.assert_allclose(found.at, LEAST[:k], atol=1e-9)
+    np.testing.assert_allclose(found.optimum, LEAST[:k], atol=1e-9)
     np.testing.assert_allclose(found.curvature, CURVATURE[:k, :k], atol=1e-10)
-    assert found.minimum
+    assert found.has_minimum
     assert found.bracketed.all()
     value, error = found.excess(np.zeros(k))
     assert value == pytest.approx(LEAST[:k] @ CURVATURE[:k, :k] @ LEAST[:k] / 2)
@@ -52,11 +52,11 @@ def test_what_seeds_share_drops_out() -> None:
     x, seed = np.tile(RATES, (3, 1)), np.repeat([0, 1, 2], 5)
     level = np.array([0.0, 0.05, -0.08])[seed]
     found = fit_response_surface(x, quadratic(x) + level, seed, within=1.0)
-    np.testing.assert_allclose(found.at, LEAST[:1], atol=1e-9)
+    np.testing.assert_allclose(found.optimum, LEAST[:1], atol=1e-9)
     assert found.freedom == 15 - 3 - 2
     missing = np.arange(15) != 7  # a seed without its best run still counts for the rest
     np.testing.assert_allclose(
-        fit_response_surface(x[missing], (quadratic(x) + level)[missing], seed[missing], within=1.0).at,
+        fit_response_surface(x[missing], (quadratic(x) + level)[missing], seed[missing], within=1.0).optimum,
         LEAST[:1],
         atol=1e-9,
     )
@@ -65,13 +65,13 @@ def test_what_seeds_share_drops_out() -> None:
 def test_steep_and_diverged_settings_are_left_out() -> None:
     u = RATES[:, 0]
     found = one_group(RATES, lopsided(u))
-    assert found.settings == 4
-    assert abs(found.at[0]) < 0.25
-    assert abs(one_group(RATES, lopsided(u), within=1.0).at[0]) > 0.3
+    assert found.n_settings == 4
+    assert abs(found.optimum[0]) < 0.25
+    assert abs(one_group(RATES, lopsided(u), within=1.0).optimum[0]) > 0.3
     dense = square(9)
     loss = quadratic(dense)
     loss[dense[:, 0] > 2] = 2.4
-    np.testing.assert_allclose(one_group(dense, loss).at, LEAST, atol=1e-9)
+    np.testing.assert_allclose(one_group(dense, loss).optimum, LEAST, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_a_best_at_the_edge_is_not_bracketed(shift: float, bracketed: bool) -> N
 def test_a_ridge_is_no_minimum() -> None:
     x = square(5)
     found = one_group(x, x[:, 0] ** 2 - 0.01 * x[:, 1] ** 2, within=1.0)
-    assert not found.minimum
-    with pytest.raises(ValueError, match="no least"):
+    assert not found.has_minimum
+    with pytest.raises(ValueError, match="no minimum"):
         found.excess(np.zeros(2))
 
 
@@ -99,7 +99,7 @@ def test_standard_errors_are_those_of_repeated_experiments(k: int) -> None:
     repeats = [
         fit_response_surface(x, loss + 0.0005 * rng.standard_normal(len(x)), group, within=1.0) for _ in range(400)
     ]
-    at = np.array([found.at for found in repeats])
+    at = np.array([found.optimum for found in repeats])
     said = np.mean([found.covariance for found in repeats], axis=0)
     np.testing.assert_allclose(np.cov(at.T), said[0, 0] if k == 1 else said, rtol=0.25, atol=2e-5)
     for away in (1.0, 0.0):
