@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from analysis.allocation.estimate import SurfaceEstimate, estimate_surface, published_surface
 from analysis.allocation.split import AllocationProblem
-from analysis.allocation.surface import SurfaceEstimate, estimate_surface, published_surface
 from analysis.diagnostics.codes import Diagnostic
 from analysis.fitting import published as papers
 from analysis.fitting.annealing import AnnealingFit, fit_annealing
@@ -95,7 +95,7 @@ class Fit(Result):
         Raises:
             InputError: if the law does not tell parameters from tokens, or has no best split.
         """
-        best = AllocationProblem(self._estimate.surface).best(float(np.log(flops)))
+        best = AllocationProblem(self._estimate.surface).best_split(float(np.log(flops)))
         if not best.inside:
             raise InputError(f"{self.law}: this fit has no best split of {flops:.3g} FLOPs")
         return float(np.exp(best.n))

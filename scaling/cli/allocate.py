@@ -114,8 +114,8 @@ def command(
     """
     from analysis.allocation.allocate import allocate
     from analysis.allocation.approaches import allocate_by
-    from analysis.allocation.results import Request
     from analysis.allocation.estimate import estimate_surface, published_surface
+    from analysis.allocation.results import Request
     from analysis.fitting.published import PREFIX, constants
     from analysis.runs.table import read_table
     from scaling.api.targets import leaves_out_embeddings, one_of
