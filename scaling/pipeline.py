@@ -29,7 +29,7 @@ from scaling.sweep.host.rank import this_rank
 from scaling.sweep.plan.corpus_text import load_text
 from scaling.sweep.plan.expand import PlannedRun, tokens_of
 from scaling.sweep.plan.probe import probe
-from scaling.sweep.spec.sweep_file import SweepSpec
+from scaling.sweep.spec.sweep_spec import SweepSpec
 from scaling.sweep.workers.local import local
 from scaling.sweep.workers.supervisor import join_group, train_runs
 from scaling.sweep.workers.worker_pool import Executor

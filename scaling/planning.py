@@ -21,7 +21,7 @@ from scaling.llama.counts import count_params, flops_per_token
 from scaling.sweep.folder.sweep_folder import PLAN, SweepFolder
 from scaling.sweep.plan.corpus_text import load_text
 from scaling.sweep.plan.expand import PlannedRun, expand
-from scaling.sweep.spec.sweep_file import SweepSpec
+from scaling.sweep.spec.sweep_spec import SweepSpec
 from scaling.train.recipe import Tuned
 
 TABLE = "runs.parquet"

@@ -18,7 +18,8 @@ from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.plan.corpus_text import load_text
 from scaling.sweep.plan.expand import EVAL_SHARE, MOST_EVAL_TOKENS
 from scaling.sweep.spec.shapes import ShapeRule, Size
-from scaling.sweep.spec.sweep_file import CorpusChoice, Target, load_sweep
+from scaling.sweep.spec.sweep_file import load_sweep
+from scaling.sweep.spec.sweep_spec import CorpusChoice, Target
 
 _STEP, _POWERS = 1.5, 75  # between sizes, the largest of which is beyond any model
 _APART = 1.15  # nearer than this, two sizes are one

@@ -13,7 +13,7 @@ from scaling.quantity import format_quantity
 from scaling.sweep.plan.corpus_text import SweepText
 from scaling.sweep.spec.arrangement import uneven
 from scaling.sweep.spec.hyperparameters import Setting
-from scaling.sweep.spec.sweep_file import SweepSpec
+from scaling.sweep.spec.sweep_spec import SweepSpec
 from scaling.train.config import DataConfig, RunConfig
 from scaling.train.recipe import RECIPES, Overrides, Recipe, Tuned
 

@@ -8,7 +8,7 @@ from scaling.errors import InputError
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.sweep.plan.expand import PlannedRun
 from scaling.sweep.spec.hyperparameters import Grid, Setting
-from scaling.sweep.spec.sweep_file import FitBlock, SweepSpec
+from scaling.sweep.spec.sweep_spec import FitBlock, SweepSpec
 
 # Of the FLOPs of the sweep, its target included.
 SHARE = 0.1

@@ -1,4 +1,4 @@
-"""The faults that a schema finds, told in words that help, and where they are."""
+"""Violations of a schema in plain words, each with its location."""
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
@@ -8,7 +8,9 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from scaling.sweep.spec.fields import show
-from scaling.sweep.spec.yaml_locations import Located, Place
+from scaling.sweep.spec.yaml_locations import Located, Location, Violations
+
+_MOST_VIOLATIONS = 50
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -16,11 +18,19 @@ def dotted(path: Sequence[str | int]) -> str:
     return ".".join(map(str, path))
 
 
-def told(error: ErrorDetails, schema: type[BaseModel], root: Located) -> tuple[Place, str]:
-    """Pydantic's error in our words, at its place.
+def lines_of(violations: Violations) -> list[str]:
+    """Violations as lines of text, in the order of their locations; at most 50 of them."""
+    ordered = sorted(violations, key=lambda violation: (violation[0].line, violation[0].column))
+    lines = list(dict.fromkeys(f"{location}: {' '.join(message.split())}" for location, message in ordered))
+    hidden = len(lines) - _MOST_VIOLATIONS
+    return lines[:_MOST_VIOLATIONS] + ([f"{ordered[0][0].source}: {hidden} more errors"] if hidden > 0 else [])
+
+
+def violation_of(error: ErrorDetails, schema: type[BaseModel], root: Located) -> tuple[Location, str]:
+    """An error of pydantic's in plain words, with its location.
 
     Args:
-        error: one of a ValidationError's.
+        error: one of the errors of a ValidationError.
         schema: the model of the whole file.
         root: the file's value.
     """
@@ -30,10 +40,10 @@ def told(error: ErrorDetails, schema: type[BaseModel], root: Located) -> tuple[P
         path, message = path[:-1], f"missing key '{path[-1]}'"
     elif error["type"] == "extra_forbidden":
         path, message = path[:-1], _unknown(str(path[-1]), schema, path[:-1])
-        return found.key or found.place, f"{dotted(path)}: {message}" if path else message
+        return found.key or found.location, f"{dotted(path)}: {message}" if path else message
     else:
         message = _explain(error)
-    return found.place, f"{dotted(path)}: {message}" if path else message
+    return found.location, f"{dotted(path)}: {message}" if path else message
 
 
 def _explain(error: ErrorDetails) -> str:

@@ -1,8 +1,9 @@
-"""YAML in which every value knows its place, so that a fault can be told as file:line:column."""
+"""YAML in which every value has its location, so that messages can say file:line:column."""
 
 import math
 import textwrap
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -11,14 +12,17 @@ from ruamel.yaml.error import MarkedYAMLError, StreamMark, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
+from scaling.errors import InputError
+
+_LARGEST_FILE = 2**20
 _DEEPEST = 20
 _MOST_VALUES = 10_000
 _EXCESS = "values are too many, or nested too deeply"
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a value was written: a file's line and column, counted from 1, or an override as a whole."""
+class Location:
+    """The location of a value: a file, line and column, counted from 1; or an override as a whole."""
 
     source: str
     line: float = math.inf
@@ -30,21 +34,21 @@ class Place:
 
 @dataclass(frozen=True)
 class Located:
-    """A value and its place.
+    """A value and its location.
 
     Attributes:
         value: text (numbers too: the reader of a key knows what it expects), a bool, None, or a list or dict
             of more.
-        place: of the value.
+        location: of the value.
         key: of the key before it, in a mapping.
     """
 
     value: "str | bool | list[Located] | dict[str, Located] | None"
-    place: Place
-    key: Place | None = None
+    location: Location
+    key: Location | None = None
 
     def plain(self) -> object:
-        """The value without places."""
+        """The value without locations."""
         if isinstance(self.value, dict):
             return {key: item.plain() for key, item in self.value.items()}
         if isinstance(self.value, list):
@@ -66,7 +70,27 @@ class Located:
         return self
 
 
-Violations = list[tuple[Place, str]]
+Violations = list[tuple[Location, str]]
+
+
+def read_file(path: str | Path, what: str) -> str:
+    """The text of a file that people write, called ``what`` in messages.
+
+    Raises:
+        InputError: it cannot be read, is larger than 1 MiB, or is not UTF-8.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            content = stream.read(_LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{path}: cannot read the {what}: {reason}") from None
+    if len(content) > _LARGEST_FILE:
+        raise InputError(f"{path}: larger than 1 MiB; this is no {what}")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file: byte {content[error.start]:#04x} is not UTF-8") from None
 
 
 def read_yaml(text: str, source: str) -> tuple[Located | None, Violations]:
@@ -74,10 +98,10 @@ def read_yaml(text: str, source: str) -> tuple[Located | None, Violations]:
 
     Args:
         text: of the file.
-        source: its name, for places.
+        source: its name, for locations.
 
     Returns:
-        The file's value, None if it is empty or cannot be read; and its faults: the first error of syntax, or
+        The file's value, None if it is empty or cannot be read; and its violations: the first error of syntax, or
         all duplicate keys and keys that are no text.
     """
     yaml = YAML(typ="safe", pure=True)
@@ -89,22 +113,22 @@ def read_yaml(text: str, source: str) -> tuple[Located | None, Violations]:
         return None, [(excess.at(source), _EXCESS)]
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = Place(source, mark.line + 1, mark.column + 1) if mark else Place(source)
-        return None, [(place, _syntax(": ".join(filter(None, (error.context, error.problem)))))]
+        location = Location(source, mark.line + 1, mark.column + 1) if mark else Location(source)
+        return None, [(location, _syntax(": ".join(filter(None, (error.context, error.problem)))))]
     except ReaderError as error:
         before = text[: error.position]
-        place = Place(source, before.count("\n") + 1, len(before) - before.rfind("\n"))
-        return None, [(place, f"character {_code(error.character)} is not allowed")]
+        location = Location(source, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        return None, [(location, f"character {_code(error.character)} is not allowed")]
     except YAMLError as error:
-        return None, [(Place(source), " ".join(str(error).split()))]
+        return None, [(Location(source), " ".join(str(error).split()))]
     except (ValueError, OverflowError):  # ruamel leaves these to Python
-        return None, [(Place(source), "the number of a character or of a YAML version is too large")]
+        return None, [(Location(source), "the number of a character or of a YAML version is too large")]
     reader = _Reader(source)
     try:
         located = None if node is None else reader.read(node, 0)
     except _Excess as excess:
         return None, [(excess.at(source), _EXCESS)]
-    return located, reader.faults
+    return located, reader.violations
 
 
 def _syntax(problem: str) -> str:
@@ -127,8 +151,8 @@ class _Excess(Exception):
     def __init__(self, mark: StreamMark) -> None:
         self._mark = mark
 
-    def at(self, source: str) -> Place:
-        return Place(source, self._mark.line + 1, self._mark.column + 1)
+    def at(self, source: str) -> Location:
+        return Location(source, self._mark.line + 1, self._mark.column + 1)
 
 
 class _Limited(Composer):
@@ -144,15 +168,15 @@ class _Limited(Composer):
 
 
 class _Reader:
-    """Turns ruamel's nodes into Located values; collects faults."""
+    """Turns ruamel's nodes into Located values; collects violations."""
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self.faults: Violations = []
+        self.violations: Violations = []
         self.left = _MOST_VALUES
 
-    def place(self, node: Node) -> Place:
-        return Place(self.source, node.start_mark.line + 1, node.start_mark.column + 1)
+    def location(self, node: Node) -> Location:
+        return Location(self.source, node.start_mark.line + 1, node.start_mark.column + 1)
 
     def read(self, node: Node, depth: int) -> Located:
         # Aliases can make a small file endless: a mapping inside itself, or a list of lists of lists.
@@ -160,22 +184,22 @@ class _Reader:
         if depth > _DEEPEST or self.left < 0:
             raise _Excess(node.start_mark)
         if isinstance(node, MappingNode):
-            return Located(self.mapping(node, depth), self.place(node))
+            return Located(self.mapping(node, depth), self.location(node))
         if isinstance(node, SequenceNode):
-            return Located([self.read(item, depth + 1) for item in node.value], self.place(node))
+            return Located([self.read(item, depth + 1) for item in node.value], self.location(node))
         assert isinstance(node, ScalarNode)
-        return Located(_scalar(node), self.place(node))
+        return Located(_scalar(node), self.location(node))
 
     def mapping(self, node: MappingNode, depth: int) -> dict[str, Located]:
         items: dict[str, Located] = {}
         for key, value in node.value:
             if not isinstance(key, ScalarNode):
-                self.faults.append((self.place(key), "a key must be a word, not a list or mapping"))
+                self.violations.append((self.location(key), "a key must be a word, not a list or mapping"))
             elif key.value in items:
                 first = items[key.value].key
-                self.faults.append((self.place(key), f"duplicate key '{key.value}', first given at {first}"))
+                self.violations.append((self.location(key), f"duplicate key '{key.value}', first given at {first}"))
             else:
-                items[key.value] = replace(self.read(value, depth + 1), key=self.place(key))
+                items[key.value] = replace(self.read(value, depth + 1), key=self.location(key))
         return items
 
 
@@ -195,25 +219,25 @@ def override(root: Located, assignment: str, shorthands: dict[str, str]) -> Viol
             makes ``corpus.tests=true`` understood although the file says ``corpus: python``.
 
     Returns:
-        Violations, with the override as their place.
+        Violations, with the override as their location.
     """
-    place = Place(f"override '{textwrap.shorten(assignment, 100, placeholder='...')}'")
+    location = Location(f"override '{textwrap.shorten(assignment, 100, placeholder='...')}'")
     path, equals, text = assignment.partition("=")
     steps = path.strip().split(".")
     if not equals or not all(steps) or len(steps) > _DEEPEST:
-        return [(place, "write key=value, for example target.seeds=4")]
-    read, faults = read_yaml(text, place.source)
-    if faults:
-        return [(place, message) for _, message in faults]
-    new = _moved(read, place) if read else Located(None, place, place)
+        return [(location, "write key=value, for example target.seeds=4")]
+    read, violations = read_yaml(text, location.source)
+    if violations:
+        return [(location, message) for _, message in violations]
+    new = _moved(read, location) if read else Located(None, location, location)
     return _graft(root, steps, new, shorthands)
 
 
-def _moved(located: Located, place: Place) -> Located:
+def _moved(located: Located, location: Location) -> Located:
     value = located.value
     if isinstance(value, dict):
-        return Located({key: _moved(item, place) for key, item in value.items()}, place, place)
-    return Located([_moved(item, place) for item in value] if isinstance(value, list) else value, place, place)
+        return Located({key: _moved(item, location) for key, item in value.items()}, location, location)
+    return Located([_moved(item, location) for item in value] if isinstance(value, list) else value, location, location)
 
 
 def _graft(at: Located, steps: list[str], new: Located, shorthands: dict[str, str]) -> Violations:
@@ -221,14 +245,14 @@ def _graft(at: Located, steps: list[str], new: Located, shorthands: dict[str, st
         inner, where = at.value, ".".join(steps[:number])
         if isinstance(inner, dict):
             # What is missing on the way is made; the check of keys, later, tells whether it may be there.
-            following = inner.get(step, Located({}, new.place, new.place))
+            following = inner.get(step, Located({}, new.location, new.location))
             if number == 0 and step in shorthands:
                 following = expand(following, shorthands[step])
             at = inner[step] = new if number == len(steps) - 1 else following
         elif not isinstance(inner, list):
-            return [(new.place, f"{where} is a single value and has no '{step}'")]
+            return [(new.location, f"{where} is a single value and has no '{step}'")]
         elif not step.isdecimal() or int(step) >= len(inner):
-            return [(new.place, f"{where} has no item '{step}'; its items are 0 to {len(inner) - 1}")]
+            return [(new.location, f"{where} has no item '{step}'; its items are 0 to {len(inner) - 1}")]
         elif number == len(steps) - 1:
             inner[int(step)] = new
         else:
@@ -239,5 +263,5 @@ def _graft(at: Located, steps: list[str], new: Located, shorthands: dict[str, st
 def expand(located: Located, key: str) -> Located:
     """A bare word as the mapping it is short for: ``sotu`` as ``{name: sotu}``; anything else as it is."""
     if isinstance(located.value, str):
-        return replace(located, value={key: replace(located, key=located.place)})
+        return replace(located, value={key: replace(located, key=located.location)})
     return located

@@ -18,8 +18,9 @@ from scaling.sweep.locks.leases import LeaseLost, still_held
 from scaling.sweep.locks.local import LocalLocks
 from scaling.sweep.locks.locks import waited_for
 from scaling.sweep.storage.origin import ORIGIN
-from scaling.sweep.storage.part import OwnPart, RunPart
 from scaling.sweep.storage.remote import Remote, RemoteRecords
+from scaling.sweep.storage.run_part import RunPart
+from scaling.sweep.storage.sweep_part import SweepPart
 
 # Between two looks at what others do, and two times that what is trained here is stored.
 LOOK_S, STORE_S = 5.0, 5.0
@@ -37,10 +38,10 @@ class Mirror:
 
     def __init__(self, folder: Path, remote: Remote) -> None:
         self.folder, self._remote, self._here = folder, remote, LocalLocks()
-        # The locks that anybody ever took, and of those asked for which are free, as of a time.
+        # The locks that anybody ever took, and which of those looked up since are free, as of a time.
         self._taken: set[str] | None = None
         self._free: dict[str, bool] = {}
-        self._asked = -LOOK_S
+        self._looked = -LOOK_S
 
     @contextmanager
     def locked(self, path: Path) -> Iterator[bool]:
@@ -71,7 +72,7 @@ class Mirror:
                         self.look()  # at its branches
             except PermissionError as error:
                 raise InputError(f"{self._remote.url}: may not be written: {error.strerror or error}") from None
-            except OSError:  # told when it was tried again
+            except OSError:  # Remote has warned of it
                 mine = False
             if not mine:
                 yield False
@@ -86,8 +87,8 @@ class Mirror:
     def _lease_free(self, lock: Path) -> bool:
         name = self._name(lock)
         try:
-            if time.monotonic() - self._asked >= LOOK_S:
-                self._asked, self._taken, self._free = time.monotonic(), None, {}
+            if time.monotonic() - self._looked >= LOOK_S:
+                self._looked, self._taken, self._free = time.monotonic(), None, {}
                 records = self._remote.list("leases")
                 self._taken = {record.removeprefix("leases/").rpartition("/")[0] for record in records}
             if self._taken is None:
@@ -127,7 +128,7 @@ class Mirror:
         Raises:
             OSError: the storage cannot be reached.
         """
-        OwnPart(self._remote, self.folder).pull()
+        SweepPart(self._remote, self.folder).pull()
         self.look()
 
     def store(self) -> None:
@@ -142,13 +143,13 @@ class Mirror:
                 if folder.is_dir() and RunPart(self._remote, self.folder, f"{place}/{folder.name}").newer():
                     with self.locked(folder / "lock"):
                         pass
-        if OwnPart(self._remote, self.folder).newer():
+        if SweepPart(self._remote, self.folder).newer():
             with waited_for(self, self.folder / "lock"):
                 pass
 
-    def _part(self, lock: Path) -> OwnPart | RunPart:
+    def _part(self, lock: Path) -> SweepPart | RunPart:
         if lock.parent == self.folder:
-            return OwnPart(self._remote, self.folder)
+            return SweepPart(self._remote, self.folder)
         return RunPart(self._remote, self.folder, lock.parent.relative_to(self.folder).as_posix())
 
     def _name(self, lock: Path) -> str:
@@ -156,7 +157,7 @@ class Mirror:
 
 
 @contextmanager
-def _stored(part: OwnPart | RunPart, remote: Remote) -> Iterator[None]:
+def _stored(part: SweepPart | RunPart, remote: Remote) -> Iterator[None]:
     """Stores what changes in a part every few seconds, if it is a run's, and at the end."""
     ended = threading.Event()
 
@@ -179,11 +180,11 @@ def _stored(part: OwnPart | RunPart, remote: Remote) -> Iterator[None]:
         keeper.join()
         try:
             still_held(sure=True)
-            part.push() if isinstance(part, OwnPart) else part.push(last=True)
+            part.push() if isinstance(part, SweepPart) else part.push(last=True)
         except LeaseLost:
-            remote.tell("somebody else has taken over; what was made here meanwhile is not stored")
+            remote.warn("somebody else has taken over; what was made here meanwhile is not stored")
         except OSError as error:
-            remote.tell(f"cannot be stored now: {error.strerror or error}; it is kept here, and stored by a later call")
+            remote.warn(f"cannot be stored now: {error.strerror or error}; it is kept here, and stored by a later call")
 
 
 @functools.cache

@@ -1,16 +1,16 @@
-"""Where objects are: in a bucket or in memory, through fsspec; or on a disk."""
+"""Named objects: in a bucket or in memory, through fsspec; or on a disk."""
 
 import os
 import shutil
 import threading
-import uuid
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from fsspec import AbstractFileSystem
 
-# What tells one content of an object from the next, in the words of one file system or another.
+from analysis.files import replace, write_bytes
+
+# Properties by which one file system or another distinguishes an object's versions.
 _VERSION = ("size", "generation", "ETag", "etag", "LastModified", "mtime", "created", "ino")
 
 
@@ -19,7 +19,7 @@ class Objects(Protocol):
     """Named contents; an object is there whole or not at all. Whatever fails raises an exception of some kind."""
 
     def list(self, under: str) -> dict[str, str]:
-        """The objects in a folder and those in it, or all: what tells this content from the one before, by name."""
+        """Versions of the objects below a folder, or of all, by name; an object's version changes with its content."""
 
     def read(self, name: str) -> bytes:
         """A content; FileNotFoundError if it is not there."""
@@ -51,48 +51,45 @@ class Disk:
         for place, _, files in os.walk(self._folder / under):
             for file in files:
                 try:
-                    told = os.stat(Path(place, file))
+                    state = os.stat(Path(place, file))
                 except FileNotFoundError:
                     continue
                 name = Path(place, file).relative_to(self._folder).as_posix()
-                found[name] = f"{told.st_size} {told.st_mtime_ns} {told.st_ino}"
+                found[name] = f"{state.st_size} {state.st_mtime_ns} {state.st_ino}"
         return found
 
     def read(self, name: str) -> bytes:
         return (self._folder / name).read_bytes()
 
     def write(self, name: str, content: bytes) -> None:
-        self._replace(name, lambda file: file.write(content))
+        write_bytes(self._made(name), content)
 
     def create(self, name: str, content: bytes) -> None:
-        path = self._folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "xb") as file:
+        with open(self._made(name), "xb") as file:
             file.write(content)
 
     def remove(self, name: str) -> None:
         (self._folder / name).unlink()
 
     def put(self, file: Path, name: str) -> None:
-        with open(file, "rb") as source:
-            self._replace(name, lambda target: shutil.copyfileobj(source, target))
+        replace(self._made(name), lambda temporary: _copy(file, temporary))
 
     def get(self, name: str, file: Path) -> None:
         shutil.copyfile(self._folder / name, file)
 
-    def _replace(self, name: str, write: Callable[[BinaryIO], object]) -> None:
+    def _made(self, name: str) -> Path:
+        """The path of an object, its folder made."""
         path = self._folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
-        try:
-            with open(temporary, "wb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        return path
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copies a file of any size, and waits until the disk has it."""
+    with open(source, "rb") as content, open(target, "wb") as file:
+        shutil.copyfileobj(content, file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 class Bucket:
@@ -107,8 +104,8 @@ class Bucket:
         place = self._at(under) if under else self._path
         found: dict[str, dict[str, Any]] = self._files.find(place, detail=True)
         return {
-            path.lstrip("/").removeprefix(f"{self._path.lstrip('/')}/"): _version(told)
-            for path, told in found.items()
+            path.lstrip("/").removeprefix(f"{self._path.lstrip('/')}/"): _version(state)
+            for path, state in found.items()
             if not path.endswith("/")
         }
 
@@ -139,5 +136,5 @@ class Bucket:
         return f"{self._path}/{name}"
 
 
-def _version(told: dict[str, Any]) -> str:
-    return " ".join(str(told[key]) for key in _VERSION if key in told)
+def _version(state: dict[str, Any]) -> str:
+    return " ".join(str(state[key]) for key in _VERSION if key in state)

@@ -57,7 +57,7 @@ class Remote:
         return cls(url.rstrip("/"), _objects(url.rstrip("/")))
 
     def list(self, under: str = "") -> dict[str, str]:
-        """The objects in a folder and those in it, or all: what tells this content from the one before, by name."""
+        """Versions of the objects below a folder, or of all, by name; an object's version changes with its content."""
         return self._again(lambda: self._objects.list(under))
 
     def read(self, name: str) -> bytes:
@@ -102,12 +102,12 @@ class Remote:
     def get(self, name: str, file: Path) -> None:
         self._again(lambda: self._objects.get(name, file))
 
-    def tell(self, told: str) -> None:
-        """Warns of something, with the URL."""
-        _LOG.warning("%s: %s", self.url, told)
+    def warn(self, message: str) -> None:
+        """Logs a warning with the URL."""
+        _LOG.warning("%s: %s", self.url, message)
 
     def _again(self, call: Callable[[], T]) -> T:
-        """A call's result, tried again for some seconds; of failures in a row the first is told."""
+        """A call's result; it is tried again for some seconds, with one warning for all failures in a row."""
         for delay in (*_DELAYS_S, None):
             try:
                 result = call()
@@ -118,11 +118,11 @@ class Remote:
                     raise OSError(errno.EIO, _line(error), self.url) from error
                 if not self._failing:
                     self._failing = True
-                    self.tell(f"{_line(error)}; it is tried again")
+                    self.warn(f"{_line(error)}; it is tried again")
             else:
                 if self._failing:
                     self._failing = False
-                    self.tell("can be reached again")
+                    self.warn("can be reached again")
                 return result
             time.sleep(delay * random.uniform(0.5, 1.5))
         raise AssertionError("the last attempt returns or raises")

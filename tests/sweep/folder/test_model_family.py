@@ -14,7 +14,8 @@ from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.plan.corpus_text import load_text
 from scaling.sweep.plan.expand import expand
 from scaling.sweep.spec.shapes import Size
-from scaling.sweep.spec.sweep_file import SweepSpec, load_sweep, parse_sweep
+from scaling.sweep.spec.sweep_file import load_sweep, parse_sweep
+from scaling.sweep.spec.sweep_spec import SweepSpec
 
 SWEEPS = Path(__file__).parents[3] / "sweeps"
 SWEEP = """\

@@ -9,7 +9,8 @@ from scaling.errors import InputError
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.sweep.plan.corpus_text import SweepText, load_text
 from scaling.sweep.plan.expand import PlannedRun, expand
-from scaling.sweep.spec.sweep_file import SweepSpec, parse_sweep
+from scaling.sweep.spec.sweep_file import parse_sweep
+from scaling.sweep.spec.sweep_spec import SweepSpec
 from scaling.train.recipe import Tuned
 
 SWEEP = """\

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from scaling.errors import InputError
-from scaling.sweep.spec.sweep_file import SweepSpec, load_sweep, parse_sweep
+from scaling.sweep.spec.sweep_file import load_sweep, parse_sweep
+from scaling.sweep.spec.sweep_spec import SweepSpec
 
 SWEEPS = Path(__file__).parents[3] / "sweeps"
 GOOD = """\
