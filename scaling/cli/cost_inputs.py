@@ -98,13 +98,13 @@ def read_prices(path: Path) -> dict[str, float]:
             if device in prices:
                 raise InputError(f"{device} has a price already")
         except InputError as error:
-            faults.append((item.key or item.place, error.errors[0]))
+            faults.append((item.key or item.location, error.errors[0]))
             continue
         prices[device] = _price(item.value)
         if not prices[device] > 0:
             message = f"{device}: a price is a positive number of US dollars, not {show(item.plain())}"
             # Where a value is missing, the parser only knows where it would have ended.
-            faults.append((item.key if item.key and item.value is None else item.place, message))
+            faults.append((item.key if item.key and item.value is None else item.location, message))
     if faults:
         ordered = sorted(faults, key=lambda fault: (fault[0].line, fault[0].column))
         raise InputError(f"{place}: {message}" for place, message in ordered)

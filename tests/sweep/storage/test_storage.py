@@ -32,6 +32,7 @@ from scaling.sweep.storage import remote as remotes
 from scaling.sweep.storage.mirror import Mirror, mirror_for, shared
 from scaling.sweep.storage.objects import Bucket, Disk, Objects
 from scaling.sweep.storage.remote import Remote
+from scaling.sweep.workers.job_training import JobTrainer
 from scaling.sweep.workers.worker import Worker
 from scaling.train.checkpoints.index import record_step
 from scaling.train.stop import Stopped, request_stop, stopping_on_signals
@@ -415,19 +416,21 @@ def ended(sweep: SweepFolder) -> pd.DataFrame:
 
 
 @pytest.mark.slow
-def test_two_hosts_train_one_sweep_as_one_would(host: Host, tmp_path: Path) -> None:
+def test_two_hosts_train_one_sweep_as_one_would(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = prepare(tmp_path / "alone")
     Worker(alone, text_of(alone.run(alone.runs()[0]).config())).work("fit")
     here = planned(host("a"))
     text = text_of(here.run(here.runs()[0]).config())
 
-    class Interrupted(Worker):
-        def _train(self, *arguments: object) -> None:
-            request_stop()
-            super()._train(*arguments)
+    train = JobTrainer.train
 
-    with stopping_on_signals(), pytest.raises(Stopped):
-        Interrupted(here, text).work("fit")
+    def interrupted(*arguments: Any) -> None:
+        request_stop()
+        train(*arguments)
+
+    with monkeypatch.context() as patched, stopping_on_signals(), pytest.raises(Stopped):
+        patched.setattr(JobTrainer, "train", interrupted)
+        Worker(here, text).work("fit")
     there = host("b")
     there.fetch()
     Worker(SweepFolder(there.folder), text).work("fit")
