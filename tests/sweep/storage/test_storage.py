@@ -428,9 +428,10 @@ def test_two_hosts_train_one_sweep_as_one_would(host: Host, tmp_path: Path, monk
         request_stop()
         train(*arguments)
 
-    with monkeypatch.context() as patched, stopping_on_signals(), pytest.raises(Stopped):
+    with monkeypatch.context() as patched:
         patched.setattr(JobTrainer, "train", interrupted)
-        Worker(here, text).work("fit")
+        with stopping_on_signals(), pytest.raises(Stopped):
+            Worker(here, text).work("fit")
     there = host("b")
     there.fetch()
     Worker(SweepFolder(there.folder), text).work("fit")
