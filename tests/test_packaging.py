@@ -90,12 +90,27 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
-@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL))
-def test_the_readme_runs(code: str) -> None:
-    scope: dict[str, object] = {}
-    for line in code.splitlines():
-        expression, _, expected = line.partition("  # ")
-        if expected.replace("_", "").isdigit():
-            assert eval(expression, scope) == int(expected)
-        else:
-            exec(line, scope)
+@pytest.mark.parametrize("page", ["README.md", "docs/reference/scaling.md"])
+def test_the_python_of_a_page_runs(
+    page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+    assert blocks
+    for code in blocks:
+        scope: dict[str, object] = {}
+        for line in code.splitlines():
+            expression, _, expected = line.partition("  # ")
+            if expected.replace("_", "").isdigit():
+                assert eval(expression, scope) == int(expected)
+            else:
+                exec(line, scope)
+    assert page != "README.md" or "interval" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_imports_only_names_that_exist(page: str) -> None:
+    for line in re.findall(
+        r"^(?:from|import) (?:analysis|scaling)\b.*$", (ROOT / page).read_text(), flags=re.MULTILINE
+    ):
+        exec(line, {})
