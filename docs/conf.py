@@ -16,6 +16,7 @@ autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_default_options = {"members": True}
 napoleon_use_ivar = True
+suppress_warnings = ["ref.python"]  # several classes have an attribute `params`; none is linked to by that name
 smartquotes = False  # options are written --so
 html_theme = "furo"
 html_title = project
