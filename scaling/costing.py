@@ -31,28 +31,28 @@ _ABSURD_FLOPS = 3e32
 _ABSURD = {"price": (1e6, "US dollars an hour"), "devices": (1e9, "devices")}
 # Even a tiny model attains more: of an H100 this is 1 GFLOP/s.
 _LEAST_SHARE = 1e-6
-# Runs of less than this share of the largest one's FLOPs do not tell how busy a large run keeps its device.
+# Runs of less than this share of the largest run's FLOPs do not show how busy a large run keeps its device.
 _LARGE = 1 / 3
 
 
 @dataclass(frozen=True)
 class Cost:
-    """An estimate.
+    """An estimate of what a training run costs.
 
     Attributes:
-        flops: of the run.
-        device: whose peak, power and, by default, price were used.
+        flops: training FLOPs of the run.
+        device: the accelerator, with its peak, power and list price.
         utilization: the share of the peak, and where it is from.
         goodput: share of the hours spent on steps that count, 0 to 1.
-        goodput_span: its least and most; both are ``goodput`` where the caller said it.
-        usd_per_hour: of a device, or None if neither the device nor the caller names a price.
+        goodput_span: least and most goodput; both are ``goodput`` where it was given.
+        usd_per_hour: price of a device hour, or None if neither the device nor the caller names one.
         device_hours: flops / (peak * mfu * goodput) / 3600.
-        device_hours_range: the same at the most and the least of what utilisation and goodput stand for, or None
-            where each stands for itself alone.
-        price_usd: or None without a price.
-        price_usd_range: or None without a price or a range.
-        energy_mwh: at the device's power limit and a PUE of 1.1, or None where that power is not published.
-        days_on: number of devices -> days.
+        device_hours_range: device hours at the largest and at the smallest utilisation and goodput, or None where
+            neither has a span.
+        price_usd: price of the device hours, US dollars, or None without a price.
+        price_usd_range: price of the range of device hours, or None without a price or a range.
+        energy_mwh: energy at the device's power limit and a PUE of 1.1, or None where that power is not published.
+        days_on: days by the number of devices.
     """
 
     flops: float
@@ -69,6 +69,29 @@ class Cost:
     days_on: dict[int, float]
 
 
+def _violations(flops: float, mfu: float, goodput: float, price: float | None, devices: int | None) -> list[str]:
+    """One line per share, size or price that cannot be."""
+    found = [
+        f"{name} is {value:g}; it is a share, 0.0001 to 100 %, written 40% or 0.4"
+        for name, value in (("mfu", mfu), ("goodput", goodput))
+        if not _LEAST_SHARE <= value <= 1
+    ]
+    sizes = {"flops": flops, "price": price, "devices": devices}
+    found += [
+        f"{name} is {value:g}; it must be positive and finite"
+        for name, value in sizes.items()
+        if value is not None and not 0 < value < math.inf
+    ]
+    found += [
+        f"{name} is more than {most:,.0f} {unit}"
+        for name, (most, unit) in _ABSURD.items()
+        if (value := sizes[name]) is not None and most < value < math.inf
+    ]
+    if _ABSURD_FLOPS < flops < math.inf:
+        found.append(f"flops is {flops:.3g}; every computer on Earth together does less in a thousand years")
+    return found
+
+
 def estimate_cost(
     flops: float,
     device: Device,
@@ -80,9 +103,10 @@ def estimate_cost(
     """Estimates a run's device hours, price and energy.
 
     Args:
-        flops: of the whole run, counted as the utilisation was.
+        flops: training FLOPs of the whole run, counted as the utilisation was.
         device: the accelerator.
-        utilization: by default the device's own, from published runs, of every matmul with full attention.
+        utilization: share of the peak; by default the device's own, from published runs, of every matmul with full
+            attention.
         goodput: share of the hours spent on steps that count, 0 to 1; by default ``GOODPUT``, 1 where the utilisation
             is of all hours and .9 where it is of step time.
         usd_per_hour: price of a device hour; by default the device's list price.
@@ -90,32 +114,14 @@ def estimate_cost(
 
     Raises:
         InputError: one line per share that is not between a millionth and 1, and per FLOPs, price or number of devices
-            that is not positive, finite and of this world.
+            that is not positive, finite and possible on Earth.
     """
     utilization = default_utilization(device) if utilization is None else utilization
     goodput_span = GOODPUT_SPAN[utilization.of] if goodput is None else (goodput, goodput)
     goodput = GOODPUT[utilization.of] if goodput is None else goodput
     price = device.usd_per_hour if usd_per_hour is None else usd_per_hour
-    faults = [
-        f"{name} is {value:g}; it is a share, 0.0001 to 100 %, written 40% or 0.4"
-        for name, value in (("mfu", utilization.mfu), ("goodput", goodput))
-        if not _LEAST_SHARE <= value <= 1
-    ]
-    sizes = {"flops": flops, "price": price, "devices": devices}
-    faults += [
-        f"{name} is {value:g}; it must be positive and finite"
-        for name, value in sizes.items()
-        if value is not None and not 0 < value < math.inf
-    ]
-    faults += [
-        f"{name} is more than {most:,.0f} {unit}"
-        for name, (most, unit) in _ABSURD.items()
-        if (value := sizes[name]) is not None and most < value < math.inf
-    ]
-    if _ABSURD_FLOPS < flops < math.inf:
-        faults.append(f"flops is {flops:.3g}; every computer on Earth together does less in a thousand years")
-    if faults:
-        raise InputError(faults)
+    if violations := _violations(flops, utilization.mfu, goodput, price, devices):
+        raise InputError(violations)
 
     def hours(share: float) -> float:
         return flops / (device.peak_flops * share) / 3600
@@ -141,17 +147,17 @@ def estimate_cost(
 
 
 def implied_mfu(flops: float, hours: float, device: str) -> float:
-    """FLOPs of a run over what its device hours could have done at the peak."""
+    """Model FLOPs utilisation, 0 to 1: FLOPs of a run over those of its device hours at the peak."""
     return flops / (hours * 3600 * DEVICES[device].peak_flops)
 
 
 def published_mfu(entry: ZooEntry) -> float:
-    """What a published run's device hours imply, every matmul counted with full attention."""
+    """Utilisation that a published run's device hours imply, every matmul counted with full attention."""
     return implied_mfu(entry.flops, entry.gpu_hours, entry.device)
 
 
 def published_mfus(entry: ZooEntry, counting: Counting = "exact") -> dict[str, float]:
-    """What the device hours of each of ``entry.hours`` imply, by the name of the run."""
+    """Utilisation that the device hours of each of ``entry.hours`` imply, by the name of the run."""
     flops = entry.flops if counting == "exact" else entry.flops_6nd
     return {run: implied_mfu(flops, hours, entry.device) for run, hours in entry.hours.items()}
 
@@ -164,16 +170,16 @@ def published_utilization(entry: ZooEntry, counting: Counting = "exact") -> Util
 
 
 def default_utilization(device: Device, counting: Counting = "exact") -> Utilization:
-    """What published runs attained on the device, or on the one whose figure stands in for it.
+    """The utilisation that published runs attained on the device, or on the one whose figure stands in for it.
 
     Args:
         device: the accelerator.
-        counting: of the FLOPs that it is for. The utilisation's own differs where 6ND is asked for and only a figure
-            of every matmul is published.
+        counting: how the FLOPs that it is for are counted. The result keeps its own counting where 6ND is requested
+            and only a figure of every matmul is published.
 
     Returns:
-        Where it is from the published Llamas' hours, its span is theirs, those of Llama 3.1 among them and the
-        distilled models not.
+        The device's own utilisation. Where that is from the published Llamas' hours, the span is theirs, Llama 3.1
+        included and the distilled models left out.
     """
     default = device.utilization
     if counting == "6nd" and device.mfu_6nd is not None:
@@ -193,8 +199,8 @@ def measured_utilization(flops: Sequence[float], mfus: Sequence[float], source: 
     """The median utilisation of the largest of some measured runs: those within a factor 3 of the largest's FLOPs.
 
     Args:
-        flops: of each run.
-        mfus: of each run, a share of step time.
+        flops: training FLOPs of each run.
+        mfus: utilisation of each run, a share of step time.
         source: what to call the runs in messages.
 
     Raises:
@@ -207,10 +213,10 @@ def measured_utilization(flops: Sequence[float], mfus: Sequence[float], source: 
     largest = max(flops)
     chosen = [mfu for run, mfu in zip(flops, mfus, strict=True) if run >= _LARGE * largest]
     if len(chosen) > 1:
-        told = f"median of the {len(chosen)} largest of {len(mfus)} runs, up to"
+        words = f"median of the {len(chosen)} largest of {len(mfus)} runs, up to"
     else:
-        told = f"the largest of {len(mfus)} runs," if len(mfus) > 1 else "its one run,"
-    return Utilization(statistics.median(chosen), "steps", f"{source}: {told} {largest:.2g} FLOPs", _span(chosen))
+        words = f"the largest of {len(mfus)} runs," if len(mfus) > 1 else "its one run,"
+    return Utilization(statistics.median(chosen), "steps", f"{source}: {words} {largest:.2g} FLOPs", _span(chosen))
 
 
 @dataclass(frozen=True)
@@ -220,10 +226,10 @@ class Comparison:
     Attributes:
         run: the published model, or Llama 3.1's of the same shape.
         entry: its shape, tokens and device.
-        hours: published.
+        hours: published device hours.
         estimate: device hours at the default utilisation.
-        mfu: that the published hours imply, every matmul counted.
-        mfu_6nd: the same with FLOPs by 6 N D.
+        mfu: utilisation that the published hours imply, every matmul counted.
+        mfu_6nd: the same with FLOPs counted as 6 N D.
     """
 
     run: str

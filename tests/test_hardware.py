@@ -92,8 +92,8 @@ def test_range_is_that_of_utilisation_and_goodput() -> None:
     full = 1e24 / 989e12 / 3600
     assert cost.device_hours_range == pytest.approx((full / 0.5, full / (0.2 * 0.66)))
     assert cost.price_usd_range == pytest.approx((2 * full / 0.5, 2 * full / (0.2 * 0.66)))
-    told = estimate_cost(1e24, DEVICES["h100"], steps, goodput=0.8)
-    assert told.device_hours_range == pytest.approx((full / (0.5 * 0.8), full / (0.2 * 0.8)))
+    given = estimate_cost(1e24, DEVICES["h100"], steps, goodput=0.8)
+    assert given.device_hours_range == pytest.approx((full / (0.5 * 0.8), full / (0.2 * 0.8)))
     # Without a spread of the share, that of lost time remains.
     alone = estimate_cost(1e24, DEVICES["h100"], replace(steps, span=None))
     assert alone.device_hours_range == pytest.approx((full / 0.4, full / (0.4 * 0.66)))
@@ -118,10 +118,10 @@ def test_unknown_power_and_price_stay_unknown() -> None:
     assert estimate_cost(1e24, DEVICES["v7"], usd_per_hour=10.0).price_usd == pytest.approx(10 * cost.device_hours)
 
 
-def test_every_fault_is_told_at_once() -> None:
+def test_every_violation_is_reported_at_once() -> None:
     with pytest.raises(InputError) as caught:
         estimate_cost(-1.0, DEVICES["a100"], share(1.2), goodput=0.0, usd_per_hour=float("inf"), devices=0)
-    assert [fault.split()[0] for fault in caught.value.errors] == ["mfu", "goodput", "flops", "price", "devices"]
+    assert [line.split()[0] for line in caught.value.errors] == ["mfu", "goodput", "flops", "price", "devices"]
 
 
 def test_more_than_the_world_computes_is_refused() -> None:
@@ -129,7 +129,7 @@ def test_more_than_the_world_computes_is_refused() -> None:
         estimate_cost(1e40, DEVICES["h100"])
     with pytest.raises(InputError) as caught:
         estimate_cost(1e24, DEVICES["h100"], share(1e-300), usd_per_hour=1e308, devices=10**400)
-    assert [fault.split()[0] for fault in caught.value.errors] == ["mfu", "price", "devices"]
+    assert [line.split()[0] for line in caught.value.errors] == ["mfu", "price", "devices"]
     with pytest.raises(InputError, match="mfu is 1e-300 in 1 of 2 runs"):
         measured_utilization([1e18] * 2, [0.3, 1e-300], "runs")
 
