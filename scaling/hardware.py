@@ -45,7 +45,7 @@ class Device:
         peak_flops: dense bfloat16 FLOP/s, without sparsity.
         memory_gib: size of its HBM, GiB.
         bandwidth: bandwidth of its HBM, bytes/s.
-        utilization: default for the cost of a training run; ``scaling.cost.default_utilization`` fills in its span
+        utilization: default for the cost of a training run; ``scaling.costing.default_utilization`` fills in its span
             where it is from the published Llamas.
         spec_source: source of speed, memory, bandwidth and power.
         price_source: source of the price.

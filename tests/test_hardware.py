@@ -178,10 +178,10 @@ def test_measured_share_is_the_median_of_the_largest_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mfus", "told"), [([], "no finished run with a measured mfu"), ([0.3, 38.5], "mfu is 38.5 in 1 of 2 runs")]
+    ("mfus", "message"), [([], "no finished run with a measured mfu"), ([0.3, 38.5], "mfu is 38.5 in 1 of 2 runs")]
 )
-def test_measured_shares_are_checked(mfus: list[float], told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_measured_shares_are_checked(mfus: list[float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         measured_utilization([1e18] * len(mfus), mfus, "runs")
 
 

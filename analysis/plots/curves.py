@@ -1,4 +1,4 @@
-"""Loss curves on one another."""
+"""Collapsed loss curves."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,11 +8,11 @@ from analysis.plots.style import FORECAST, INK, SIZES, legend, norm_of, size_bar
 
 
 def collapsed(result: Collapse, axes: Axes) -> Axes:
-    """Each run's loss over that expected of its end, as a run in the middle of the sweep would have it, along the run.
+    """Draws each run's loss over that expected of its end, along the run, scaled to a run in the middle of the sweep.
 
     Args:
-        result: the curves; who leaves the common one is drawn in another colour.
-        axes: to draw on.
+        result: the curves; a run that leaves the common curve has another colour.
+        axes: the axes to draw on.
     """
     norm, share = norm_of(result.runs), 100 * result.share
     gone = {each.run_id for each in result.departures}

@@ -14,13 +14,13 @@ from analysis.plots.style import (
     FORECAST,
     INK,
     SIZES,
+    label_dots,
     legend,
     log_axis,
     loss_axis,
     norm_of,
     power,
     runs,
-    say,
     si,
     size_bar,
 )
@@ -32,13 +32,13 @@ _BESIDE = 1.12  # actual runs stand beside the forecast, not under it
 
 
 def loss_vs_tokens(table: RunTable, forecast: Forecast | None, curves: pd.DataFrame | None, axes: Axes) -> Axes:
-    """Loss over training tokens, by size: endpoints (dots), measured curves (thin), fitted curves (dashed).
+    """Draws loss over training tokens, by size: endpoints (dots), measured curves (thin), fitted curves (dashed).
 
     Args:
         table: the runs.
-        forecast: whose laws draw the fitted curves, or None.
+        forecast: the forecast whose laws draw the fitted curves, or None.
         curves: rows of ``run_id tokens loss``, or None.
-        axes: to draw on.
+        axes: the axes to draw on.
     """
     rows = pd.concat([representative(table.fit), table.targets])
     norm = norm_of(rows)
@@ -68,13 +68,13 @@ def loss_vs_tokens(table: RunTable, forecast: Forecast | None, curves: pd.DataFr
 
 
 def overtraining(table: RunTable, forecast: Forecast | None, score: Score | None, axes: Axes) -> Axes:
-    """Loss over tokens per parameter, a curve for each size that was trained to two lengths or more, and the target.
+    """Draws loss over tokens per parameter, a curve for each size with two lengths or more, and the target.
 
     Args:
         table: the runs.
-        forecast: whose laws draw the curves, or None.
-        score: whose actual runs stand beside it, or None.
-        axes: to draw on.
+        forecast: the forecast whose laws draw the curves, or None.
+        score: the score with the target's actual runs, or None.
+        axes: the axes to draw on.
     """
     rows = representative(table.fit)
     rows = rows[rows.groupby("params")["tokens"].transform("nunique") > 1]
@@ -107,13 +107,13 @@ def overtraining(table: RunTable, forecast: Forecast | None, score: Score | None
 def loss_vs_flops(
     table: RunTable, forecast: Forecast | None, score: Score | None, axes: Axes, lowest: Envelope | None = None
 ) -> Axes:
-    """Each run's loss over its FLOPs, the lowest measured, the best that the laws expect, forecast and actual runs.
+    """Draws loss over FLOPs: each run, the envelope, the laws' frontier, the forecast and the actual runs.
 
     Args:
         table: the runs.
         forecast: drawn with its interval, its laws and the naive forecasts, or None.
-        score: whose actual runs stand beside it, or None.
-        axes: to draw on.
+        score: the score with the target's actual runs, or None.
+        axes: the axes to draw on.
         lowest: the envelope of the runs, or None.
     """
     rows = representative(table.fit)
@@ -150,7 +150,7 @@ def _actual(axes: Axes, x: float, score: Score) -> "pd.Series[float]":
     losses = [run.loss for run in score.actuals]
     place = np.full(len(losses), x * _BESIDE)
     marks = axes.scatter(place, losses, s=22, marker="x", lw=1.4, color=ACTUAL, zorder=6, label="actual, each seed")
-    say(marks, [f"{run.run_id}: the target, loss {run.loss:.4f}" for run in score.actuals])
+    label_dots(marks, [f"{run.run_id}: the target, loss {run.loss:.4f}" for run in score.actuals])
     return pd.Series(losses)
 
 

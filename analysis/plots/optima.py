@@ -18,14 +18,14 @@ from analysis.plots.style import (
     SIZES,
     TOKENS,
     colour_bar,
+    label_dots,
     legend,
     log_axis,
     log_height,
     log_norm,
     loss_axis,
-    names,
     power,
-    say,
+    run_labels,
     si,
 )
 from analysis.runs.arrays import training_cost
@@ -38,13 +38,13 @@ def isoflop_parabolas(result: IsoFlop, axes: Axes, table: RunTable | None = None
 
     Args:
         result: approach 2.
-        axes: to draw on.
-        table: its runs, if dots are to say who they are.
+        axes: the axes to draw on.
+        table: its runs, whose labels the dots get, or None.
     """
     known: dict[tuple[float, float], str] = {}
     if table is not None:
         rows = representative(table.fit)
-        known = dict(zip(_places(rows["params"], rows["loss"]), names(rows), strict=True))
+        known = dict(zip(_places(rows["params"], rows["loss"]), run_labels(rows), strict=True))
     budgets = [parabola.flops for parabola in result.parabolas]
     norm = log_norm(np.array(budgets))
     labels = {True: "minimum, 90 % interval", False: "budget left out"}
@@ -55,7 +55,7 @@ def isoflop_parabolas(result: IsoFlop, axes: Axes, table: RunTable | None = None
         face: Any = {"color": colour, "lw": 0} if good else {"facecolors": "none", "edgecolors": colour, "label": label}
         dots = axes.scatter(n, parabola.loss, s=15, zorder=3, **face)
         if known:
-            say(dots, [known[place] for place in _places(n, parabola.loss)])
+            label_dots(dots, [known[place] for place in _places(n, parabola.loss)])
         if good:
             near = parabola.n[parabola.near]
             n = np.linspace(near.min() - 0.1, near.max() + 0.1, 80)
@@ -102,15 +102,15 @@ def optimum(table: RunTable, parabolas: IsoFlop, lowest: Envelope, forecast: For
     """N* and D* over FLOPs: minima of the parabolas, their power laws with 90 % bands, the envelope's, and the target.
 
     Args:
-        table: the runs, which tell how FLOPs are counted.
+        table: the runs, whose columns determine how FLOPs are counted.
         parabolas: approach 2; drawn where it has a power law.
         lowest: approach 1; likewise.
         forecast: of the target, drawn with its own parameters and tokens, or None.
-        axes: to draw on.
+        axes: the axes to draw on.
     """
     budgets = np.exp([*parabolas.minima.c, *lowest.minima.c])
-    dearest = forecast.flops if forecast is not None else 0.0
-    flops = np.geomspace(budgets.min() / 1.5, max(1.5 * budgets.max(), dearest), 60)
+    largest = forecast.flops if forecast is not None else 0.0
+    flops = np.geomspace(budgets.min() / 1.5, max(1.5 * budgets.max(), largest), 60)
     n, c = parabolas.minima.n, parabolas.minima.c
     best = {"params": n, "tokens": c - n - np.log(training_cost(table.arrays.inputs, n))}
     for which, name, colour, marker in (("params", "N*", PARAMS, "o"), ("tokens", "D*", TOKENS, "s")):

@@ -1,4 +1,4 @@
-"""How far the laws miss: within the runs that they were fitted to, and beyond them."""
+"""Errors of the laws: residuals within the fitted runs, and the backtest beyond them."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ _SPLITS = ((PARAMS, "o"), (TOKENS, "s"), ("#e69f00", "^"), ("#56b4e9", "v"))
 
 
 def residuals(table: RunTable, forecast: Forecast, axes: Axes) -> Axes:
-    """How far each fitted run lies from the laws, in percent of its loss."""
+    """Draws the residual of each fitted run over its FLOPs: actual / fitted - 1, in percent."""
     rows = representative(table.fit)
     axes.axhline(0, color=INK, lw=0.8)
     runs(axes, rows["flops"], pd.Series(100 * misses(table, forecast)), rows, norm_of(rows))
@@ -41,18 +41,18 @@ def residuals(table: RunTable, forecast: Forecast, axes: Axes) -> Axes:
 
 
 def misses(table: RunTable, forecast: Forecast) -> Float[np.ndarray, " rows"]:
-    """Actual / fitted - 1 of each row of ``table.arrays``."""
+    """The residual of each row of ``table.arrays``: actual / fitted - 1."""
     return np.exp(table.arrays.log_loss) / forecast.curve(table.arrays.inputs) - 1
 
 
 def backtest_errors(result: Backtest, law: str, score: Score | None, axes: Axes) -> Axes:
-    """Errors of forecasts from cheaper runs over how far beyond these the runs lie; dashed, the 90 % half-widths.
+    """Draws the errors of backtested forecasts over the extrapolation factor; dashed, the 90 % half-widths.
 
     Args:
         result: the backtest.
-        law: whose forecasts.
-        score: of the frozen forecast, drawn among them with its interval, or None.
-        axes: to draw on.
+        law: the law whose forecasts are drawn.
+        score: the score of the frozen forecast, drawn with its interval, or None.
+        axes: the axes to draw on.
     """
     axes.axhline(0, color=INK, lw=0.8)
     drawn = zip(result.splits, _SPLITS, strict=False)
@@ -72,7 +72,7 @@ def backtest_errors(result: Backtest, law: str, score: Score | None, axes: Axes)
         axes.errorbar(
             [score.extrapolation], [error], [[-low], [high]], fmt="D", ms=5, capsize=4, color=FORECAST, label=label
         )
-    log_axis(axes, "FLOPs / those of the dearest fitted run", lambda value, _: f"{value:g}")
+    log_axis(axes, "extrapolation factor: FLOPs / largest fitted FLOPs", lambda value, _: f"{value:g}")
     axes.set_ylabel("predicted / actual - 1 (%)")
     legend(axes)
     return axes

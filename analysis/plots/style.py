@@ -1,4 +1,4 @@
-"""What all figures share: colours, axes, legends, and runs that tell who they are when pointed at."""
+"""The style of all figures: colours, axes, legends, and dots that show their run under the pointer in an SVG."""
 
 import io
 import re
@@ -26,7 +26,7 @@ PARAMS, TOKENS = "#0072b2", "#009e73"
 INK = "#5f6368"  # replaced by the page's own text colour in the report
 WIDTH, HEIGHT = 5.4, 3.7  # inches: half a landscape page, or a phone
 _RUN = "run:"
-_MOST_NAMED = 1000  # runs of a figure that tell who they are: each takes 200 bytes
+_MOST_NAMED = 1000  # runs of a figure that carry a label: each takes 200 bytes
 _STYLE: Any = {
     "figure.constrained_layout.use": True,
     "font.size": 9.0,
@@ -68,7 +68,7 @@ def svg(made: Figure, name: str) -> str:
 
 
 def save(made: Figure, path: str) -> None:
-    """Writes a file of the kind that its suffix names, on white."""
+    """Writes a figure on white, in the format of the file's suffix."""
     if path.lower().endswith(".svg"):
         text = _svg(made, "figure", "white")
         with open(path, "w", encoding="utf-8") as file:
@@ -82,7 +82,7 @@ def _svg(made: Figure, name: str, paper: str) -> str:
     buffer = io.StringIO()
     with rc_context({**_STYLE, "svg.hashsalt": name}):
         made.savefig(buffer, format="svg", facecolor=paper, metadata={"Date": None, "Creator": None})
-    # A run's address holds what is to be said of it; nothing else in our figures has an address.
+    # A dot's link holds its run's label; nothing else in our figures has a link.
     address = rf"""<a xlink:href=(["']){_RUN}(.*?)\1[^>]*>"""
     named = re.sub(address, r'<g class="run"><title>\2</title>', buffer.getvalue())
     return named.replace("</a>", "</g>")
@@ -91,26 +91,26 @@ def _svg(made: Figure, name: str, paper: str) -> str:
 def runs(
     axes: Axes, x: Sequence[float] | pd.Series, y: Sequence[float] | pd.Series, rows: pd.DataFrame, norm: Normalize
 ) -> None:
-    """A dot for each run, coloured by its parameters, that says who it is when pointed at in an SVG.
+    """Draws a dot for each run, coloured by its parameters, that shows its label under the pointer in an SVG.
 
     Args:
-        axes: to draw on.
-        x: of each row.
-        y: of each row.
-        rows: ``run_id params tokens flops loss``, and the seed where told.
-        norm: of the colours.
+        axes: the axes to draw on.
+        x: horizontal place of each run.
+        y: vertical place of each run.
+        rows: the runs: ``run_id params tokens flops loss``, and ``seed`` where it is known.
+        norm: maps parameters to colours.
     """
-    say(axes.scatter(x, y, s=15, c=rows["params"], cmap=SIZES, norm=norm, lw=0, zorder=3), names(rows))
+    label_dots(axes.scatter(x, y, s=15, c=rows["params"], cmap=SIZES, norm=norm, lw=0, zorder=3), run_labels(rows))
 
 
-def say(dots: PathCollection, said: Sequence[str]) -> None:
-    """Gives each of some dots what an SVG says of it when it is pointed at."""
-    if len(said) <= _MOST_NAMED:
-        dots.set_urls([_RUN + text for text in said])
+def label_dots(dots: PathCollection, labels: Sequence[str]) -> None:
+    """Gives each dot the label that an SVG shows under the pointer; none of them where there are too many."""
+    if len(labels) <= _MOST_NAMED:
+        dots.set_urls([_RUN + text for text in labels])
 
 
-def names(rows: pd.DataFrame) -> list[str]:
-    """What is said of each run that is pointed at."""
+def run_labels(rows: pd.DataFrame) -> list[str]:
+    """The label of each run: size, tokens, FLOPs, loss and seed."""
     seeds = rows["seed"] if "seed" in rows else pd.Series(np.nan, rows.index)
     columns = (rows["run_id"], rows["params"], rows["tokens"], rows["flops"], rows["loss"], seeds)
     return [
@@ -122,25 +122,25 @@ def names(rows: pd.DataFrame) -> list[str]:
 
 
 def legend(axes: Axes, columns: int = 2) -> None:
-    """A legend above the axes, where it covers no data."""
+    """Puts the legend above the axes, where it covers no data."""
     if axes.get_legend_handles_labels()[1]:
         place: Any = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "borderaxespad": 0.1}
         axes.legend(ncols=columns, columnspacing=1.2, handlelength=1.6, labelspacing=0.25, **place)
 
 
 def norm_of(rows: pd.DataFrame) -> Normalize:
-    """Colours by parameters."""
+    """The map from parameters of some runs to colours."""
     return log_norm(rows["params"].to_numpy())
 
 
 def log_norm(values: Float[np.ndarray, " rows"]) -> Normalize:
-    """Colours by the log of positive values."""
+    """The map from positive values to colours, by their log."""
     low, high = float(values.min()), float(values.max())
     return LogNorm(low, high if high > low else 2 * low)
 
 
 def log_axis(axes: Axes, label: str, ticks: Callable[[float, int | None], str]) -> None:
-    """A log x axis with a label and few, readable ticks."""
+    """Makes the x axis logarithmic, with a label and a few readable ticks."""
     axes.set_xscale("log")
     axes.set_xlabel(label)
     low, high = axes.get_xlim()
@@ -150,7 +150,7 @@ def log_axis(axes: Axes, label: str, ticks: Callable[[float, int | None], str]) 
 
 
 def log_height(axes: Axes, label: str, ticks: Callable[[float, int | None], str]) -> None:
-    """The same for a y axis."""
+    """Makes the y axis logarithmic, with a label and a few readable ticks."""
     axes.set_yscale("log")
     axes.set_ylabel(label)
     low, high = axes.get_ylim()
@@ -160,14 +160,14 @@ def log_height(axes: Axes, label: str, ticks: Callable[[float, int | None], str]
 
 
 def _log_ticks(low: float, high: float, most: int) -> LogLocator:
-    """1, 2 and 5 of each decade, as far as there is room; then 1 and 3; then 1 alone."""
+    """Ticks at 1, 2 and 5 of each decade where there is room; else at 1 and 3; else at 1."""
     decades = np.log10(high / low)
     subs = next((s for s in ((1.0, 2.0, 5.0), (1.0, 3.0)) if decades * len(s) <= most), (1.0,))
     return LogLocator(subs=subs, numticks=most + 2)
 
 
 def loss_axis(axes: Axes, losses: "pd.Series[float]") -> None:
-    """A log axis with plain numbers, just holding the endpoints; early parts of curves are cut off."""
+    """Makes the y axis logarithmic with plain numbers, just holding the endpoints; early parts of curves are cut."""
     low, high = 0.97 * float(losses.min()), 1.05 * float(losses.max())
     axes.set_yscale("log")
     axes.set_ylim(low, high)
@@ -178,7 +178,7 @@ def loss_axis(axes: Axes, losses: "pd.Series[float]") -> None:
 
 
 def size_bar(axes: Axes, norm: Normalize, rows: pd.DataFrame) -> None:
-    """A colour bar of the runs' sizes."""
+    """Adds a colour bar of the runs' parameters."""
     colour_bar(axes, norm, "parameters", list(rows["params"].unique()), si)
 
 
@@ -189,7 +189,7 @@ def colour_bar(
     values: list[float],
     ticks: Callable[[float, int | None], str],
 ) -> None:
-    """A colour bar with a tick at each of the values that do not crowd each other."""
+    """Adds a colour bar with a tick at each of the values, but for those that would crowd another."""
     bar = axes.figure.colorbar(ScalarMappable(norm, SIZES), ax=axes, pad=0.02, aspect=30)
     bar.set_label(label)
     bar.outline.set_visible(False)
@@ -201,7 +201,7 @@ def colour_bar(
 
 
 def _apart(values: list[float]) -> Iterator[float]:
-    """Those of the values that do not crowd each other on a log axis."""
+    """The values without those that would crowd the one before on a log axis."""
     least, last = np.log(values[-1] / values[0]) / 10, -np.inf
     for value in values:
         if np.log(value) - last >= least:

@@ -1,4 +1,4 @@
-"""One figure into a file."""
+"""A figure as a file."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from analysis.runs.table import RunTable
 
 
 def draw(kind: str, table: RunTable, place: Path, output: Path) -> tuple[Diagnostic, ...]:
-    """Draws a figure into a file.
+    """Draws a figure of a table into a file, and returns what limits it.
 
     Args:
         kind: a name in ``KINDS``.

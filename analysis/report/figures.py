@@ -1,4 +1,4 @@
-"""The list of figures: what each is called, what it draws of a table's findings, and what it says in one line."""
+"""The kinds of figures: title, drawing and caption of each, made from a table's findings."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from analysis.report.findings import Findings
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure of some findings.
+    """A figure that can be drawn.
 
     Attributes:
-        draw: on given axes.
-        reading: what it shows, in one sentence made from the data.
+        draw: draws it on given axes.
+        reading: its caption, one sentence made from the data.
         warnings: what limits it.
     """
 
@@ -132,7 +132,7 @@ def _collapse(found: Findings) -> Drawing:
     )
 
 
-# As the report shows them, but for the envelope, which it draws with the runs over FLOPs.
+# In the order of the report, which shows the envelope in the figure of loss over FLOPs.
 KINDS = {
     "flops": Kind("Loss and compute", _flops),
     "tokens": Kind("Loss and tokens", _tokens),

@@ -1,4 +1,4 @@
-"""All that a table of runs, and what lies beside it in a sweep's folder, has to show."""
+"""Findings: what the figures and the report show of a table of runs and the files beside it."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,12 +29,12 @@ _RESAMPLES = 100  # of each fit of the backtest: its intervals are drawn, not pr
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """A table of runs with what was made of it; what is derived is derived once, when it is asked for.
+    """A table of runs with its forecast, score and curves; whatever is derived of them is derived once, on first use.
 
     Attributes:
         table: the runs.
-        forecast: frozen from them, or None.
-        score: of the forecast, or None.
+        forecast: the forecast frozen from them, or None.
+        score: the score of the forecast, or None.
         curves: rows of ``run_id tokens loss`` logged in training, or None.
         check: the table of ``scaling recipe check``, or None.
     """
@@ -47,24 +47,24 @@ class Findings:
 
     @cached_property
     def parabolas(self) -> IsoFlop:
-        """Approach 2."""
+        """The isoFLOP parabolas (approach 2)."""
         return isoflop(self.table.arrays)
 
     @cached_property
     def lowest(self) -> Envelope:
-        """Approach 1."""
+        """The envelope of the runs (approach 1)."""
         return envelope(self.table.arrays)
 
     @property
     def law(self) -> str:
-        """Whose forecasts are tested on known runs: the forecast's own, or without one a law that is soon fitted."""
+        """The law that the backtest tests: the forecast's own; without a forecast, one that is fitted quickly."""
         if self.forecast is None:
             return _QUICK
         return AUTO if len(self.forecast.weights) > 1 else self.forecast.law
 
     @cached_property
     def backtest(self) -> Backtest:
-        """Of what forecasts, see ``law``.
+        """The backtest of ``law``.
 
         Raises:
             InputError: for a table too small to split.
@@ -73,7 +73,7 @@ class Findings:
 
     @cached_property
     def collapse(self) -> Collapse | str:
-        """The loss curves on one another, or why they cannot be compared."""
+        """The collapsed loss curves, or why they cannot be compared."""
         if self.curves is None:
             return "no loss curves were logged"
         try:
@@ -83,7 +83,7 @@ class Findings:
 
     @cached_property
     def recipe(self) -> RecipeCheck | None:
-        """The verdict of the recipe's check; None without one, or where it was of another recipe."""
+        """The verdict of the recipe's check; None without a check, or where it checked another recipe."""
         if self.check is None or "lr" not in self.check.frame or "lr" not in self.table.frame:
             return None
         cells = self.table.fit.groupby(["params", "tokens"])["lr"].agg(["min", "max"])
@@ -99,7 +99,7 @@ class Findings:
 
 
 def read_findings(place: Path, table: RunTable | None = None, forecast: Path | None = None) -> Findings:
-    """Reads a table and what lies beside it.
+    """Reads a table of runs and the files beside it.
 
     Args:
         place: a sweep's folder, or a table's file, beside which nothing is looked for.
@@ -129,7 +129,7 @@ def read_findings(place: Path, table: RunTable | None = None, forecast: Path | N
 
 
 def off_curve(place: Path, table: RunTable) -> tuple[Diagnostic, ...]:
-    """Which of a table's runs leave the others' loss curve; nothing where no curves lie beside it.
+    """Warnings of the runs that leave the common loss curve; none where no curves lie beside the table.
 
     Raises:
         InputError: the table of curves cannot be read.

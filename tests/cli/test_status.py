@@ -1,4 +1,4 @@
-"""``scaling status``: what it tells of runs in every state, and how it watches them."""
+"""``scaling status``: runs in every state, and how it watches them."""
 
 import os
 import subprocess
@@ -41,7 +41,7 @@ def watch(sweep: SweepFolder) -> list[str]:
     return [sys.executable, "-m", "scaling", "status", str(sweep.path), "--watch"]
 
 
-def test_every_state_is_told(sweep: SweepFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_state_is_shown(sweep: SweepFolder, capsys: pytest.CaptureFixture[str]) -> None:
     first, second, third, last = sweep.runs()
     done(sweep, first)
     sweep.run(second).write_status({"state": "running", "step": 2, "steps": 8, "loss": 3.0})

@@ -1,4 +1,4 @@
-"""The figure of a tuning sweep: what it draws of rates, of rates and batches, and of cells that tell no best rate."""
+"""The figure of a tuning sweep: what it draws of rates, of rates and batches, and of cells without a best rate."""
 
 import numpy as np
 import pandas as pd
@@ -75,7 +75,7 @@ def test_a_best_rate_at_the_edge_is_no_star() -> None:
     axes = drawn(frame)
     assert len(marked(axes, "*")) == 1
     dots = marked(axes, "o")
-    assert len(dots) == 2  # the cell with two rates tells nothing
+    assert len(dots) == 2  # the cell with two rates is left out
     assert [line.get_markerfacecolor() == "none" for line in dots] == [False, True]
     assert min(np.asarray(dots[1].get_ydata())) < 0.3
 

@@ -48,8 +48,8 @@ def opened(report: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 def page(opened: Page) -> Iterator[Page]:
     """The page, of which nothing may complain and which may load nothing, whatever is done to it."""
     yield opened
-    told = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
-    assert [event for event in opened.events if event[0] in told] == []
+    complaints = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
+    assert [event for event in opened.events if event[0] in complaints] == []
     loaded = [event["request"]["url"] for name, event in opened.events if name == "Network.requestWillBeSent"]
     assert [url for url in loaded if not url.startswith("file://") or not url.endswith("report.html")] == []
 

@@ -1,4 +1,4 @@
-"""The list of figures: each is drawn and says in a line what the data say, or says why it cannot be."""
+"""The list of figures: each is drawn and has a caption made from the data, or a reason why it cannot be."""
 
 import html
 import re
@@ -87,7 +87,7 @@ def test_an_escaped_name_stays_escaped() -> None:
     assert {html.unescape(named) for named in re.findall("<title>(.*?): ", text)} == set(frame.run_id)
 
 
-def test_readings_tell_what_the_data_say(found: Findings) -> None:
+def test_captions_follow_the_data(found: Findings) -> None:
     exponent, *_ = numbers(KINDS["optimum"].make(found).reading)
     assert exponent == pytest.approx(BRACKETED["beta"] / (BRACKETED["alpha"] + BRACKETED["beta"]), abs=0.05)
     span, first, last, expected, extrapolation, actual = numbers(KINDS["flops"].make(found).reading)
@@ -104,7 +104,7 @@ def test_readings_tell_what_the_data_say(found: Findings) -> None:
     assert size in {float(f"{n:.3g}") for n in fit.params}
 
 
-def test_residuals_tell_a_drift_from_noise(found: Findings) -> None:
+def test_a_drift_of_the_residuals_is_not_noise(found: Findings) -> None:
     assert "no trend beyond noise" in KINDS["residuals"].make(found).reading
     bent = FRAME.assign(loss=FRAME.loss * (FRAME.flops / FRAME.flops.min()) ** 0.01)
     reading = KINDS["residuals"].make(replace(found, table=RunTable.from_frame(bent))).reading
@@ -148,13 +148,11 @@ def test_the_check_beside_a_sweep_is_read_against_its_recipe(best: float, verdic
         ("collapse", FRAME, "no loss curves were logged"),
     ],
 )
-def test_what_a_table_cannot_give_is_said_in_a_line(
-    kind: str, frame: pd.DataFrame, reason: str, tmp_path: Path
-) -> None:
-    with pytest.raises(InputError, match=reason) as told:
+def test_what_a_table_cannot_give_is_one_line(kind: str, frame: pd.DataFrame, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=reason) as caught:
         draw(kind, RunTable.from_frame(frame, str(tmp_path)), tmp_path, tmp_path / "figure.svg")
-    assert len(told.value.errors) == 1
-    assert str(tmp_path) in told.value.errors[0]
+    assert len(caught.value.errors) == 1
+    assert str(tmp_path) in caught.value.errors[0]
     assert not (tmp_path / "figure.svg").exists()
 
 

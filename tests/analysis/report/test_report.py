@@ -130,7 +130,7 @@ def test_report_of_runs_that_all_diverged(tmp_path: Path) -> None:
         assert run_id in page
 
 
-def test_report_tells_the_sampling_error_of_the_held_out_text(tmp_path: Path) -> None:
+def test_report_shows_the_sampling_error_of_the_held_out_text(tmp_path: Path) -> None:
     FRAME[:8].to_parquet(tmp_path / "runs.parquet")
     (tmp_path / "summary.json").write_text('{"loss_stderr_documents": 0.0123, "eval_tokens": 65536, "own": 1}')
     page = write_report(tmp_path).read_text()
@@ -176,13 +176,13 @@ def test_what_it_cost_and_what_the_target_costs(made: Forecast, tmp_path: Path) 
     FRAME.to_parquet(tmp_path / "runs.parquet")
     page = write_report(tmp_path).read_text()
     assert f"its 3 runs took {target.flops.sum():.3g} FLOPs and {format_duration(target.wall_s.sum())} of" in page
-    # A foreign table tells neither FLOPs nor times.
+    # A foreign table has neither FLOPs nor times.
     fit.drop(columns=["flops", "wall_s"]).to_csv(tmp_path / "theirs.csv", index=False)
     page = write_report(tmp_path / "theirs.csv").read_text()
     assert f"{len(fit)} small runs took {fit.flops.sum():.3g} FLOPs.</p>" in page
 
 
-def test_bits_per_byte_stand_beside_the_loss_where_they_are_told(made: Forecast, tmp_path: Path) -> None:
+def test_bits_per_byte_stand_beside_the_loss_where_they_are_known(made: Forecast, tmp_path: Path) -> None:
     FRAME.assign(bits_per_byte=FRAME.loss * 0.36).to_parquet(tmp_path / "runs.parquet")
     made.freeze(tmp_path / "forecast.json")
     assert f"({made.loss * 0.36:.4f} bits per byte)" in write_report(tmp_path).read_text()
