@@ -69,6 +69,12 @@ def tiny_sweep(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def quickstart(shared: Path) -> Path:
+    """The folder of a finished sweep, ``elsewhere.QUICKSTART``: to be read only."""
+    return finished.made_once(shared / "quickstart", finished.train_quickstart) / "out"
+
+
+@pytest.fixture(scope="session")
 def published() -> Path:
     """The folder of published tables of runs, named by SCALING_PUBLISHED; skips where it is not set."""
     folder = os.environ.get("SCALING_PUBLISHED")

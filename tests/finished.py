@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import elsewhere
+
 SWEEP = """\
 name: tiny
 model: {seq_len: 32, heads: 2, depth: 1}
@@ -26,6 +28,12 @@ def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
             make(folder)
             complete.touch()
     return folder
+
+
+def train_quickstart(folder: Path) -> None:
+    """The sweep of ``elsewhere``, by two local workers."""
+    done = elsewhere.run(folder / "out", "--workers", "2")
+    assert done.returncode == 0, done.stderr
 
 
 def train(folder: Path) -> None:

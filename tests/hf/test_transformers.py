@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import parity
 import pytest
-from elsewhere import run, table
+from elsewhere import table
 from flax import nnx
 
 from scaling.data.corpus import CorpusSpec
@@ -25,7 +25,7 @@ from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.plan.corpus_text import load_text
 from scaling.train.checkpoints.parameters import write_parameters
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("torch")]
 
 BASE = LlamaConfig(vocab=160, width=64, depth=3, heads=4, kv_heads=2, ffn=96, seq_len=160)
 CASES = {
@@ -112,14 +112,12 @@ def test_gradients_are_the_same(tmp_path: Path, transformers: Any) -> None:
         np.testing.assert_allclose(ours[name], parameter.grad.numpy(), rtol=1e-3, atol=1e-6, err_msg=name)
 
 
-def test_a_model_trained_here_speaks_through_transformers(tmp_path: Path, transformers: Any) -> None:
+def test_a_model_trained_here_speaks_through_transformers(tmp_path: Path, quickstart: Path, transformers: Any) -> None:
     import torch
 
-    out = tmp_path / "sweep"
-    assert run(out, "--workers", "2").returncode == 0
-    rows = table(out)
+    rows = table(quickstart)
     best = rows[rows.status.eq("done")].sort_values("loss").iloc[0]
-    folder = SweepFolder(out).run(best.run_id)
+    folder = SweepFolder(quickstart).run(best.run_id)
     export_model(folder.path, tmp_path / "out")
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")

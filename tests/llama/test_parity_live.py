@@ -10,7 +10,7 @@ import pytest
 
 from scaling.llama.config import LlamaConfig, RopeScaling
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("torch")]
 
 LARGER = {
     "mha": LlamaConfig(vocab=300, width=128, depth=4, heads=4, kv_heads=4, ffn=344, seq_len=200),

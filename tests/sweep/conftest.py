@@ -1,4 +1,4 @@
-"""A sweep for the executors, trained here and undisturbed, to compare with."""
+"""What the tests of sweeps share: no process outlives its test, and one test of Ray at a time."""
 
 import fcntl
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from elsewhere import end_all, run, table
+from elsewhere import end_all, table
 
 
 @pytest.fixture(autouse=True)
@@ -16,10 +16,9 @@ def nothing_goes_on() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    out = tmp_path_factory.mktemp("undisturbed") / "out"
-    assert run(out, "--workers", "2").returncode == 0
-    return table(out)
+def undisturbed(quickstart: Path) -> pd.DataFrame:
+    """The table of the sweep for executors, trained by local workers."""
+    return table(quickstart)
 
 
 @pytest.fixture

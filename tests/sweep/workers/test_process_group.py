@@ -15,6 +15,7 @@ from scaling.sweep.folder.run_folder import RunFolder
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.workers.process_group import root_cause
 from scaling.sweep.workers.worker_handle import WorkerError
+from scaling.train.checkpoints.index import last_step
 from scaling.train.stop import STOPPED_EXIT
 
 SWEEP = """\

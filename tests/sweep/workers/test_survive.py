@@ -22,6 +22,7 @@ from scaling.sweep.plan.corpus_text import load_text
 from scaling.sweep.plan.expand import expand
 from scaling.sweep.spec.sweep_file import parse_sweep
 from scaling.sweep.workers.supervisor import train_runs
+from scaling.train.checkpoints.index import last_step
 from scaling.train.stop import STOPPED_EXIT
 
 SWEEP = """\
@@ -31,7 +32,7 @@ corpus: sotu
 fit: {sizes: [{width: 8, depth: 1}], flops: [2e8, 3e8], seeds: 2}
 target: {size: {width: 8, depth: 1}, flops: 1e9}
 """
-LONG = "fit.flops=[4e10, 5e10]"
+LONG = "fit.flops=[1.6e10, 2e10]"
 
 
 def prepare(path: Path, *overrides: str) -> SweepFolder:
@@ -78,10 +79,17 @@ def wait_for(what: Callable[[], object], seconds: float = 90.0) -> None:
         time.sleep(0.05)
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    """The losses of the longer sweep, trained without a break."""
+    sweep = prepare(tmp_path_factory.mktemp("undisturbed") / "out", LONG)
+    train_runs(sweep, "fit", 2, nothing)
+    return losses(sweep)
+
+
 @pytest.mark.slow
-def test_asked_to_stop_it_saves_and_goes_on_to_the_same_end(tmp_path: Path) -> None:
-    undisturbed, sweep = (prepare(tmp_path / name, LONG) for name in ("undisturbed", "out"))
-    train_runs(undisturbed, "fit", 2, nothing)
+def test_asked_to_stop_it_saves_and_goes_on_to_the_same_end(tmp_path: Path, undisturbed: dict[str, float]) -> None:
+    sweep = prepare(tmp_path / "out", LONG)
     with start(sweep.path) as worker:
         wait_for(lambda: any(row["state"] == "running" and row["progress"] > 0.02 for row in states(sweep)))
         worker.send_signal(signal.SIGTERM)
@@ -91,13 +99,12 @@ def test_asked_to_stop_it_saves_and_goes_on_to_the_same_end(tmp_path: Path) -> N
     assert saved is not None
     assert saved == sweep.run(begun["id"]).metrics()[-1]["step"], "not a step is lost"
     train_runs(sweep, "fit", 2, nothing)
-    assert losses(sweep) == losses(undisturbed)
+    assert losses(sweep) == undisturbed
 
 
 @pytest.mark.slow
-def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
-    undisturbed, sweep = (prepare(tmp_path / name, LONG) for name in ("undisturbed", "out"))
-    train_runs(undisturbed, "fit", 2, nothing)
+def test_a_killed_worker_is_replaced(tmp_path: Path, undisturbed: dict[str, float]) -> None:
+    sweep = prepare(tmp_path / "out", LONG)
     killed: list[int] = []
 
     def kill(progress: SweepProgress) -> None:
@@ -108,7 +115,7 @@ def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
 
     train_runs(sweep, "fit", 2, kill)
     assert len(killed) == 2
-    assert losses(sweep) == losses(undisturbed)
+    assert losses(sweep) == undisturbed
     logs = "".join(log.read_text() for log in (sweep.path / "logs").iterdir())
     assert logs.count("has ended: killed by SIGKILL") == 2
 
@@ -144,7 +151,7 @@ def test_a_disk_without_room_fails_the_run_and_keeps_its_last_state(
         pytest.skip("a file system of its own needs the rights to mount one")
     try:
         monkeypatch.setattr("scaling.sweep.workers.supervisor._SPARE_BYTES", 0)
-        sweep = prepare(disk / "out", "fit.sizes=[{width: 16, depth: 2}]", "fit.flops=[2e9, 8e11]", "fit.seeds=1")
+        sweep = prepare(disk / "out", "fit.sizes=[{width: 16, depth: 2}]", "fit.flops=[2e9, 1.5e11]", "fit.seeds=1")
         ordered = sorted(sweep.runs("fit"), key=lambda run_id: sweep.run(run_id).config().flops)
         short, long = (sweep.run(run_id) for run_id in ordered)
         with start(sweep.path) as worker:  # the dearest first
@@ -203,7 +210,7 @@ def command(folder: Path) -> list[str]:
         LONG,
         "fit.sizes=[{width: 8, depth: 1}, {width: 12, depth: 1}, {width: 16, depth: 1}]",
         "fit.seeds=1",
-        "target.flops=1e11",
+        "target.flops=5e10",
     ]
     return [sys.executable, "-m", "scaling", "run", str(file), *longer, "--fit-only", "--out", str(folder / "out")]
 
