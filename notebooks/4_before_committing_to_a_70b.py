@@ -41,8 +41,8 @@ print(
 # %% [markdown]
 # ## How large, on how many tokens?
 #
-# A paper's law stands in for runs of our own here. With a sweep of yours it is `of_table(read_table("runs/mine"))`,
-# and the answer is about your data and recipe.
+# A paper's law stands in for runs of our own here. With a sweep of yours it is
+# `estimate_surface(read_table("runs/mine"))`, and the answer is about your data and recipe.
 
 # %%
 known = published_surface("chinchilla-epoch")

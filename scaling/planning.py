@@ -11,8 +11,8 @@ import pandas as pd
 
 from analysis.design.seeds import PlannedCell, SeedPlan, plan_seeds
 from analysis.design.simulate import ExpectedForecast, simulate_forecast
-from analysis.diagnostics.checks import of_vocabulary
 from analysis.diagnostics.codes import Diagnostic
+from analysis.diagnostics.fit_checks import check_vocabulary
 from analysis.runs.table import RunTable, read_table
 from analysis.tuning.rate_laws import ScaledHyperparameter, Tuning, fit_tuning
 from scaling.errors import InputError
@@ -171,7 +171,7 @@ def _unlike(plan: Sequence[PlannedRun], finished: RunTable) -> Iterator[Diagnost
         yield replace(warning, message=f"law and noise from {finished.source}: {warning.message}")
     vocab, tokenizer = fitted[0].model.vocab, fitted[0].data.tokenizer["name"]
     known = set(rows["tokenizer"].dropna() if "tokenizer" in rows else ())
-    if any(of_vocabulary(rows, vocab)) or (known and tokenizer not in known):
+    if any(check_vocabulary(rows, vocab)) or (known and tokenizer not in known):
         yield Diagnostic(
             "tokenizer-mismatch",
             f"law and noise from {finished.source}, whose runs count other tokens than the sweep's ({tokenizer}, of "

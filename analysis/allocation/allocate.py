@@ -9,7 +9,7 @@ from analysis.allocation.answer import Answer, requested_split
 from analysis.allocation.estimate import SurfaceEstimate
 from analysis.allocation.results import Interval, LawAllocation, Request
 from analysis.allocation.split import AllocationProblem, ComputeSplit
-from analysis.diagnostics import checks
+from analysis.diagnostics import fit_checks
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.runs.arrays import inputs_at
@@ -189,7 +189,7 @@ def _warnings(estimate: SurfaceEstimate, request: Request, split: ComputeSplit, 
         yield from estimate.published_runs.warnings(float(np.exp(split.n)), tokens)
     if estimate.runs is None:
         return
-    yield from checks.of_target(estimate.runs, inputs_at(np.exp(split.n), tokens, flops), estimate.tested)
+    yield from fit_checks.check_target(estimate.runs, inputs_at(np.exp(split.n), tokens, flops), estimate.tested)
     ratios = np.exp(estimate.runs.inputs.d - estimate.runs.inputs.n)
     if split.optimised and not request.inference_tokens and not ratios.min() <= ratio <= ratios.max():
         yield Diagnostic(

@@ -11,7 +11,7 @@ from analysis.allocation.frontier import FrontierLaw, LeftOut, Minima
 from analysis.allocation.isoflop import IsoFlop, isoflop
 from analysis.allocation.results import Allocation, Interval
 from analysis.allocation.split import TOLERANCE
-from analysis.diagnostics import checks
+from analysis.diagnostics import checks, fit_checks
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.fit import estimate
@@ -70,7 +70,7 @@ def allocate_by(approach: str, table: RunTable, flops: float) -> FrontierAllocat
     if not 0 < flops < np.inf:
         raise InputError(f"flops = {flops} is not a positive number")
     points = table.arrays
-    if (refusal := checks.absurd(points.inputs, float(np.log(flops)))) is not None:
+    if (refusal := fit_checks.out_of_reach(points.inputs, float(np.log(flops)))) is not None:
         raise InputError(refusal)
     found = APPROACHES[approach](points)
     if found.params is None or found.tokens is None:
@@ -93,7 +93,7 @@ def allocate_by(approach: str, table: RunTable, flops: float) -> FrontierAllocat
         law="compute",
         source=table.source,
         extrapolation=flops / float(np.exp(points.inputs.c.max())),
-        warnings=(*checks.of_table(table), *found.warnings, *_reach(found.minima, flops)),
+        warnings=(*checks.check_table(table), *found.warnings, *_reach(found.minima, flops)),
         approach=approach,
         exponent=found.params.exponent,
         coefficient=found.params.at(1.0),

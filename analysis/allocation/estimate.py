@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.allocation.surface import ExponentScaling, LossSurface
-from analysis.diagnostics import checks
+from analysis.diagnostics import fit_checks
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.fit import law_named
@@ -25,7 +25,7 @@ _DRAWS = 200
 _DRAWS_ONLY = "farseer"
 _SAME_COUNT = 0.01  # log distance of counts that are reported to few digits
 _RESAMPLES = 200  # of each law, which the draws are taken from
-# The longest forecast on record that came true reached 333 times; ``checks.absurd`` draws the same line.
+# The longest forecast on record that came true reached 333 times; ``fit_checks.out_of_reach`` draws the same line.
 _MAX_REACH = 1e7
 
 
@@ -88,7 +88,7 @@ class SurfaceEstimate:
     def absurd(self, flops: float) -> str | None:
         """Why a number of training FLOPs is too far from the runs for any answer, or None."""
         if self.runs is not None:
-            return checks.absurd(self.runs.inputs, float(np.log(flops)))
+            return fit_checks.out_of_reach(self.runs.inputs, float(np.log(flops)))
         if flops > _MAX_REACH * self.largest:
             return (
                 f"{flops:.3g} FLOPs are {flops / self.largest:.2g} times those of the largest run behind these "

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from analysis.design.posterior import CandidateLaw, best_sizes
 from analysis.design.seeds import FEWEST_CELLS, PlannedCell
 from analysis.design.selection import inputs_of, prices
-from analysis.diagnostics import checks
+from analysis.diagnostics import fit_checks
 from analysis.laws import Inputs
 from analysis.runs.groups import budgets_of
 
@@ -32,7 +32,7 @@ def undetermined(at: Inputs) -> Iterator[str]:
     sizes = len(np.unique(np.round(at.n, 1)))
     if sizes < _SIZES:
         yield f"{'one size does' if sizes == 1 else 'two sizes do'} not tell what parameters buy: it takes {_SIZES}"
-    yield from (warning.message for warning in checks.collinear(at))
+    yield from (warning.message for warning in fit_checks.check_collinearity(at))
 
 
 def missing(at: Inputs, target: Inputs, laws: Sequence[CandidateLaw]) -> Iterator[str]:
@@ -56,7 +56,7 @@ def missing(at: Inputs, target: Inputs, laws: Sequence[CandidateLaw]) -> Iterato
                 f"the minimum is not bracketed: {budgets or 'no'} budget{'s have' if budgets != 1 else ' has'} a run "
                 f"with {side} parameters than the best size; it takes {_BUDGETS}"
             )
-    if (refusal := checks.absurd(at, float(target.c[0]))) is not None:
+    if (refusal := fit_checks.out_of_reach(at, float(target.c[0]))) is not None:
         yield refusal
 
 

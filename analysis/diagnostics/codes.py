@@ -1,4 +1,4 @@
-"""What a careful expert would say about a table or a fit, each with a stable code."""
+"""Warnings about a table or a fit, each with a stable code."""
 
 from dataclasses import asdict, dataclass
 from typing import Literal

@@ -1,17 +1,18 @@
-"""Whether the loss curves of a sweep are one curve, and which runs leave it.
+"""Whether the loss curves of a sweep collapse onto one curve, and which runs depart from it.
 
-Where hyperparameters scale as they should, loss curves of all sizes and lengths coincide once each is divided by its
-end and drawn over the share of its run (2507.02119). So a run whose curve leaves the others' has a recipe, or data,
-that do not suit it; while curves that coincide, with ends that the laws miss, are a fitting problem.
+Where hyperparameters scale correctly, loss curves of all sizes and lengths collapse once each is divided by its final
+loss and drawn over the fraction of its run (2507.02119). A run whose curve departs from the others' has the wrong
+recipe or other data; curves that collapse, with final losses that the laws miss, point to the fit.
 
-Each curve is averaged over equal parts of the run, after everyone's warm-up. In each part runs of N parameters and D
-tokens are expected to have
+Each curve is averaged over equal parts of the run, after the longest warm-up. In each part a run of N parameters and D
+tokens has an expected
 
     loss = a + b u + c v    with u = N^(-1/3), v = D^(-1/3), and with many runs also terms in u u, u v and v v,
 
-nearly Chinchilla's form (2203.15556), its exponents made up for by the second order, and are divided by what that says
-of their end: by its own, a run that is bad throughout would look like any other. A run is judged by the others: its
-studentised residual, on the scale of their median deviation, which may shrink with compute as seed noise does.
+nearly Chinchilla's form (2203.15556), whose exponents the second order corrects for. Losses are divided by the final
+loss expected by that form: divided by its own, a run that is bad throughout would look like any other. Each run is
+judged by the others: its studentised residual on the scale of their median deviation, which may shrink with compute as
+seed noise does.
 """
 
 from collections.abc import Sequence
@@ -26,29 +27,29 @@ from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.formatting import listed
 from analysis.runs.table import RunTable
+from analysis.stats import robust_std
 
 _PARTS = 8
 _EARLIEST = 0.1  # of a run
 _LATEST = 0.5
-_FREEDOM = 5  # runs beyond the terms fitted
-_MANY = 16  # runs, for the terms of second order and for noise that shrinks
-_RATE = 0.05  # of false alarms, were residuals normal and one part in a row enough
+_MIN_FREEDOM = 5  # runs beyond the terms fitted
+_MANY = 16  # runs, for the terms of second order and for noise that shrinks with compute
+_RATE = 0.05  # of false alarms, if residuals were normal and a departure in one part enough
 _RELEVANT = 0.01  # of the loss
 _HUBER = 1.345
 _ROUNDS = 30
-_LEAST = 0.1  # of a loss, that it can be expected to be
+_LEAST = 0.1  # share of a loss below which its expected value is not taken
 _EXPONENT = -1 / 3  # published ones lie between .2 and .5
-_MAD = 0.6745  # of a normal distribution, in its standard deviations
 
 
 @dataclass(frozen=True)
 class Departure:
-    """A run that leaves the common curve.
+    """A run that departs from the common curve.
 
     Attributes:
-        run_id: whose.
-        begins: share of the run at which it does, first in two parts in a row.
-        most: its greatest distance, log(loss / expected).
+        run_id: of the run.
+        begins: fraction of the run at which it departs, the first of two parts in a row.
+        most: its greatest log(loss / expected loss).
         times: the same in standard deviations of the other runs.
     """
 
@@ -60,16 +61,16 @@ class Departure:
 
 @dataclass(frozen=True, eq=False)
 class Collapse:
-    """The curves of a sweep on one another.
+    """The collapsed loss curves of a sweep.
 
     Attributes:
-        share: of a run, at the middle of each part.
-        runs: ``run_id params tokens flops loss`` of those compared, in the order of ``off``.
-        common: log(loss / that of the last part), by part, of a run in the middle of the sweep.
-        off: distance of each run from what the others say of it.
-        scale: the standard deviation that it would have.
-        departures: who leaves it, the furthest first.
-        left_out: runs whose curves have too few rows.
+        share: fraction of a run, at the middle of each part.
+        runs: ``run_id params tokens flops loss`` of the runs compared, in the order of ``off``.
+        common: log(loss / loss of the last part), by part, of a run in the middle of the sweep.
+        off: log(loss / loss expected from the other runs), by run and part.
+        scale: standard deviation of ``off``.
+        departures: runs that depart from the common curve, the furthest first.
+        left_out: number of runs whose curves have too few rows.
     """
 
     share: Float[np.ndarray, " parts"]
@@ -82,21 +83,21 @@ class Collapse:
 
     @property
     def spread(self) -> float:
-        """Root-mean-square distance of those that stay on it; 0.01 is 1 % of the loss."""
+        """Root mean square of ``off`` over the runs that do not depart; 0.01 is 1 % of the loss."""
         gone = {each.run_id for each in self.departures}
         stay = ~self.runs["run_id"].isin(gone).to_numpy()
         return float(np.sqrt(np.mean(self.off[stay] ** 2)))
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
-        """Who leaves the common curve, and what that is a sign of."""
-        told = []
+        """Which runs depart from the common curve, and the likely cause."""
+        warnings = []
         for above, reason in ((True, _ABOVE), (False, _BELOW)):
             gone = [each for each in self.departures if (each.most > 0) == above]
             if gone:
                 first, side = gone[0], "above" if above else "below"
                 who = f"{len(gone)} of {len(self.runs)} runs leave{'s' * (len(gone) == 1)} the others' curve"
-                told.append(
+                warnings.append(
                     Diagnostic(
                         "off-curve",
                         f"{who}: {listed([each.run_id for each in gone])}; {first.run_id} by "
@@ -104,28 +105,28 @@ class Collapse:
                         f"run on. {reason}",
                     )
                 )
-        return tuple(told)
+        return tuple(warnings)
 
 
 _ABOVE = (
-    "This is told by its neighbours, not by a law: its learning rate does not suit that size or length, or it saw a "
+    "Its neighbours show this, not a law: its learning rate does not suit that size or length, or it saw a "
     "spike or other data. A problem of the recipe, not of the fit: `scaling recipe check` tries other rates"
 )
 _BELOW = (
-    "This is told by its neighbours, not by a law: it saw other data, or held-out text, or its recipe is the only good "
+    "Its neighbours show this, not a law: it saw other data, or held-out text, or its recipe is the only good "
     "one. A problem of the recipe, not of the fit"
 )
 
 
 def collapse(table: RunTable, curves: pd.DataFrame) -> Collapse:
-    """Compares the curves of a table's fitted runs: those of its commonest schedule.
+    """Compares the loss curves of a table's fitted runs with its most common schedule.
 
     Args:
         table: the runs; of the branches of one trunk the longest is taken.
         curves: rows of ``run_id tokens loss``, the training loss since the row before.
 
     Raises:
-        InputError: too few curves, or of one size only; nothing can be said then.
+        InputError: too few curves, or all of one size.
     """
     rows = _comparable(table.fit)
     first = _first_share(rows)
@@ -139,17 +140,17 @@ def collapse(table: RunTable, curves: pd.DataFrame) -> Collapse:
             kept.append(place)
     compared = rows.iloc[kept].reset_index(drop=True)
     terms = 6 if len(compared) >= _MANY else 3
-    if len(compared) < terms + _FREEDOM or compared["params"].nunique() < 2:
+    if len(compared) < terms + _MIN_FREEDOM or compared["params"].nunique() < 2:
         raise InputError(
             f"{len(compared)} runs have curves that can be compared, of {compared['params'].nunique()} sizes; "
-            f"{terms + _FREEDOM} are needed, of two sizes at least"
+            f"{terms + _MIN_FREEDOM} are needed, of two sizes at least"
         )
     share = (edges[1:] + edges[:-1]) / 2
     return _compared(compared, share, np.array(levels), terms, len(rows) - len(compared))
 
 
 def _comparable(rows: pd.DataFrame) -> pd.DataFrame:
-    """Runs of the commonest schedule; of a trunk the longest branch, as its curve is the others' too."""
+    """Runs of the most common schedule; the longest branch of each trunk, whose curve contains those of the others."""
     shape = [name for name in ("schedule", "decay_fraction") if name in rows]
     if shape:
         keys = rows[shape].round(3).astype(str).agg(" ".join, axis=1)
@@ -162,7 +163,7 @@ def _comparable(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _first_share(rows: pd.DataFrame) -> float:
-    """The share of a run from which on all are compared: after everyone's warm-up, or half of it."""
+    """Fraction of a run at which the comparison begins: after the longest warm-up, at half of the run at most."""
     if "warmup_tokens" not in rows:
         return _EARLIEST
     warm = float((rows["warmup_tokens"] / rows["tokens"]).max())
@@ -210,7 +211,7 @@ def _compared(
 
 
 def _design(runs: pd.DataFrame, terms: int) -> Float[np.ndarray, "runs terms"]:
-    """Columns 1, u, v and those of second order, u and v centred and of unit spread where they spread at all."""
+    """Design matrix: columns 1, u, v and of second order, with u and v standardised where they vary."""
     u, v = (runs[name].to_numpy(float) ** _EXPONENT for name in ("params", "tokens"))
     u, v = ((x - x.mean()) / (x.std() or 1.0) for x in (u, v))
     columns: Float[np.ndarray, "runs terms"] = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v][:terms], axis=1)
@@ -220,14 +221,14 @@ def _design(runs: pd.DataFrame, terms: int) -> Float[np.ndarray, "runs terms"]:
 def _robust(
     design: Float[np.ndarray, "runs terms"], y: Float[np.ndarray, " runs"]
 ) -> tuple[Float[np.ndarray, " terms"], Float[np.ndarray, " runs"]]:
-    """Huber's regression by reweighting: its coefficients, and the leverage of each run, below 1."""
+    """Huber regression by iterative reweighting: coefficients, and the leverage of each run, below 1."""
     weight = np.ones(len(y))
     for _ in range(_ROUNDS):
         root = np.sqrt(weight)
         inverse = np.linalg.pinv(design * root[:, None])
         coefficients = inverse @ (root * y)
         residual = y - design @ coefficients
-        spread = float(np.median(np.abs(residual))) / _MAD or 1e-12
+        spread = robust_std(residual) or 1e-12
         weight = np.minimum(1.0, _HUBER * spread / np.maximum(np.abs(residual), 1e-12))
     leverage = np.einsum("rt,tr->r", design * root[:, None], inverse)
     return coefficients, np.clip(leverage, 0.0, 0.99)
@@ -236,15 +237,15 @@ def _robust(
 def _scale(
     plain: Float[np.ndarray, " runs"], compute: Float[np.ndarray, " runs"], shrinks: bool, freedom: int
 ) -> Float[np.ndarray, " runs"]:
-    """The standard deviation of residuals: as robust as a median, and a power of compute where runs are many."""
+    """Robust standard deviation of each residual, a power of compute where runs are many."""
     trend = np.zeros(len(plain))
     if shrinks and np.ptp(compute) > 0:
         size = np.log(np.maximum(np.abs(plain), 1e-12))
         centred = compute - compute.mean()
         trend = np.clip(centred @ size / (centred @ centred), -0.5, 0.0) * centred
     even = np.abs(plain) / np.exp(trend)
-    # A median of few is at times much too small; with it the quartile above.
-    spread = max(float(np.median(even)) / _MAD, float(np.quantile(even, 0.75)) / 1.15)
+    # The median of a few is sometimes much too small: the upper quartile guards against that.
+    spread = max(robust_std(even), float(np.quantile(even, 0.75)) / 1.15)
     return np.maximum(spread, 1e-9) * np.sqrt(len(plain) / freedom) * np.exp(trend)
 
 
@@ -255,7 +256,7 @@ def _departures(
     studentised: Float[np.ndarray, "runs parts"],
     terms: int,
 ) -> tuple[Departure, ...]:
-    """Runs that are off in two parts in a row, on the same side, by more than chance and more than matters."""
+    """Runs with ``off`` beyond chance and beyond ``_RELEVANT`` in two parts in a row, on the same side."""
     count, parts = off.shape
     limit = float(student.isf(_RATE / (2 * count * parts), count - terms))
     found = []

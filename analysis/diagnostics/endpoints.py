@@ -1,4 +1,4 @@
-"""Whether each row is the end of a run of its own: the last of its run, decayed, and told once."""
+"""Whether each row is the end of its own run: the last row, after decay, and in the table once."""
 
 from collections.abc import Iterator
 
@@ -12,13 +12,13 @@ from analysis.runs.schema import NUMBERS, RECIPE, TEXTS
 
 _LONG_RUN = 10  # rows
 _MEASURED = frozenset([*NUMBERS, *TEXTS]) - {"run_id", "trunk_id", "wall_s", "mfu", "device"}
-# What other people call the tokens that a run is to have, and the share of it that is done.
+# Names of columns for the planned tokens of a run, and for the share of it that is done.
 _HORIZONS = frozenset(["train_tokens", "planned_tokens", "target_tokens"])
 _PROGRESS = frozenset(["portion", "progress"])
 
 
 def undecayed(rows: pd.DataFrame) -> Iterator[Diagnostic]:
-    """Runs whose learning rate was not yet low when their loss was taken."""
+    """Whether some losses were measured before the learning rate had decayed."""
     high = np.zeros(len(rows), bool)
     if "decay_fraction" in rows:
         high |= (rows["decay_fraction"] == 0).to_numpy()
@@ -36,7 +36,7 @@ def undecayed(rows: pd.DataFrame) -> Iterator[Diagnostic]:
 
 
 def _before_the_end(rows: pd.DataFrame) -> Bool[np.ndarray, " rows"]:
-    """Rows with fewer tokens than another of their run, or than their run was to have."""
+    """Whether each row has fewer tokens than another of its run, or than planned for its run."""
     early = pd.Series(False, rows.index)
     if not rows["run_id"].is_unique:
         early = rows["tokens"] < 0.98 * rows.groupby("run_id")["tokens"].transform("max")
@@ -52,8 +52,8 @@ def _before_the_end(rows: pd.DataFrame) -> Bool[np.ndarray, " rows"]:
 
 
 def correlated(rows: pd.DataFrame) -> Iterator[Diagnostic]:
-    """Rows that tell less than as many runs: repeats, and rows of one run or trunk."""
-    # Losses of few digits meet by chance.
+    """Whether some rows are repeats, or share a run or trunk, and so count for less than as many runs."""
+    # Losses of few digits are equal by chance.
     alike = rows[rows["loss"].duplicated(keep=False) & (rows["loss"] != rows["loss"].round(4))]
     duplicates = int(alike.duplicated([c for c in rows if c in _MEASURED]).sum())
     if duplicates:
@@ -68,13 +68,13 @@ def correlated(rows: pd.DataFrame) -> Iterator[Diagnostic]:
     elif number == len(rows) and (along := _along_runs(rows)):
         yield Diagnostic(
             "correlated-rows",
-            f"{along} rows lie at equal distances in tokens, as points along a run do: tell which belong together with "
+            f"{along} rows lie at equal distances in tokens, as points along a run do: name the runs with "
             "--columns run_id=COLUMN",
         )
 
 
 def _along_runs(rows: pd.DataFrame) -> int:
-    """How many rows have, with others of their size and recipe, evenly spaced tokens: no grid of runs is planned so."""
+    """Number of rows whose tokens are evenly spaced within their size and recipe, unlike any planned grid of runs."""
     same = [c for c in ("params", "corpus", "unique_tokens", "seed", *RECIPE) if c in rows]
     rows = rows[rows["params"].map(rows["params"].value_counts()) >= _LONG_RUN]
     tokens = rows.sort_values([*same, "tokens"])

@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from analysis.stats import clusters
+
 _SAME_FLOPS = 1.03
 _SAME_SIZE = 1.01
-_MOST_VALUES, _FEWEST_ROWS, _FEWEST_PAIRS = 20, 4, 8
-# A disagreement is clear if it is no rounding, and either far larger than the scatter within a group or, between two
-# groups, far too constant for chance.
-_LEAST_GAP, _TIMES_SCATTER, _TIMES_ERROR = 0.005, 3.0, 8.0
+_MAX_VALUES, _MIN_ROWS, _MIN_PAIRS = 20, 4, 8
+# A disagreement is clear if it exceeds rounding, and is either far larger than the scatter within a group or, between
+# two groups, far too constant for chance.
+_MIN_GAP, _TIMES_SCATTER, _TIMES_ERROR = 0.005, 3.0, 8.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class _Curve:
-    """One group's losses at one budget: log parameters, increasing, and the median log loss of each."""
+    """Median log loss over log parameters, increasing, of one group at one budget."""
 
     size: Float[np.ndarray, " sizes"]
     loss: Float[np.ndarray, " sizes"]
@@ -42,23 +44,23 @@ def disagreements(rows: pd.DataFrame, columns: list[str]) -> list[Disagreement]:
     """The columns that split the rows into groups whose losses disagree, the largest gap first.
 
     At each FLOP budget the loss of one group, interpolated over log parameters, is compared with the other groups'
-    rows in its range. Groups that share no budget and range of sizes, as the sizes themselves, say nothing.
+    rows in its range. Groups that share no budget or no range of sizes are not compared.
 
     Args:
         rows: with ``params flops loss``.
-        columns: to be tried.
+        columns: candidates.
     """
     frame = pd.DataFrame({name: np.log(rows[name].to_numpy()) for name in ("params", "flops", "loss")})
-    frame["slice"] = _slices(frame["flops"].to_numpy())
+    frame["budget"] = clusters(frame["flops"].to_numpy(), float(np.log(_SAME_FLOPS)))
     found = []
     for column in columns:
         values = rows[column].reset_index(drop=True)
         count = values.value_counts()
-        common = count.index[count >= _FEWEST_ROWS]
-        if 2 <= len(common) <= _MOST_VALUES:
+        common = count.index[count >= _MIN_ROWS]
+        if 2 <= len(common) <= _MAX_VALUES:
             kept = values.isin(common)
             gap = _gap(frame[kept].assign(group=values[kept]))
-            if gap >= _LEAST_GAP:
+            if gap >= _MIN_GAP:
                 found.append(Disagreement(column, tuple(sorted(common.tolist(), key=str)), gap))
     return sorted(found, key=lambda each: -each.gap)
 
@@ -67,61 +69,49 @@ def _gap(frame: pd.DataFrame) -> float:
     """The median distance between groups in log loss if it is clear, else 0."""
     pairs: dict[tuple[object, object], list[float]] = {}
     scatter: list[float] = []
-    for _, budget in frame.groupby("slice"):
+    for _, budget in frame.groupby("budget"):
         curves = {}
         for name, rows in budget.groupby("group"):
             scatter += _replicates(rows)
             means = rows.groupby("params")["loss"].median()
             curves[name] = _Curve(means.index.to_numpy(), means.to_numpy())
-            scatter += _bends(curves[name])
+            scatter += _interpolation_errors(curves[name])
         for (one, first), (other, second) in combinations(curves.items(), 2):
-            pairs.setdefault((one, other), []).extend([*_apart(first, second), *-_apart(second, first)])
+            pairs.setdefault((one, other), []).extend([*_differences(first, second), *-_differences(second, first)])
     gaps = np.abs([gap for each in pairs.values() for gap in each])
-    if len(gaps) < _FEWEST_PAIRS:
+    if len(gaps) < _MIN_PAIRS:
         return 0.0
     gap = float(np.median(gaps))
-    if min(len(gaps), len(scatter)) >= 2 * _FEWEST_PAIRS and gap > _TIMES_SCATTER * float(np.median(np.abs(scatter))):
+    if min(len(gaps), len(scatter)) >= 2 * _MIN_PAIRS and gap > _TIMES_SCATTER * float(np.median(np.abs(scatter))):
         return gap
     constant = [abs(float(np.median(each))) for each in pairs.values() if _is_constant(np.array(each))]
     return max(constant, default=0.0)
 
 
 def _is_constant(gaps: Float[np.ndarray, " pairs"]) -> bool:
-    """Whether two groups' distance is the same all over; each row stands in it twice, so half of them count."""
+    """Whether the difference of two groups is constant; each row enters it twice, so half of the pairs count."""
     count = len(gaps) / 2
-    return bool(count >= _FEWEST_PAIRS and abs(gaps.mean()) > _TIMES_ERROR * gaps.std() / np.sqrt(count))
+    return bool(count >= _MIN_PAIRS and abs(gaps.mean()) > _TIMES_ERROR * gaps.std() / np.sqrt(count))
 
 
-def _slices(flops: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
-    """The lowest log FLOPs of each row's budget."""
-    order = np.argsort(flops, kind="stable")
-    lowest = np.empty(len(flops))
-    start = -np.inf
-    for row in order:
-        if flops[row] > start + np.log(_SAME_FLOPS):
-            start = float(flops[row])
-        lowest[row] = start
-    return lowest
-
-
-def _apart(curve: _Curve, other: _Curve) -> Float[np.ndarray, " pairs"]:
-    """How far one group's losses lie above another's at the sizes that lie within the other's."""
+def _differences(curve: _Curve, other: _Curve) -> Float[np.ndarray, " pairs"]:
+    """Log loss of one group less that of another, at the sizes within the other's range."""
     margin = np.log(_SAME_SIZE)
     inside = (curve.size >= other.size[0] - margin) & (curve.size <= other.size[-1] + margin)
-    apart: Float[np.ndarray, " pairs"] = (curve.loss - np.interp(curve.size, other.size, other.loss))[inside]
-    return apart
+    difference: Float[np.ndarray, " pairs"] = (curve.loss - np.interp(curve.size, other.size, other.loss))[inside]
+    return difference
 
 
-def _bends(curve: _Curve) -> list[float]:
-    """How far each loss lies from the line between its neighbours: noise, and what interpolating costs."""
+def _interpolation_errors(curve: _Curve) -> list[float]:
+    """Log loss of each size less the line between its neighbours: noise, and the error of interpolation."""
     size, loss = curve.size, curve.loss
     share = (size[1:-1] - size[:-2]) / (size[2:] - size[:-2])
-    bends: list[float] = (loss[1:-1] - loss[:-2] * (1 - share) - loss[2:] * share).tolist()
-    return bends
+    errors: list[float] = (loss[1:-1] - loss[:-2] * (1 - share) - loss[2:] * share).tolist()
+    return errors
 
 
 def _replicates(rows: pd.DataFrame) -> list[float]:
-    """How far each loss lies from the mean of the others of its size."""
+    """Log loss of each replicate less the mean of the others of its size."""
     sizes = rows.groupby("params")["loss"]
     count = sizes.transform("size")
     return ((rows["loss"] - sizes.transform("mean")) * count / (count - 1))[count > 1].tolist()

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from analysis.diagnostics import checks
+from analysis.diagnostics import checks, fit_checks
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.huber_newton import best_of_starts, minimise
@@ -114,10 +114,10 @@ def fit(table: RunTable, law: str = "chinchilla", bootstrap: int = 1000, seed: i
 
 def on_table(result: FitResult, table: RunTable) -> FitResult:
     """A fit of a table's rows, completed by the table's warnings, hash and convention."""
-    design = checks.of_points(table.arrays, len(result.params))
+    design = fit_checks.check_design(table.arrays, len(result.params))
     return replace(
         result,
-        warnings=(*checks.of_table(table, LAWS[result.law].needs), *design, *result.warnings),
+        warnings=(*checks.check_table(table, LAWS[result.law].needs), *design, *result.warnings),
         table_hash=table.hash(),
         convention=table.convention,
     )
@@ -147,9 +147,9 @@ def fit_arrays(runs: RunArrays, law: Law[Inputs], bootstrap: int = 0, seed: int 
         status=status,
         n_runs=len(runs),
         warnings=(
-            *checks.of_floor(params, law, samples, lowest),
-            *(checks.of_repeats(law, samples) if runs.inputs.repeated else ()),
-            *checks.of_residuals(runs.log_loss - np.log(law.predict(params, runs.inputs))),
+            *fit_checks.check_irreducible_loss(params, law, samples, lowest),
+            *(fit_checks.check_repeats(law, samples) if runs.inputs.repeated else ()),
+            *fit_checks.check_residuals(runs.log_loss - np.log(law.predict(params, runs.inputs))),
         ),
         table_hash="",
         convention="",

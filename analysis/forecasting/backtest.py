@@ -178,7 +178,7 @@ def backtest(
                 f"`train_below` {train_below:.4g}: the runs span {flops.min():.4g} to {flops.max():.4g} FLOPs"
             )
     splits = tuple(_split(runs, laws, limit, bootstrap) for limit in limits)
-    return Backtest(splits, tuple(checks.of_table(table)))
+    return Backtest(splits, tuple(checks.check_table(table)))
 
 
 def _split(runs: RunArrays, laws: Sequence[str], limit: float, bootstrap: int) -> SplitScore:

@@ -18,7 +18,7 @@ import pandas as pd
 from jaxtyping import Float
 from scipy import stats
 
-from analysis.diagnostics import checks
+from analysis.diagnostics import checks, fit_checks
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.fit import fit_arrays
@@ -163,7 +163,7 @@ def forecast_task(
     flops = float(usual_flops(runs.inputs, params, tokens) if flops is None else flops)
     target = inputs_at(params, tokens, flops)
     reach = float(target.c[0] - runs.inputs.c.max())
-    if (refusal := checks.absurd(runs.inputs, float(target.c[0]))) is not None:
+    if (refusal := fit_checks.out_of_reach(runs.inputs, float(target.c[0]))) is not None:
         raise InputError(f"{table.source}: {refusal}")
     fitted = ensemble_of_arrays(runs, AUTO, 0)
     tested = backtest_task(runs, accuracy, LAWS[fitted.leader.law], reach)
@@ -191,7 +191,7 @@ def forecast_task(
         tokens=float(tokens),
         flops=flops,
         n_runs=len(runs),
-        warnings=(*checks.of_table(table), *checks.of_target(runs, target, tested.reach)),
+        warnings=(*checks.check_table(table), *fit_checks.check_target(runs, target, tested.reach)),
         source=table.source,
         table_hash=table.hash(),
     )

@@ -14,7 +14,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from analysis import __version__
-from analysis.diagnostics import checks
+from analysis.diagnostics import fit_checks
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.files import beside, readable, synced
@@ -206,7 +206,7 @@ def forecast(
     """
     request = ForecastRequest(params, tokens, flops, law, level, bootstrap, target_seeds, vocab)
     flops = usual_flops(table.arrays.inputs, params, tokens) if request.flops is None else request.flops
-    if (refusal := checks.absurd(table.arrays.inputs, float(np.log(flops)))) is not None:
+    if (refusal := fit_checks.out_of_reach(table.arrays.inputs, float(np.log(flops)))) is not None:
         raise InputError(f"{table.source}: {refusal}")
     return _forecast(table, request, float(flops), ensemble(table, law, bootstrap))
 
@@ -226,8 +226,8 @@ def _forecast(table: RunTable, request: ForecastRequest, flops: float, fitted: E
         weights=fitted.weights,
         warnings=(
             *fitted.warnings,
-            *checks.of_target(runs, target, fitted.tested),
-            *(checks.of_vocabulary(table.fit, request.vocab) if request.vocab is not None else ()),
+            *fit_checks.check_target(runs, target, fitted.tested),
+            *(fit_checks.check_vocabulary(table.fit, request.vocab) if request.vocab is not None else ()),
         ),
         params=float(request.params),
         tokens=float(request.tokens),

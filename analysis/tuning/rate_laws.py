@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from analysis.diagnostics.checks import of_table
+from analysis.diagnostics.checks import check_table
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.power_law import Form, PowerLaw, fit_power_law
@@ -112,7 +112,7 @@ def fit_tuning(table: RunTable) -> Tuning:
         known = sum(cell.reason is None for cell in cells)
         reasons = "".join(f"; {warning.message}" for warning in _not_bracketed(cells))
         raise InputError(f"{table.source}: a law needs optima at two different FLOPs, and there are {known}{reasons}")
-    warnings = [warning for warning in of_table(table) if warning.code in _RELEVANT]
+    warnings = [warning for warning in check_table(table) if warning.code in _RELEVANT]
     warnings += [*_failed(cells), *_not_bracketed(cells), *_law_warnings(laws)]
     return Tuning(laws, cells, tuple(warnings), len(table.fit), table.hash())
 

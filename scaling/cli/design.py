@@ -72,7 +72,7 @@ def command(
     """
     from analysis.design.design import design
     from analysis.design.seeds import PlannedCell
-    from analysis.diagnostics.checks import of_table
+    from analysis.diagnostics.checks import check_table
     from analysis.diagnostics.codes import Diagnostic
     from analysis.fitting.published import PREFIX, published
     from analysis.runs.table import read_table
@@ -111,7 +111,7 @@ def command(
         chosen = design(offer, target, spend, None if runs is None else runs.arrays, law, family.budgets)
     except InputError as error:
         raise InputError([*error.errors, *([_short(family)] if any(cut) else [])]) from None
-    warnings = (*(() if runs is None else of_table(runs)), *chosen.warnings)
+    warnings = (*(() if runs is None else check_table(runs)), *chosen.warnings)
     if target_tokens > family.longest:
         warnings += (
             Diagnostic("repeated-data", f"the target's {format_quantity(target_tokens)} tokens: {_short(family)}"),

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from synthetic import sweep
 
-from analysis.diagnostics import checks
+from analysis.diagnostics import checks, fit_checks
 from analysis.diagnostics.codes import Code, Diagnostic
 from analysis.diagnostics.mixed_conventions import disagreements
 from analysis.errors import InputError
@@ -59,7 +59,7 @@ def test_tokens_times_params_beyond_int64(published: Path) -> None:
 def test_pooled_training_sets(published: Path, tmp_path: Path, name: str) -> None:
     raw = pd.read_csv(published / "gadre2024.csv").rename(columns={"train_data": name})
     raw.to_csv(tmp_path / "t.csv", index=False)
-    message = said(checks.of_table(read_table(tmp_path / "t.csv")), "pooled-corpora")
+    message = said(checks.check_table(read_table(tmp_path / "t.csv")), "pooled-corpora")
     assert message.startswith("104 runs of 3 corpus values share one fit (c4_original, rpj, rw_original)")
     assert message.endswith("""choose one, such as --where "corpus == 'c4_original'\"""")
 
@@ -67,7 +67,7 @@ def test_pooled_training_sets(published: Path, tmp_path: Path, name: str) -> Non
 def test_training_sets_under_a_name_of_their_own(published: Path, tmp_path: Path) -> None:
     raw = pd.read_csv(published / "gadre2024.csv").rename(columns={"train_data": "diet"})
     raw.to_csv(tmp_path / "t.csv", index=False)
-    message = said(checks.of_table(read_table(tmp_path / "t.csv")), "mixed-conventions")
+    message = said(checks.check_table(read_table(tmp_path / "t.csv")), "mixed-conventions")
     assert message.startswith("diet (c4_original, rpj, rw_original) splits the runs into groups whose losses")
     assert message.endswith("""--where "diet == 'c4_original'\"""")
 
@@ -81,19 +81,19 @@ def test_training_sets_under_a_name_of_their_own(published: Path, tmp_path: Path
 )
 def test_learning_rate_sweeps(published: Path, file: str, cells: str, knobs: str) -> None:
     table = read_table(published / f"{file}.csv")
-    message = said(checks.of_table(table), "untuned-grid")
+    message = said(checks.check_table(table), "untuned-grid")
     assert message.startswith(cells)
     assert knobs in message
     assert message.endswith("--best")
-    assert checks.of_table(table.best()) == ()
+    assert checks.check_table(table.best()) == ()
 
 
 def test_settings_that_are_swept_under_a_name_of_their_own(published: Path, tmp_path: Path) -> None:
     raw = pd.read_csv(published / "misfitting2025_final.csv").rename(columns={"lr": "eta"})
     raw.to_csv(tmp_path / "t.csv", index=False)
     table = read_table(tmp_path / "t.csv")
-    assert said(checks.of_table(table), "untuned-grid").startswith("runs of several eta lie 2")
-    assert checks.of_table(table.best()) == ()
+    assert said(checks.check_table(table), "untuned-grid").startswith("runs of several eta lie 2")
+    assert checks.check_table(table.best()) == ()
 
 
 def test_diverged_rows_without_a_status(published: Path) -> None:
@@ -123,16 +123,16 @@ def test_points_that_were_excluded_for_a_reason(published: Path) -> None:
 
 def test_repeated_data(published: Path) -> None:
     table = read_table(published / "muennighoff2023_paper182.csv")
-    message = said(checks.of_table(table), "repeated-data")
+    message = said(checks.check_table(table), "repeated-data")
     assert message.startswith("153 of 182 runs repeat their data (up to 9e+03 epochs)")
     assert message.endswith('--where "epochs <= 1"')
-    assert checks.of_table(table, needs=("params", "tokens", "unique_tokens")) == ()
+    assert checks.check_table(table, needs=("params", "tokens", "unique_tokens")) == ()
     fresh = read_table(published / "muennighoff2023_paper182.csv", where="epochs <= 1")
-    assert checks.of_table(fresh) == ()
+    assert checks.check_table(fresh) == ()
 
 
 def test_runs_that_are_told_twice(published: Path) -> None:
-    found = checks.of_table(read_table(published / "misfitting2025_final.csv"))
+    found = checks.check_table(read_table(published / "misfitting2025_final.csv"))
     assert [w.message for w in found if w.code == "correlated-rows"] == [
         "8 rows repeat another row exactly and count twice: drop them",
         "261 rows come from 240 runs: rows of one are correlated, so whole ones are resampled",
@@ -156,7 +156,7 @@ def test_conventions_pooled(published: Path, where: str | None, columns: set[str
     rows = table.fit
     found = {each.column: each.gap for each in disagreements(rows, [c for c in rows if rows[c].nunique() < 20])}
     assert columns <= set(found)
-    message = said(checks.of_table(table), "mixed-conventions")
+    message = said(checks.check_table(table), "mixed-conventions")
     assert "splits the runs into groups whose losses at the same FLOPs and params lie" in message
     assert "--where" in message
 
@@ -176,19 +176,19 @@ def test_conventions_pooled(published: Path, where: str | None, columns: set[str
 )
 def test_clean_published_tables_give_no_warning(published: Path, file: str, where: str | None) -> None:
     table = read_table(published / file, where=where)
-    found = [*checks.of_table(table), *checks.of_points(table.arrays, 5)]
+    found = [*checks.check_table(table), *fit_checks.check_design(table.arrays, 5)]
     assert found == []
 
 
 def test_one_budget_cannot_tell_params_from_tokens(published: Path) -> None:
     one = read_table(published / "llama3_isoflop.csv", where="1e20 <= flops < 1.5e20")
-    message = said(list(checks.of_points(one.arrays, 5)), "collinear")
+    message = said(list(fit_checks.check_design(one.arrays, 5)), "collinear")
     assert message.startswith("all runs are of one FLOP budget")
 
 
 def test_params_that_do_not_move_do_not_move_together() -> None:
     one = RunTable.from_frame(sweep().assign(params=1e6).drop(columns="flops"))
-    assert said(list(checks.of_points(one.arrays, 5)), "collinear").startswith("all runs are of one size (off")
+    assert said(list(fit_checks.check_design(one.arrays, 5)), "collinear").startswith("all runs are of one size (off")
 
 
 # Sweeps made for it
@@ -250,7 +250,7 @@ def test_a_clean_sweep_gives_no_warning(change: Change) -> None:
 def test_a_row_repeated_is_told_and_is_no_replicate() -> None:
     frame = sweep(seeds=1)
     twice = pd.concat([frame, frame[:5]], ignore_index=True)
-    assert said(checks.of_table(RunTable.from_frame(twice)), "correlated-rows").startswith("5 rows repeat")
+    assert said(checks.check_table(RunTable.from_frame(twice)), "correlated-rows").startswith("5 rows repeat")
     assert seed_noise(RunArrays.of(RunTable.from_frame(twice).fit)).pooled is None
 
 
@@ -259,12 +259,12 @@ def test_points_along_runs_without_names() -> None:
     rows = pd.DataFrame(
         [{"params": n, "tokens": 1e8 * s, "loss": 2 + n**-0.2 + (1e8 * s) ** -0.2} for n in sizes for s in steps]
     )
-    message = said(checks.of_table(RunTable.from_frame(rows)), "correlated-rows")
+    message = said(checks.check_table(RunTable.from_frame(rows)), "correlated-rows")
     assert message.startswith("60 rows lie at equal distances in tokens")
     grid = rows.assign(tokens=1e8 * 1.3 ** (rows["tokens"] / 1e8))
-    assert checks.of_table(RunTable.from_frame(grid)) == ()
+    assert checks.check_table(RunTable.from_frame(grid)) == ()
     named = RunTable.from_frame(rows.assign(run_id=rows["params"].astype(str)))
-    assert {w.code for w in checks.of_table(named)} == {"correlated-rows", "not-decayed"}
+    assert {w.code for w in checks.check_table(named)} == {"correlated-rows", "not-decayed"}
 
 
 def test_few_runs() -> None:
@@ -295,7 +295,7 @@ def test_a_long_table_says_what_part_of_it_is_fitted() -> None:
     frame = frame.assign(loss=frame.loss * (1 + 1e-3 * np.random.default_rng(0).standard_normal(len(frame))))
     frame = frame.assign(run_id=frame.index.astype(str), trunk_id=frame.index.astype(str))
     table = RunTable.from_frame(frame)
-    message = said(checks.of_table(table), "sampled-rows")
+    message = said(checks.check_table(table), "sampled-rows")
     assert message.startswith(f"the fit uses {len(table.arrays)} of {len(frame)} rows")
     assert 0.95 * MOST_ROWS < len(table.arrays) <= MOST_ROWS
     share = np.bincount(table.arrays.budget)
@@ -325,7 +325,7 @@ def test_a_target_beyond_what_nested_extrapolation_tried_is_named(times: float, 
     points = RunArrays.of(RunTable.from_frame(CLEAN).fit)
     flops = times * np.exp(points.inputs.c.max())
     params = np.sqrt(flops / 6 / 50)
-    found = list(checks.of_target(points, inputs_at(params, 50 * params, flops), np.log(10.0)))
+    found = list(fit_checks.check_target(points, inputs_at(params, 50 * params, flops), np.log(10.0)))
     assert [warning.code for warning in found] == ["far-extrapolation"] * warned
     if warned:
         assert "40 times the FLOPs" in found[0].message
@@ -336,26 +336,26 @@ def test_a_target_below_all_runs_and_a_miscounted_one_are_named() -> None:
     points = RunArrays.of(RunTable.from_frame(CLEAN).fit)
     small = np.exp(points.inputs.c.min()) / 50
     params = np.sqrt(small / 6 / 50)
-    (below,) = checks.of_target(points, inputs_at(params, small / 6 / params, small), 0.0)
+    (below,) = fit_checks.check_target(points, inputs_at(params, small / 6 / params, small), 0.0)
     assert (below.code, "50 times fewer FLOPs than the smallest" in below.message) == ("far-extrapolation", True)
     largest = np.exp(points.inputs.c.max())
     params = np.sqrt(largest / 6 / 50)
-    (counted,) = checks.of_target(points, inputs_at(params, largest / 6 / params / 4, largest), 0.0)
+    (counted,) = fit_checks.check_target(points, inputs_at(params, largest / 6 / params / 4, largest), 0.0)
     assert (counted.code, "counted otherwise than the runs'" in counted.message) == ("mixed-conventions", True)
 
 
 def test_another_vocabulary_is_named() -> None:
     rows = CLEAN.assign(vocab=256.0)
-    (warning,) = checks.of_vocabulary(rows, 128256)
+    (warning,) = fit_checks.check_vocabulary(rows, 128256)
     assert warning.code == "tokenizer-mismatch"
     assert "a vocabulary of 128256 and the fitted runs one of 256" in warning.message
-    assert list(checks.of_vocabulary(rows, 260)) == list(checks.of_vocabulary(CLEAN, 128256)) == []
+    assert list(fit_checks.check_vocabulary(rows, 260)) == list(fit_checks.check_vocabulary(CLEAN, 128256)) == []
 
 
 @pytest.mark.parametrize(("change", "warned"), [(1.0, False), (0.0, True), (-1.0, True)])
 def test_runs_that_compute_does_not_improve(change: float, warned: bool) -> None:
     frame = CLEAN.assign(loss=2.0 * (CLEAN.loss / 2.0) ** change)
-    messages = [w.message for w in checks.of_table(RunTable.from_frame(frame)) if w.code == "floor-unidentified"]
+    messages = [w.message for w in checks.check_table(RunTable.from_frame(frame)) if w.code == "floor-unidentified"]
     assert ["what compute buys" in message for message in messages] == [True] * warned
 
 
@@ -364,7 +364,7 @@ def test_a_target_of_a_strange_shape_is_named(ratio: float, warned: bool) -> Non
     points = RunArrays.of(RunTable.from_frame(CLEAN).fit)
     flops = np.exp(points.inputs.c.max())
     params = np.sqrt(flops / 6 / ratio)
-    found = list(checks.of_target(points, inputs_at(params, ratio * params, flops), 0.0))
+    found = list(fit_checks.check_target(points, inputs_at(params, ratio * params, flops), 0.0))
     assert [warning.code for warning in found] == ["far-extrapolation"] * warned
     assert all("tokens per parameter, and the fitted runs" in warning.message for warning in found)
 
@@ -375,7 +375,7 @@ def test_a_target_beyond_all_reason_is_refused() -> None:
     assert "far-extrapolation" in [w.code for w in forecast(table, 1e6, 900 * largest / 6e6, bootstrap=20).warnings]
     wide = CLEAN.assign(flops=CLEAN.flops.where(CLEAN.flops != CLEAN.flops.min(), 1.0))
     points = RunArrays.of(RunTable.from_frame(wide).fit)
-    assert checks.absurd(points.inputs, float(np.log(0.9e7 * largest))) is None
-    assert checks.absurd(points.inputs, float(np.log(1.1e7 * largest))) is not None
+    assert fit_checks.out_of_reach(points.inputs, float(np.log(0.9e7 * largest))) is None
+    assert fit_checks.out_of_reach(points.inputs, float(np.log(1.1e7 * largest))) is not None
     with pytest.raises(InputError, match=r"needs 6e\+12 times .* span 31.6 times: no forecast reaches"):
         forecast(table, 70e9, 6e12 * largest / 6 / 70e9)
