@@ -116,11 +116,11 @@ def load(config: LlamaConfig, weights: dict[str, np.ndarray]) -> "Llama":
 
     layers = model.layers
     layers.attention_norm[...] = stacked("input_layernorm")
-    layers.qkv[...] = stacked("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
-    layers.out[...] = stacked("self_attn.o_proj")
+    layers.attention.qkv[...] = stacked("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+    layers.attention.out[...] = stacked("self_attn.o_proj")
     layers.ffn_norm[...] = stacked("post_attention_layernorm")
-    layers.gate_up[...] = stacked("mlp.gate_proj", "mlp.up_proj")
-    layers.down[...] = stacked("mlp.down_proj")
+    layers.mlp.gate_up[...] = stacked("mlp.gate_proj", "mlp.up_proj")
+    layers.mlp.down[...] = stacked("mlp.down_proj")
     model.embedding[...] = jnp.asarray(weights["model.embed_tokens.weight"], jnp.float32)
     model.norm[...] = jnp.asarray(weights["model.norm.weight"], jnp.float32)
     if not config.tie_embeddings:

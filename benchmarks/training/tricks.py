@@ -15,15 +15,15 @@ def _scanned(config: RunConfig) -> Ours:
     return Ours(config)
 
 
-def _derived(module: str, name: str) -> Callable[[RunConfig], Ours]:
-    """With a function's gradients as JAX derives them, in place of its own backward pass."""
+def _derived(name: str, *modules: str) -> Callable[[RunConfig], Ours]:
+    """With the gradients as JAX derives them, in place of a function's own, in the modules that call it."""
 
     def make(config: RunConfig) -> Ours:
         import jax
 
-        user = importlib.import_module(module)
-        if isinstance(own := getattr(user, name), jax.custom_vjp):  # not replaced yet for another run
-            setattr(user, name, own.fun)
+        for user in map(importlib.import_module, modules):
+            if isinstance(own := getattr(user, name), jax.custom_vjp):  # not replaced yet for another run
+                setattr(user, name, own.fun)
         return Ours(config)
 
     return make
@@ -46,15 +46,16 @@ class Trick:
     unset: tuple[str, ...] = ()
 
 
+_NORMED = ("scaling.llama.model", "scaling.llama.layers.block", "scaling.llama.layers.attention")
 _TRICKS = (
     Trick("steps-per-dispatch", "one step a dispatch", lambda config: Ours(config, size=1)),
     Trick("losses-late", "losses read at once", lambda config: Ours(config, late=False)),
     Trick("donated-buffers", "new buffers each dispatch", lambda config: Ours(config, donate=False)),
     Trick("attention", "XLA's in place of the platform's own", lambda config: Ours(config, attention="xla")),
-    Trick("chunked-backward", "JAX's derivative", _derived("scaling.llama.attention.dispatch", "chunked")),
-    Trick("matmul-backward", "JAX's derivative", _derived("scaling.llama.sharding", "matmul")),
-    Trick("rms-norm-backward", "JAX's derivative", _derived("scaling.llama.model", "rms_norm")),
-    Trick("swiglu-backward", "JAX's derivative", _derived("scaling.llama.model", "swiglu")),
+    Trick("chunked-backward", "JAX's derivative", _derived("chunked", "scaling.llama.attention.dispatch")),
+    Trick("matmul-backward", "JAX's derivative", _derived("matmul", "scaling.llama.sharding")),
+    Trick("rms-norm-backward", "JAX's derivative", _derived("rms_norm", *_NORMED)),
+    Trick("swiglu-backward", "JAX's derivative", _derived("swiglu", "scaling.llama.layers.mlp")),
     Trick("unrolled-layers", "layers scanned", _scanned),
     Trick("malloc", "malloc as it comes", unset=("GLIBC_TUNABLES",)),
     Trick("one-model", "four seeds stacked, by step and model", lambda config: Stacked(config, 4)),

@@ -1,4 +1,8 @@
-"""A model's parameters as arrays with names, such as ``layers.qkv``, and back."""
+"""A model's parameters as arrays with names, such as ``layers.qkv``, and back.
+
+A name does not say which half of a layer, attention or MLP, holds the parameter: files keep their names when modules
+are moved.
+"""
 
 from collections.abc import Mapping
 
@@ -6,18 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.experimental.multihost_utils import process_allgather
-from jax.tree_util import KeyPath, tree_flatten_with_path, tree_unflatten
+from jax.tree_util import DictKey, KeyPath, tree_flatten_with_path, tree_unflatten
 from jaxtyping import Array
 
 from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.model import Llama
 
+_HALVES = ("attention", "mlp")
+
 
 def named_parameters(parameters: nnx.State) -> dict[str, np.ndarray]:
-    """Parameters by name, in this process's memory, wherever they lie; of several processes all call it."""
+    """Parameters by name, copied to this process's memory; where several processes share them, all call it."""
     leaves, _ = tree_flatten_with_path(nnx.to_pure_dict(parameters))
-    return {_name(path): _whole(leaf) for path, leaf in leaves}
+    return {parameter_name(path): _whole(leaf) for path, leaf in leaves}
 
 
 def llama_with(config: LlamaConfig, parameters: Mapping[str, np.ndarray]) -> Llama:
@@ -28,22 +34,28 @@ def llama_with(config: LlamaConfig, parameters: Mapping[str, np.ndarray]) -> Lla
     """
     graph, state = nnx.split(nnx.eval_shape(lambda: Llama(config, rngs=nnx.Rngs(0))))
     leaves, tree = tree_flatten_with_path(nnx.to_pure_dict(state))
-    shapes = {_name(path): leaf.shape for path, leaf in leaves}
-    faults = [f"parameter {name} is missing" for name in shapes.keys() - parameters.keys()]
-    faults += [f"parameter {name} is not the model's" for name in parameters.keys() - shapes.keys()]
-    faults += [
+    shapes = {parameter_name(path): leaf.shape for path, leaf in leaves}
+    errors = [f"parameter {name} is missing" for name in shapes.keys() - parameters.keys()]
+    errors += [f"parameter {name} is not the model's" for name in parameters.keys() - shapes.keys()]
+    errors += [
         f"parameter {name} has shape {parameters[name].shape}; the model's is {shape}"
         for name, shape in shapes.items()
         if name in parameters and parameters[name].shape != shape
     ]
-    if faults:
-        raise InputError(sorted(faults))
+    if errors:
+        raise InputError(sorted(errors))
     nnx.replace_by_pure_dict(state, tree_unflatten(tree, [jnp.asarray(parameters[name]) for name in shapes]))
     return nnx.merge(graph, state)
 
 
-def _name(path: KeyPath) -> str:
-    return ".".join(str(key.key) for key in path)
+def without_halves(path: KeyPath) -> KeyPath:
+    """A path in a model or a train state, less the half of the layer that a parameter is in."""
+    return tuple(key for key in path if not (isinstance(key, DictKey) and key.key in _HALVES))
+
+
+def parameter_name(path: KeyPath) -> str:
+    """A parameter's name, such as ``layers.qkv``, from its path in the model."""
+    return ".".join(str(key.key) for key in without_halves(path) if isinstance(key, DictKey))
 
 
 def _whole(array: Array) -> np.ndarray:

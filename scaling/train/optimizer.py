@@ -14,6 +14,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from scaling.llama.config import LlamaConfig
+from scaling.llama.parameters import parameter_name
 from scaling.llama.sharding import name_of
 from scaling.train.recipe import Recipe
 from scaling.train.schedule import factor
@@ -100,12 +101,14 @@ def adamw(model: LlamaConfig, kind: str, beta1: float, beta2: float) -> optax.Gr
 def clip_by_global_norm() -> optax.GradientTransformationExtraArgs:
     """Scales all gradients by min(1, clip / (norm + 1e-6)), the form of PyTorch.
 
-    The arithmetic is ours: optax divides by the norm and then multiplies, which rounds otherwise, and the losses of
-    runs trained so far are kept to the bit.
+    The arithmetic is ours: optax divides by the norm and then multiplies, which rounds otherwise, and adds up the
+    leaves in the order of the modules. In this form, and in the order of names, the losses of a run stay the same to
+    the bit.
     """
 
     def clip(gradients: Parameters, _: Parameters, hyper: Hyper, __: Array) -> Parameters:
-        norm = optax.tree.norm(gradients)
+        leaves = jax.tree_util.tree_leaves_with_path(gradients)
+        norm = optax.tree.norm({parameter_name(path): leaf for path, leaf in leaves})
         return jax.tree.map(lambda g: g * jnp.minimum(1.0, hyper.clip / (norm + 1e-6)), gradients)
 
     return _stateless(clip)

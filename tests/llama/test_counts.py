@@ -128,7 +128,7 @@ def test_exact_flops_are_those_that_xla_counts(config: LlamaConfig, monkeypatch:
     def plain(query: jax.Array, key: jax.Array, value: jax.Array, *_: object) -> jax.Array:
         return jax.nn.dot_product_attention(query, key, value, is_causal=True, implementation="xla")
 
-    monkeypatch.setattr("scaling.llama.model.attention", plain)
+    monkeypatch.setattr("scaling.llama.layers.attention.attention", plain)
     assert config.depth <= UNROLL_DEPTH
     ours = 2 * config.seq_len * flops_per_token(config, config.seq_len)
     # XLA counts .3 to .4 % more here: norms, RoPE, softmax, SwiGLU's products and the loss.

@@ -17,7 +17,8 @@ from scaling.llama.attention.dispatch import attention
 from scaling.llama.config import LlamaConfig, RopeScaling
 from scaling.llama.counts import count_params
 from scaling.llama.init import Init
-from scaling.llama.layers.primitives import apply_rope, rope_frequencies, rope_tables
+from scaling.llama.layers import initializers
+from scaling.llama.layers.rope import apply_rope, rope_frequencies, rope_tables
 from scaling.llama.loss import cross_entropy
 from scaling.llama.model import Llama
 from scaling.llama.sharding import Attention
@@ -120,12 +121,12 @@ def test_no_position_depends_on_a_later_token(qk_norm: bool) -> None:
 
 def test_small_arrays_are_drawn_as_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     small = nnx.state(llama())
-    monkeypatch.setattr(model_module, "_IN_A_ROW", 0)
+    monkeypatch.setattr(initializers, "_MAX_FLAT", 0)
     jax.tree.map(np.testing.assert_array_equal, small, nnx.state(llama()))
 
 
 def test_layers_are_drawn_apart_at_their_own_scale() -> None:
-    drawn = np.asarray(llama(dataclasses.replace(TINY, width=96, ffn=200)).layers.down[...])
+    drawn = np.asarray(llama(dataclasses.replace(TINY, width=96, ffn=200)).layers.mlp.down[...])
     np.testing.assert_allclose(drawn.std(axis=(1, 2)), 1 / np.sqrt(200), rtol=0.05)
     assert abs(np.corrcoef(drawn.reshape(3, -1))[0, 1]) < 0.05
 

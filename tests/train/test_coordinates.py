@@ -15,7 +15,7 @@ import pytest
 from tiny import DATA, make_text
 
 from scaling.llama.config import LlamaConfig
-from scaling.llama.layers.primitives import rope_tables
+from scaling.llama.layers.rope import rope_tables
 from scaling.llama.sharding import name_of
 from scaling.train.config import RunConfig
 from scaling.train.recipe import RECIPES, Overrides, Rates

@@ -1,25 +1,20 @@
-"""The parts of a Llama's layer, each with a backward pass of its own.
+"""The operations of a Llama's layer, each with a backward pass of its own: matrix product, RMSNorm, SwiGLU.
 
-The gradients are those that JAX would derive; they are written out because the derived programs are slow on a CPU: a
-weight's gradient as a product with a copied operand, RoPE's and SwiGLU's as padded halves added up, and exponentials
-kept, as the same expression occurs in both passes, where it is cheaper to compute them again.
+The gradients are those that JAX would derive. They are written out because the derived programs are slow on a CPU: a
+weight's gradient as a product with a copied operand, SwiGLU's as padded halves added up, and exponentials kept, as the
+same expression occurs in both passes, where it is cheaper to compute them again.
 """
 
 import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
-
-from scaling.llama.config import LlamaConfig
-
-Tables = tuple[Float[Array, "seq half"], Float[Array, "seq half"]]
 
 
 @jax.custom_vjp
 def matmul(x: Float[Array, "*rows inner"], matrix: Float[Array, "inner columns"]) -> Float[Array, "*rows columns"]:
-    """x @ matrix."""
+    """The product x @ matrix, shape (*rows, columns)."""
     return x @ matrix
 
 
@@ -38,7 +33,7 @@ matmul.defvjp(_matmul_forward, _matmul_backward)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def rms_norm(x: Float[Array, "*rows width"], weight: Float[Array, "width"], eps: float) -> Float[Array, "*rows width"]:
-    """x / sqrt(mean(x^2) + eps) * weight, computed in float32 (1910.07467)."""
+    """RMSNorm: x / sqrt(mean(x^2) + eps) * weight, computed in float32 (1910.07467)."""
     return _rms_norm_forward(x, weight, eps)[0]
 
 
@@ -59,7 +54,7 @@ def _rms_norm_backward(_eps: float, kept: tuple[Array, Array, Array], g: Array) 
 def _sums(
     gx: Float[Array, "*rows width"], weight: Float[Array, "width"], scale: Float[Array, "*rows 1"]
 ) -> tuple[Float[Array, "*rows 1"], Float[Array, "width"]]:
-    """The sum of gx * weight over each row, and that of gx * scale over all rows."""
+    """The sum of gx * weight over each row, and the sum of gx * scale over all rows."""
 
     def products(gx: Array, weight: Array, scale: Array) -> tuple[Array, Array]:
         rows = gx.reshape(-1, gx.shape[-1])
@@ -75,34 +70,9 @@ def _sums(
 rms_norm.defvjp(_rms_norm_forward, _rms_norm_backward)
 
 
-def rope_frequencies(config: LlamaConfig) -> np.ndarray:
-    """Radians per token of each rotated pair, shape (head_dim / 2,) (2104.09864), with Llama 3.1's scaling if set."""
-    frequencies = config.rope_theta ** (-np.arange(0, config.head_dim, 2) / config.head_dim)
-    scaling = config.rope_scaling
-    if scaling is None:
-        return frequencies
-    wavelengths = 2 * np.pi / frequencies
-    span = scaling.high_freq_factor - scaling.low_freq_factor
-    keep = np.clip((scaling.original_context / wavelengths - scaling.low_freq_factor) / span, 0.0, 1.0)
-    return frequencies * (keep + (1 - keep) / scaling.factor)
-
-
-def rope_tables(config: LlamaConfig, seq: int) -> Tables:
-    """Cosine and sine of each position's angles, float32; half = head_dim / 2."""
-    angles = np.arange(seq)[:, None] * rope_frequencies(config)[None, :]
-    return jnp.asarray(np.cos(angles), jnp.float32), jnp.asarray(np.sin(angles), jnp.float32)
-
-
-def apply_rope(x: Float[Array, "batch seq heads head_dim"], rope: Tables) -> Float[Array, "batch seq heads head_dim"]:
-    """Rotates the pairs (i, i + head_dim / 2) of every head by its position's angles."""
-    cos, sin = (table[:, None, :].astype(x.dtype) for table in rope)
-    first, second = jnp.split(x, 2, axis=-1)
-    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
-
-
 @jax.custom_vjp
 def swiglu(gate: Float[Array, "*rows ffn"], up: Float[Array, "*rows ffn"]) -> Float[Array, "*rows ffn"]:
-    """silu(gate) * up (2002.05202)."""
+    """SwiGLU: silu(gate) * up (2002.05202)."""
     return jax.nn.silu(gate) * up
 
 

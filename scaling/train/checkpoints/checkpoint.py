@@ -17,6 +17,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from jax.tree_util import KeyPath, SequenceKey, keystr
 
+from scaling.llama.parameters import without_halves
 from scaling.train.checkpoints.index import last_step, record_step
 from scaling.train.step import TrainState
 
@@ -47,7 +48,7 @@ class Checkpoints:
         step = int(state.step)
         if step in self.steps():
             return
-        leaves = _flatten(state)
+        leaves = leaves_by_name(state)
         self._need(sum(leaf.nbytes for leaf in leaves.values()))
         arguments = ocp.args.Composite(
             **{_STATE: ocp.args.StandardSave(leaves), _DIGESTS: ocp.args.JsonSave(_digests(leaves))}
@@ -73,7 +74,7 @@ class Checkpoints:
         if written is not None and written not in steps and not self._aside(written).exists():
             self._tell(written, "is missing")
         for step in steps:
-            leaves, fault = self._verified(step, _flatten(like))
+            leaves, fault = self._verified(step, leaves_by_name(like))
             if leaves is not None:
                 state: TrainState = jax.tree_util.tree_map_with_path(
                     lambda path, _, leaves=leaves: leaves[_name(path)], like
@@ -156,14 +157,15 @@ def _line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), repr(error))
 
 
-def _flatten(state: TrainState) -> dict[str, jax.Array]:
+def leaves_by_name(state: TrainState) -> dict[str, jax.Array]:
+    """A state's arrays by their names in a checkpoint, such as ``.optimizer.mu['layers']['qkv'].value``."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     return {_name(path): leaf for path, leaf in leaves}
 
 
 def _name(path: KeyPath) -> str:
-    """A leaf's name in a checkpoint, the same wherever its transformation stands in the optimizer's chain."""
-    return keystr(tuple(key for key in path if not isinstance(key, SequenceKey)))
+    """A leaf's name in a checkpoint: the same wherever its module or the optimizer's transformation stands."""
+    return keystr(tuple(key for key in without_halves(path) if not isinstance(key, SequenceKey)))
 
 
 def _digests(leaves: dict[str, jax.Array]) -> dict[str, str]:
