@@ -66,7 +66,7 @@ def _in_process(points: RunArrays) -> None:
         ),
         (
             f"{len(hoffmann):,} starts",
-            lambda: float(best_of_starts(LAW, points.inputs, points.log_loss, ones[0], hoffmann).objective[0]),
+            lambda: float(best_of_starts(LAW, points.inputs, points.log_loss, ones[0], hoffmann).stats.objective[0]),
             some,
             ones,
             len(hoffmann) / len(some),

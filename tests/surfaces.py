@@ -14,7 +14,7 @@ LAWS = {
     "steep-size": (1.7, 2000.0, 200.0, 0.5, 0.25),
     "steep-tokens": (1.7, 50.0, 3e5, 0.25, 0.5),
 }
-FAR = 1e23  # a hundred times the dearest budget
+FAR = 1e23  # a hundred times the highest budget
 
 # 2406.19146, table of exponents by stage, RefinedWeb.
 STAGES = {
@@ -51,7 +51,7 @@ def isoflop_frame(
     budgets: int = 7,
     sizes: int = 9,
     drift: float = 1.0,
-    stretch: np.ndarray | None = None,
+    spent: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Budgets up to 1e21 FLOPs, half a decade apart.
 
@@ -62,8 +62,8 @@ def isoflop_frame(
         seed: of the noise.
         budgets: how many.
         sizes: per budget.
-        drift: by which factor the grid lies below the optimum at the cheapest budget and above it at the dearest.
-        stretch: what each run spends, in budgets.
+        drift: by which factor the grid lies below the optimum at the lowest budget and above it at the highest.
+        spent: what each run spends, in budgets.
     """
     rows = []
     for i, flops in enumerate(10.0 ** np.linspace(21 - (budgets - 1) / 2, 21, budgets)):
@@ -71,7 +71,7 @@ def isoflop_frame(
         for params in best_size(law, flops) * shift * np.geomspace(1 / reach[0], reach[1], sizes):
             rows.append((params, flops))
     frame = pd.DataFrame(rows, columns=["params", "flops"])
-    frame["flops"] *= 1.0 if stretch is None else stretch
+    frame["flops"] *= 1.0 if spent is None else spent
     frame["tokens"] = frame["flops"] / frame["params"] / 6
     scatter = np.exp(noise * np.random.default_rng(seed).standard_normal(len(frame)))
     frame["loss"] = loss_of(law, frame["params"].to_numpy(), frame["tokens"].to_numpy()) * scatter

@@ -179,7 +179,7 @@ class _Design:
         tables = [RunArrays(self.rows, smooth[self.cell] + error, number, self.cell) for error in errors]
         means = np.stack([np.bincount(self.cell, table.log_loss) / self.seeds for table in tables])
         start = {
-            name: best_of_starts(LAWS[name], self.cells, smooth, self.seeds.astype(float)).theta[0]
+            name: best_of_starts(LAWS[name], self.cells, smooth, self.seeds.astype(float)).value[0]
             for name in weighed()
             if len(LAWS[name].names) + 2 <= len(number)
         }
@@ -210,7 +210,7 @@ class _Design:
             for candidate in candidates_of(law):
                 weight = self.seeds[kept] * candidate.run_weights(points)
                 weights, starts = (np.tile(row, (draws, 1)) for row in (weight / weight.mean(), theta))
-                found = minimise(law, cells, means[:, kept], weights, starts, _STEPS, _TOLERANCE).theta
+                found = minimise(law, cells, means[:, kept], weights, starts, _STEPS, _TOLERANCE).value
                 scatter = (found - found.mean(axis=0)) * np.sqrt(draws / (draws - 1))
                 for own, best in zip(members, found, strict=True):
                     own.append(Member(candidate, best, np.clip(best + scatter, *law.bounds)))

@@ -252,11 +252,11 @@ def fit_annealing(table: CurveTable, bootstrap: int = 1000, seed: int = 0) -> An
         raise InputError(f"{rows} rows after warm-up are too few to fit {ANNEALING}: its parameters need {needed}")
     inputs = stacked([curves_of(curve.schedule, curve.step) for curve in curves if len(curve.step)])
     if not (inputs.drop > 0).any():
-        raise InputError("no curve lowers its learning rate after warm-up: nothing tells what annealing yields")
+        raise InputError("no curve lowers its learning rate after warm-up: what annealing yields cannot be learned")
     log_loss = np.log(np.concatenate([curve.loss for curve in curves]))
     cluster: Int[np.ndarray, " rows"] = np.repeat(np.arange(len(curves)), [len(c.step) for c in curves])
     rate, work = float(inputs.rate.max()), float(np.exp(inputs.log_work.max()))
-    # Two runs cannot tell how much a third would differ.
+    # Two runs do not show how much a third would differ.
     draws = bootstrap if len(curves) >= 3 else 0
     reduced = inputs.scaled(rate, work)
     found = estimate(LAW, reduced, log_loss, cluster, draws, seed)
@@ -302,6 +302,6 @@ def _warnings(curves: Sequence[Curve], params: Mapping[str, float]) -> Iterator[
     if stuck:
         yield Diagnostic(
             "few-runs",
-            f"{' and '.join(stuck)} lie at the end of what is allowed: the schedules do not tell how fast "
+            f"{' and '.join(stuck)} lie at the end of what is allowed: the schedules do not show how fast "
             "the loss follows a lower rate; add one that decays differently",
         )

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from analysis.diagnostics import checks, fit_checks
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
-from analysis.fitting.huber_newton import best_of_starts, minimise
+from analysis.fitting.huber_newton import SolverStatus, best_of_starts, minimise
 from analysis.fitting.text import fit_frame, fit_text
 from analysis.laws import LAWS, Inputs, Law, X
 from analysis.result import Result
@@ -193,13 +193,14 @@ def estimate(
         seed: of the resampling.
     """
     best = best_of_starts(law, inputs, log_values, np.ones(len(log_values)))
-    theta = best.theta[0]
+    theta = best.value[0]
     samples = np.zeros((0, len(theta)))
     if bootstrap:
         weights = resample_weights(cluster, bootstrap, seed)
         starts = np.repeat(theta[None], bootstrap, axis=0)
-        samples = minimise(law, inputs, log_values, weights, starts, tolerance=_RESAMPLE_TOLERANCE).theta
-    return Estimate(theta, float(best.objective[0]), bool(best.converged[0]), samples)
+        samples = minimise(law, inputs, log_values, weights, starts, tolerance=_RESAMPLE_TOLERANCE).value
+    converged = bool(best.status[0] == SolverStatus.CONVERGED)
+    return Estimate(theta, float(best.stats.objective[0]), converged, samples)
 
 
 def too_few(law: Law[Inputs], runs: int) -> str:

@@ -1,4 +1,4 @@
-"""The optimiser: log-Huber regression of many starts or resamples at once, in float64.
+"""The solver: log-Huber regression of many starts or resamples at once, in float64.
 
 For residuals r_i = log f(theta; x_i) - log L_i and weights w_i it minimises
 
@@ -12,14 +12,19 @@ reweighted least squares) and is the metric of the damping:
 
 A large mu is a cautious IRLS step, mu -> 0 is Newton's, which is exact once the rows beyond delta are known
 (Madsen & Nielsen 1990). Both matrices transform alike, so units of N and D do not matter. A parameter at the end of
-its domain that wants to leave it is held there, and the others go on.
+its domain whose gradient points outside is held there, and the others go on.
+
+Every function takes a batch, each member of which has a start and weights of its own, and returns a ``Solution``: the
+minimum, the status and the statistics of each member.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from itertools import product
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from analysis.laws import Law, X
 
@@ -33,19 +38,57 @@ _ROUNDS: tuple[tuple[int, int], ...] = (
 )  # how many of the starts go how many steps further
 
 
+class SolverStatus(IntEnum):
+    """How the search of one member ended."""
+
+    CONVERGED = 0  # no step of any damping improves the objective further
+    STEP_LIMIT = 1
+
+
+@dataclass(frozen=True)
+class SolverStats:
+    """What the search of each member came to.
+
+    Attributes:
+        objective: F(theta), the sum of Huber terms.
+        steps: damped Newton steps tried.
+    """
+
+    objective: Float[np.ndarray, " batch"]
+    steps: Int[np.ndarray, " batch"]
+
+
 @dataclass(frozen=True)
 class Solution:
     """One minimum for each member of the batch.
 
     Attributes:
-        theta: parameters, coefficients as logarithms.
-        objective: the sum of Huber terms.
-        converged: whether no step of any damping improves it further.
+        value: theta, coefficients as logarithms.
+        status: a ``SolverStatus`` each.
+        stats: objectives and steps.
     """
 
-    theta: Float[np.ndarray, "batch params"]
-    objective: Float[np.ndarray, " batch"]
-    converged: Bool[np.ndarray, " batch"]
+    value: Float[np.ndarray, "batch params"]
+    status: Int[np.ndarray, " batch"]
+    stats: SolverStats
+
+    def take(self, keep: Sequence[int]) -> "Solution":
+        """The solution of some members."""
+        rows = list(keep)
+        stats = SolverStats(self.stats.objective[rows], self.stats.steps[rows])
+        return Solution(self.value[rows], self.status[rows], stats)
+
+
+def _joined(parts: Sequence[Solution]) -> Solution:
+    """The solutions of all members of several batches."""
+    return Solution(
+        np.concatenate([part.value for part in parts]),
+        np.concatenate([part.status for part in parts]),
+        SolverStats(
+            np.concatenate([part.stats.objective for part in parts]),
+            np.concatenate([part.stats.steps for part in parts]),
+        ),
+    )
 
 
 def best_of_starts(
@@ -74,14 +117,13 @@ def best_of_starts(
     def every(batch: int) -> Float[np.ndarray, "batch rows"]:
         return np.broadcast_to(weights, (batch, len(log_loss)))
 
-    # Successive halving: a look tells which starts are hopeless, a few steps which share a basin.
+    # Successive halving: the objective at the starts shows which are hopeless, a few steps which share a basin.
     score = objective_at(law, inputs, log_loss, every(len(theta)), theta)
     for keep, iterations in rounds:
         theta = theta[np.argsort(score, kind="stable")[:keep]]
         found = minimise(law, inputs, log_loss, every(len(theta)), theta, iterations)
-        theta, score = found.theta, found.objective
-    winner = [int(np.argmin(score))]
-    return Solution(theta[winner], score[winner], found.converged[winner])
+        theta, score = found.value, found.stats.objective
+    return found.take([int(np.argmin(score))])
 
 
 def minimise(
@@ -104,7 +146,7 @@ def minimise(
         _minimise(law, inputs, losses[i : i + size], weights[i : i + size], start[i : i + size], iterations, tolerance)
         for i in range(0, max(1, len(start)), size)
     ]
-    return Solution(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("theta", "objective", "converged")))
+    return _joined(parts)
 
 
 def _minimise(
@@ -121,13 +163,14 @@ def _minimise(
     objective = np.full(len(start), np.inf)
     converged = np.zeros(len(start), bool)
     gradient, newton, metric = _derivatives(law, inputs, log_loss, weights, theta, objective)
-    quiet = np.zeros(len(start), int)
+    quiet, steps = np.zeros(len(start), int), np.zeros(len(start), int)
     # Residuals of delta / 100 are as good as none: few runs can be met exactly, and that is no use in the end.
     negligible = 0.5e-4 * DELTA**2 * log_loss.shape[1]
     for _ in range(iterations):
         live = np.flatnonzero(~converged)
         if live.size == 0:
             break
+        steps[live] += 1
         here, slope = theta[live], gradient[live]
         free = ~((here <= low) & (slope > 0) | (here >= high) & (slope < 0))
         trial = np.clip(here + _step(slope, newton[live], metric[live], mu[live], free), low, high)
@@ -142,7 +185,8 @@ def _minimise(
         # Done: gains that no longer matter three times running, or no descent even by cautious steps.
         quiet[live] = np.where(gain > tolerance, np.where(better, 0, quiet[live]), quiet[live] + better)
         converged[live] = (quiet[live] >= 3) | (mu[live] > 1e7)
-    return Solution(theta, objective, converged)
+    status = np.where(converged, SolverStatus.CONVERGED, SolverStatus.STEP_LIMIT)
+    return Solution(theta, status, SolverStats(objective, steps))
 
 
 def objective_at(

@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.optimize import brentq
 from scipy.special import stdtrit
+
+from analysis.stats import batched_least_squares, random_effects
 
 LEVEL = 0.9
 _RESAMPLES, _SEED = 2000, 0
-_ONE_LINE = 0.1  # root-mean-square distance of log inputs from a common line that they can be told apart by
+_ONE_LINE = 0.1  # root-mean-square distance of log inputs from a common line, from which on they are separable
 _ASIDE = 0.05  # share of an unlearnt direction in an exponent that leaves it known
 _EXACT = 1e-12  # variance of points without noise
 
@@ -51,7 +52,7 @@ class PowerLaw:
         log_factor: log of the factor.
         exponents: in the order of the form's inputs.
         covariances: of (log factor, exponents), resampled and own; None when no degree of freedom is left.
-        known: which of (factor, exponents) the inputs tell. Where inputs move together the law holds on their common
+        known: which of (factor, exponents) are identified. Where inputs move together the law holds on their common
             line, whatever each of them owes to it; an input that hardly varies hides its own exponent and the factor.
         scatter: standard deviation of the log of points about the law beyond their own noise.
         points: how many.
@@ -116,7 +117,7 @@ class PowerLaw:
 
     def _named(self, values: Sequence[Any]) -> dict[str, Any]:
         known = zip(self.form.names, values, self.known.tolist(), strict=True)
-        return {name: value if told else None for name, value, told in known}
+        return {name: value if is_known else None for name, value, is_known in known}
 
     def _errors(self) -> Float[np.ndarray, " coefficients"]:
         return np.array([self._error(direction) for direction in np.eye(len(self.form.names))], dtype=np.float64)
@@ -153,9 +154,7 @@ def fit_power_law(
     if not len(directions) or freedom < 0:
         return None
     design = np.column_stack([np.ones(len(y)), (x - centre) @ directions.T])
-    scatter = _scatter(design, y, variance) if freedom else 0.0
-    weight = 1 / (variance + scatter**2 + _EXACT)
-    fitted = _weighted(design, y, weight[None])[0]
+    line, scatter = random_effects(design, y, variance + _EXACT)
     to_form = np.zeros((1 + x.shape[1], design.shape[1]))
     to_form[0, 0] = 1.0
     to_form[0, 1:] = -centre @ directions.T
@@ -163,10 +162,9 @@ def fit_power_law(
     covariances = None
     if freedom:
         shares = np.random.default_rng(_SEED).dirichlet(np.ones(len(y)), _RESAMPLES)
-        resampled = np.cov(_weighted(design, y, shares * weight).T) * len(y) / freedom
-        own = np.linalg.inv(design.T * weight @ design)
-        covariances = to_form @ np.stack([resampled, own]) @ to_form.T
-    coefficients = to_form @ fitted
+        resampled = np.cov(batched_least_squares(design, y, shares * line.weight).T) * len(y) / freedom
+        covariances = to_form @ np.stack([resampled, line.unit_covariance]) @ to_form.T
+    coefficients = to_form @ line.theta
     known = 1 - np.sum(directions**2, axis=0) < _ASIDE**2
     return PowerLaw(
         form=form,
@@ -191,34 +189,3 @@ def _varied(centred: Float[np.ndarray, "points inputs"]) -> Float[np.ndarray, "d
         return np.zeros((0, centred.shape[1]))
     _, spread, directions = np.linalg.svd(centred, full_matrices=False)
     return directions[spread > _ONE_LINE * np.sqrt(len(centred))]
-
-
-def _scatter(
-    design: Float[np.ndarray, "points coefficients"],
-    y: Float[np.ndarray, " points"],
-    variance: Float[np.ndarray, " points"],
-) -> float:
-    """The scatter at which the weighted squared residuals sum to the degrees of freedom; 0 if they fall short of it."""
-
-    def surplus(scatter: float) -> float:
-        weight = 1 / (variance + scatter**2 + _EXACT)
-        rest = y - design @ _weighted(design, y, weight[None])[0]
-        return float(weight @ rest**2) - (design.shape[0] - design.shape[1])
-
-    if surplus(0.0) <= 0:
-        return 0.0
-    most = 1.0
-    while surplus(most) > 0:
-        most *= 2
-    return float(brentq(surplus, 0.0, most))
-
-
-def _weighted(
-    design: Float[np.ndarray, "points coefficients"],
-    y: Float[np.ndarray, " points"],
-    weight: Float[np.ndarray, "fits points"],
-) -> Float[np.ndarray, "fits coefficients"]:
-    """Least squares, once with each row of weights."""
-    normal = np.einsum("fp,pi,pj->fij", weight, design, design)
-    right = np.einsum("fp,pi,p->fi", weight, design, y)
-    return np.linalg.solve(normal, right[..., None])[..., 0]

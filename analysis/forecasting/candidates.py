@@ -25,7 +25,7 @@ class Weighting:
     """How much each run counts in a fit.
 
     Attributes:
-        label: tells it from others; a forecast's JSON has it under ``focus``: the width of a frontier weighting, None
+        label: unique; a forecast's JSON has it under ``focus``: the width of a frontier weighting, None
             where all runs count alike, else a name.
         weights: of each run, to any scale.
     """
@@ -89,7 +89,7 @@ class Candidate:
 
     @property
     def name(self) -> CandidateName:
-        """The law's name, the weighting's label and the window's factor, which together tell it from others."""
+        """The law's name, the weighting's label and the window's factor, unique together."""
         return self.law.name, self.weighting.label, self.window.factor
 
     @property

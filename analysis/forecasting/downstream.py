@@ -132,6 +132,14 @@ class TestedLinks:
         """Whether the forecast removes more than half of the naive forecast's mean square error."""
         return self.error**2 < self.naive**2 / 2
 
+    @property
+    def errors_text(self) -> str:
+        """Both errors in words."""
+        return (
+            f"on high-compute fitted runs its forecast misses by {self.error:.3f} of accuracy, and the mean of the "
+            f"largest fitted runs by {self.naive:.3f}"
+        )
+
 
 def forecast_task(
     table: RunTable,
@@ -168,10 +176,7 @@ def forecast_task(
     fitted = ensemble_of_arrays(runs, AUTO, 0)
     tested = backtest_task(runs, accuracy, LAWS[fitted.leader.law], reach)
     if not tested.predictable:
-        raise InputError(
-            f"{task} does not scale predictably: on high-compute fitted runs its forecast misses by {tested.error:.3f} "
-            f"of accuracy, and the mean of the largest fitted runs by {tested.naive:.3f}"
-        )
+        raise InputError(f"{task} does not scale predictably: {tested.errors_text}")
     loss = fitted.expect(target)
     value, half = _combined(runs, accuracy, tested, target, loss, level)
     return TaskForecast(

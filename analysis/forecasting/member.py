@@ -72,7 +72,7 @@ def fit_members(runs: RunArrays, fit: FitResult, candidates: Sequence[Candidate]
 def fit_members_quickly(runs: RunArrays, candidates: Sequence[Candidate]) -> list[Member]:
     """Fits the candidates of one law with few resamples, as every rolling-origin fold does."""
     law = candidates[0].law
-    plain = best_of_starts(law, runs.inputs, runs.log_loss, np.ones(len(runs))).theta[0]
+    plain = best_of_starts(law, runs.inputs, runs.log_loss, np.ones(len(runs))).value[0]
     return [_fit_member(runs, each, plain, FOLD_RESAMPLES) for each in candidates]
 
 
@@ -80,10 +80,10 @@ def _fit_member(runs: RunArrays, candidate: Candidate, plain: Float[np.ndarray, 
     """Fits one candidate and its resamples, from the law's plain fit."""
     law, weight, theta = candidate.law, candidate.run_weights(runs), plain
     if not candidate.plain:
-        theta = minimise(law, runs.inputs, runs.log_loss, weight[None], theta[None]).theta[0]
+        theta = minimise(law, runs.inputs, runs.log_loss, weight[None], theta[None]).value[0]
     drawn = resample_weights(runs.cluster, resamples, 0) * weight
     starts = np.repeat(theta[None], resamples, axis=0)
-    samples = minimise(law, runs.inputs, runs.log_loss, drawn, starts, _STEPS, _TOLERANCE).theta
+    samples = minimise(law, runs.inputs, runs.log_loss, drawn, starts, _STEPS, _TOLERANCE).value
     return Member(candidate, theta, samples)
 
 

@@ -37,7 +37,7 @@ def checked(frame: pd.DataFrame, source: str, used: Bool[np.ndarray, " rows"], e
             errors += _outside(values, used & ~frame.index.isin(texts.index), f"column {name!r}", source)
     if errors:
         hidden = len(errors) - _MOST_ERRORS
-        raise InputError(errors[:_MOST_ERRORS] + ([f"{source}: {hidden} more faults"] if hidden > 0 else []))
+        raise InputError(errors[:_MOST_ERRORS] + ([f"{source}: {hidden} more errors"] if hidden > 0 else []))
     for name in [c for c in TEXTS if c in frame]:
         if not pd.api.types.is_numeric_dtype(frame[name].dtype):
             frame[name] = frame[name].astype("str")  # whatever a JSON or Parquet cell holds

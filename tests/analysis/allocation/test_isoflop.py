@@ -93,7 +93,7 @@ def test_budgets_that_differ_by_rounding_are_one() -> None:
     exact = isoflop_frame("chinchilla", reach=(6, 6))
     jitter = np.exp(np.random.default_rng(0).uniform(-0.04, 0.04, len(exact)))
     # The same sizes, each trained a few percent longer or shorter than the budget.
-    rough = isoflop_frame("chinchilla", reach=(6, 6), stretch=jitter)
+    rough = isoflop_frame("chinchilla", reach=(6, 6), spent=jitter)
     result = isoflop(points_of(rough))
     assert len(result.parabolas) == exact["flops"].nunique()
     for parabola in result.parabolas:

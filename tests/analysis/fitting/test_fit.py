@@ -9,7 +9,7 @@ from synthetic import sweep
 
 from analysis.errors import InputError
 from analysis.fitting.fit import FitStatus, fit
-from analysis.fitting.huber_newton import best_of_starts, minimise
+from analysis.fitting.huber_newton import SolverStatus, best_of_starts, minimise, starts_of
 from analysis.laws import LAWS
 from analysis.runs.arrays import RunArrays
 from analysis.runs.table import RunTable, read_table
@@ -42,7 +42,7 @@ def test_no_other_start_does_better(published: Path) -> None:
     low, high = np.array([-2, 0, 0, 0.02, 0.02]), np.array([1, 15, 15, 1.5, 1.5])
     starts = rng.uniform(low, high, size=(200, 5))
     others = minimise(law, points.inputs, points.log_loss, np.ones((200, len(points))), starts)
-    assert best.objective[0] <= others.objective.min() * (1 + 1e-7)
+    assert best.stats.objective[0] <= others.stats.objective.min() * (1 + 1e-7)
 
 
 def test_units_do_not_matter() -> None:
@@ -84,3 +84,16 @@ def test_collinear_params_and_tokens_warn_and_fit() -> None:
     frame = frame.assign(tokens=20 * frame.params, flops=120.0 * frame.params**2)
     result = fit(RunTable.from_frame(frame), bootstrap=50)
     assert "collinear" in [warning.code for warning in result.warnings]
+
+
+def test_the_solver_says_how_the_search_of_each_member_ended(published: Path) -> None:
+    points = read_table(published / "epoch_chinchilla.csv", where="excluded_by_epoch == 0").arrays
+    law, ones = LAWS["chinchilla"], np.ones((2, len(points)))
+    start = starts_of(law, points.inputs, points.log_loss, ones[0])[:2]
+    short = minimise(law, points.inputs, points.log_loss, ones, start, iterations=2)
+    assert short.status.tolist() == [SolverStatus.STEP_LIMIT] * 2
+    assert short.stats.steps.tolist() == [2, 2]
+    settled = minimise(law, points.inputs, points.log_loss, ones, short.value)
+    assert settled.status.tolist() == [SolverStatus.CONVERGED] * 2
+    assert (settled.stats.objective < short.stats.objective).all()
+    assert (settled.stats.steps > 2).all()

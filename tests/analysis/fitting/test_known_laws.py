@@ -46,7 +46,7 @@ class TestEpoch:
         grid = np.array(list(product(halves - 1, range(0, 26, 5), range(0, 26, 5), halves, halves)))
         assert len(grid) == 4500
         best = best_of_starts(LAWS["chinchilla"], epoch.inputs, epoch.log_loss, np.ones(240), grid)
-        assert best.objective[0] == pytest.approx(0.0010182740178, abs=5e-14)
+        assert best.stats.objective[0] == pytest.approx(0.0010182740178, abs=5e-14)
 
     @pytest.mark.parametrize("resampling", ["with replacement", "bayesian"])
     def test_4000_bootstraps(self, epoch: RunArrays, resampling: str) -> None:
@@ -57,7 +57,7 @@ class TestEpoch:
             weights = np.random.default_rng(0).multinomial(240, np.full(240, 1 / 240), count).astype(float)
         theta = estimate(law, epoch.inputs, epoch.log_loss, epoch.cluster).theta
         starts = np.repeat(theta[None], count, axis=0)
-        samples = law.reported(minimise(law, epoch.inputs, epoch.log_loss, weights, starts, tolerance=1e-5).theta)
+        samples = law.reported(minimise(law, epoch.inputs, epoch.log_loss, weights, starts, tolerance=1e-5).value)
         a, beta = samples[:, 1], samples[:, 4]
         # A 285-744 and beta .331-.415 hold 95 % of either bootstrap, as twice the published standard error of beta
         # (.021) implies; the 80 % that these ranges are labelled with elsewhere would be .34-.39.

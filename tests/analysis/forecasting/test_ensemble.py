@@ -126,8 +126,8 @@ def test_half_widths_are_quantiles_of_the_mixture() -> None:
 def test_noise_without_replicates_is_that_of_the_best_law_in_the_high_compute_half() -> None:
     points = RunArrays.of(RunTable.from_frame(sweep(seeds=1)).fit)
     rng = np.random.default_rng(0)
-    cheap = points.inputs.c < np.median(points.inputs.c)
-    residual = np.where(cheap, 0.5, 0.01) * rng.standard_normal(len(points))
+    lower = points.inputs.c < np.median(points.inputs.c)
+    residual = np.where(lower, 0.5, 0.01) * rng.standard_normal(len(points))
     noise = run_noise(points, [residual, 3 * residual], [2, 2])
     assert noise == pytest.approx(0.01, rel=0.6)
 
@@ -210,13 +210,13 @@ def test_a_sharper_truth_narrows_and_a_missing_form_widens() -> None:
 
 
 def test_what_laws_with_half_the_weight_warn_of_is_heard(auto: Ensemble) -> None:
-    def told(names: tuple[str, ...]) -> list[str]:
+    def codes(names: tuple[str, ...]) -> list[str]:
         warning = (Diagnostic("diverged-rows", "so"), Diagnostic("collinear", "so"), Diagnostic("few-runs", "so"))
         fits = {n: replace(fit, warnings=warning if n in names else ()) for n, fit in auto.fits.items()}
         return [w.code for w in replace(auto, fits=fits).warnings]
 
-    assert told(weighed()) == ["diverged-rows", "collinear", "few-runs"]
-    assert told(("compute", "broken")) == []
+    assert codes(weighed()) == ["diverged-rows", "collinear", "few-runs"]
+    assert codes(("compute", "broken")) == []
 
 
 def test_what_the_runs_do_not_move_has_no_standard_error(auto: Ensemble) -> None:

@@ -180,17 +180,17 @@ def test_score_refuses_another_table_and_a_target_not_run(frozen: Forecast) -> N
 
 def test_a_table_without_roles_is_scored_at_the_target(tmp_path: Path) -> None:
     plain = FRAME.drop(columns=["role", "status", "trunk_id"])
-    cheap = plain[FRAME.role == "fit"]
-    before = forecast(RunTable.from_frame(cheap), SIZE, LENGTH, bootstrap=50)
+    lower = plain[FRAME.role == "fit"]
+    before = forecast(RunTable.from_frame(lower), SIZE, LENGTH, bootstrap=50)
     assert len(score(before, RunTable.from_frame(plain)).actuals) == 3
     plain.to_csv(tmp_path / "all.csv", index=False)
-    where = f"flops <= {cheap.flops.max()}"
+    where = f"flops <= {lower.flops.max()}"
     filtered = forecast(read_table(tmp_path / "all.csv", where=where), SIZE, LENGTH, bootstrap=50)
     assert len(score(filtered, read_table(tmp_path / "all.csv", where=filtered.where)).actuals) == 3
 
 
 @pytest.mark.parametrize(
-    ("options", "fault"),
+    ("options", "message"),
     [
         ({"level": 90.0}, "interval = 90.0"),
         ({"bootstrap": 3}, "bootstrap = 3"),
@@ -198,6 +198,16 @@ def test_a_table_without_roles_is_scored_at_the_target(tmp_path: Path) -> None:
         ({"law": "chinch"}, "did you mean 'chinchilla'"),
     ],
 )
-def test_impossible_requests(options: dict, fault: str) -> None:
-    with pytest.raises(InputError, match=fault):
+def test_impossible_requests(options: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         made(**options)
+
+
+def test_the_keys_of_a_frozen_forecast(frozen: Forecast) -> None:
+    """Files frozen before are read for years: no key goes, and none is renamed."""
+    made = frozen.to_dict()
+    assert set(made["calibration"]) == {"splits", "tested", "scale", "form"}
+    assert set(made["noise"]) == {"run", "replicates", "by_budget"}
+    foci = made["fits"]["chinchilla"]["foci"]
+    assert [set(member) for member in foci] == [{"focus", "weight", "params"}] * 3
+    assert [member["focus"] for member in foci] == [None, 0.2, 0.05]

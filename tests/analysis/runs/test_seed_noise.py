@@ -1,4 +1,4 @@
-"""Seed noise as a power of the budget: what many replicates tell is found, what few tell is not trusted."""
+"""Seed noise as a power of the budget: many replicates determine it, few hardly move it."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from analysis.runs.seed_noise import BudgetNoise, SeedNoise, seed_noise
 from analysis.runs.table import RunTable
 
 
-def told(stds: list[float], freedom: int, budgets: tuple[float, ...] = (1e10, 1e11, 1e12)) -> SeedNoise:
+def noise_of(stds: list[float], freedom: int, budgets: tuple[float, ...] = (1e10, 1e11, 1e12)) -> SeedNoise:
     """Exactly these standard deviations at budgets a decade apart."""
     by_budget = tuple(BudgetNoise(c, 2 * freedom, freedom, s) for c, s in zip(budgets, stds, strict=True))
     pooled = float(np.sqrt(np.mean(np.square(stds))))
@@ -17,7 +17,7 @@ def told(stds: list[float], freedom: int, budgets: tuple[float, ...] = (1e10, 1e
 
 def test_a_power_law_is_found_and_carried_on() -> None:
     slope = np.log10(0.8)
-    trend = told([0.01, 0.008, 0.0064], freedom=10_000).trend
+    trend = noise_of([0.01, 0.008, 0.0064], freedom=10_000).trend
     assert trend is not None
     assert trend.slope == pytest.approx(slope, rel=1e-3)
     np.testing.assert_allclose(trend.at(np.array([1e9, 1e11, 1e13])), [0.0125, 0.008, 0.00512], rtol=3e-3)
@@ -26,7 +26,7 @@ def test_a_power_law_is_found_and_carried_on() -> None:
 def test_few_replicates_shrink_it_to_a_constant() -> None:
     slopes = []
     for freedom in (1, 4, 100):
-        trend = told([0.016, 0.008, 0.004], freedom).trend
+        trend = noise_of([0.016, 0.008, 0.004], freedom).trend
         assert trend is not None
         slopes.append(trend.slope)
     full = np.log10(0.5)
@@ -36,7 +36,7 @@ def test_few_replicates_shrink_it_to_a_constant() -> None:
 
 
 def test_it_is_the_minimum_of_what_it_says_it_minimises() -> None:
-    noise = told([0.012, 0.0, 0.005], 3)
+    noise = noise_of([0.012, 0.0, 0.005], 3)
     trend = noise.trend
     assert trend is not None
 
@@ -53,7 +53,7 @@ def test_it_is_the_minimum_of_what_it_says_it_minimises() -> None:
 
 
 def test_one_budget_gives_a_constant_and_no_replicates_nothing() -> None:
-    one = told([0.007], 5, (1e10,)).trend
+    one = noise_of([0.007], 5, (1e10,)).trend
     assert one is not None
     np.testing.assert_allclose(one.at(np.array([1e9, 1e14])), 0.007)
     assert seed_noise(RunTable.from_frame(sweep(seeds=1)).arrays).trend is None

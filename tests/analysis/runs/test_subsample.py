@@ -14,23 +14,23 @@ MOST = 40
 def reference(rows: pd.DataFrame) -> list[int]:
     """Row by row: each bin's rows in turn order, as many from each bin as ``MOST`` allows."""
     trunk, flops = trunks(rows), np.log(rows["flops"].to_numpy())
-    stretch = np.floor((flops - flops.min()) / np.log(SAME_BUDGET)).astype(int)
+    bins = np.floor((flops - flops.min()) / np.log(SAME_BUDGET)).astype(int)
     key = np.zeros(len(rows), np.uint64)
     for name in ("params", "tokens", "loss"):
         key = key * np.uint64(31) + pd.util.hash_array(rows[name].to_numpy())
     seen: dict[tuple[int, int], int] = {}
     turn = np.zeros(len(rows), int)
-    for row in np.lexsort((key, trunk, stretch)):
-        group = (int(stretch[row]), int(trunk[row]))
+    for row in np.lexsort((key, trunk, bins)):
+        group = (int(bins[row]), int(trunk[row]))
         turn[row] = seen.get(group, 0)
         seen[group] = turn[row] + 1
     first = {t: min(key[trunk == t]) for t in np.unique(trunk)}
     place = np.zeros(len(rows), int)
     reached: dict[int, int] = {}
-    for row in np.lexsort((np.array([first[t] for t in trunk]), turn, stretch)):
-        place[row] = reached.get(int(stretch[row]), 0)
-        reached[int(stretch[row])] = place[row] + 1
-    count = np.sort(np.bincount(stretch))
+    for row in np.lexsort((np.array([first[t] for t in trunk]), turn, bins)):
+        place[row] = reached.get(int(bins[row]), 0)
+        reached[int(bins[row])] = place[row] + 1
+    count = np.sort(np.bincount(bins))
     fair = (MOST - np.concatenate([[0], np.cumsum(count)[:-1]])) // np.arange(len(count), 0, -1)
     return np.flatnonzero(place < fair[np.argmax(count > fair)]).tolist()
 

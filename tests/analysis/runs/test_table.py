@@ -40,19 +40,19 @@ def test_columns_override_aliases(tmp_path: Path) -> None:
 
 
 def test_missing_column_names_the_closest(tmp_path: Path) -> None:
-    (fault,) = refusal(write(tmp_path, "params,tokens,los\n1,2,3\n"))
-    assert "no column 'loss'" in fault
-    assert "did you mean 'los'?" in fault
+    (message,) = refusal(write(tmp_path, "params,tokens,los\n1,2,3\n"))
+    assert "no column 'loss'" in message
+    assert "did you mean 'los'?" in message
 
 
 def test_two_candidates_are_a_fault(tmp_path: Path) -> None:
-    (fault,) = refusal(write(tmp_path, "N,model_size,D,loss\n1,1,2,3\n"))
-    assert "could all be 'params'" in fault
+    (message,) = refusal(write(tmp_path, "N,model_size,D,loss\n1,1,2,3\n"))
+    assert "could all be 'params'" in message
 
 
 def test_every_bad_value_is_told_with_line_and_column(tmp_path: Path) -> None:
     path = write(tmp_path, "params,tokens,loss\n1e6,1e9,abc\n-5,1e9,2.5\n1e6,,2.4\n1e6,1e9,inf\n")
-    assert [fault.removeprefix(f"{path}:") for fault in refusal(path)] == [
+    assert [message.removeprefix(f"{path}:") for message in refusal(path)] == [
         "3: column 'params': -5.0 is not a positive number",
         "4: column 'tokens': nan is not a positive number",
         "2: column 'loss': 'abc' is not a number",
@@ -77,9 +77,9 @@ def test_diverged_rows_may_lack_a_loss(tmp_path: Path) -> None:
     ],
 )
 def test_unreadable_files(tmp_path: Path, name: str, content: str, reason: str) -> None:
-    (fault,) = refusal(write(tmp_path, content, name))
-    assert reason in fault
-    assert "\n" not in fault
+    (message,) = refusal(write(tmp_path, content, name))
+    assert reason in message
+    assert "\n" not in message
 
 
 def test_missing_file(tmp_path: Path) -> None:
@@ -123,19 +123,19 @@ def test_hash_of_a_table_without_run_ids_is_that_of_its_rows(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("change", "fault"),
+    ("change", "message"),
     [
         ({"status": "finished"}, "status is 'finished' in every row to fit; 'done' is expected"),
         ({"status": "diverged"}, "status is 'diverged' in every row to fit; 'done' is expected"),
         ({"role": "target"}, "role is 'target' in every row; 'fit' is expected"),
     ],
 )
-def test_a_table_with_no_row_to_fit_names_what_it_has_instead(change: dict[str, str], fault: str) -> None:
+def test_a_table_with_no_row_to_fit_names_what_it_has_instead(change: dict[str, str], message: str) -> None:
     table = RunTable.from_frame(sweep().assign(**change))
     for use in (lambda: fit(table), lambda: forecast(table, 1e6, 1e8), lambda: backtest(table), table.hash):
         with pytest.raises(InputError) as error:
             use()
-        assert error.value.errors == (f"table: no row to fit: {fault}",)
+        assert error.value.errors == (f"table: no row to fit: {message}",)
 
 
 def test_where_is_a_filter_of_comparisons() -> None:
@@ -201,7 +201,7 @@ HEAD = "params,tokens,loss\n"
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"),
+    ("text", "message"),
     [
         ("1e9,2e10,7B\n", "2: column 'loss': '7B' is not a number"),
         ('1e9,"20,000,000",2\n', "2: column 'tokens': '20,000,000' is not a number"),
@@ -214,9 +214,9 @@ HEAD = "params,tokens,loss\n"
         ("1e9,2e10,1e400\n", "2: column 'loss': inf is not a positive number"),
     ],
 )
-def test_cells_that_are_no_numbers(tmp_path: Path, text: str, fault: str) -> None:
-    (told,) = refusal(write(tmp_path, HEAD + text))
-    assert fault in told
+def test_cells_that_are_no_numbers(tmp_path: Path, text: str, message: str) -> None:
+    (line,) = refusal(write(tmp_path, HEAD + text))
+    assert message in line
 
 
 @pytest.mark.parametrize(
@@ -251,9 +251,9 @@ def test_csv_as_others_write_it(tmp_path: Path, content: bytes) -> None:
 def test_files_that_are_not_what_they_say(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    faults = refusal(path)
-    assert reason in faults[0]
-    assert not any("\n" in fault for fault in faults)
+    errors = refusal(path)
+    assert reason in errors[0]
+    assert not any("\n" in message for message in errors)
 
 
 def test_a_folder_without_a_table(tmp_path: Path) -> None:
@@ -273,9 +273,9 @@ def test_parquet_of_mixed_and_odd_types(tmp_path: Path) -> None:
 
 
 def test_many_faults_are_counted(tmp_path: Path) -> None:
-    faults = refusal(write(tmp_path, HEAD + "1e9,2e10,x\n" * 50))
-    assert len(faults) == 21
-    assert faults[-1].endswith("30 more faults")
+    errors = refusal(write(tmp_path, HEAD + "1e9,2e10,x\n" * 50))
+    assert len(errors) == 21
+    assert errors[-1].endswith("30 more errors")
 
 
 def test_best_keeps_the_lowest_loss_of_each_size_and_length(published: Path) -> None:
