@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
+from analysis.fitting.annealing_inputs import AnnealingInputs, inputs_of_schedule, stacked
 from analysis.fitting.fit import FitStatus, estimate
 from analysis.fitting.text import fit_frame, fit_text
 from analysis.laws.law import Law, Losses, Parameters, Partials
@@ -30,106 +31,11 @@ from analysis.result import Result
 from analysis.runs.curves import Curve, CurveTable, LoggedSchedule
 
 ANNEALING = "annealing"
-_PARTS = 32
-_ROUNDING = 1e-9
-_JUMP = 0.02  # of the run: a fall between two logged rows closer than that
 _MOST_ROWS = 100  # of each curve, after averaging neighbours
 _AT_ONCE = 1_000_000  # batch x rows x parts held in memory
 
 
-@dataclass(frozen=True)
-class Curves:
-    """What the law sees: one entry per logged loss of any run, and what was annealed before it.
-
-    Attributes:
-        rate: the learning rate.
-        log_work: log of the sum of the learning rates so far.
-        drop: by how much the rate fell in each part of the schedule, so far.
-        log_at: log of the rate in that part.
-        since: the sum of the rates since that part.
-    """
-
-    rate: Float[np.ndarray, " rows"]
-    log_work: Float[np.ndarray, " rows"]
-    drop: Float[np.ndarray, "rows parts"]
-    log_at: Float[np.ndarray, "rows parts"]
-    since: Float[np.ndarray, "rows parts"]
-
-    def scaled(self, rate: float, work: float) -> "Curves":
-        """In units of a learning rate and of a sum of learning rates."""
-        return Curves(
-            self.rate / rate,
-            self.log_work - np.log(work),
-            self.drop / rate,
-            self.log_at - np.log(rate),
-            self.since / work,
-        )
-
-
-def curves_of(schedule: LoggedSchedule, step: Float[np.ndarray, " rows"]) -> Curves:
-    """What the law sees of a schedule at some steps, all later than 0."""
-    rate, work = schedule.rate_at(step), schedule.work_at(step)
-    first, last, jump = _parts(schedule)
-    begin, end = first, np.minimum(last, step[:, None])
-    shape = end.shape
-    rate_begin = schedule.rate_at(begin)
-    rate_end, work_end = schedule.rate_at(end.ravel()).reshape(shape), schedule.work_at(end.ravel()).reshape(shape)
-    begun = end > begin
-    # Within a smooth decay the rate of a part is that of its middle; after a jump, that of its end.
-    within = np.where(begun, np.where(jump, schedule.rate_at(last), (rate_begin + rate_end) / 2), 0.0)
-    return Curves(
-        rate=rate,
-        log_work=np.log(work),
-        drop=np.where(begun, rate_begin - rate_end, 0.0),
-        log_at=np.log(np.where(within > 0, within, rate.max())),
-        since=np.where(begun, work[:, None] - (schedule.work_at(begin) + work_end) / 2, 0.0),
-    )
-
-
-def _parts(
-    schedule: LoggedSchedule,
-) -> tuple[Float[np.ndarray, " parts"], Float[np.ndarray, " parts"], Bool[np.ndarray, " parts"]]:
-    """Where the rate changes after warm-up: first and last step of each part, and whether it is a jump.
-
-    A part of a decay is a 32nd of the peak rate, a jump is one part.
-    """
-    after = schedule.step >= schedule.warm
-    step, rate = schedule.step[after], schedule.rate[after]
-    change = np.diff(rate)
-    change[np.abs(change) <= _ROUNDING * rate.max()] = 0.0
-    # Stretches in which the rate moves one way; where it stands still there is nothing to sum.
-    starts = np.flatnonzero(np.diff(np.sign(change), prepend=np.nan) != 0)
-    edges, jumps = [np.zeros((2, 0))], []
-    for start, stop in zip(starts, [*starts[1:], len(change)], strict=True):
-        moved = np.concatenate([[0.0], np.cumsum(np.abs(change[start:stop]))])
-        if moved[-1] == 0:
-            continue
-        jump = step[stop] - step[start] < _JUMP * step[-1] and stop - start == 1
-        count = 1 if jump else max(2, round(_PARTS * moved[-1] / rate.max()))
-        at = np.interp(np.linspace(0.0, moved[-1], count + 1), moved, step[start : stop + 1])
-        edges.append(np.stack([at[:-1], at[1:]]))
-        jumps += [jump] * count
-    first, last = np.concatenate(edges, axis=1)
-    return first, last, np.array(jumps, dtype=bool)
-
-
-def stacked(parts: Sequence[Curves]) -> Curves:
-    """Curves of several runs as one; a shorter schedule is filled up with parts in which nothing drops."""
-    most = max(part.drop.shape[1] for part in parts)
-
-    def filled(values: Float[np.ndarray, "rows parts"]) -> Float[np.ndarray, "rows most"]:
-        return np.pad(values, ((0, 0), (0, most - values.shape[1])))
-
-    return Curves(
-        np.concatenate([p.rate for p in parts]),
-        np.concatenate([p.log_work for p in parts]),
-        np.concatenate([filled(p.drop) for p in parts]),
-        np.concatenate([filled(p.log_at) for p in parts]),
-        np.concatenate([filled(p.since) for p in parts]),
-    )
-
-
-def _annealing(p: Parameters, x: Curves) -> tuple[Losses, Partials]:
+def _annealing(p: Parameters, x: AnnealingInputs) -> tuple[Losses, Partials]:
     e, a, b, c, alpha, beta, gamma = p
     annealed = _annealed(c, beta, gamma, x)
     floor, size = np.exp(e), np.exp(b)
@@ -142,7 +48,7 @@ def _annealed(
     c: Float[np.ndarray, "batch 1"],
     beta: Float[np.ndarray, "batch 1"],
     gamma: Float[np.ndarray, "batch 1"],
-    x: Curves,
+    x: AnnealingInputs,
 ) -> tuple[Losses, Losses, Losses, Losses]:
     """eta_t + sum of drops (1 + C eta^-gamma S)^-beta, and its derivatives by log C, beta and gamma."""
     value, by_c, by_beta, by_gamma = (np.zeros((len(beta), len(x.rate))) for _ in range(4))
@@ -161,7 +67,7 @@ def _annealed(
     return value, by_c, by_beta, by_gamma
 
 
-LAW: Law[Curves] = Law(
+LAW: Law[AnnealingInputs] = Law(
     name=ANNEALING,
     formula="E + A / S^alpha + B (lr + sum of drops in lr x (1 + C lr^-gamma S_since)^-beta)",
     source="2503.12811; its L0 is E + B x peak lr",
@@ -210,7 +116,7 @@ class AnnealingFit(Result):
         """
         if not (step > 0).all():
             raise InputError("a loss is predicted at steps after 0")
-        return LAW.predict(dict(self.params), curves_of(schedule, step))
+        return LAW.predict(dict(self.params), inputs_of_schedule(schedule, step))
 
     def to_dict(self) -> dict[str, object]:
         """The JSON object of ``scaling fit``."""
@@ -250,7 +156,7 @@ def fit_annealing(table: CurveTable, bootstrap: int = 1000, seed: int = 0) -> An
     needed = len(LAW.names) + 2
     if rows < needed:
         raise InputError(f"{rows} rows after warm-up are too few to fit {ANNEALING}: its parameters need {needed}")
-    inputs = stacked([curves_of(curve.schedule, curve.step) for curve in curves if len(curve.step)])
+    inputs = stacked([inputs_of_schedule(curve.schedule, curve.step) for curve in curves if len(curve.step)])
     if not (inputs.drop > 0).any():
         raise InputError("no curve lowers its learning rate after warm-up: what annealing yields cannot be learned")
     log_loss = np.log(np.concatenate([curve.loss for curve in curves]))

@@ -28,5 +28,5 @@ def test_whatever_fails_within_is_one_line(tmp_path: Path, content: str | None, 
 
 
 def test_an_input_error_within_passes_as_it_is() -> None:
-    with pytest.raises(InputError, match="^line 3: no object$"), readable("t.jsonl", ".jsonl file"):
+    with pytest.raises(InputError, match=r"^line 3: no object$"), readable("t.jsonl", ".jsonl file"):
         raise InputError("line 3: no object")

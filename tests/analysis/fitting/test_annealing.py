@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from analysis.errors import InputError
-from analysis.fitting.annealing import LAW, AnnealingFit, curves_of, fit_annealing, stacked
+from analysis.fitting.annealing import LAW, AnnealingFit, fit_annealing
+from analysis.fitting.annealing_inputs import inputs_of_schedule, stacked
 from analysis.fitting.fit import FitStatus
 from analysis.runs.curves import Curve, CurveTable, LoggedSchedule, read_curves
 from scaling.cli import main
@@ -65,7 +66,9 @@ def test_the_sum_over_parts_is_the_papers_sum_over_steps(kind: str) -> None:
 
 
 def test_derivatives_match_finite_differences() -> None:
-    inputs = stacked([curves_of(schedule(kind), np.array([900.0, 9e3, 1.9e4])) for kind in ("wsd", "constant")])
+    inputs = stacked(
+        [inputs_of_schedule(schedule(kind), np.array([900.0, 9e3, 1.9e4])) for kind in ("wsd", "constant")]
+    )
     theta = LAW.internal(TRUTH)[None]
     _, jacobian = LAW.evaluate(theta, inputs)
     for i in range(theta.shape[1]):

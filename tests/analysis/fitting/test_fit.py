@@ -93,7 +93,7 @@ def test_the_solver_says_how_the_search_of_each_member_ended(published: Path) ->
     short = minimise(law, points.inputs, points.log_loss, ones, start, iterations=2)
     assert short.status.tolist() == [SolverStatus.STEP_LIMIT] * 2
     assert short.stats.steps.tolist() == [2, 2]
-    settled = minimise(law, points.inputs, points.log_loss, ones, short.value)
-    assert settled.status.tolist() == [SolverStatus.CONVERGED] * 2
-    assert (settled.stats.objective < short.stats.objective).all()
-    assert (settled.stats.steps > 2).all()
+    best = best_of_starts(law, points.inputs, points.log_loss, ones[0])
+    assert best.status.tolist() == [SolverStatus.CONVERGED]
+    assert best.stats.objective[0] < short.stats.objective.min()
+    assert best.stats.steps[0] > 2

@@ -10,8 +10,8 @@ from scipy.optimize import curve_fit
 
 from analysis.errors import InputError
 from analysis.forecasting import downstream
-from analysis.forecasting.accuracy_links import LINKS, fit_link
 from analysis.forecasting.downstream import TaskForecast, forecast_task
+from analysis.forecasting.downstream.accuracy_links import LINKS, fit_link
 from analysis.forecasting.ensemble import Ensemble, ensemble_of_arrays
 from analysis.runs.arrays import RunArrays
 from analysis.runs.table import read_table
