@@ -9,8 +9,7 @@ import pytest
 from scipy.optimize import curve_fit
 
 from analysis.errors import InputError
-from analysis.forecasting import downstream
-from analysis.forecasting.downstream import TaskForecast, forecast_task
+from analysis.forecasting.downstream import TaskForecast, forecast_task, task_forecast
 from analysis.forecasting.downstream.accuracy_links import LINKS, fit_link
 from analysis.forecasting.ensemble import Ensemble, ensemble_of_arrays
 from analysis.runs.arrays import RunArrays
@@ -30,7 +29,7 @@ def _one_ensemble(monkeypatch: pytest.MonkeyPatch) -> None:
             KEPT[key] = ensemble_of_arrays(points, law, bootstrap)
         return KEPT[key]
 
-    monkeypatch.setattr(downstream, "ensemble_of_arrays", once)
+    monkeypatch.setattr(task_forecast, "ensemble_of_arrays", once)
 
 
 LINK = {link.name: link for link in LINKS}
