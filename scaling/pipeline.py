@@ -21,7 +21,7 @@ from scaling.files import write_parquet, write_text
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.planning import TABLE, plan_sweep, plan_with_warnings
 from scaling.quantity import format_quantity
-from scaling.sweep.folder.plan_changes import FORECAST
+from scaling.sweep.folder.plan_file import FORECAST
 from scaling.sweep.folder.progress import SweepProgress
 from scaling.sweep.folder.run_folder import ENDED
 from scaling.sweep.folder.sweep_folder import SweepFolder

@@ -1,48 +1,18 @@
-"""A sweep edited under its half-done folder: what changes, and how what was is kept.
+"""The differences between two plans of a folder: whether one may replace the other, and what would change."""
 
-A plan is what ``plan.json`` holds: ``sweep``, the validated sweep, and ``runs``, each with ``id`` and ``role``.
-"""
-
-import json
-import os
-import re
-import shutil
 import textwrap
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any
 
-from scaling.errors import InputError
+from scaling.sweep.folder.plan_file import Plan
 from scaling.sweep.folder.run_folder import ENDED
 from scaling.sweep.spec.arrangement import without_arrangement
 
-PLAN, SOURCE, FORECAST, FORKS = "plan.json", "sweep.yaml", "forecast.json", "forks"
-# What is made from a sweep's runs: no longer true of another sweep.
-RESULTS = (FORECAST, "score.json", "runs.parquet", "curves.parquet", "summary.json", "report.html")
-_ID = re.compile(r"[0-9a-f]{12}")
-_ROLES = ("fit", "target")
 _MOST_SHOWN = 20
-Plan = dict[str, Any]
-
-
-def read_plan(text: bytes) -> Plan:
-    """A plan from its JSON; ValueError if it is none: an id, too, which names a folder, is checked."""
-    plan = json.loads(text)
-    if not isinstance(plan, dict) or not isinstance(plan.get("sweep"), dict) or not isinstance(plan.get("runs"), list):
-        raise ValueError("not a sweep's plan")
-    if not isinstance(plan["sweep"].get("name", ""), str):
-        raise ValueError("the sweep's name is no text")
-    for run in plan["runs"]:
-        known = isinstance(run, dict) and isinstance(run.get("id"), str) and _ID.fullmatch(run["id"])
-        if not known or run.get("role") not in _ROLES:
-            raise ValueError(f"not a planned run: {textwrap.shorten(json.dumps(run), 60, placeholder='...')}")
-    return plan
 
 
 def with_target_left(before: Plan, after: Plan) -> Plan:
-    """A plan without its target's runs, which are left for later, with those of the same target in another plan."""
+    """A plan that leaves its target for later, with the runs that another plan has of the same target."""
     same = before["sweep"].get("target") == after["sweep"].get("target")
     if not same or any(run["role"] == "target" for run in after["runs"]):
         return after
@@ -50,7 +20,7 @@ def with_target_left(before: Plan, after: Plan) -> Plan:
 
 
 def conflict(before: Plan, after: Plan, may_grow: bool, state: Callable[[str], str]) -> str | None:
-    """Why a plan is not the one that a folder holds, nor one that this may grow to; None if it is.
+    """Why a plan is neither the one that a folder holds nor one that it may grow to; None if it is.
 
     Args:
         before, after: the folder's plan and the other.
@@ -70,8 +40,8 @@ def conflict(before: Plan, after: Plan, may_grow: bool, state: Callable[[str], s
     return None
 
 
-def told(before: Plan, after: Plan, state: Callable[[str], str]) -> Iterator[str]:
-    """What another plan changes, a line each: keys of the sweep, and how many runs stay, leave and come.
+def describe_changes(before: Plan, after: Plan, state: Callable[[str], str]) -> Iterator[str]:
+    """Lines on what another plan changes: keys of the sweep, and how many runs stay, leave and come.
 
     Args:
         before, after: the plans.
@@ -148,60 +118,3 @@ def forecast_holds(before: Plan, after: Plan) -> bool:
 
 def _entries(runs: Iterable[Mapping[str, str]]) -> set[tuple[str, str]]:
     return {(run["id"], run["role"]) for run in runs}
-
-
-def keep(folder: Path) -> Path:
-    """Copies a sweep's plan, file and results to ``forks/1``, or the next number that is free, whole or not at all.
-
-    Until another plan takes the place of the one that was copied, the fork can be taken back.
-    """
-    forks = folder / FORKS
-    number = max(_numbers(forks), default=0) + 1
-    temporary = forks / f".{uuid.uuid4().hex[:12]}"
-    temporary.mkdir(parents=True)
-    for name in (PLAN, SOURCE, *RESULTS):
-        if (folder / name).is_file():
-            shutil.copy2(folder / name, temporary / name)
-    return temporary.rename(forks / str(number))
-
-
-def discard_results(folder: Path) -> None:
-    """Removes what was made from the runs of another plan."""
-    for name in RESULTS:
-        (folder / name).unlink(missing_ok=True)
-
-
-def take_back(folder: Path) -> None:
-    """Undoes a fork that was cut short: then the plan that was kept is still the folder's, and its results return."""
-    forks = folder / FORKS
-    if not forks.is_dir() or not (folder / PLAN).is_file():
-        return
-    for left in forks.glob(".*"):
-        shutil.rmtree(left, ignore_errors=True)
-    last = forks / str(max(_numbers(forks), default=0))
-    if not (last / PLAN).is_file() or (last / PLAN).read_bytes() != (folder / PLAN).read_bytes():
-        return
-    for file in last.iterdir():
-        temporary = folder / f".{file.name}.{uuid.uuid4().hex[:12]}"
-        shutil.copy2(file, temporary)
-        temporary.replace(folder / file.name)
-    shutil.rmtree(last.rename(forks / f".{last.name}"))
-
-
-def _numbers(forks: Path) -> list[int]:
-    return [int(path.name) for path in forks.iterdir() if path.name.isdecimal()] if forks.is_dir() else []
-
-
-def refuse_links(folder: Path) -> None:
-    """InputError where a link in a sweep's folder leads out of it: what is written there would be lost elsewhere.
-
-    The folder itself may be a link.
-    """
-    root = folder.resolve()
-    outside = []
-    for place, folders, files in os.walk(folder):
-        for path in (Path(place, name) for name in (*folders, *files)):
-            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
-                outside.append(path)
-    if outside:
-        raise InputError(f"{path}: a link that leads out of the sweep's folder" for path in outside[:_MOST_SHOWN])

@@ -12,26 +12,11 @@ import pandas as pd
 
 from scaling.errors import InputError
 from scaling.files import write_text
-from scaling.hardware import mfu
-from scaling.llama.counts import count_params
-from scaling.sweep.folder.plan_changes import (
-    FORECAST,
-    FORKS,
-    PLAN,
-    SOURCE,
-    Plan,
-    begun,
-    conflict,
-    discard_results,
-    forecast_holds,
-    keep,
-    read_plan,
-    refuse_links,
-    take_back,
-    told,
-    with_target_left,
-)
+from scaling.sweep.folder.forks import FORKS, discard_results, keep, refuse_links, take_back
+from scaling.sweep.folder.plan_changes import begun, conflict, describe_changes, forecast_holds, with_target_left
+from scaling.sweep.folder.plan_file import FORECAST, PLAN, SOURCE, Plan, read_plan
 from scaling.sweep.folder.run_folder import ENDED, RunFolder
+from scaling.sweep.folder.run_table import number_or_nan, run_row
 from scaling.sweep.locks.locks import Locks, waited_for
 from scaling.sweep.plan.expand import PlannedRun
 from scaling.sweep.storage.folder_locks import locks_of
@@ -127,21 +112,23 @@ class SweepFolder:
 
     def _forks(self, before: Plan, after: Plan, may_grow: bool, fork: bool) -> bool:
         """Whether a plan forks from the folder's; False where it is the same or grows."""
-        fault = conflict(before, after, may_grow, self._state)
+        reason = conflict(before, after, may_grow, self._state)
         late = bool(begun(after, self._state)) and not forecast_holds(before, after)
-        if fault is None and not late:
+        if reason is None and not late:
             return False
         obstacle = _LATE if late else self._busy(before)
         if fork and obstacle is None:
             return True
-        if fork or fault is None:
+        if fork or reason is None:
             raise InputError(f"{self.path}: {obstacle}; choose another --out")
         way = (
             f"choose another --out; or go on with it by scaling run --fork, which keeps what was in {self.path / FORKS}"
             if obstacle is None
             else f"choose another --out: {obstacle}"
         )
-        raise InputError(f"{self.path}: {line}" for line in (fault, *told(before, after, self._state), way))
+        raise InputError(
+            f"{self.path}: {line}" for line in (reason, *describe_changes(before, after, self._state), way)
+        )
 
     def _busy(self, plan: Plan) -> str | None:
         """Which runs of a plan are being trained, if any are."""
@@ -191,9 +178,9 @@ class SweepFolder:
                 raise InputError(f"{folder.path / 'status.json'}: damaged; `scaling run` trains the run again")
             if status["state"] in ENDED:
                 config = folder.config()
-                spikes = loss_spikes([_number(row["loss"]) for row in self._metrics(config)])
+                spikes = loss_spikes([number_or_nan(row["loss"]) for row in self._metrics(config)])
                 rows.append(
-                    _row(config, status, entry["role"], plan["sweep"].get("name", "")) | {"loss_spikes": spikes}
+                    run_row(config, status, entry["role"], plan["sweep"].get("name", "")) | {"loss_spikes": spikes}
                 )
         return pd.DataFrame(rows)
 
@@ -203,7 +190,9 @@ class SweepFolder:
         for run_id in self.runs():
             config = self.run(run_id).config()
             batch = config.recipe.batch_tokens
-            rows += [(run_id, row["step"] * batch, _number(row["loss"]), "train") for row in self._metrics(config)]
+            rows += [
+                (run_id, row["step"] * batch, number_or_nan(row["loss"]), "train") for row in self._metrics(config)
+            ]
         return pd.DataFrame(rows, columns=["run_id", "tokens", "loss", "kind"])
 
     def _metrics(self, config: RunConfig) -> list[dict[str, Any]]:
@@ -213,49 +202,3 @@ class SweepFolder:
             shared = self.trunk(config.trunk_id).metrics()
             metrics = [row for row in shared if row["step"] <= config.branch_step] + metrics
         return metrics
-
-
-def _row(config: RunConfig, status: dict[str, Any], role: str, sweep: str) -> dict[str, Any]:
-    model, recipe, counts = config.model, config.recipe, count_params(config.model)
-    return {
-        "run_id": config.id,
-        "trunk_id": config.trunk_id,
-        "sweep": sweep,
-        "role": role,
-        "status": status["state"],
-        "params": counts.total,
-        "params_nonembedding": counts.nonembedding,
-        "params_active": counts.total,
-        "tokens": config.tokens,
-        "unique_tokens": min(config.tokens, status["tokens_per_epoch"]),
-        "epochs": config.tokens / status["tokens_per_epoch"],
-        "flops": float(config.flops),
-        "flops_6nd": 6.0 * counts.total * config.tokens,
-        "loss": _number(status["loss"]),
-        "loss_stderr": _number(status["loss_stderr"]),
-        "bits_per_byte": _number(status["bits_per_byte"]),
-        "lr": recipe.rates.matrix,
-        "batch_tokens": recipe.batch_tokens,
-        "warmup_tokens": round(recipe.schedule.warmup * config.tokens),
-        "schedule": recipe.schedule.kind,
-        "decay_fraction": recipe.schedule.decay,
-        "weight_decay": recipe.weight_decay,
-        "seed": config.seed,
-        "width": model.width,
-        "depth": model.depth,
-        "heads": model.heads,
-        "kv_heads": model.kv_heads,
-        "ffn": model.ffn,
-        "vocab": model.vocab,
-        "seq_len": model.seq_len,
-        "corpus": f"{config.data.fingerprint['name']}:{config.data.fingerprint['sha256'][:12]}",
-        "tokenizer": config.data.tokenizer["name"],
-        "dtype": config.dtype,
-        "device": status["device"],
-        "wall_s": status["wall_s"],
-        "mfu": mfu(_number(status["flops_per_s"]), status["device"]),
-    }
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value

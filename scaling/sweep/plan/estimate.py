@@ -1,20 +1,20 @@
-"""What a plan would take on this machine, and what its forecast would suffer from: before anything is spent."""
+"""What a plan would take on this machine: seconds, memory and US dollars, before anything is spent."""
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from scaling.data.corpus import HELD_OUT
 from scaling.hardware import Device, device_of_kind
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params
 from scaling.llama.memory import training_bytes
 from scaling.sweep.host.machine import accelerator, cores, visible_cores
 from scaling.sweep.host.machine_speed import MachineSpeed
+from scaling.sweep.plan.design_warnings import design_warnings
 from scaling.sweep.plan.expand import PlannedRun
 from scaling.sweep.plan.shared_work import added_steps
 from scaling.sweep.spec.arrangement import ONE_DEVICE, Arrangement, refuse_workers
@@ -24,12 +24,7 @@ from scaling.train.config import RunConfig
 _SHARE = 0.3
 _COMPILE_S = 4.0
 _START_S = 8.0
-_TOLD = ("machine", "measured", "error")
-
-_FARTHEST = 100.0
-_COLLINEAR = 0.98
-# Shorter branches than this share of a trunk lose by its recipe: none at a quarter, 1.8 % of the loss at an eighth.
-_SHORTEST_BRANCH = 0.25
+_SHOWN = ("machine", "measured", "error")
 
 
 def describe(
@@ -82,13 +77,13 @@ def describe(
         "memory_bytes": max(run["memory_bytes"] for run in runs),
         "est_seconds": seconds,
         "est_usd": _usd(seconds, device, devices),
-        "calibration": clock.told,
+        "calibration": clock.summary,
         "device": kind or "cpu",
         "mesh": None if mesh is None else mesh.model_dump(),
         "workers": count,
         "effective_workers": effective,
         "compilations": len(groups),
-        "warnings": [{"code": code, "message": message} for code, message in _warnings(plan, fewest_cells)],
+        "warnings": [{"code": code, "message": message} for code, message in design_warnings(plan, fewest_cells)],
     }
 
 
@@ -118,11 +113,11 @@ class _Clock:
         return _START_S if self.calibration is None else self.calibration.start_s
 
     @property
-    def told(self) -> dict[str, Any] | None:
-        """What people should know of the measurement."""
+    def summary(self) -> dict[str, Any] | None:
+        """What users should know of the measurement; None if nothing was measured."""
         if self.calibration is None:
             return None
-        return {name: value for name, value in asdict(self.calibration).items() if name in _TOLD}
+        return {name: value for name, value in asdict(self.calibration).items() if name in _SHOWN}
 
 
 def _run(run: PlannedRun, clock: _Clock, added: int, arrangement: Arrangement) -> dict[str, Any]:
@@ -208,60 +203,3 @@ def _matmul_flops_per_s() -> float:
         matrix @ matrix
         best = min(best, time.perf_counter() - started)
     return 2 * size**3 / best
-
-
-def _warnings(plan: Sequence[PlannedRun], fewest_cells: int) -> Iterator[tuple[str, str]]:
-    """Code and message of what the design alone tells."""
-    targets = [run.config for run in plan if run.role == "target"]
-    if targets:
-        yield from _of_forecast([run.config for run in plan if run.role == "fit"], targets, fewest_cells)
-    lengths = [run.config.steps / run.config.trunk for run in plan if run.config.trunk is not None]
-    short = [length for length in lengths if length < 0.99 * _SHORTEST_BRANCH]  # steps are rounded
-    if short:
-        yield (
-            "short-branch",
-            f"{len(short)} branches are as short as 1/{1 / min(short):.0f} of a trunk with the recipe of its longest: "
-            "their losses are higher than they need be; give horizons more than 4 times apart blocks of their own",
-        )
-    epochs = [_epochs(run.config) for run in plan]
-    if repeated := sum(passes > 1.05 for passes in epochs):
-        yield (
-            "repeated-data",
-            f"{repeated} of {len(plan)} runs repeat their data (up to about {max(epochs):.2g} epochs), "
-            "which most laws count as fresh tokens",
-        )
-
-
-def _of_forecast(
-    fitted: Sequence[RunConfig], targets: Sequence[RunConfig], fewest_cells: int
-) -> Iterator[tuple[str, str]]:
-    cells = sorted({(count_params(config.model).total, config.tokens) for config in fitted})
-    if len(cells) < fewest_cells:
-        yield (
-            "few-runs",
-            f"{len(cells)} different (params, tokens) to fit; a law of params and tokens wants {fewest_cells} or more",
-        )
-    if _collinear(cells):
-        yield (
-            "collinear",
-            "params and tokens of the fitted runs move together, or one of them not at all: "
-            "the fit cannot tell what each of them buys",
-        )
-    reach = max(config.flops for config in targets) / max(config.flops for config in fitted)
-    if reach > _FARTHEST:
-        yield "far-extrapolation", f"the target needs {reach:.3g} times the FLOPs of the largest fitted run"
-
-
-def _collinear(cells: Sequence[tuple[int, int]]) -> bool:
-    params, tokens = np.log(np.array(cells, dtype=np.float64)).T
-    if np.ptp(params) == 0 or np.ptp(tokens) == 0:
-        return True
-    return abs(float(np.corrcoef(params, tokens)[0, 1])) > _COLLINEAR
-
-
-def _epochs(config: RunConfig) -> float:
-    """About how often a run passes over the training text, read byte by byte with an end after each document."""
-    corpus = config.data.fingerprint
-    if "train_tokens" in corpus:
-        return config.tokens / corpus["train_tokens"]
-    return config.tokens / ((1 - HELD_OUT) * (corpus["bytes"] + corpus["documents"]))

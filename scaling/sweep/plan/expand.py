@@ -35,15 +35,15 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
-class _Cell:
-    """A size to a horizon, with its recipe: where it stands in the file and the grid, and what it asks for."""
+class _RecipeCell:
+    """Runs that differ by their seed alone: a size to a horizon with its recipe, and its location in the file."""
 
     model: LlamaConfig
     tokens: float
     recipe: Recipe
     seeds: tuple[int, ...]
     role: Literal["fit", "target"]
-    place: str
+    location: str
     point: Mapping[str, Setting]
     trunk: int | None = None
 
@@ -67,11 +67,11 @@ def expand(spec: SweepSpec, text: SweepText, tuned: Tuned | None = None) -> list
     """
     cells = list(_cells(spec, tuned))
     fitted = {(cell.model, cell.steps) for cell in cells if cell.role == "fit"}
-    faults = [fault for cell in cells for fault in _faults(spec, cell, text, fitted)]
-    faults += _coinciding(spec, cells)
-    faults += _unsplit(spec, cells)
-    if faults:
-        raise InputError(dict.fromkeys(faults))
+    violations = [line for cell in cells for line in _violations(spec, cell, text, fitted)]
+    violations += _coinciding(spec, cells)
+    violations += _unsplit(spec, cells)
+    if violations:
+        raise InputError(dict.fromkeys(violations))
     data = DataConfig(
         corpus=spec.corpus.model_dump(mode="json", exclude={"epochs"}),
         fingerprint=asdict(text.fingerprint),
@@ -87,18 +87,18 @@ def expand(spec: SweepSpec, text: SweepText, tuned: Tuned | None = None) -> list
     return list(runs.values())
 
 
-def _cells(spec: SweepSpec, tuned: Tuned | None) -> Iterator[_Cell]:
+def _cells(spec: SweepSpec, tuned: Tuned | None) -> Iterator[_RecipeCell]:
     for number, block in enumerate(spec.fit):
         horizon, values = block.horizon
         for size in block.sizes:
             for index, value in enumerate(values):
-                place = spec.where("fit", number, horizon, index)
+                location = spec.where("fit", number, horizon, index)
                 ends = (min(values), max(values)) if block.trunk else None
-                yield from _cell(spec, tuned, spec.shape(size), horizon, value, block.seeds, "fit", place, ends)
+                yield from _cell(spec, tuned, spec.shape(size), horizon, value, block.seeds, "fit", location, ends)
     if spec.target is not None:
         horizon, value = spec.target.horizon
-        model, place = spec.shape(spec.target.size), spec.where("target", horizon)
-        yield from _cell(spec, tuned, model, horizon, value, spec.target.seeds, "target", place)
+        model, location = spec.shape(spec.target.size), spec.where("target", horizon)
+        yield from _cell(spec, tuned, model, horizon, value, spec.target.seeds, "target", location)
 
 
 def tokens_of(model: LlamaConfig, horizon: str, value: float) -> float:
@@ -116,9 +116,9 @@ def _cell(
     value: float,
     seeds: tuple[int, ...],
     role: Literal["fit", "target"],
-    place: str,
+    location: str,
     ends: tuple[float, float] | None = None,
-) -> Iterator[_Cell]:
+) -> Iterator[_RecipeCell]:
     """A size to a horizon, maybe as a branch of a trunk: one cell, or with a grid one for each of its points.
 
     Args:
@@ -137,11 +137,11 @@ def _cell(
     make = RECIPES[spec.recipe.name] if tuned is None else tuned.before(RECIPES[spec.recipe.name])
     for point in spec.grid.points() if spec.grid is not None else [{}]:
         recipe = _at(point, lambda given: make(model, longest, given), chosen)
-        cell = _Cell(model, tokens, recipe, seeds, role, place, point)
+        cell = _RecipeCell(model, tokens, recipe, seeds, role, location, point)
         yield cell if ends is None else _branch(cell, shortest, longest)
 
 
-def _branch(cell: _Cell, shortest: float, longest: float) -> _Cell:
+def _branch(cell: _RecipeCell, shortest: float, longest: float) -> _RecipeCell:
     """The cell as a branch of its trunk, whose recipe it has; the trunk warms up as its shortest branch would."""
     schedule, batch = cell.recipe.schedule, cell.recipe.batch_tokens
     warmup = schedule.warmup * (shortest / batch) / max(1, cell.steps)
@@ -162,8 +162,8 @@ def _at(point: Mapping[str, Setting], make: Callable[[Overrides], Recipe], chose
     return make(chosen)
 
 
-def _faults(
-    spec: SweepSpec, cell: _Cell, text: SweepText, fitted: Collection[tuple[LlamaConfig, int]]
+def _violations(
+    spec: SweepSpec, cell: _RecipeCell, text: SweepText, fitted: Collection[tuple[LlamaConfig, int]]
 ) -> Iterator[str]:
     seq_len, batch = cell.model.seq_len, cell.recipe.batch_tokens
     shape = f"{format_quantity(count_params(cell.model).total)} parameters"
@@ -171,28 +171,28 @@ def _faults(
     if cell.tokens < seq_len or cell.steps < 1:
         why = f"shorter than the context, {seq_len}" if cell.tokens < seq_len else f"less than one step of {batch}"
         flops = format_quantity(needed * flops_per_token(cell.model, seq_len))
-        yield f"{cell.place}: a budget of {cell.tokens:.3g} tokens is {why}: at {shape} that takes {flops} FLOPs"
+        yield f"{cell.location}: a budget of {cell.tokens:.3g} tokens is {why}: at {shape} that takes {flops} FLOPs"
         return
     if not 0 < cell.recipe.schedule.warmup < 1:
         yield f"{spec.where('grid', 'warmup')}: a warm-up of {cell.recipe.schedule.warmup:g} of the run is not possible"
     try:
         epochs = Batches(text.train, seq_len, 1, 0).epochs_needed(cell.steps * batch)
     except InputError as error:
-        yield from (f"{spec.where('model', 'seq_len')}: {fault}" for fault in error.errors)
+        yield from (f"{spec.where('model', 'seq_len')}: {line}" for line in error.errors)
         return
     if epochs > spec.corpus.epochs:
         enough = math.ceil(10 * epochs) / 10
         yield (
-            f"{cell.place}: {format_quantity(cell.tokens)} tokens at {shape} are {epochs:.3g} epochs of the corpus "
+            f"{cell.location}: {format_quantity(cell.tokens)} tokens at {shape} are {epochs:.3g} epochs of the corpus "
             f"({format_quantity(len(text.train))} training tokens); allow it with corpus: {{..., epochs: {enough:g}}}"
         )
     if cell.role == "target" and (cell.model, cell.steps) in fitted:
-        yield f"{cell.place}: the target is also one of the fitted runs; a forecast of it is none"
+        yield f"{cell.location}: the target is also one of the fitted runs; a forecast of it is none"
 
 
-def _coinciding(spec: SweepSpec, cells: Sequence[_Cell]) -> Iterator[str]:
+def _coinciding(spec: SweepSpec, cells: Sequence[_RecipeCell]) -> Iterator[str]:
     """Values of a grid that come to one recipe at a size and horizon, each pair once; a batch is whole sequences."""
-    first: dict[tuple[LlamaConfig, float, Recipe], _Cell] = {}
+    first: dict[tuple[LlamaConfig, float, Recipe], _RecipeCell] = {}
     told: set[tuple[str, Setting, Setting]] = set()
     for cell in cells:
         other = first.setdefault((cell.model, cell.tokens, cell.recipe), cell)
@@ -203,23 +203,23 @@ def _coinciding(spec: SweepSpec, cells: Sequence[_Cell]) -> Iterator[str]:
         told.add(pair)
         name, one, two = pair
         assert spec.grid is not None
-        place = spec.where("grid", name, spec.grid.given[name].index(two))
+        location = spec.where("grid", name, spec.grid.given[name].index(two))
         both = "come to the same"
         if name == "batch_tokens":
             both = f"both come to {cell.recipe.batch_tokens}, in whole sequences of {cell.model.seq_len},"
         at = f"{format_quantity(count_params(cell.model).total)} parameters and {cell.tokens:.3g} tokens"
-        yield f"{place}: grid.{name}: {one} and {two} {both} at {at}"
+        yield f"{location}: grid.{name}: {one} and {two} {both} at {at}"
 
 
-def _unsplit(spec: SweepSpec, cells: Sequence[_Cell]) -> Iterator[str]:
+def _unsplit(spec: SweepSpec, cells: Sequence[_RecipeCell]) -> Iterator[str]:
     """Batches that the sweep's arrangement cannot split, a line for each size."""
-    place = spec.where("mesh" if spec.mesh is not None else "microbatches")
+    location = spec.where("mesh" if spec.mesh is not None else "microbatches")
     batches = [(cell.model, cell.recipe.batch_tokens // cell.model.seq_len) for cell in cells]
     for model, fault in uneven(spec.arrangement, batches):
-        yield f"{place}: at {format_quantity(count_params(model).total)} parameters {fault}"
+        yield f"{location}: at {format_quantity(count_params(model).total)} parameters {fault}"
 
 
-def _eval_tokens(spec: SweepSpec, cells: Sequence[_Cell], text: SweepText) -> int:
+def _eval_tokens(spec: SweepSpec, cells: Sequence[_RecipeCell], text: SweepText) -> int:
     """Held-out tokens that there are for every run: as many as asked for, or as cost little."""
     wanted = spec.eval_tokens
     if wanted is None:
@@ -228,5 +228,5 @@ def _eval_tokens(spec: SweepSpec, cells: Sequence[_Cell], text: SweepText) -> in
     try:
         windows, _ = held_out_windows(text.held_out, seq_len, wanted)
     except InputError as error:
-        raise InputError(f"{spec.where('model', 'seq_len')}: {fault}" for fault in error.errors) from None
+        raise InputError(f"{spec.where('model', 'seq_len')}: {line}" for line in error.errors) from None
     return len(windows) * seq_len

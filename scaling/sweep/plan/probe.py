@@ -19,10 +19,10 @@ _MOST_SEEDS = 4
 def probe(spec: SweepSpec, plan: Sequence[PlannedRun]) -> SweepSpec:
     """A sweep with a grid: half, once and twice the recipe's rate at the smallest size and the largest.
 
-    The smallest is trained at its cheapest budget, the largest at the dearest that two seeds can be had of for a tenth
-    of the sweep's FLOPs, or else at its cheapest, or less. Within that tenth go as many paired seeds as it pays for,
-    those of the larger size first: at most 4, at least one, and two at the smaller size, which tell how far losses
-    scatter.
+    A tenth of the sweep's FLOPs pays for it. The smallest size is trained to its smallest budget. The largest is
+    trained to the largest budget of which the tenth pays for two seeds, or else to its smallest budget, or less. What
+    remains pays for paired seeds, those of the larger size first: at most 4, at least one, and at least two at the
+    smaller size, which show how far losses scatter.
 
     Args:
         spec: the sweep.
@@ -55,8 +55,8 @@ def probe(spec: SweepSpec, plan: Sequence[PlannedRun]) -> SweepSpec:
     )
 
 
-class _Cell(NamedTuple):
-    """A size to a budget; ordered by its first fields, of which ``number`` is never the same."""
+class _BudgetCell(NamedTuple):
+    """A size to a budget, ordered by parameters, FLOPs and ``number``, which is unique."""
 
     params: int
     flops: float
@@ -64,7 +64,7 @@ class _Cell(NamedTuple):
     block: FitBlock
 
 
-def _cells(spec: SweepSpec) -> Iterator[_Cell]:
+def _cells(spec: SweepSpec) -> Iterator[_BudgetCell]:
     """The sweep's fitted blocks, taken apart into one size and one budget each."""
     number = itertools.count()
     for block in spec.fit:
@@ -74,7 +74,7 @@ def _cells(spec: SweepSpec) -> Iterator[_Cell]:
             params, each = count_params(model).total, flops_per_token(model, model.seq_len)
             flops = {"flops": value, "tokens": value * each, "tokens_per_param": value * params * each}[horizon]
             alone = block.model_copy(update={"sizes": (size,), horizon: (value,), "trunk": False})
-            yield _Cell(params, flops, next(number), alone)
+            yield _BudgetCell(params, flops, next(number), alone)
 
 
 def _with_seeds(block: FitBlock, count: int) -> FitBlock:

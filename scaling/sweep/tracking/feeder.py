@@ -1,11 +1,10 @@
-"""A tracker's own process: ``python -m scaling.sweep.tracking.feeder FOLDER TRACKER`` tells it how the runs go.
+"""The process that feeds a tracker, ``python -m scaling.sweep.tracking.feeder FOLDER TRACKER``.
 
-It reads what the workers write, whichever machines they are on, until its standard input is closed; then it looks once
-more and ends. Of several on one folder one is at work, and another takes over when it has ended.
+It reads what the workers write, whichever machines they are on, until its standard input is closed; then it reads once
+more and ends. Of several on one folder only one feeds the tracker; another takes over when that has ended.
 """
 
 import json
-import math
 import os
 import select
 import sys
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 
 from scaling.quantity import format_quantity
 from scaling.sweep.folder.run_folder import ENDED
+from scaling.sweep.folder.run_table import number_or_nan
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.locks.local import LocalLocks
 from scaling.train.config import RunConfig
@@ -47,18 +47,18 @@ class TrackedRun(Protocol):
         """Makes sure that what was added is kept."""
 
 
-# Of a folder, hyperparameters, the name of the metric that counts, and the whole config as JSON.
+# Opens a run: its folder, hyperparameters, the name of the metric that counts, and the whole config as JSON.
 Open = Callable[[Path, Mapping[str, float | str], str, str], TrackedRun]
 
 
 class Tail:
-    """The rows that are added to a file of JSON lines."""
+    """Reads the rows that are added to a file of JSON lines."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._read = path, 0
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Those since the last call; a line without its end waits for the next, a torn one is passed over."""
+        """Rows since the last call; a line without its end waits for the next, a torn one is passed over."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._read)
@@ -77,14 +77,14 @@ class Tail:
                 yield row
 
 
-class Follower:
-    """Tells a tracker of one run.
+class RunFeeder:
+    """Feeds a tracker the rows of one run.
 
     Args:
         sweep: the folder.
         config: the run's.
         role: ``fit`` or ``target``.
-        tracked: what the tracker has of it.
+        tracked: what the tracker keeps of it.
     """
 
     def __init__(self, sweep: SweepFolder, config: RunConfig, tracked: TrackedRun) -> None:
@@ -99,18 +99,18 @@ class Follower:
         return self._tracked.ended
 
     def look(self) -> None:
-        """Tells what is new."""
+        """Adds what is new."""
         status = self._folder.status()  # first: of a run that has ended, all rows are there
         rows = list(self._own.rows())  # before those of the trunk, which come first
         shared = [] if self._trunk is None else list(self._trunk.rows())
         batch = self._config.recipe.batch_tokens
         for row in [*(row for row in shared if row["step"] <= self._config.branch_step), *rows]:
-            values = {LOSS: _number(row.get("loss"))} | self._speed(row)
+            values = {LOSS: number_or_nan(row.get("loss"))} | self._speed(row)
             if row["step"] * batch > self._tracked.tokens:  # a run that has resumed repeats steps
                 self._tracked.log(row["step"] * batch, values)
         if status["state"] in ENDED:
             well = status["state"] == "done"
-            last = {HELD_OUT: _number(status["loss"])} if well else {}
+            last = {HELD_OUT: number_or_nan(status["loss"])} if well else {}
             self._tracked.end(self._config.tokens if well else self._tracked.tokens, last, well)
         else:
             self._tracked.flush()
@@ -126,34 +126,34 @@ class Follower:
         return {SPEED: tokens / (row["seconds"] - before[1])}
 
 
-class Tracking:
-    """Tells a tracker of all runs of a sweep, from when each has begun.
+class SweepFeeder:
+    """Feeds a tracker all runs of a sweep, each from when it has begun.
 
     Args:
         sweep: the folder.
         base: the tracker's folder.
-        opened: opens what the tracker has of a run.
+        opened: opens what the tracker keeps of a run.
     """
 
     def __init__(self, sweep: SweepFolder, base: Path, opened: Open) -> None:
         self._sweep, self._base, self._open = sweep, base, opened
-        self._followers: dict[str, Follower] = {}
+        self._feeders: dict[str, RunFeeder] = {}
 
     def look(self) -> None:
-        """Tells what is new."""
+        """Adds what is new."""
         for role in ("fit", "target"):
             for run_id in self._sweep.runs(role):
-                if run_id not in self._followers and self._sweep.run(run_id).status()["state"] != "planned":
-                    self._followers[run_id] = self._follow(run_id, role)
-        for follower in self._followers.values():
-            if not follower.ended:
-                follower.look()
+                if run_id not in self._feeders and self._sweep.run(run_id).status()["state"] != "planned":
+                    self._feeders[run_id] = self._feeder(run_id, role)
+        for feeder in self._feeders.values():
+            if not feeder.ended:
+                feeder.look()
 
-    def _follow(self, run_id: str, role: str) -> Follower:
+    def _feeder(self, run_id: str, role: str) -> RunFeeder:
         config = self._sweep.run(run_id).config()
         name = f"{format_quantity(config.params)}-{format_quantity(config.tokens)}-{config.id}"
         tracked = self._open(self._base / role / name, _hyperparameters(config, role), HELD_OUT, config.to_json())
-        return Follower(self._sweep, config, tracked)
+        return RunFeeder(self._sweep, config, tracked)
 
 
 def _hyperparameters(config: RunConfig, role: str) -> dict[str, float | str]:
@@ -172,12 +172,8 @@ def _hyperparameters(config: RunConfig, role: str) -> dict[str, float | str]:
     }
 
 
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else math.nan
-
-
 def opener(tracker: str) -> Open:
-    """Of a tracker by its name; ImportError where it is not installed."""
+    """Opens runs of a tracker by its name; ImportError if it is not installed."""
     assert tracker == "tensorboard"
     from scaling.sweep.tracking.tensorboard import TensorBoardRun
 
@@ -185,24 +181,24 @@ def opener(tracker: str) -> Open:
 
 
 def main(folder: str, tracker: str) -> None:
-    """Tells a tracker of a sweep's folder until standard input is closed."""
+    """Feeds a tracker from a sweep's folder until standard input is closed."""
     os.nice(_NICENESS)
     sweep, opened = SweepFolder(Path(folder)), opener(tracker)
     base = sweep.path / tracker
     base.mkdir(exist_ok=True)
-    tracking = Tracking(sweep, base, opened)
+    feeder = SweepFeeder(sweep, base, opened)
     with ExitStack() as held:
         mine = last = False
         while not last:
             last = bool(select.select([sys.stdin], [], [], _LOOK_S)[0])
             mine = mine or held.enter_context(LocalLocks().locked(base / "lock"))
             if mine:
-                tracking.look()
+                feeder.look()
 
 
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except Exception as error:  # whatever a tracker can think of: the last line is told where training goes on
+    except Exception as error:  # of any tracker: the parent reports the last line
         print(f"{type(error).__name__}: {error}".replace("\n", " "), file=sys.stderr, flush=True)
         os._exit(1)  # files that cannot be written say so once more when they are closed

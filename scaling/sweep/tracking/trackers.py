@@ -30,15 +30,15 @@ def need_tracker(name: str) -> None:
 
 @contextmanager
 def tracking(folder: Path, name: str | None, report: Report) -> Iterator[Report]:
-    """Within this, a tracker is told of a sweep's runs, from the first report of how far they are.
+    """Within this context a tracker is fed, from the first report of progress on.
 
     Args:
         folder: the sweep's.
         name: of the tracker; None for none.
-        report: what is told of the progress elsewhere.
+        report: receives the progress.
 
     Yields:
-        What is to be told of the progress instead.
+        A function to report progress to instead.
     """
     if name is None:
         yield report
@@ -59,7 +59,7 @@ def tracking(folder: Path, name: str | None, report: Report) -> Iterator[Report]
 
 
 class TrackerProcess:
-    """Feeds a tracker. If it fails it is given up, which is told once, and training goes on.
+    """The process that feeds a tracker. If it fails it is given up with one warning, and training goes on.
 
     Args:
         folder: the sweep's.

@@ -15,7 +15,7 @@ from tiny import make_run
 
 from scaling import pipeline
 from scaling.errors import InputError
-from scaling.sweep.folder.plan_changes import RESULTS
+from scaling.sweep.folder.forks import RESULTS
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.plan.corpus_text import load_text
 from scaling.sweep.plan.expand import PlannedRun, expand

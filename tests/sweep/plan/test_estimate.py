@@ -9,6 +9,7 @@ from tiny import DATA, make_run
 from scaling.llama.config import LlamaConfig
 from scaling.sweep.host.machine_speed import MachineSpeed
 from scaling.sweep.plan import estimate
+from scaling.sweep.plan.design_warnings import design_warnings
 from scaling.sweep.plan.expand import PlannedRun
 
 WIDTHS = (8, 16, 24)
@@ -53,7 +54,7 @@ def described(
 
 
 def codes(runs: list[PlannedRun]) -> set[str]:
-    return {code for code, _ in estimate._warnings(runs, FEWEST)}
+    return {code for code, _ in design_warnings(runs, FEWEST)}
 
 
 def test_totals_and_time_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +163,7 @@ def test_without_a_target_there_is_no_forecast_to_warn_of() -> None:
 
 
 def test_repeated_text_is_counted() -> None:
-    ((code, message),) = estimate._warnings(plan(GRID, corpus_bytes=100_000), FEWEST)
+    ((code, message),) = design_warnings(plan(GRID, corpus_bytes=100_000), FEWEST)
     assert code == "repeated-data"
     assert message.startswith("1 of 10 runs repeat their data (up to about 2 epochs)")
 
@@ -193,6 +194,6 @@ def test_a_trunk_is_counted_once_and_short_branches_are_warned_of() -> None:
     assert (result["total_flops"], result["saved_flops"]) == (430 * step, 70 * step)
     assert long["trunk"] == short["trunk"] not in (None, long["id"], short["id"])
     assert long["est_seconds"] == MEASURED.run_s(runs[0].config, 330)
-    assert [code for code, _ in estimate._warnings(runs, FEWEST)] == []
-    (told,) = [message for code, message in estimate._warnings(branches(400, 60), FEWEST) if code == "short-branch"]
+    assert [code for code, _ in design_warnings(runs, FEWEST)] == []
+    (told,) = [message for code, message in design_warnings(branches(400, 60), FEWEST) if code == "short-branch"]
     assert told.startswith("1 branches are as short as 1/7 of a trunk")

@@ -1,0 +1,63 @@
+"""A row of the table of runs, from a run's config and status."""
+
+import math
+from typing import Any
+
+from scaling.hardware import mfu
+from scaling.llama.counts import count_params
+from scaling.train.config import RunConfig
+
+
+def run_row(config: RunConfig, status: dict[str, Any], role: str, sweep: str) -> dict[str, Any]:
+    """The columns of a finished run, by name.
+
+    Args:
+        config: the run.
+        status: its last status.
+        role: ``fit`` or ``target``.
+        sweep: name of the sweep.
+    """
+    model, recipe, counts = config.model, config.recipe, count_params(config.model)
+    return {
+        "run_id": config.id,
+        "trunk_id": config.trunk_id,
+        "sweep": sweep,
+        "role": role,
+        "status": status["state"],
+        "params": counts.total,
+        "params_nonembedding": counts.nonembedding,
+        "params_active": counts.total,
+        "tokens": config.tokens,
+        "unique_tokens": min(config.tokens, status["tokens_per_epoch"]),
+        "epochs": config.tokens / status["tokens_per_epoch"],
+        "flops": float(config.flops),
+        "flops_6nd": 6.0 * counts.total * config.tokens,
+        "loss": number_or_nan(status["loss"]),
+        "loss_stderr": number_or_nan(status["loss_stderr"]),
+        "bits_per_byte": number_or_nan(status["bits_per_byte"]),
+        "lr": recipe.rates.matrix,
+        "batch_tokens": recipe.batch_tokens,
+        "warmup_tokens": round(recipe.schedule.warmup * config.tokens),
+        "schedule": recipe.schedule.kind,
+        "decay_fraction": recipe.schedule.decay,
+        "weight_decay": recipe.weight_decay,
+        "seed": config.seed,
+        "width": model.width,
+        "depth": model.depth,
+        "heads": model.heads,
+        "kv_heads": model.kv_heads,
+        "ffn": model.ffn,
+        "vocab": model.vocab,
+        "seq_len": model.seq_len,
+        "corpus": f"{config.data.fingerprint['name']}:{config.data.fingerprint['sha256'][:12]}",
+        "tokenizer": config.data.tokenizer["name"],
+        "dtype": config.dtype,
+        "device": status["device"],
+        "wall_s": status["wall_s"],
+        "mfu": mfu(number_or_nan(status["flops_per_s"]), status["device"]),
+    }
+
+
+def number_or_nan(value: object) -> float:
+    """A number from JSON, which writes NaN as null."""
+    return float(value) if isinstance(value, int | float) else math.nan
