@@ -47,10 +47,10 @@ Report = Callable[[str, SweepProgress], None]
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a sweep came to.
+    """The outcome of a sweep.
 
     Attributes:
-        folder: where everything is.
+        folder: the sweep's folder.
         forecast: as frozen before the target's first step.
         score: the forecast against the target's runs.
         warnings: of the plan.
@@ -72,73 +72,123 @@ class SweepResult:
         }
 
 
-def train_grid(
-    spec: SweepSpec,
-    source: str,
-    out: Path,
-    workers: int | None,
-    report: Report,
-    fork: bool = False,
-    executor: Executor = local,
-) -> tuple[RunTable, list[Diagnostic]]:
-    """Trains what is not yet trained of a sweep with a grid.
+@dataclass(frozen=True)
+class SweepPipeline:
+    """A sweep to be carried out in a folder, and who carries it out.
 
-    Returns:
-        The table to tune the recipe from, and the warnings of its plan.
+    Each method plans, trains what is not yet trained, and goes on from there; call it again to resume.
 
-    Args and Raises:
-        As ``run_sweep``.
+    Attributes:
+        spec: the sweep.
+        source: text of its file, kept beside the results.
+        out: the sweep's folder; made if missing.
+        workers: number of worker processes, or None for the machine's own number.
+        report: called while runs train, with ``fit`` or ``target`` and the progress.
+        fork: whether the sweep may differ from the one in the folder; see ``SweepFolder.prepare``.
+        executor: where the workers run.
+
+    Raises:
+        InputError: (every method) an impossible sweep, a folder that holds another one or cannot be written, a failed
+            worker, or too few finished runs to fit.
     """
-    _, table, warnings = _train_fitted(spec, source, SweepFolder(out), workers, report, fork=fork, executor=executor)
-    return table, warnings
 
+    spec: SweepSpec
+    source: str
+    out: Path
+    workers: int | None
+    report: Report
+    fork: bool = False
+    executor: Executor = local
 
-def _train_fitted(
-    spec: SweepSpec,
-    source: str,
-    folder: SweepFolder,
-    workers: int | None,
-    report: Report,
-    target: bool = True,
-    fork: bool = False,
-    executor: Executor = local,
-) -> tuple[list[PlannedRun], RunTable, list[Diagnostic]]:
-    """The plan of a sweep, with or without its target, the table of its fitted runs, and the warnings of the plan."""
-    plan, warnings = plan_with_warnings(spec if target else spec.model_copy(update={"target": None}))
-    with folder.locked():
-        folder.prepare(spec.canonical(), source, plan, may_grow=True, fork=fork)
-    train_runs(folder, "fit", workers, lambda progress: report("fit", progress), executor)
-    return plan, write_tables(folder), warnings
+    @property
+    def folder(self) -> SweepFolder:
+        return SweepFolder(self.out)
 
+    def run(self) -> SweepResult:
+        """Trains the fitted runs, freezes the forecast, trains the target, scores and reports."""
+        folder = self.folder
+        plan, _, warnings = self._train_fitted(self.spec)
+        while (frozen := _freeze(folder, plan)) is None:  # another call has made the sweep larger meanwhile
+            self._train(folder, "fit")
+        self._train(folder, "target")
+        table = write_tables(folder)
+        if not (table.frame.role.eq("target") & table.frame.status.eq("done")).any():
+            raise InputError(f"{self.out}: no run of the target ended well, so the forecast cannot be scored")
+        result = score(frozen, table)
+        result.write(self.out / SCORE)
+        write_text(self.out / SUMMARY, json.dumps(summarise(folder, table)))
+        from analysis.report import write_report  # late: what draws takes long to import
 
-def check_sweep(
-    spec: SweepSpec, source: str, out: Path, workers: int | None, report: Report
-) -> tuple[RecipeCheck, float, list[Diagnostic]]:
-    """Trains a few runs around a sweep's recipe and judges it by them; before the sweep itself is run.
+        write_report(self.out)
+        return SweepResult(self.out, frozen, result, tuple(warnings))
 
-    Returns:
-        The verdict, what it cost as a share of the sweep's FLOPs, and the warnings of the plan.
+    def forecast(self) -> tuple[Forecast, list[Diagnostic]]:
+        """Trains the fitted runs and forecasts the target, which is not trained; nothing is frozen.
 
-    Args and Raises:
-        As ``run_sweep``.
-    """
-    plan = plan_sweep(spec)
-    around = probe(spec, plan)
-    table, warnings = train_grid(around, source, out, workers, report)
-    own = plan_sweep(around.model_copy(update={"grid": None}))
-    usual = {(run.config.params, run.config.tokens): run.config.recipe.rates.matrix for run in own}
-    rows = table.frame.assign(
-        usual_lr=[usual[cell] for cell in zip(table.frame.params, table.frame.tokens, strict=True)]
-    )
-    target = max((float(run.config.flops) for run in plan if run.role == "target"), default=None)
-    share = rows.flops.sum() / sum(run.config.flops for run in plan)
-    check = check_recipe(rows, target)
-    told = tuple(_nothing_learnt(rows, load_text(spec.corpus).frequency_loss))
-    return replace(check, warnings=check.warnings + told), float(share), warnings
+        Returns:
+            The forecast, and the warnings of the plan.
+
+        Raises:
+            InputError: also where the forecast is frozen already.
+        """
+        target = self.spec.target
+        assert target is not None
+        if not self.fork:
+            self._refuse_frozen()
+        _, table, warnings = self._train_fitted(self.spec, target=False)
+        self._refuse_frozen()
+        model = self.spec.shape(target.size)
+        params, each = count_params(model).total, flops_per_token(model, model.seq_len)
+        tokens = tokens_of(model, *target.horizon)
+        seeds = len(target.seeds)
+        return forecast(table, params, tokens, flops=tokens * each, target_seeds=seeds), warnings
+
+    def train_grid(self) -> tuple[RunTable, list[Diagnostic]]:
+        """Trains a sweep with a grid; returns the table to tune the recipe from, and the warnings of the plan."""
+        _, table, warnings = self._train_fitted(self.spec)
+        return table, warnings
+
+    def check_recipe(self) -> tuple[RecipeCheck, float, list[Diagnostic]]:
+        """Trains a few runs around the sweep's recipe and judges it by them, before the sweep itself is run.
+
+        Returns:
+            The verdict, its cost as a share of the sweep's FLOPs, and the warnings of the plan.
+        """
+        plan = plan_sweep(self.spec)
+        around = probe(self.spec, plan)
+        _, table, warnings = self._train_fitted(around)
+        own = plan_sweep(around.model_copy(update={"grid": None}))
+        usual = {(run.config.params, run.config.tokens): run.config.recipe.rates.matrix for run in own}
+        rows = table.frame.assign(
+            usual_lr=[usual[cell] for cell in zip(table.frame.params, table.frame.tokens, strict=True)]
+        )
+        target = max((float(run.config.flops) for run in plan if run.role == "target"), default=None)
+        share = rows.flops.sum() / sum(run.config.flops for run in plan)
+        check = check_recipe(rows, target)
+        unlearnt = tuple(_nothing_learnt(rows, load_text(self.spec.corpus).frequency_loss))
+        return replace(check, warnings=check.warnings + unlearnt), float(share), warnings
+
+    def _train_fitted(
+        self, spec: SweepSpec, target: bool = True
+    ) -> tuple[list[PlannedRun], RunTable, list[Diagnostic]]:
+        """The plan, with or without its target, the table of the fitted runs, all trained, and the plan's warnings."""
+        folder = self.folder
+        plan, warnings = plan_with_warnings(spec if target else spec.model_copy(update={"target": None}))
+        with folder.locked():
+            folder.prepare(spec.canonical(), self.source, plan, may_grow=True, fork=self.fork)
+        self._train(folder, "fit")
+        return plan, write_tables(folder), warnings
+
+    def _train(self, folder: SweepFolder, role: str) -> None:
+        train_runs(folder, role, self.workers, lambda progress: self.report(role, progress), self.executor)
+
+    def _refuse_frozen(self) -> None:
+        if (self.out / FORECAST).exists():
+            raise InputError(f"{self.out / FORECAST}: the forecast is frozen, and further runs can no longer change it")
 
 
 def _nothing_learnt(rows: pd.DataFrame, frequency_loss: float) -> Iterator[Diagnostic]:
-    """Sizes at which every rate tried is as bad, so that which is the best of them says nothing."""
+    """A warning for each size at which every rate is as bad, so that the best of them says nothing."""
     least = rows.groupby("params").loss.min()
     for params, loss in zip(least.index.tolist(), least.tolist(), strict=True):
         if loss > _LEARNT * frequency_loss:
@@ -150,49 +200,8 @@ def _nothing_learnt(rows: pd.DataFrame, frequency_loss: float) -> Iterator[Diagn
             )
 
 
-def run_sweep(
-    spec: SweepSpec,
-    source: str,
-    out: Path,
-    workers: int | None,
-    report: Report,
-    fork: bool = False,
-    executor: Executor = local,
-) -> SweepResult:
-    """Trains what is not yet trained, then forecasts, trains the target, scores and reports.
-
-    Args:
-        spec: the sweep.
-        source: text of its file, kept beside the results.
-        out: the sweep's folder; made if missing.
-        workers: processes, or None for the machine's own number.
-        report: called while runs train, with ``fit`` or ``target``.
-        fork: whether the sweep may be another than the folder holds; see ``SweepFolder.prepare``.
-        executor: where the workers are.
-
-    Raises:
-        InputError: an impossible sweep, a folder that holds another one or cannot be written, a failed worker, or
-            too few finished runs to fit.
-    """
-    folder = SweepFolder(out)
-    plan, _, warnings = _train_fitted(spec, source, folder, workers, report, fork=fork, executor=executor)
-    while (frozen := _freeze(folder, plan)) is None:  # another call has made the sweep larger meanwhile
-        train_runs(folder, "fit", workers, lambda progress: report("fit", progress), executor)
-    train_runs(folder, "target", workers, lambda progress: report("target", progress), executor)
-    table = write_tables(folder)
-    if not (table.frame.role.eq("target") & table.frame.status.eq("done")).any():
-        raise InputError(f"{out}: no run of the target ended well, so the forecast cannot be scored")
-    result = score(frozen, table)
-    result.write(out / SCORE)
-    write_text(out / SUMMARY, json.dumps(summarise(folder, table)))
-    from analysis.report import write_report  # late: what draws takes long to import
-
-    write_report(out)
-    return SweepResult(out, frozen, result, tuple(warnings))
-
-
 def join_sweep(spec: SweepSpec, out: Path, target: bool) -> int:
-    """Where this is not the first of several processes that run a sweep: trains along with that one until it is done.
+    """Trains along with the first of several processes that run a sweep until it is done, where this is another.
 
     Args:
         spec: the sweep.
@@ -212,44 +221,8 @@ def join_sweep(spec: SweepSpec, out: Path, target: bool) -> int:
     return index
 
 
-def forecast_sweep(
-    spec: SweepSpec,
-    source: str,
-    out: Path,
-    workers: int | None,
-    report: Report,
-    fork: bool = False,
-    executor: Executor = local,
-) -> tuple[Forecast, list[Diagnostic]]:
-    """Trains the fitted runs and forecasts the target, which is left as it is; nothing is frozen.
-
-    Returns:
-        The forecast, and the warnings of the plan.
-
-    Args and Raises:
-        As ``run_sweep``; InputError too where the forecast is frozen already.
-    """
-    assert spec.target is not None
-    if not fork:
-        _refuse_frozen(out)
-    _, table, warnings = _train_fitted(
-        spec, source, SweepFolder(out), workers, report, target=False, fork=fork, executor=executor
-    )
-    _refuse_frozen(out)
-    model = spec.shape(spec.target.size)
-    params, each = count_params(model).total, flops_per_token(model, model.seq_len)
-    tokens = tokens_of(model, *spec.target.horizon)
-    seeds = len(spec.target.seeds)
-    return forecast(table, params, tokens, flops=tokens * each, target_seeds=seeds), warnings
-
-
-def _refuse_frozen(out: Path) -> None:
-    if (out / FORECAST).exists():
-        raise InputError(f"{out / FORECAST}: the forecast is frozen, and further runs can no longer change it")
-
-
 def write_tables(folder: SweepFolder) -> RunTable:
-    """Derives the table of runs and their curves anew from the run folders."""
+    """The table of runs, derived anew with their curves from the run folders, and written."""
     with folder.locked():  # lest an older table takes a newer one's place
         return _derive_tables(folder)
 
@@ -287,12 +260,12 @@ def summarise(folder: SweepFolder, table: RunTable) -> dict[str, Any]:
     """What the table has no column for: the sampling error of the held-out set, and the time spent."""
     statuses = {run_id: folder.run(run_id).status() for run_id in folder.runs()}
     done = {run_id: status for run_id, status in statuses.items() if status["state"] == "done"}
-    dearest = table.frame[table.frame.status == "done"].sort_values("flops").run_id.iloc[-1]
-    config = folder.run(dearest).config()
+    largest = table.frame[table.frame.status == "done"].sort_values("flops").run_id.iloc[-1]
+    config = folder.run(largest).config()
     return {
         "corpus": config.data.fingerprint,
         "eval_tokens": config.data.eval_tokens,
-        "loss_stderr_documents": done[dearest]["loss_stderr_documents"],
+        "loss_stderr_documents": done[largest]["loss_stderr_documents"],
         "wall_s": sum(status["wall_s"] for status in done.values()),
         "eval_s": sum(status["eval_s"] for status in done.values()),
     }

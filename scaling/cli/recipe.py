@@ -95,13 +95,14 @@ def check(sweep: str, overrides: tuple[str, ...], out: Path | None, workers: int
       scaling recipe check sweeps/quickstart.yaml recipe.learning_rate=0.02
     """
     from scaling.cli.progress import ProgressDisplay
-    from scaling.pipeline import check_sweep
+    from scaling.pipeline import SweepPipeline
     from scaling.sweep.spec.sweep_file import load_sweep
 
     spec = load_sweep(sweep, overrides)
     folder = out or Path("runs", f"{spec.name}-check")
     with ProgressDisplay(spec.name) as display:
-        verdict, share, warnings = check_sweep(spec, source_of(sweep, overrides), folder, workers, display.show)
+        pipeline = SweepPipeline(spec, source_of(sweep, overrides), folder, workers, display.show)
+        verdict, share, warnings = pipeline.check_recipe()
     result = {**verdict.to_dict(), "share": share, "folder": str(folder)}
     result["warnings"] += [warning.to_dict() for warning in warnings]
     emit_plain(result, as_json, lambda: _verdict(verdict, share))

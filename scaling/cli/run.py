@@ -84,7 +84,7 @@ def command(
       scaling run next.yaml --out runs/quickstart --fit-only
       scaling run sweeps/quickstart.yaml corpus=python --out runs/quickstart-python
     """
-    from scaling.pipeline import forecast_sweep, join_sweep, run_sweep, train_grid
+    from scaling.pipeline import SweepPipeline, join_sweep
     from scaling.sweep.executors.registry import find_executor
     from scaling.sweep.spec.sweep_file import load_sweep
     from scaling.sweep.tracking.trackers import need_tracker
@@ -103,14 +103,14 @@ def command(
     if spec.grid is not None:
         refuse_options(["fit_only"], sweep, "a grid and forecasts nothing")
         with _reporting(spec.name, folder, tracker) as report:
-            table, warnings = train_grid(spec, source, folder, workers, report, fork, hands)
+            table, warnings = SweepPipeline(spec, source, folder, workers, report, fork, hands).train_grid()
         runs = len(table.frame)
         trained = {"folder": str(folder), "runs": runs, "warnings": [warning.to_dict() for warning in warnings]}
         emit_plain(trained, as_json, f"{runs} runs trained in {folder}; now: scaling recipe fit {folder}")
         return
     if fit_only:
         with _reporting(spec.name, folder, tracker) as report:
-            made, warnings = forecast_sweep(spec, source, folder, workers, report, fork, hands)
+            made, warnings = SweepPipeline(spec, source, folder, workers, report, fork, hands).forecast()
         told = [warning.to_dict() for warning in dict.fromkeys((*warnings, *made.warnings))]
         emit_plain(
             {"folder": str(folder), "forecast": made.to_dict(), "warnings": told},
@@ -119,7 +119,7 @@ def command(
         )
         return
     with _reporting(spec.name, folder, tracker) as report:
-        result = run_sweep(spec, source, folder, workers, report, fork, hands)
+        result = SweepPipeline(spec, source, folder, workers, report, fork, hands).run()
     emit_plain(result.to_dict(), as_json, lambda: _story(result))
 
 
