@@ -62,6 +62,8 @@ def allocate(estimate: SurfaceEstimate, request: Request) -> LawAllocation:
         covers=_covers(estimate, answer, interval, endless),
         law=estimate.law,
         source=estimate.source,
+        convention=estimate.convention,
+        model=None,
         extrapolation=flops / estimate.largest,
         warnings=(
             *estimate.warnings,

@@ -11,6 +11,7 @@ from analysis.allocation.frontier import FrontierLaw, LeftOut, Minima
 from analysis.allocation.isoflop import IsoFlop, isoflop
 from analysis.allocation.results import Allocation, Interval
 from analysis.allocation.split import TOLERANCE
+from analysis.allocation.text import frontier_allocation_text
 from analysis.diagnostics import checks, fit_checks
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
@@ -52,6 +53,9 @@ class FrontierAllocation(Allocation):
     tokens_coefficient: float
     skew: tuple[float, float] | None
     budgets: Budgets
+
+    def __str__(self) -> str:
+        return frontier_allocation_text(self)
 
 
 def allocate_by(approach: str, table: RunTable, flops: float) -> FrontierAllocation:
@@ -101,6 +105,7 @@ def allocate_by(approach: str, table: RunTable, flops: float) -> FrontierAllocat
         tokens_coefficient=found.tokens.at(1.0),
         skew=found.skew if isinstance(found, IsoFlop) else None,
         budgets=Budgets(found.used, found.left_out),
+        convention=table.convention,
     )
 
 

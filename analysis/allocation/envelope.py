@@ -7,6 +7,7 @@ beyond it.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,9 @@ from jaxtyping import Float, Int
 from scipy.interpolate import PchipInterpolator
 
 from analysis.allocation.frontier import FrontierLaw, LeftOut, Minima
+from analysis.allocation.text import envelope_text
 from analysis.diagnostics.codes import Diagnostic
+from analysis.result import Result
 from analysis.runs.arrays import RunArrays, training_cost
 from analysis.stats import clusters, least_squares
 
@@ -50,7 +53,7 @@ class SizeCurve:
 
 
 @dataclass(frozen=True)
-class Envelope:
+class Envelope(Result):
     """Approach 1 on a table.
 
     Attributes:
@@ -77,6 +80,24 @@ class Envelope:
     def used(self) -> tuple[float, ...]:
         """The lowest and the highest FLOPs where the optimum is bracketed; empty without any."""
         return tuple(np.exp(self.minima.c[[0, -1]]).tolist()) if len(self.minima.c) else ()
+
+    def __str__(self) -> str:
+        return envelope_text(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: where the optimum is bracketed, N*(C) and D*(C), and the warnings."""
+        return {
+            "bracketed": list(self.used) or None,
+            "left_out": [{"flops": list(left.flops), "reason": left.reason} for left in self.left_out],
+            "params": None if self.params is None else self.params.to_dict(),
+            "tokens": None if self.tokens is None else self.tokens.to_dict(),
+            "warnings": [warning.to_dict() for warning in self.warnings],
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per compute at which the optimum is bracketed: FLOPs, the best size, the loss there."""
+        minima = self.minima
+        return pd.DataFrame({"flops": np.exp(minima.c), "params": np.exp(minima.n), "loss": minima.loss})
 
 
 def envelope(points: RunArrays, resamples: int = 200, seed: int = 0) -> Envelope:

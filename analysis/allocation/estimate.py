@@ -214,7 +214,7 @@ def _distinct(runs: Inputs) -> int:
 
 def _check_law(law: Law[Inputs], unique_tokens: float) -> None:
     if not _separates(law, np.inf):
-        raise InputError(f"the {law.name} law does not tell parameters from tokens: choose --law chinchilla")
+        raise InputError(f"the {law.name} law does not tell parameters from tokens: choose `law` chinchilla")
     if not _separates(law, unique_tokens):
         raise InputError(f"what repeated tokens are worth is known for chinchilla and its kin, not for {law.name}")
 

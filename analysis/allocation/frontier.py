@@ -7,6 +7,7 @@ the few budgets there are (Knapp & Hartung 2003).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -76,6 +77,14 @@ class FrontierLaw:
             return None
         low, high = central_interval(self.draws[:, 0] + self.draws[:, 1] * (np.log(flops) - self.pivot))
         return float(np.exp(low)), float(np.exp(high))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: the coefficient, the exponent and its 90 % interval."""
+        return {
+            "coefficient": self.at(1.0),
+            "exponent": self.exponent,
+            "exponent_interval": self.exponent_interval,
+        }
 
     @property
     def exponent_interval(self) -> tuple[float, float] | None:

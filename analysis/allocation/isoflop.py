@@ -6,14 +6,19 @@ lies between two trained sizes, and neither the smallest nor the largest size is
 named.
 """
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float
 
 from analysis.allocation.frontier import FrontierLaw, LeftOut, Minima, fit_frontier
 from analysis.allocation.profiles import LEAST_NOISE, Profile, Profiles, fit_profiles, resampled
+from analysis.allocation.text import isoflop_text
 from analysis.diagnostics.codes import Diagnostic
+from analysis.result import Result
 from analysis.runs.arrays import RunArrays, training_cost
 from analysis.stats import central_interval
 
@@ -55,7 +60,7 @@ class Parabola:
 
 
 @dataclass(frozen=True)
-class IsoFlop:
+class IsoFlop(Result):
     """Approach 2 on a table.
 
     Attributes:
@@ -71,6 +76,28 @@ class IsoFlop:
     params: FrontierLaw | None
     tokens: FrontierLaw | None
     warnings: tuple[Diagnostic, ...]
+
+    def __str__(self) -> str:
+        return isoflop_text(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: the budgets, N*(C) and D*(C), and the warnings."""
+        frame = self.to_frame()
+        return {
+            "budgets": json.loads(frame.to_json(orient="records")),
+            "skew": self.skew,
+            "params": None if self.params is None else self.params.to_dict(),
+            "tokens": None if self.tokens is None else self.tokens.to_dict(),
+            "warnings": [warning.to_dict() for warning in self.warnings],
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per budget: its FLOPs, the best size with its 90 % interval, the loss there, why it is left out."""
+        none = (np.nan, np.nan)
+        return pd.DataFrame(
+            [(p.flops, len(p.n), p.params, *(p.interval or none), p.minimum, p.fault) for p in self.parabolas],
+            columns=["flops", "runs", "params", "low", "high", "loss", "left_out"],
+        )
 
     @property
     def exponent(self) -> float | None:

@@ -1,12 +1,15 @@
 """The request of an allocation, and its results."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from analysis.allocation.text import law_allocation_text
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
+from analysis.result import Result
 
 Interval = tuple[float | None, float | None]
 
@@ -37,13 +40,13 @@ class Request:
             for name, value in given.items()
             if not (0 < value < np.inf or (name == "inference_tokens" and value == 0))
         ]
-        goals = [f"--{name}" for name in ("flops", "loss") if name in given]
+        goals = [f"`{name}`" for name in ("flops", "loss") if name in given]
         if {"params", "tokens"} <= set(given):
             errors += [f"{goal}: parameters and tokens fix it already; leave out one of the three" for goal in goals]
         elif len(goals) == 2:
-            errors.append("--loss: follows from --flops; leave out one of them")
+            errors.append("`loss`: follows from `flops`; leave out one of them")
         elif not goals:
-            errors.append("give --flops or --loss; or both the parameters and --tokens, to see what that model costs")
+            errors.append("give `flops` or `loss`; or both the parameters and `tokens`, to see what that model costs")
         if errors:
             raise InputError(errors)
 
@@ -56,7 +59,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Allocation:
+class Allocation(Result):
     """Parameters and tokens, and their uncertainty.
 
     Attributes:
@@ -74,6 +77,8 @@ class Allocation:
         source: the table, or the paper.
         extrapolation: flops / those of the largest run known.
         warnings: in words and codes.
+        convention: how parameters and FLOPs are counted.
+        model: the published model whose parameters were given, or None.
     """
 
     params: float
@@ -88,10 +93,19 @@ class Allocation:
     source: str
     extrapolation: float
     warnings: tuple[Diagnostic, ...]
+    convention: str = field(default="", kw_only=True)
+    model: str | None = field(default=None, kw_only=True)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of ``scaling allocate``."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name not in ("convention", "model")}
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a quantity: ``value`` and the ends ``low`` and ``high`` of its 90 % interval, where it has one."""
+        intervals = self.interval or {}
+        names = ("params", "tokens", "tokens_per_param", "flops", "loss")
+        rows = [(name, asdict(self)[name], *intervals.get(name, (None, None))) for name in names]
+        return pd.DataFrame(rows, columns=["quantity", "value", "low", "high"]).set_index("quantity")
 
 
 @dataclass(frozen=True)
@@ -138,3 +152,6 @@ class LawAllocation(Allocation):
     total_flops: float
     excess_loss: float
     optimum: OptimalSplit | None
+
+    def __str__(self) -> str:
+        return law_allocation_text(self)

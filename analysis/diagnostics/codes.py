@@ -21,6 +21,9 @@ Code = Literal[
     "recipe-off",
     "recipe-drift",
     "off-curve",
+    "other-device",
+    "goodput-twice",
+    "batch-rounded",
 ]
 
 

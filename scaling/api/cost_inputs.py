@@ -1,10 +1,11 @@
-"""What a user may say instead of the defaults of ``scaling cost``: the utilisation, and a file of prices."""
+"""What replaces the defaults of a cost: a utilisation from a share, a model or a table, and a file of prices."""
 
 import difflib
 import math
 from pathlib import Path
-from typing import Any
 
+from analysis.diagnostics.codes import Diagnostic
+from analysis.runs.table import read_table
 from scaling.costing import Counting, measured_utilization, published_utilization
 from scaling.errors import InputError
 from scaling.hardware import Device, Utilization, device_of_kind, find_device
@@ -17,8 +18,8 @@ _FARTHEST = 100.0
 
 def read_utilization(
     text: str, flops: float, counting: Counting, device: Device
-) -> tuple[Utilization, list[dict[str, Any]]]:
-    """The utilisation that a share, a published Llama or a table of runs tells, and warnings.
+) -> tuple[Utilization, list[Diagnostic]]:
+    """The utilisation by a share, a published Llama or a table of runs, and warnings.
 
     Args:
         text: ``40%``; a name of the zoo, whose published hours imply one; or a sweep's folder or a table with a
@@ -39,13 +40,11 @@ def read_utilization(
     if not Path(text).exists():
         close = difflib.get_close_matches(text.lower(), ZOO, n=1, cutoff=0.5)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise InputError(f"--mfu {text}: neither a share such as 40%, nor a published Llama, nor a file{hint}")
+        raise InputError(f"`mfu` {text}: neither a share such as 40%, nor a published Llama, nor a file{hint}")
     return _measured(text, flops, device)
 
 
-def _measured(path: str, flops: float, device: Device) -> tuple[Utilization, list[dict[str, Any]]]:
-    from analysis.runs.table import read_table
-
+def _measured(path: str, flops: float, device: Device) -> tuple[Utilization, list[Diagnostic]]:
     rows = read_table(path).frame
     if "mfu" not in rows:
         raise InputError(f"{path}: no column 'mfu' to take the utilisation from")
@@ -61,16 +60,16 @@ def _measured(path: str, flops: float, device: Device) -> tuple[Utilization, lis
     utilization = measured_utilization(sizes, rows["mfu"].tolist(), source)
     warnings = []
     if own.empty:
-        on = f"on {where}" if where else "on a device that it does not tell"
+        on = f"on {where}" if where else "on a device that it does not name"
         message = f"{path} measured the MFU {on}, not on {device.name}; another device attains another share"
-        warnings.append({"code": "other-device", "message": message})
+        warnings.append(Diagnostic("other-device", message))
     reach = flops / max(sizes)
     if reach > _FARTHEST:
         message = (
             f"the run has {format_quantity(reach)} times the FLOPs of the largest that measured the MFU; "
             "wide models keep a device busier than narrow ones, and many devices less busy than one"
         )
-        warnings.append({"code": "far-extrapolation", "message": message})
+        warnings.append(Diagnostic("far-extrapolation", message))
     return utilization, warnings
 
 
