@@ -14,28 +14,50 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from analysis import laws
     from analysis.errors import InputError
+    from scaling.api.allocations import allocate, envelope, isoflop
+    from scaling.api.costs import cost
+    from scaling.api.designs import design
+    from scaling.api.feasible import feasible
     from scaling.api.fits import fit, published
     from scaling.api.forecasts import backtest, forecast, forecast_task, score
+    from scaling.api.pages import plot, report
+    from scaling.api.sweeps import plan, run
     from scaling.api.tables import read_runs
 
 __version__ = "0.1.0"
 
 __all__ = [
     "InputError",
+    "allocate",
     "backtest",
+    "cost",
+    "design",
+    "envelope",
+    "feasible",
     "fit",
     "forecast",
     "forecast_task",
+    "isoflop",
     "laws",
+    "plan",
+    "plot",
     "published",
     "read_runs",
+    "report",
+    "run",
     "score",
 ]
 
 _HOMES = {
     "analysis.errors": ("InputError",),
+    "scaling.api.allocations": ("allocate", "envelope", "isoflop"),
+    "scaling.api.costs": ("cost",),
+    "scaling.api.designs": ("design",),
+    "scaling.api.feasible": ("feasible",),
     "scaling.api.fits": ("fit", "published"),
     "scaling.api.forecasts": ("backtest", "forecast", "forecast_task", "score"),
+    "scaling.api.pages": ("plot", "report"),
+    "scaling.api.sweeps": ("plan", "run"),
     "scaling.api.tables": ("read_runs",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -22,6 +22,7 @@ Code = Literal[
     "recipe-drift",
     "off-curve",
     "other-device",
+    "short-branch",
     "goodput-twice",
     "batch-rounded",
 ]

@@ -15,13 +15,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from analysis.diagnostics.checks import check_table
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.power_law import Form, PowerLaw, fit_power_law
+from analysis.result import Result
 from analysis.runs.table import RunTable
 from analysis.tuning.grid import JOINT, SEPARATE, Hyperparameter, TunedCell, tuned_cells
+from analysis.tuning.text import tuning_text
 
 ScaledHyperparameter = Literal["lr", "batch_tokens"]
 FORMS: Mapping[ScaledHyperparameter, Mapping[str, Form]] = {
@@ -40,7 +43,7 @@ _LISTED = 6
 
 
 @dataclass(frozen=True)
-class Tuning:
+class Tuning(Result):
     """The best hyperparameters of a table's cells, and the laws through them.
 
     Attributes:
@@ -78,6 +81,17 @@ class Tuning:
         if "step" not in self.laws[name]:
             raise InputError(f"the runs tell no law of the best {name}: too few sizes and lengths were tuned in it")
         return self.laws[name]["step"]
+
+    def __str__(self) -> str:
+        return tuning_text(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per size and length: its best learning rate and batch in tokens, and how many runs it has."""
+        rows = []
+        for cell in self.cells:
+            best = {name: (cell.best(name) or (None,))[0] for name in FORMS}
+            rows.append({"params": cell.params, "tokens": cell.tokens, **best, "runs": cell.runs})
+        return pd.DataFrame(rows)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of ``scaling recipe fit``."""

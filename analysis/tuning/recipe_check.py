@@ -21,8 +21,10 @@ from jaxtyping import Float, Int
 
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
+from analysis.result import Result
 from analysis.stats import pooled_std
 from analysis.tuning.response_surface import ResponseSurface, fit_response_surface
+from analysis.tuning.text import check_text
 
 # Excess loss over the best rate, beyond two standard errors, at which a recipe counts as off.
 TOLERANCE = 0.007
@@ -84,7 +86,7 @@ class CheckedCell:
 
 
 @dataclass(frozen=True)
-class RecipeCheck:
+class RecipeCheck(Result):
     """The verdict on a recipe over a sweep.
 
     Attributes:
@@ -101,6 +103,13 @@ class RecipeCheck:
     bias: float | None
     target_flops: float | None
     warnings: tuple[Diagnostic, ...]
+
+    def __str__(self) -> str:
+        return check_text(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per size that was checked."""
+        return pd.DataFrame([cell.to_dict() for cell in self.cells])
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of ``scaling recipe check``; the drift as a factor."""

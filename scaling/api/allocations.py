@@ -10,9 +10,9 @@ from analysis.allocation import isoflop as approach_2
 from analysis.allocation.allocate import allocate as allocate_on
 from analysis.allocation.approaches import FrontierAllocation, allocate_by
 from analysis.allocation.envelope import Envelope
+from analysis.allocation.estimate import estimate_surface, published_surface
 from analysis.allocation.isoflop import IsoFlop
 from analysis.allocation.results import LawAllocation, Request
-from analysis.allocation.estimate import estimate_surface, published_surface
 from analysis.fitting.published import PREFIX, constants
 from analysis.forecasting.ensemble import AUTO
 from scaling.api.tables import Runs, read_runs

@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -48,9 +47,9 @@ json_option: Callable[..., Any] = click.option(
 )
 
 
-def source_of(sweep: str, overrides: tuple[str, ...]) -> str:
-    """The text of a sweep's file with what was overridden, to be kept beside its results."""
-    return Path(sweep).read_text(encoding="utf-8-sig") + "".join(f"\n# with {given}" for given in overrides)
+def note(line: str) -> None:
+    """Prints a line of progress on stderr."""
+    click.echo(line, err=True)
 
 
 def emit(result: "Result", as_json: bool) -> None:

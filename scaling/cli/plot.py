@@ -1,11 +1,10 @@
 """``scaling plot``: draw one figure from a table of runs."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import click
 
-from scaling.cli.common import emit_plain, json_option
+from scaling.cli.common import emit, json_option
 from scaling.cli.folders import TABLE
 from scaling.cli.tables import table_options
 
@@ -21,7 +20,6 @@ KINDS = (
     "rates",
     "collapse",
 )
-SUFFIXES = (".png", ".svg", ".pdf")
 
 
 @click.command()
@@ -50,7 +48,7 @@ def command(
       envelope      loss over training FLOPs by size, with the lowest of the curves
       optimum       the best parameters and tokens over training FLOPs, by the parabolas and by the envelope
       overtraining  loss over tokens per parameter, by size
-      backtest      errors of forecasts from the cheaper runs, over how far beyond them the dearer ones lie
+      backtest      errors of forecasts from the low-compute runs, over how far beyond them the high-compute ones lie
       residuals     how far each run lies from the laws of a sweep's frozen forecast
       rates         what each learning rate loses to the best one, at each size and length of a tuning sweep
       collapse      the loss curves of a sweep's folder on one another, and which runs leave the others'
@@ -62,13 +60,6 @@ def command(
       scaling plot flops runs/quickstart -o flops.png
       scaling plot isoflop llama3_isoflop.csv -o isoflop.svg
     """
-    from analysis.report.draw import draw
-    from analysis.runs.table import read_table
-    from scaling.errors import InputError
+    from scaling.api.pages import plot
 
-    if Path(output).suffix.lower() not in SUFFIXES:
-        raise InputError(f"-o {output}: write .png, .svg or .pdf")
-    runs = read_table(table, columns, where, best=best)
-    warnings = draw(kind, runs, Path(table), Path(output))
-    result = {"figure": output, "warnings": [warning.to_dict() for warning in warnings]}
-    emit_plain(result, as_json, f"figure         {output}")
+    emit(plot(kind, table, output=output, where=where, columns=columns, best=best), as_json)

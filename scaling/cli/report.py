@@ -1,11 +1,10 @@
 """``scaling report``: write the HTML report of a sweep's folder, or of any table of runs."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import click
 
-from scaling.cli.common import emit_plain, json_option
+from scaling.cli.common import emit, json_option
 from scaling.cli.folders import TABLE
 from scaling.cli.tables import column_options, refuse_options
 
@@ -47,18 +46,8 @@ def command(
       scaling report runs/quickstart
       scaling report theirs.csv --forecast forecast.json -o theirs.html
     """
-    from analysis.report import write_report
-    from analysis.runs.table import read_table
-    from scaling.sweep.folder.sweep_folder import PLAN, RUNS, SweepFolder
+    from scaling.api.pages import report
 
-    # A copy that came without its run folders keeps the tables it has: they cannot be made anew.
-    if (Path(place) / PLAN).exists() and (Path(place) / RUNS).is_dir():
-        from scaling.pipeline import write_tables
-
-        write_tables(SweepFolder(Path(place)))
-    given = columns
     if forecast is not None:
         refuse_options(("where", "columns"), f"--forecast {forecast}", "made from columns and rows of its own")
-    table = read_table(place, given, where) if given or where else None
-    path = write_report(place, output, forecast, table)
-    emit_plain({"report": str(path)}, as_json, f"report         {path}")
+    emit(report(place, forecast=forecast, output=output, where=where, columns=columns), as_json)

@@ -1,0 +1,148 @@
+"""Reports and figures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis import plots
+from analysis.diagnostics.codes import Diagnostic
+from analysis.report import write_report
+from analysis.report.draw import draw, save_figure
+from analysis.report.figures import Drawing
+from analysis.result import Result
+from scaling.api.allocations import FIGURES
+from scaling.api.tables import Runs, read_runs
+from scaling.errors import InputError
+
+
+@dataclass(frozen=True)
+class Report(Result):
+    """A page that was written.
+
+    Attributes:
+        path: its file.
+        warnings: none.
+    """
+
+    path: Path
+    warnings: tuple[Diagnostic, ...] = ()
+
+    def __str__(self) -> str:
+        return f"report         {self.path}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"report": str(self.path)}
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row: the page's path."""
+        return pd.DataFrame([self.to_dict()])
+
+
+def report(
+    place: str | Path,
+    *,
+    forecast: str | Path | None = None,
+    output: str | Path | None = None,
+    where: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> Report:
+    """Writes the HTML page about a sweep's folder or a table's file; the tables of a sweep are made anew first.
+
+    Args:
+        place: the folder or file.
+        forecast: a frozen forecast; by default the folder's, if it has one.
+        output: the page; by default ``report.html`` in the folder, or beside the file.
+        where, columns: as for :func:`read_runs`; by default those of the forecast.
+
+    Raises:
+        InputError: if there is no table of runs, or a file is not what its name says.
+    """
+    place = Path(place)
+    if _trained_here(place):
+        from scaling.pipeline import write_tables  # late: imports JAX
+        from scaling.sweep.folder.sweep_folder import SweepFolder
+
+        write_tables(SweepFolder(place))
+    table = read_runs(place, where=where, columns=columns) if columns or where else None
+    return Report(write_report(place, output, forecast, table))
+
+
+def _trained_here(place: Path) -> bool:
+    """Whether a folder has a plan and run folders; a copy without them keeps the tables that it has."""
+    from scaling.sweep.folder.sweep_folder import PLAN, RUNS
+
+    return (place / PLAN).exists() and (place / RUNS).is_dir()
+
+
+@dataclass(frozen=True)
+class Plot(Result):
+    """A figure of a table of runs.
+
+    Attributes:
+        kind: a name of ``analysis.report.figures.KINDS``.
+        drawing: what it draws and says.
+        figure: of matplotlib.
+        path: the file that it was written to, or None.
+        warnings: what limits it.
+    """
+
+    kind: str
+    drawing: Drawing
+    figure: Figure
+    path: str | None
+    warnings: tuple[Diagnostic, ...]
+
+    def save(self, path: str | Path) -> None:
+        """Writes the figure to a .png, .svg or .pdf.
+
+        Raises:
+            InputError: for another kind of file, or one that cannot be written.
+        """
+        save_figure(self.figure, path)
+
+    def __str__(self) -> str:
+        return f"figure         {self.path or self.kind}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"figure": self.path, "warnings": [warning.to_dict() for warning in self.warnings]}
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row: the kind, the file, and what the figure shows in a sentence."""
+        return pd.DataFrame([{"kind": self.kind, "figure": self.path, "reading": self.drawing.reading}])
+
+    def _repr_html_(self) -> str:
+        return plots.svg(self.figure, self.kind)
+
+
+def plot(
+    kind: str,
+    runs: Runs,
+    *,
+    output: str | Path | None = None,
+    where: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    best: bool = False,
+) -> Plot:
+    """Draws one figure from a table of runs.
+
+    Args:
+        kind: such as ``isoflop``; ``scaling plot --help`` lists them.
+        runs: see :func:`read_runs`, also for ``where``, ``columns`` and ``best``. Of a sweep's folder, its forecast,
+            score and curves are shown too.
+        output: a .png, .svg or .pdf to write; by default none, as a notebook shows the figure.
+
+    Raises:
+        InputError: for a figure that the table cannot give, or a file that cannot be written.
+    """
+    if output is not None and Path(output).suffix.lower() not in FIGURES:
+        raise InputError(f"`output` {output}: write .png, .svg or .pdf")
+    table = read_runs(runs, where=where, columns=columns, best=best)
+    place = Path(runs) if isinstance(runs, str | Path) else Path(table.source)
+    drawing, figure = draw(kind, table, place)
+    if output is not None:
+        save_figure(figure, output)
+    return Plot(kind, drawing, figure, None if output is None else str(output), drawing.warnings)

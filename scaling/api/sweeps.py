@@ -1,0 +1,144 @@
+"""Sweeps: their plan, their runs, and the check of their recipe."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from analysis.design.seeds import FEWEST_CELLS
+from analysis.diagnostics.codes import Diagnostic
+from scaling.api.sweep_results import FinishedSweep, ForecastSweep, SweepPlan, TrainedSweep
+from scaling.errors import InputError
+from scaling.pipeline import Report, SweepPipeline, join_sweep
+from scaling.planning import plan_with_warnings, prospect
+from scaling.sweep.executors.find import find_executor
+from scaling.sweep.host.machine import accelerator
+from scaling.sweep.host.machine_speed import MachineSpeed, Unmeasured, measure, recall
+from scaling.sweep.plan.estimate import describe
+from scaling.sweep.spec.sweep_file import load_sweep
+from scaling.sweep.tracking.trackers import need_tracker, tracking
+
+# Of a sweep's name: yields what is called with the role that trains (fit or target) and its progress.
+Progress = Callable[[str], AbstractContextManager[Report]]
+
+
+def plan(
+    sweep: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    out: str | Path | None = None,
+    noise: str | None = None,
+    workers: int | None = None,
+    calibrate: bool | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> SweepPlan:
+    """Lists the runs of a sweep with FLOPs, memory, time, cost and what their forecast would be worth; spends nothing.
+
+    Args:
+        sweep: the sweep's file.
+        overrides: ``key=value`` each, in place of what the file says.
+        out: the sweep's folder; by default ``runs/<sweep name>``.
+        noise: a table of finished runs that law and noise are learnt from; by default the folder's own.
+        workers: processes that train at once.
+        calibrate: whether to measure this machine's speed: anew, not at all, or by default if it never was.
+        note: receives a line before what takes long.
+
+    Raises:
+        InputError: an impossible sweep, with file, line and column.
+    """
+    spec = load_sweep(str(sweep), tuple(overrides))
+    planned, warnings = plan_with_warnings(spec)
+    folder = Path("runs", spec.name) if out is None else Path(out)
+    worth = None if spec.target is None else prospect(planned, folder, noise)
+    speed = None if accelerator() else _speed(calibrate, note)
+    content = describe(planned, workers, speed, FEWEST_CELLS, spec.arrangement)
+    warned = (*(Diagnostic(**each) for each in content.pop("warnings")), *warnings)
+    return SweepPlan(
+        content,
+        worth,
+        None if spec.grid is None else tuple(spec.grid.given),
+        noise,
+        warned if worth is None else (*warned, *worth.warnings),
+    )
+
+
+def _speed(wanted: bool | None, note: Callable[[str], None]) -> MachineSpeed | None:
+    """The measured speed of this machine, from now or before; None where it cannot or should not be measured."""
+    known = None if wanted else recall()
+    if known is not None or wanted is False:
+        return known
+    note("measuring this machine's speed, once: about a minute if it is idle")
+    try:
+        return measure()
+    except Unmeasured as error:
+        note(f"not measured ({error}): times are a rough guide")
+        return None
+
+
+@contextmanager
+def silent(_: str) -> Iterator[Report]:
+    """Shows no progress."""
+    yield lambda _role, _progress: None
+
+
+def has_grid(sweep: str | Path, overrides: Sequence[str] = ()) -> bool:
+    """Whether a sweep tunes a recipe, and has no target."""
+    return load_sweep(str(sweep), tuple(overrides)).grid is not None
+
+
+def source_of(sweep: str | Path, overrides: Sequence[str]) -> str:
+    """The text of a sweep's file with its overrides, to be kept beside the results."""
+    return Path(sweep).read_text(encoding="utf-8-sig") + "".join(f"\n# with {given}" for given in overrides)
+
+
+def run(
+    sweep: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    out: str | Path | None = None,
+    executor: str = "local",
+    slurm: Sequence[str] = (),
+    workers: int | None = None,
+    fit_only: bool = False,
+    fork: bool = False,
+    track: str | None = None,
+    progress: Progress = silent,
+) -> FinishedSweep | ForecastSweep | TrainedSweep:
+    """Trains what is not yet trained of a sweep, then forecasts, trains the target, scores and reports.
+
+    Args:
+        sweep: the sweep's file.
+        overrides: ``key=value`` each, in place of what the file says.
+        out: the sweep's folder; by default ``runs/<sweep name>``.
+        executor: where the workers run: ``local``, ``ray`` or ``slurm``.
+        slurm: parameters of Slurm's jobs, ``key=value`` each.
+        workers: processes that train at once.
+        fit_only: train the fitted runs and forecast, without freezing; leave the target.
+        fork: go on with an edited sweep; see ``scaling run --help``.
+        track: a tracker that the runs' curves are kept for, such as ``tensorboard``.
+        progress: shows how far the runs are; by default nothing does.
+
+    Raises:
+        InputError: an impossible sweep, a folder that holds another one or cannot be written, a failed worker, or too
+            few finished runs to fit.
+    """
+    backend = find_executor(executor, tuple(slurm))
+    if track is not None:
+        need_tracker(track)
+    spec = load_sweep(str(sweep), tuple(overrides))
+    folder = Path("runs", spec.name) if out is None else Path(out)
+    source = source_of(sweep, overrides)
+    if process := join_sweep(spec, folder, target=not fit_only):
+        return TrainedSweep(folder, None, process)
+    if spec.grid is not None and fit_only:
+        raise InputError("`fit_only`: a sweep with a grid forecasts nothing")
+    with progress(spec.name) as show, tracking(folder, track, show) as report:
+        pipeline = SweepPipeline(spec, source, folder, workers, report, fork, backend)
+        if spec.grid is not None:
+            table, warnings = pipeline.train_grid()
+            return TrainedSweep(folder, len(table.frame), None, tuple(warnings))
+        if fit_only:
+            made, warnings = pipeline.forecast()
+            return ForecastSweep(folder, made, tuple(dict.fromkeys((*warnings, *made.warnings))))
+        result = pipeline.run()
+    warned = dict.fromkeys((*result.warnings, *result.forecast.warnings, *result.score.warnings))
+    return FinishedSweep(result, tuple(warned))
