@@ -95,7 +95,7 @@ class IsoFlop(Result):
         """One row per budget: its FLOPs, the best size with its 90 % interval, the loss there, why it is left out."""
         none = (np.nan, np.nan)
         return pd.DataFrame(
-            [(p.flops, len(p.n), p.params, *(p.interval or none), p.minimum, p.fault) for p in self.parabolas],
+            [(p.flops, len(p.n), p.params, *(p.interval or none), p.minimum, p.reason) for p in self.parabolas],
             columns=["flops", "runs", "params", "low", "high", "loss", "left_out"],
         )
 

@@ -30,7 +30,7 @@ def frontier_allocation_text(made: "FrontierAllocation") -> str:
 def isoflop_text(found: "IsoFlop") -> str:
     """One line per budget, then the power laws through the minima."""
     rows = [
-        (f"{p.flops:.3g}", str(len(p.n)), format_quantity(p.params), f"{p.minimum:.4f}", p.fault or "")
+        (f"{p.flops:.3g}", str(len(p.n)), format_quantity(p.params), f"{p.minimum:.4f}", p.reason or "")
         for p in found.parabolas
     ]
     table = table_text("rrrrl", ("FLOPs", "runs", "best size", "loss", "left out"), rows)

@@ -10,7 +10,7 @@ from scaling.api.sweep_results import FinishedSweep, ForecastSweep, SweepPlan, T
 from scaling.errors import InputError
 from scaling.pipeline import Report, SweepPipeline, join_sweep
 from scaling.planning import plan_with_warnings, prospect
-from scaling.sweep.executors.find import find_executor
+from scaling.sweep.executors.registry import find_executor
 from scaling.sweep.host.machine import accelerator
 from scaling.sweep.host.machine_speed import MachineSpeed, Unmeasured, measure, recall
 from scaling.sweep.plan.estimate import describe
