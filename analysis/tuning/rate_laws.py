@@ -89,7 +89,8 @@ class Tuning(Result):
         """One row per size and length: its best learning rate and batch in tokens, and how many runs it has."""
         rows = []
         for cell in self.cells:
-            best = {name: (cell.best(name) or (None,))[0] for name in FORMS}
+            found = {name: cell.best(name) for name in FORMS}
+            best: dict[str, float | None] = {name: None if each is None else each[0] for name, each in found.items()}
             rows.append({"params": cell.params, "tokens": cell.tokens, **best, "runs": cell.runs})
         return pd.DataFrame(rows)
 
