@@ -72,7 +72,7 @@ def allocate_by(approach: str, table: RunTable, flops: float) -> FrontierAllocat
     if approach not in APPROACHES:
         raise InputError(f"no approach {approach!r}{closest(approach, list(APPROACHES))}")
     if not 0 < flops < np.inf:
-        raise InputError(f"flops = {flops} is not a positive number")
+        raise InputError(f"`flops` = {flops} is not a positive number")
     points = table.arrays
     if (refusal := fit_checks.out_of_reach(points.inputs, float(np.log(flops)))) is not None:
         raise InputError(refusal)

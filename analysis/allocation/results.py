@@ -36,7 +36,7 @@ class Request:
     def __post_init__(self) -> None:
         given = {name: value for name, value in asdict(self).items() if value is not None}
         errors = [
-            f"{name} = {value} is not a positive number"
+            f"`{name}` = {value} is not a positive number"
             for name, value in given.items()
             if not (0 < value < np.inf or (name == "inference_tokens" and value == 0))
         ]

@@ -268,7 +268,7 @@ def refuse_known(table: RunTable, params: float, tokens: float) -> None:
     if near.any():
         raise InputError(
             f"{table.source}:{table.fit.index[near][0]}: the target's size and length are among the fitted runs' "
-            f"({near.sum()} of them); leave them out with --where before you freeze"
+            f"({near.sum()} of them); leave them out with `where` before you freeze"
         )
 
 

@@ -38,12 +38,12 @@ class ForecastRequest:
 
     def __post_init__(self) -> None:
         values = {"params": self.params, "tokens": self.tokens, "flops": 1.0 if self.flops is None else self.flops}
-        errors = [f"{name} = {v} is not a positive number" for name, v in values.items() if not 0 < v < np.inf]
+        errors = [f"`{name}` = {v} is not a positive number" for name, v in values.items() if not 0 < v < np.inf]
         if not 0 < self.level < 1:
-            errors.append(f"interval = {self.level} is not between 0 and 1, such as 90%")
+            errors.append(f"`interval` = {self.level} is not between 0 and 1, such as 90%")
         if self.bootstrap < 20:
-            errors.append(f"bootstrap = {self.bootstrap} is too few for an interval: 20 or more")
+            errors.append(f"`bootstrap` = {self.bootstrap} is too few for an interval: 20 or more")
         if self.target_seeds < 1:
-            errors.append(f"target seeds = {self.target_seeds} is not at least 1")
+            errors.append(f"`seeds` = {self.target_seeds} is not at least 1")
         if errors:
             raise InputError(errors)

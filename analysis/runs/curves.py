@@ -163,7 +163,7 @@ def read_curves(path: str | Path, columns: Mapping[str, str] | None = None, wher
         name for name in ("step", "lr", "loss") if name not in frame and not ("peak" in frame and name != "loss")
     ]:
         raise InputError(
-            f"{source}: no column {name!r}{closest(name, known)}; choose with --columns {name}=..." for name in errors
+            f"{source}: no column {name!r}{closest(name, known)}; choose with `columns` {name}=..." for name in errors
         )
     if "run_id" not in frame:
         frame["run_id"] = "run"
@@ -171,14 +171,14 @@ def read_curves(path: str | Path, columns: Mapping[str, str] | None = None, wher
     if where is not None:
         frame = frame[select(frame, where)]
         if frame.empty:
-            raise InputError(f"{source}: no row meets --where {where!r}")
+            raise InputError(f"{source}: no row meets `where` {where!r}")
     for column in ("params", "corpus"):
         values = frame[column].dropna().unique() if column in frame else ()
         if len(values) > 1:
             listed = ", ".join(str(value) for value in values[:4])
             raise InputError(
                 f"{source}: curves of {len(values)} {column} ({listed}): the law is of one model on one corpus; "
-                f'choose with --where "{column} == ..."'
+                f'choose with `where` "{column} == ..."'
             )
     groups = frame.groupby("run_id", sort=True)
     return CurveTable(tuple(_curve(str(name), rows, source) for name, rows in groups), source)
@@ -187,7 +187,7 @@ def read_curves(path: str | Path, columns: Mapping[str, str] | None = None, wher
 def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None) -> pd.DataFrame:
     """Adds the schema's names to a file's own."""
     errors = [
-        f"--columns {name}={own}: "
+        f"`columns` {name}={own}: "
         + (
             f"no such name in a table of curves{closest(name, list(_NAMES))}"
             if name not in _NAMES

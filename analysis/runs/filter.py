@@ -43,13 +43,13 @@ def select(frame: pd.DataFrame, expression: str) -> Bool[np.ndarray, " rows"]:
     try:
         mask = _evaluate(_parse(expression), frame)
     except TypeError:
-        raise InputError(f"--where {_quoted(expression)} compares text with numbers") from None
+        raise InputError(f"`where` {_quoted(expression)} compares text with numbers") from None
     except OverflowError:
-        raise InputError(f"--where {_quoted(expression)} compares with a number that is too large") from None
+        raise InputError(f"`where` {_quoted(expression)} compares with a number that is too large") from None
     except RecursionError:
-        raise InputError(f"--where {_quoted(expression)} is nested too deeply") from None
+        raise InputError(f"`where` {_quoted(expression)} is nested too deeply") from None
     if not isinstance(mask, pd.Series) or mask.dtype != bool:
-        raise InputError(f"--where {_quoted(expression)} is no comparison; write for example flops <= 1e20")
+        raise InputError(f"`where` {_quoted(expression)} is no comparison; write for example flops <= 1e20")
     return mask.to_numpy()
 
 
@@ -69,7 +69,7 @@ def _parse(expression: str) -> ast.expr:
         return ast.parse(expression.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise InputError(
-            f"--where {_quoted(expression)} is no expression such as: flops <= 1e20 and corpus == 'c4'"
+            f"`where` {_quoted(expression)} is no expression such as: flops <= 1e20 and corpus == 'c4'"
         ) from None
 
 
@@ -94,7 +94,7 @@ def _evaluate(node: ast.expr, frame: pd.DataFrame) -> Any:
             return result
         case ast.Name(id=name):
             if name not in frame.columns:
-                raise InputError(f"--where: no column {name!r}{closest(name, [str(c) for c in frame.columns])}")
+                raise InputError(f"`where`: no column {name!r}{closest(name, [str(c) for c in frame.columns])}")
             return frame[name]
         case ast.Constant(value=bool() | int() | float() | str() as value):
             return value
@@ -102,18 +102,18 @@ def _evaluate(node: ast.expr, frame: pd.DataFrame) -> Any:
             return [_evaluate(item, frame) for item in items]
         case _:
             raise InputError(
-                f"--where: {_quoted(ast.unparse(node))} is not allowed; use comparisons joined by and, or, not, in"
+                f"`where`: {_quoted(ast.unparse(node))} is not allowed; use comparisons joined by and, or, not, in"
             )
 
 
 def _compare(op: ast.cmpop, value: Any, other: Any) -> Any:
     if isinstance(op, ast.In | ast.NotIn):
         if not isinstance(value, pd.Series) or not isinstance(other, list):
-            raise InputError("--where: 'in' asks whether a column is in a list, as in corpus in ['c4', 'sotu']")
+            raise InputError("`where`: 'in' asks whether a column is in a list, as in corpus in ['c4', 'sotu']")
         found = value.isin(other)
         return ~found if isinstance(op, ast.NotIn) else found
     if type(op) not in _COMPARISONS:
-        raise InputError("--where: 'is' is not a comparison of values; use ==")
+        raise InputError("`where`: 'is' is not a comparison of values; use ==")
     if isinstance(value, list) or isinstance(other, list):
-        raise InputError("--where: a list goes with 'in', as in corpus in ['c4', 'sotu']")
+        raise InputError("`where`: a list goes with 'in', as in corpus in ['c4', 'sotu']")
     return _COMPARISONS[type(op)](value, other)

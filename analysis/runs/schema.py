@@ -94,9 +94,9 @@ def renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None,
     chosen: dict[str, str] = {}
     for name, own in (columns or {}).items():
         if name not in NUMBERS and name not in TEXTS:
-            errors.append(f"--columns {name}={own}: no such name in a table of runs{closest(name, [*NUMBERS, *TEXTS])}")
+            errors.append(f"`columns` {name}={own}: no such name in a table of runs{closest(name, [*NUMBERS, *TEXTS])}")
         elif own not in known:
-            errors.append(f"--columns {name}={own}: {source} has no column {own!r}{closest(own, known)}")
+            errors.append(f"`columns` {name}={own}: {source} has no column {own!r}{closest(own, known)}")
         else:
             chosen[name] = own
     lowered: dict[str, list[str]] = {}
@@ -107,12 +107,12 @@ def renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None,
             continue
         found = [own for alias in (name, *ALIASES.get(name, ())) for own in lowered.get(alias, [])]
         if len(found) > 1 and name in (*REQUIRED, "flops"):
-            errors.append(f"{source}: columns {found} could all be {name!r}; choose with --columns {name}=...")
+            errors.append(f"{source}: columns {found} could all be {name!r}; choose with `columns` {name}=...")
         elif found:
             chosen[name] = found[0]
     for name in REQUIRED:
         if name not in frame.columns and name not in chosen and not any(name in error for error in errors):
-            errors.append(f"{source}: no column {name!r}{closest(name, known)}; choose with --columns {name}=...")
+            errors.append(f"{source}: no column {name!r}{closest(name, known)}; choose with `columns` {name}=...")
     if errors:
         raise InputError(errors)
     values = {name: frame[own] for name, own in chosen.items()}

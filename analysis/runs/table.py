@@ -91,7 +91,7 @@ class RunTable:
             rows = left
             place = "every row to fit" if column in rows else place
         if not _selected(rows, self.where).any():
-            return f"{self.source}: no finished row to fit meets --where {self.where!r}"
+            return f"{self.source}: no finished row to fit meets `where` {self.where!r}"
         return None
 
     @property

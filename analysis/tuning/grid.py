@@ -147,7 +147,7 @@ def tuned_cells(table: RunTable) -> tuple[TunedCell, ...]:
     if not any(name in rows for name in HYPERPARAMETERS):
         raise InputError(
             f"{table.source}: no column 'lr' or 'batch_tokens', 'warmup_tokens' or 'weight_decay'; choose with "
-            "--columns lr=..."
+            "`columns` lr=..."
         )
     cells = [cell for each in _by_cell(rows) if (cell := _cell(each)).grids]
     if not cells:

@@ -21,7 +21,7 @@ _OPTIONS = {
     "output": "-o",
     "runs": "TABLE",
     "level": "--interval",
-    "target_seeds": "--seeds",
+    "compile=False": "--no-compile",
 }
 
 
@@ -89,7 +89,9 @@ def collected(request: type[Any]) -> Callable[[Callable[..., None]], Callable[..
 
 def as_options(line: str) -> str:
     """A library's message, which names Python's parameters as `` `name` ``, in terms of the command's options."""
-    return re.sub(r"`([a-z_]+)`", lambda found: _OPTIONS.get(found[1]) or f"--{found[1].replace('_', '-')}", line)
+    return re.sub(
+        r"`([a-z_]+(?:=False)?)`", lambda found: _OPTIONS.get(found[1]) or f"--{found[1].replace('_', '-')}", line
+    )
 
 
 def errors_of(error: Exception) -> tuple[str, ...] | None:

@@ -82,7 +82,7 @@ def build(spec: BuildSpec, out: Path, workers: int, report: Callable[[BuildProgr
         if not (work / _RECORD).exists():
             write_text(work / _RECORD, record)
         elif (work / _RECORD).read_text() != record:
-            raise InputError(f"{work}: has the beginning of other data; remove it, or choose another --out")
+            raise InputError(f"{work}: has the beginning of other data; remove it, or choose another `out`")
         try:
             if not (work / MANIFEST).exists():
                 _fill(spec, work, parts, workers, report)
@@ -92,7 +92,7 @@ def build(spec: BuildSpec, out: Path, workers: int, report: Callable[[BuildProgr
             shutil.rmtree(work)
             raise
         except BrokenProcessPool:
-            why = "a process was killed, perhaps for memory: try fewer --workers"
+            why = "a process was killed, perhaps for memory: try fewer `workers`"
             raise InputError(f"{out}: {why}; what is done is kept, and the same command goes on with it") from None
         except OSError as error:
             raise InputError(f"{out}: {error}; what is done is kept, and the same command goes on with it") from None
@@ -147,7 +147,7 @@ def _record(spec: BuildSpec, parts: list[Part]) -> str:
 def _already(out: Path, record: str) -> Manifest:
     if (out / _RECORD).is_file() and (out / _RECORD).read_text() == record:
         return read_manifest(out)
-    raise InputError(f"{out}: is there already, and is not this spec's data; remove it, or choose another --out")
+    raise InputError(f"{out}: is there already, and is not this spec's data; remove it, or choose another `out`")
 
 
 @contextmanager

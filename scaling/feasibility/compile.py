@@ -95,9 +95,9 @@ def check_tpu_compiler() -> None:
         return
     if sys.platform == "linux" and platform.machine() == "x86_64":
         raise InputError(
-            "the TPU's compiler is missing: pip install 'scaling-law-toolkit[tpu]'; --no-compile does without"
+            "the TPU's compiler is missing: pip install 'scaling-law-toolkit[tpu]'; `compile=False` does without"
         )
-    raise InputError("the TPU's compiler exists for Linux on x86-64 only; --no-compile does without")
+    raise InputError("the TPU's compiler exists for Linux on x86-64 only; `compile=False` does without")
 
 
 def compile_step(

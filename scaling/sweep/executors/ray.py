@@ -114,7 +114,7 @@ def share_of_mesh(workers: int | None, devices: int) -> tuple[int, dict[str, int
     if sum(number // each for number in available) < count:
         found = ", ".join(map(str, available))
         raise InputError(
-            f"--executor ray: the mesh (of {devices} devices) needs {count} times {each} {kind} of one node; "
+            f"`executor` ray: the mesh (of {devices} devices) needs {count} times {each} {kind} of one node; "
             f"the nodes of the cluster have {found}"
         )
     return count, {kind: each}

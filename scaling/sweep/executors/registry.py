@@ -18,7 +18,7 @@ def find_executor(name: str, slurm: Sequence[str]) -> Executor:
         InputError: a package that it needs is not installed, or it takes no such parameters.
     """
     if slurm and name != "slurm":
-        raise InputError(f"--slurm {slurm[0]}: only with --executor slurm")
+        raise InputError(f"`slurm` {slurm[0]}: only with `executor` slurm")
     try:
         if name == "ray":
             from scaling.sweep.executors.ray import ray_tasks
@@ -31,5 +31,5 @@ def find_executor(name: str, slurm: Sequence[str]) -> Executor:
     except ImportError as error:
         if error.name not in ("ray", "submitit"):
             raise
-        raise InputError(f'--executor {name} needs: pip install "scaling-law-toolkit[{name}]"') from None
+        raise InputError(f'`executor` {name} needs: pip install "scaling-law-toolkit[{name}]"') from None
     return local

@@ -59,7 +59,7 @@ def _slurm_jobs(
     elif workers is not None:
         size, tasks = workers, {}
     else:
-        raise InputError("--executor slurm needs --workers N: how many jobs there are at once")
+        raise InputError("`executor` slurm needs `workers` N: how many jobs there are at once")
     outcomes = sweep.path.resolve() / "logs" / "slurm"
     outcomes.mkdir(parents=True, exist_ok=True)
     executor = _executor(outcomes, {"name": f"scaling-{role}", "timeout_min": _TIMEOUT_MIN, **parameters, **tasks})
@@ -85,9 +85,9 @@ def _parameters(options: Sequence[str]) -> dict[str, int | str]:
         key, _, value = option.partition("=")
         name = key.removeprefix("slurm_")
         if not (name and value):
-            raise InputError(f"--slurm {option}: must be KEY=VALUE")
+            raise InputError(f"`slurm` {option}: must be KEY=VALUE")
         if name in _TIMES and not value.isdecimal():
-            raise InputError(f"--slurm {option}: must be a whole number of minutes")
+            raise InputError(f"`slurm` {option}: must be a whole number of minutes")
         parameters[name if name in _SHARED else f"slurm_{name}"] = int(value) if value.isdecimal() else value
     return parameters
 
@@ -104,12 +104,12 @@ def _tasks(parameters: Mapping[str, int | str], workers: int | None, devices: in
     )
     each = each or 1
     if not (workers or nodes or gpus):
-        raise InputError("--executor slurm: a mesh needs --workers N, its processes, or --slurm gpus_per_node=N")
+        raise InputError("`executor` slurm: a mesh needs `workers` N, its processes, or `slurm` gpus_per_node=N")
     count = workers or (nodes or math.ceil(devices / gpus)) * each
     refuse_uneven(count, devices)
     nodes = nodes or math.ceil(count / each)
     if nodes * each != count:
-        raise InputError(f"--workers {count}: nodes times tasks_per_node are {nodes} times {each} processes")
+        raise InputError(f"`workers` {count}: nodes times tasks_per_node are {nodes} times {each} processes")
     return {"nodes": nodes, "tasks_per_node": each}
 
 
@@ -123,14 +123,14 @@ def _executor(logs: Path, parameters: Mapping[str, int | str]) -> submitit.AutoE
     try:
         executor = submitit.AutoExecutor(logs, cluster=cluster, **{f"{cluster}_max_num_timeout": _TIMEOUTS})
     except RuntimeError:
-        raise InputError("--executor slurm: there is no Slurm here (srun is not found)") from None
+        raise InputError("`executor` slurm: there is no Slurm here (srun is not found)") from None
     errors = []
     for name, value in parameters.items():
         try:
             executor.update_parameters(**{name: value})
         except (NameError, AssertionError, TypeError, ValueError) as error:
             (first, *_) = str(error).splitlines()
-            errors.append(f"--slurm {name.removeprefix('slurm_')}={value}: {first}")
+            errors.append(f"`slurm` {name.removeprefix('slurm_')}={value}: {first}")
     if errors:
         raise InputError(errors)
     return executor

@@ -120,11 +120,11 @@ class SweepFolder:
         if fork and obstacle is None:
             return True
         if fork or reason is None:
-            raise InputError(f"{self.path}: {obstacle}; choose another --out")
+            raise InputError(f"{self.path}: {obstacle}; choose another `out`")
         way = (
-            f"choose another --out; or go on with it by scaling run --fork, which keeps what was in {self.path / FORKS}"
+            f"choose another `out`; or go on with it by scaling run --fork, which keeps what was in {self.path / FORKS}"
             if obstacle is None
-            else f"choose another --out: {obstacle}"
+            else f"choose another `out`: {obstacle}"
         )
         raise InputError(
             f"{self.path}: {line}" for line in (reason, *describe_changes(before, after, self._state), way)

@@ -90,10 +90,10 @@ def uneven(arrangement: Arrangement, batches: Sequence[tuple[LlamaConfig, int]])
 def refuse_workers(workers: int | None, mesh: bool) -> None:
     """InputError where several workers are asked for with a mesh."""
     if mesh and workers is not None and workers > 1:
-        raise InputError(f"--workers {workers}: a sweep with a mesh has one worker, which trains on all of the mesh")
+        raise InputError(f"`workers` {workers}: a sweep with a mesh has one worker, which trains on all of the mesh")
 
 
 def refuse_uneven(processes: int, devices: int) -> None:
     """InputError where processes cannot have equal shares of a mesh's devices."""
     if devices % processes:
-        raise InputError(f"--workers {processes}: the mesh has {devices} devices, of which each needs an equal share")
+        raise InputError(f"`workers` {processes}: the mesh has {devices} devices, of which each needs an equal share")

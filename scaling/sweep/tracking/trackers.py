@@ -25,7 +25,7 @@ Report = Callable[[str, SweepProgress], None]
 def need_tracker(name: str) -> None:
     """InputError where a tracker is not installed."""
     if importlib.util.find_spec(TRACKERS[name]) is None:
-        raise InputError(f'--track {name} needs: pip install "scaling-law-toolkit[{name}]"')
+        raise InputError(f'`track` {name} needs: pip install "scaling-law-toolkit[{name}]"')
 
 
 @contextmanager

@@ -163,7 +163,7 @@ def join_group(sweep: SweepFolder, role: str, report: Callable[[], None] = lambd
 def train_as_rank(sweep: SweepFolder, role: str, report: Callable[[], None] = lambda: None) -> WorkerError | None:
     """As ``join_group``, but returns the error instead of raising it."""
     if is_mirror(sweep.path):
-        raise InputError("several processes that train as one need an --out on a disk that all of them see")
+        raise InputError("several processes that train as one need an `out` on a disk that all of them see")
     worker = WorkerProcess(sweep, role, Slot(this_rank(mesh=True).index), grouped=True)
     try:
         while worker.code is None and not stop_requested():

@@ -317,8 +317,8 @@ def test_what_does_not_go_together_is_told() -> None:
         ({"params": 1e9}, "give --flops or --loss"),
         ({"flops": 1e21, "loss": 3.0}, "--loss: follows from --flops"),
         ({"flops": 1e21, "params": 1e9, "tokens": 1e9}, "--flops: parameters and tokens tell it already"),
-        ({"flops": -1.0}, "flops = -1.0 is not a positive number"),
-        ({"flops": float("nan")}, "flops = nan is not a positive number"),
+        ({"flops": -1.0}, "`flops` = -1.0 is not a positive number"),
+        ({"flops": float("nan")}, "`flops` = nan is not a positive number"),
     ):
         with pytest.raises(InputError, match=fault):
             Request(**given)

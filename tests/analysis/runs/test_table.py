@@ -172,7 +172,7 @@ def test_where_refuses_everything_else(expression: str) -> None:
 def test_where_chooses_the_rows_that_are_checked(tmp_path: Path) -> None:
     path = write(tmp_path, "N,D,loss,ok\n1e6,1e9,nan,0\n1e6,1e9,3,1\n")
     assert len(read_table(path, where="ok == 1").fit) == 1
-    assert "meets --where" in refusal(path, where="ok == 2")[0]
+    assert "meets `where`" in refusal(path, where="ok == 2")[0]
 
 
 def test_reads_the_published_tables(published: Path) -> None:

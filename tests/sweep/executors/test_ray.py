@@ -74,7 +74,7 @@ def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
 def test_processes_that_cannot_share_a_mesh_are_refused(tmp_path: Path) -> None:
     from scaling.sweep.executors.ray import ray_tasks
 
-    told = "--workers 3: the mesh has 8 devices, of which each needs an equal share"
+    told = "`workers` 3: the mesh has 8 devices, of which each needs an equal share"
     with pytest.raises(InputError, match=told), ray_tasks(SweepFolder(tmp_path), "fit", 3, 8):
         pass
 
@@ -106,9 +106,9 @@ print(told(None, 4))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
         "(1, {'GPU': 4}) (2, {'GPU': 2}) (1, {'GPU': 2})",
-        "--executor ray: the mesh (of 8 devices) needs 2 times 4 GPU of one node; the nodes of the cluster have 4",
+        "`executor` ray: the mesh (of 8 devices) needs 2 times 4 GPU of one node; the nodes of the cluster have 4",
         "(2, {'CPU': 1}) (1, {'CPU': 1})",
-        "--executor ray: the mesh (of 4 devices) needs 4 times 1 CPU of one node; the nodes of the cluster have 2",
+        "`executor` ray: the mesh (of 4 devices) needs 4 times 1 CPU of one node; the nodes of the cluster have 2",
     ]
 
 

@@ -79,12 +79,12 @@ def test_a_mesh_that_no_job_could_train_is_told(tmp_path: Path, monkeypatch: pyt
         (line,) = error.value.errors
         return line
 
-    assert told(None) == "--executor slurm: a mesh needs --workers N, its processes, or --slurm gpus_per_node=N"
-    assert told(3) == "--workers 3: the mesh has 8 devices, of which each needs an equal share"
-    assert told(4, "nodes=2") == "--workers 4: nodes times tasks_per_node are 2 times 1 processes"
-    assert told(4, "tasks_per_node=3") == "--workers 4: nodes times tasks_per_node are 2 times 3 processes"
+    assert told(None) == "`executor` slurm: a mesh needs `workers` N, its processes, or `slurm` gpus_per_node=N"
+    assert told(3) == "`workers` 3: the mesh has 8 devices, of which each needs an equal share"
+    assert told(4, "nodes=2") == "`workers` 4: nodes times tasks_per_node are 2 times 1 processes"
+    assert told(4, "tasks_per_node=3") == "`workers` 4: nodes times tasks_per_node are 2 times 3 processes"
     # The nodes that follow from what was told, of which submitit's own processes have only one.
     one = "LocalExecutor can use only one node. Use nodes=1"
-    assert told(None, "gpus_per_node=4") == f"--slurm nodes=2: {one}"
-    assert told(8, "tasks_per_node=2") == f"--slurm nodes=4: {one}"
-    assert told(None, "nodes=2", "tasks_per_node=4") == f"--slurm nodes=2: {one}"
+    assert told(None, "gpus_per_node=4") == f"`slurm` nodes=2: {one}"
+    assert told(8, "tasks_per_node=2") == f"`slurm` nodes=4: {one}"
+    assert told(None, "nodes=2", "tasks_per_node=4") == f"`slurm` nodes=2: {one}"

@@ -63,7 +63,7 @@ def test_what_differs_is_told_a_line_each(sweep: SweepFolder) -> None:
         f"{sweep.path}: dtype: not given -> bfloat16",
         f"{sweep.path}: 3 runs are kept (1 finished, 1 half-trained); 1 run is no longer part of it (1 half-trained); "
         "2 runs are new",
-        f"{sweep.path}: choose another --out; or go on with it by scaling run --fork, which keeps what was in "
+        f"{sweep.path}: choose another `out`; or go on with it by scaling run --fork, which keeps what was in "
         f"{sweep.path / 'forks'}",
     )
 

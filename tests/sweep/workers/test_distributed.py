@@ -94,9 +94,9 @@ def test_several_workers_with_a_mesh_are_refused(tmp_path: Path) -> None:
     plan = expand(spec, load_text(spec.corpus))
     sweep = SweepFolder(tmp_path / "out")
     sweep.prepare(spec.canonical(), SWEEP, plan)
-    with pytest.raises(InputError, match="--workers 2: a sweep with a mesh has one worker"):
+    with pytest.raises(InputError, match="`workers` 2: a sweep with a mesh has one worker"):
         train_runs(sweep, "fit", 2, lambda _: None)
-    with pytest.raises(InputError, match="--workers 2: a sweep with a mesh has one worker"):
+    with pytest.raises(InputError, match="`workers` 2: a sweep with a mesh has one worker"):
         describe(plan, 2, None, 5, spec.arrangement)
 
 
