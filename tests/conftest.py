@@ -4,8 +4,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import jaxtyping
 import pytest
+from rounds import SOAK
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,6 +23,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Measuring the machine takes a minute, and what a test sees must not depend on it.
 os.environ.setdefault("SCALING_CALIBRATE", "no")
+
+# The same examples each time, so that a pass stays one; `make soak` looks for new ones.
+hypothesis.settings.register_profile("usual", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("soak", deadline=None)
+hypothesis.settings.load_profile("soak" if SOAK else "usual")
 
 # Before either package is imported: every annotation, array shapes included, is checked at each call.
 jaxtyping.install_import_hook(["scaling", "analysis"], "typecheck.check")

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from inprocess import scaling
 from mutated import COLUMNS, WHERES, mutated_sweep, mutated_table
-from rounds import rounds
+from rounds import SOAK, rounds
 
 from analysis.design.seeds import FEWEST_CELLS
 from analysis.fitting.fit import fit
@@ -32,7 +32,7 @@ COMMANDS = rounds(50, 500)
 FUZZ = settings(
     deadline=None,
     database=None,
-    derandomize=True,
+    derandomize=not SOAK,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )

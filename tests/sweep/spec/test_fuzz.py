@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rounds import rounds
 
 from scaling.errors import InputError
 from scaling.sweep.spec.sweep_file import parse_sweep
+
+pytestmark = pytest.mark.soak
 
 SOURCES = [path.read_text() for path in sorted((Path(__file__).parents[3] / "sweeps").glob("*.yaml"))]
 SPECIAL = """
@@ -41,7 +45,7 @@ def check(text: str, overrides: list[str]) -> None:
         assert len(fault) < 500
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=rounds(60, 5000), suppress_health_check=[HealthCheck.too_slow])
 @given(mutated())
 def test_mutated_files(text: str) -> None:
     check(text, [])
@@ -51,7 +55,7 @@ TINY = "{name: a, model: {seq_len: 8, head_dim: 16, width_per_layer: 16}, corpus
 KEYS = st.sampled_from(["name", "model", "corpus", "fit", "0", "1", "sizes", "flops", "target", "size", "seeds", "x"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=rounds(50, 2000))
 @given(st.lists(KEYS, max_size=4), PIECES)
 def test_overrides(keys: list[str], value: str) -> None:
     check(TINY, [".".join(keys) + "=" + value])
