@@ -7,7 +7,8 @@ import jax.numpy as jnp
 
 from scaling.llama.config import LlamaConfig
 from scaling.train.config import RunConfig
-from scaling.train.loop import eval_windows, steps_per_dispatch
+from scaling.train.evaluate import eval_windows
+from scaling.train.loop import steps_per_dispatch
 from scaling.train.step import Program, abstract_state, hyper_of, program_for
 
 

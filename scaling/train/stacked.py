@@ -26,18 +26,11 @@ from jaxtyping import Array, Float, Int
 from scaling.data.batches import RunText
 from scaling.llama.config import LlamaConfig
 from scaling.llama.sharding import Execution
+from scaling.train.checkpoints.timer import CheckpointTimer
 from scaling.train.config import RunConfig
+from scaling.train.evaluate import DIVERGED, Outcome, evaluate_run
 from scaling.train.health import has_diverged
-from scaling.train.loop import (
-    DIVERGED,
-    CheckpointTimer,
-    Outcome,
-    Progress,
-    evaluate_run,
-    restore_state,
-    save,
-    steps_per_dispatch,
-)
+from scaling.train.loop import Progress, restore_state, save, steps_per_dispatch
 from scaling.train.optimizer import Hyper
 from scaling.train.step import TrainState, hyper_of, init_state, make_step
 from scaling.train.stop import Stopped, stop_requested

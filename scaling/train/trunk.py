@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from scaling.data.batches import RunText
 from scaling.llama.sharding import PLAIN, Execution
 from scaling.train.config import RunConfig
-from scaling.train.loop import Progress, advance, restore_state
+from scaling.train.loop import Progress, RunContext, advance, restore_state
 from scaling.train.step import TrainState, init_state
 
 Begin = Callable[[], TrainState]
@@ -49,8 +49,9 @@ def train_trunk(
         state = init_state(first, execution.mesh)
     for branch in ordered:
         if int(state.step) < branch.branch_step:
-            told, until = functools.partial(report, branch), branch.branch_step
-            state, _, _ = advance(branch, state, until, batches, checkpoints, checkpoint_s, told, execution)
+            report_branch = functools.partial(report, branch)
+            context = RunContext(branch, batches, checkpoints, checkpoint_s, report_branch, execution)
+            state = advance(context, state, branch.branch_step).state
         leave(branch, functools.partial(_copy, state))
 
 

@@ -13,7 +13,8 @@ from tiny import MODEL, make_run, make_text
 from scaling.data.batches import RunText
 from scaling.llama.sharding import name_of
 from scaling.train.config import RunConfig
-from scaling.train.loop import Outcome, Progress, steps_per_dispatch, train_run
+from scaling.train.evaluate import Outcome
+from scaling.train.loop import Progress, steps_per_dispatch, train_run
 from scaling.train.optimizer import Hyper, Parameters
 from scaling.train.step import hyper_of, init_state, program_for
 

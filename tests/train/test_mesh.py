@@ -41,11 +41,12 @@ from scaling.llama.config import LlamaConfig
 from scaling.llama.parallelism import Parallelism
 from scaling.llama.sharding import Execution
 from scaling.train import loop
+from scaling.train.checkpoints import timer
 from scaling.train.config import RunConfig
 from scaling.train.placement import mesh_of_devices
 from scaling.train.recipe import RECIPES, Overrides
 
-loop.MAX_STEPS_PER_DISPATCH, loop.SAVE_SHARE = 1, 0
+loop.MAX_STEPS_PER_DISPATCH, timer.SAVE_SHARE = 1, 0
 model = LlamaConfig(vocab=256, width=32, depth=2, heads=4, kv_heads=2, ffn=96, seq_len=32, qk_norm=True)
 # Not the default recipe: at 50 steps it takes rates at which a step multiplies what rounding differs by.
 recipe = RECIPES["llama"](model, 50 * 512, Overrides("cosine", None, learning_rate=0.005, batch_tokens=512))

@@ -10,7 +10,8 @@ import pytest
 from tiny import make_run, make_text
 
 from scaling.train.config import RunConfig
-from scaling.train.loop import Outcome, Progress, restore_state, steps_per_dispatch, train_run
+from scaling.train.evaluate import Outcome
+from scaling.train.loop import Progress, restore_state, steps_per_dispatch, train_run
 from scaling.train.stacked import Share, StackedRun, pick, stack, stacked_program, train_stacked
 from scaling.train.step import hyper_of, init_state, program_for
 

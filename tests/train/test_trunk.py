@@ -8,7 +8,8 @@ import pytest
 from tiny import make_run, make_text
 
 from scaling.train.config import RunConfig
-from scaling.train.loop import Outcome, Progress, train_run
+from scaling.train.evaluate import Outcome
+from scaling.train.loop import Progress, train_run
 from scaling.train.trunk import Begin, train_trunk
 
 NEVER = (math.inf, math.inf)

@@ -12,7 +12,8 @@ from scaling.sweep.plan.corpus_text import SweepText
 from scaling.sweep.spec.arrangement import Arrangement
 from scaling.sweep.workers.run_recorder import CHECKPOINT_S, RunRecorder, finite
 from scaling.train.config import RunConfig
-from scaling.train.loop import Outcome, Progress
+from scaling.train.evaluate import Outcome
+from scaling.train.loop import Progress
 from scaling.train.placement import mesh_of_devices
 from scaling.train.stacked import Share, StackedRun, train_stacked
 from scaling.train.trunk import Begin, train_trunk

@@ -12,7 +12,8 @@ from scaling.llama.sharding import Execution
 from scaling.sweep.folder.run_folder import RunFolder
 from scaling.sweep.plan.corpus_text import SweepText
 from scaling.train.config import RunConfig
-from scaling.train.loop import Outcome, Progress, train_run
+from scaling.train.evaluate import Outcome
+from scaling.train.loop import Progress, train_run
 from scaling.train.stacked import Share
 from scaling.train.stop import request_stop
 from scaling.train.trunk import Begin
