@@ -1,4 +1,4 @@
-"""What a design must have to identify a law, and the cheapest runs that supply it."""
+"""Conditions for a design to identify a law, and the cheapest runs that meet them."""
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float, Int
 
-from analysis.design.posterior import CandidateLaw, best_sizes
+from analysis.design.posterior import CandidateLaw, optimal_sizes
 from analysis.design.seeds import FEWEST_CELLS, PlannedCell
 from analysis.design.selection import inputs_of, prices
 from analysis.diagnostics import fit_checks
@@ -15,17 +15,17 @@ from analysis.runs.groups import budgets_of
 
 _SIZES = 3
 _BUDGETS = 2
-_OFF = np.log(1.2)  # how far beside the best size a run lies on one side of it
-_BESIDE = np.log(2.5)  # where the cheapest design puts its outer sizes
+_MIN_DISTANCE = np.log(1.2)  # from the optimal size at which a run is on one side of it
+_OUTER = np.log(2.5)  # distance of the outer sizes of the cheapest design
 
 
-def best_size(laws: Sequence[CandidateLaw], c: Float[np.ndarray, " budgets"]) -> Float[np.ndarray, " budgets"]:
+def optimal_size(laws: Sequence[CandidateLaw], c: Float[np.ndarray, " budgets"]) -> Float[np.ndarray, " budgets"]:
     """Log parameters of least loss at log FLOPs: the median over some laws."""
-    return np.median([best_sizes(law, c) for law in laws], axis=0)
+    return np.median([optimal_sizes(law, c) for law in laws], axis=0)
 
 
-def undetermined(at: Inputs) -> Iterator[str]:
-    """What some runs lack to tell what parameters and tokens buy, wherever they lie."""
+def unidentified(at: Inputs) -> Iterator[str]:
+    """What some runs lack to separate parameters from tokens, wherever the target is."""
     cells = len(np.unique(np.round(np.stack([at.n, at.d], axis=1), 2), axis=0))
     if cells < FEWEST_CELLS:
         yield f"{cells} different (params, tokens) are too few: a law of five constants takes {FEWEST_CELLS}"
@@ -35,21 +35,21 @@ def undetermined(at: Inputs) -> Iterator[str]:
     yield from (warning.message for warning in fit_checks.check_collinearity(at))
 
 
-def missing(at: Inputs, target: Inputs, laws: Sequence[CandidateLaw]) -> Iterator[str]:
-    """What some runs lack to tell what parameters and tokens buy as far as the target.
+def unmet_conditions(at: Inputs, target: Inputs, laws: Sequence[CandidateLaw]) -> Iterator[str]:
+    """What some runs lack to separate parameters from tokens as far as the target.
 
     Args:
         at: the runs.
         target: one point.
-        laws: that may hold, which say where the best sizes lie.
+        laws: candidates, which give the optimal sizes.
     """
     if not len(at.n):
         yield "there is no run"
         return
-    yield from undetermined(at)
+    yield from unidentified(at)
     budget = budgets_of(at.c)
-    beside = at.n - best_size(laws, at.c)
-    for side, few in (("fewer", beside < -_OFF), ("more", beside > _OFF)):
+    beside = at.n - optimal_size(laws, at.c)
+    for side, few in (("fewer", beside < -_MIN_DISTANCE), ("more", beside > _MIN_DISTANCE)):
         budgets = len(np.unique(budget[few]))
         if budgets < _BUDGETS:
             yield (
@@ -60,42 +60,42 @@ def missing(at: Inputs, target: Inputs, laws: Sequence[CandidateLaw]) -> Iterato
         yield refusal
 
 
-def cheapest(
+def cheapest_identifying(
     candidates: Sequence[PlannedCell],
     finished: Inputs | None,
     target: Inputs,
     laws: Sequence[CandidateLaw],
     spend: float,
 ) -> Int[np.ndarray, " candidates"] | None:
-    """Runs of each candidate without which no law is identified; None if the FLOPs do not buy them.
+    """Runs of each candidate that identify a law at least cost; None if the FLOPs do not buy them.
 
-    Nothing where the finished runs suffice. Otherwise three sizes at each of three budgets, the cheapest, the dearest
-    that can be paid for, and one between.
+    No runs where the finished ones suffice. Otherwise three sizes at each of three budgets: the smallest, the largest
+    that the FLOPs pay for, and one between.
     """
     none = np.zeros(len(candidates), np.int64)
-    if finished is not None and not any(missing(finished, target, laws)):
+    if finished is not None and not any(unmet_conditions(finished, target, laws)):
         return none
     if not candidates:
         return None
     at = inputs_of(candidates)
     budget = budgets_of(at.c)
-    beside = at.n - best_size(laws, at.c)
+    beside = at.n - optimal_size(laws, at.c)
     price = prices(candidates, spend)
     triples = {}
     for number in np.unique(budget).tolist():
         rows = np.flatnonzero(budget == number)
-        triples[number] = np.unique([rows[np.argmin(np.abs(beside[rows] - x))] for x in (-_BESIDE, 0.0, _BESIDE)])
+        triples[number] = np.unique([rows[np.argmin(np.abs(beside[rows] - x))] for x in (-_OUTER, 0.0, _OUTER)])
     for low, middle, high in sorted(combinations(triples, 3), key=lambda three: (-three[2], three[0], three[1])):
         rows = np.concatenate([triples[low], triples[middle], triples[high]])
         if price[rows].sum() <= spend:
             new = at.take(rows)
             runs = new if finished is None else joined(finished, new)
-            if not any(missing(runs, target, laws)):
+            if not any(unmet_conditions(runs, target, laws)):
                 none[rows] = 1
                 return none
     return None
 
 
 def joined(one: Inputs, other: Inputs) -> Inputs:
-    """The rows of both."""
+    """The rows of two inputs."""
     return Inputs(*(np.concatenate([getattr(one, name), getattr(other, name)]) for name in ("n", "d", "c", "u")))

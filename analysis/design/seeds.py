@@ -1,4 +1,4 @@
-"""How many seeds each budget of a planned sweep should have, for the FLOPs that are planned."""
+"""The best number of seeds for each budget of a planned sweep, at the planned FLOPs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -40,13 +40,13 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class BudgetSeeds:
-    """The cells of one budget that are planned with as many seeds.
+    """Cells of one budget with the same planned number of seeds.
 
     Attributes:
         flops: mean of their runs.
         std: noise of one run's log loss.
         planned: seeds of each cell.
-        wanted: seeds of each cell, for the surest forecast.
+        wanted: seeds of each cell that minimise the variance of the forecast.
     """
 
     flops: float
@@ -61,9 +61,9 @@ class SeedPlan:
 
     Attributes:
         noise: of one run, by budget.
-        budgets: from the cheapest.
-        planned_std: standard deviation of the forecast's log loss with the seeds planned, and
-        wanted_std: with those wanted.
+        budgets: in order of FLOPs.
+        planned_std: standard deviation of the forecast's log loss with the planned seeds.
+        wanted_std: the same with the wanted seeds.
     """
 
     noise: SeedNoise
@@ -84,12 +84,12 @@ class SeedPlan:
 
 
 def plan_seeds(table: RunTable, cells: Sequence[PlannedCell], target: PlannedCell) -> SeedPlan | None:
-    """Seeds that make the forecast surest for the FLOPs planned; None if the table has no replicates.
+    """Seeds that minimise the variance of the forecast at the planned FLOPs; None if the table has no replicates.
 
     The variance is that of a ``Posterior`` given so many runs of each cell. The noise of a run is that of
     ``SeedNoise.trend``; the law is chinchilla's, fitted to the table where it has seven cells or more and otherwise the
-    usual one. At each cell it misses, however many seeds there are, 0.2 % times log(target's FLOPs / its own), each its
-    own: without that, dozens of seeds would go to one cheap budget.
+    default one. Its model error at each cell, however many seeds there are, is independent with a standard deviation of
+    0.2 % times log(target's FLOPs / the cell's): without that, dozens of seeds would go to one cheap budget.
 
     Seeds are added from one a cell, a budget at a time, where they lower the variance most per FLOP, as long as all
     runs together take no more FLOPs than planned.
@@ -112,14 +112,14 @@ def plan_seeds(table: RunTable, cells: Sequence[PlannedCell], target: PlannedCel
     law = default_law(at) if points.cells < FEWEST_CELLS else (_LAW.name, fit_arrays(points, _LAW).params)
     std, j = trend.at(flops), slopes(at, *law)
     missed = FORM * np.log(np.maximum(target.flops / np.append(flops, target.flops), 1.0))
-    belief = Posterior((j @ j.T + np.diag(missed**2))[None], std)
+    posterior = Posterior((j @ j.T + np.diag(missed**2))[None], std)
 
     def reached(seeds: Int[np.ndarray, " cells"]) -> float:
         """Standard deviation of the forecast with so many seeds of each cell."""
-        return belief.given(seeds).std
+        return posterior.given(seeds).std
 
     budget = budgets_of(at.c[: len(cells)])
-    # A budget with different numbers of seeds is told apart by them.
+    # A budget with different numbers of seeds counts as several.
     groups = [
         (budget == number) & (planned == seeds) for number, seeds in sorted(set(zip(budget, planned, strict=True)))
     ]

@@ -1,4 +1,4 @@
-"""Which runs to buy next, so that a target's forecast becomes sharpest for the FLOPs there are."""
+"""The runs to buy next that minimise the variance of a target's forecast for given FLOPs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from analysis.laws import LAWS, Inputs
 from analysis.runs.arrays import RunArrays, inputs_at
 from analysis.runs.seed_noise import seed_noise
 
-# Laws that may hold beside the usual one, where there are runs to fit them to.
+# Candidate laws beside the default one, where there are runs to fit them to.
 _LAWS = ("chinchilla", "chinchilla-tied", "skaling")
 # However small a run is, starting it takes time too: none counts for less than this share of the FLOPs to spend.
 _LEAST_PRICE = 1 / 500
@@ -30,8 +30,8 @@ class Selection:
 
     Attributes:
         seeds: how many runs of each candidate.
-        before: standard deviation of the forecast's log loss without them, as the belief has it, and
-        after: with them.
+        before: standard deviation of the forecast's log loss without them, by the posterior.
+        after: the same with them.
     """
 
     seeds: Int[np.ndarray, " candidates"]
@@ -47,41 +47,41 @@ def select_runs(
     finished: RunArrays | None = None,
     bought: Int[np.ndarray, " candidates"] | None = None,
 ) -> Selection:
-    """Runs that make the forecast of the target sharpest (``Posterior``) for the FLOPs to spend.
+    """Selects the runs that minimise the posterior variance of the target for the FLOPs to spend.
 
     First the run that lowers the variance most per FLOP, again and again while there are FLOPs left; then, from the
-    dearest, each run is given up for what else its FLOPs would buy, where that is better.
+    most expensive, each run is exchanged for what else its FLOPs would buy, where that is better.
 
     Args:
         candidates: runs that can be bought; of each at most ``seeds``.
         target: of the forecast.
         spend: FLOPs.
-        laws: that may hold: those of :func:`candidate_laws`, or a paper's, and first the default one. That one stays
-            whatever is fitted: constants that few runs happen to tell may say that nothing can be learned.
+        laws: the default one first, then those of :func:`candidate_laws`, or a paper's. The default one stays whatever
+            is fitted: constants fitted to few runs may imply that nothing can be learned.
         finished: runs that there are.
         bought: runs of each candidate that are bought in any case, from the same FLOPs.
     """
-    belief = _belief(candidates, target, laws, finished)
-    telling = useful_seeds(inputs_of((*candidates, target)), belief.noise) - _had(candidates, finished)
-    most = np.minimum([cell.seeds for cell in candidates], telling)
+    posterior = _posterior(candidates, target, laws, finished)
+    useful = useful_seeds(inputs_of((*candidates, target)), posterior.noise) - _had(candidates, finished)
+    most = np.minimum([cell.seeds for cell in candidates], useful)
     price = prices(candidates, spend)
     start = np.zeros(len(candidates), np.int64) if bought is None else bought
 
     def filled(seeds: Int[np.ndarray, " candidates"], but: int | None) -> tuple[Int[np.ndarray, " candidates"], float]:
-        """With what else the FLOPs buy, but for one candidate, and the standard deviation then."""
-        seeds, now = seeds.copy(), belief.given(seeds)
+        """Adds what else the FLOPs buy, except one candidate; returns the seeds and the standard deviation."""
+        seeds, now = seeds.copy(), posterior.given(seeds)
         left = spend * (1 + 1e-9) - float(seeds @ price)
         while True:
             can = (price <= left) & (seeds < most)
             if but is not None:
                 can[but] = False
-            worth = np.where(can, now.gains() / price, 0.0)
+            worth = np.where(can, now.variance_reductions() / price, 0.0)
             row = int(np.argmax(worth))
             if worth[row] <= 0:
                 return seeds, now.std
             seeds[row] += 1
             left -= price[row]
-            now = now.after(row)
+            now = now.with_run(row)
 
     seeds, std = filled(start, None)
     for row in np.argsort(-price, kind="stable").tolist():
@@ -89,42 +89,42 @@ def select_runs(
             other, reached = filled(seeds - (np.arange(len(seeds)) == row), row)
             if reached < std * (1 - _WORTHWHILE):
                 seeds, std = other, reached
-    return Selection(seeds, belief.std, std)
+    return Selection(seeds, posterior.std, std)
 
 
 def prices(candidates: Sequence[PlannedCell], spend: float) -> Float[np.ndarray, " candidates"]:
-    """What a run of each candidate counts for: its FLOPs, or what it takes to start any run."""
+    """Price of a run of each candidate: its FLOPs, and at least what it takes to start any run."""
     return np.maximum(np.array([cell.flops for cell in candidates], float), _LEAST_PRICE * spend)
 
 
 def candidate_laws(finished: RunArrays) -> list[CandidateLaw]:
-    """The laws that finished runs suffice to fit."""
+    """The laws that the finished runs suffice to fit, each with its constants."""
     enough = [name for name in _LAWS if finished.cells >= len(LAWS[name].names) + 2]
     return [(name, fit_arrays(finished, LAWS[name]).params) for name in enough]
 
 
-def _belief(
+def _posterior(
     candidates: Sequence[PlannedCell], target: PlannedCell, laws: Sequence[CandidateLaw], finished: RunArrays | None
 ) -> Posterior:
-    """What is believed of the candidates and the target, given the finished runs."""
+    """Posterior of the candidates and the target given the finished runs."""
     at = inputs_of((*candidates, target))
     if finished is None:
-        return Posterior.about(at, laws, default_noise(np.exp(at.c[:-1])))
+        return Posterior.prior(at, laws, default_noise(np.exp(at.c[:-1])))
     cells, seeds = _merged(finished)
     at = Inputs(*(np.concatenate([getattr(cells, name), getattr(at, name)]) for name in "ndcu"))
     flops = np.exp(at.c[:-1])
-    belief = Posterior.about(at, laws, _noise(finished, laws[1:], flops))
+    posterior = Posterior.prior(at, laws, _noise(finished, laws[1:], flops))
     new = np.arange(len(flops)) >= len(seeds)
-    return belief.given(np.concatenate([seeds, np.zeros(len(candidates), np.int64)])).only(new)
+    return posterior.given(np.concatenate([seeds, np.zeros(len(candidates), np.int64)])).subset(new)
 
 
-def sharpening(
+def std_ratio(
     bought: Sequence[PlannedCell], target: PlannedCell, laws: Sequence[CandidateLaw], finished: RunArrays
 ) -> float:
     """The standard deviation of the forecast's log loss with further runs, over that without them: at most 1.
 
-    Runs cheaper than all finished ones count for nothing. A belief that holds laws to be nearly right would learn their
-    exponents from the tiniest runs, as real forecasts do not.
+    Runs with fewer FLOPs than all finished ones count for nothing: a posterior with nearly exact laws would learn their
+    exponents from the tiniest runs, which real forecasts do not.
 
     Args:
         bought: the further runs.
@@ -132,13 +132,13 @@ def sharpening(
         laws: that the finished runs identify.
         finished: runs that there are.
     """
-    told = [cell for cell in bought if np.log(cell.flops) >= finished.inputs.c.min() - _SAME]
+    counted = [cell for cell in bought if np.log(cell.flops) >= finished.inputs.c.min() - _SAME]
     cells, seeds = _merged(finished)
-    at = inputs_of((*told, target))
+    at = inputs_of((*counted, target))
     at = Inputs(*(np.concatenate([getattr(cells, name), getattr(at, name)]) for name in "ndcu"))
-    belief = Posterior.about(at, laws, _noise(finished, laws, np.exp(at.c[:-1])))
-    more = np.array([cell.seeds for cell in told], np.int64)
-    with_them, without = (belief.given(np.concatenate([seeds, n])).std for n in (more, np.zeros_like(more)))
+    posterior = Posterior.prior(at, laws, _noise(finished, laws, np.exp(at.c[:-1])))
+    more = np.array([cell.seeds for cell in counted], np.int64)
+    with_them, without = (posterior.given(np.concatenate([seeds, n])).std for n in (more, np.zeros_like(more)))
     return with_them / without
 
 
@@ -159,7 +159,7 @@ def _had(candidates: Sequence[PlannedCell], finished: RunArrays | None) -> Int[n
 def _noise(
     finished: RunArrays, fitted: Sequence[CandidateLaw], flops: Float[np.ndarray, " rows"]
 ) -> Float[np.ndarray, " rows"]:
-    """Of a run of so many FLOPs: from replicates, else from what the fitted laws leave, else the usual one."""
+    """Noise of a run by its FLOPs: from replicates, else from the residuals of the fitted laws, else the default."""
     trend = seed_noise(finished).trend
     if trend is not None:
         return trend.at(flops)
@@ -170,7 +170,7 @@ def _noise(
 
 
 def _merged(points: RunArrays) -> tuple[Inputs, Int[np.ndarray, " cells"]]:
-    """The runs' different parameters and tokens, and how many runs each has; those nearest merge where too many."""
+    """Distinct parameters and tokens of the runs, and the number of runs of each; the nearest merge beyond 300."""
     x = points.inputs
     grain = 1e-3
     while True:
@@ -184,7 +184,7 @@ def _merged(points: RunArrays) -> tuple[Inputs, Int[np.ndarray, " cells"]]:
 
 
 def cells_of(points: RunArrays) -> list[PlannedCell]:
-    """Finished runs as cells; those nearest merge where they are too many."""
+    """Finished runs as cells; the nearest merge beyond 300."""
     x, seeds = _merged(points)
     rows = np.exp(np.stack([x.n, x.d, x.c], axis=1)).tolist()
     return [PlannedCell(row[0], row[1], row[2], count) for row, count in zip(rows, seeds.tolist(), strict=True)]

@@ -1,13 +1,13 @@
-"""The interval that a planned sweep's forecast can be expected to have: the sweep is simulated, and forecast.
+"""The expected interval of a planned sweep's forecast, by simulation of the sweep.
 
 Losses are drawn for every planned run from a law and the noise between seeds. The forecaster of
-``forecasting/ensemble.py`` then makes its forecast of each draw: every law under every focus, weighed and
-calibrated by nested extrapolations. All draws are fitted at once, each from the fit to losses without noise, and serve
-each other as resamples.
+``forecasting/ensemble.py`` then forecasts from each draw: every law under every weighting, weighed and calibrated by
+rolling-origin folds. All draws are fitted at once, each from the fit to losses without noise, and serve each other as
+resamples.
 
-Where finished runs tell law and noise, the truth is held to be their law, and what no law describes widens real
-intervals beyond those told here. Where none do, runs scatter about a usual law as those of published tables do, which
-is a guess: tables differ by more than a design tells. How close either comes is told by ``benchmarks/plan.md``.
+Where finished runs determine law and noise, their law is the truth of the simulation, and the error that no law
+describes makes real intervals wider. Otherwise runs scatter about a default law as those of published tables do, which
+is a guess: tables differ by more than a design shows. ``benchmarks/plan.md`` compares both with real intervals.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,16 +29,16 @@ from analysis.laws import LAWS, Inputs, weighed
 from analysis.runs.arrays import RunArrays, inputs_at
 from analysis.runs.seed_noise import seed_noise
 
-# Not the simplest of the laws that forecast, nor the most flexible: where the truth is Chinchilla's, which most others
-# contain, all agree as they never do on real runs, and intervals come out half as wide.
+# Neither the simplest of the laws that forecast nor the most flexible: with Chinchilla's as the truth, which most
+# others contain, all laws agree as they never do on real runs, and intervals are half as wide.
 _TRUTH = LAWS["skaling"]
-# Parameters and tokens each buy by a power of .35 (2203.15556), shared out between the inner exponents and the outer.
+# Parameters and tokens each have an exponent of .35 (2203.15556), a product of the inner exponents and the outer one.
 _POWER, _OUTER = 0.35, 1.4
-# Standard deviation of a published table's dearer runs, mostly of one seed, about the law that fits them best: the
-# median of the twelve tables of ``benchmarks/plan.md``, from 0.13 % to 1.1 %. What noise between seeds does not account
-# for, a cell's seeds share.
+# Standard deviation of a published table's high-compute runs, mostly of one seed, about the law that fits them best:
+# the median of the twelve tables of ``benchmarks/plan.md``, from 0.13 % to 1.1 %. The seeds of a cell share what the
+# noise between seeds does not account for.
 _SCATTER = 0.004
-# From the fit to losses without noise it is not far.
+# The fit to losses without noise is a close start.
 _STEPS, _TOLERANCE = 30, 1e-4
 
 Truth = Callable[[Inputs], Float[np.ndarray, " rows"]]
@@ -47,16 +47,16 @@ Noise = Callable[[Float[np.ndarray, " rows"]], Float[np.ndarray, " rows"]]
 
 @dataclass(frozen=True)
 class ExpectedForecast:
-    """What a design's forecast can be expected to be worth.
+    """Expected interval and error of a design's forecast.
 
-    Its width is a figure of one digit or two: other draws would move it by a tenth of itself.
+    The half-width has one digit or two: other draws change it by a tenth.
 
     Attributes:
-        half_width: median over the draws of half the width of the interval, as a share of the loss.
-        level: the probability that an interval holds the loss.
-        error: median absolute error of the simulated forecasts, as a share of the loss.
-        noise: standard deviation of the log loss between seeds of the dearest runs.
-        fitted: whether truth and noise are those of finished runs, rather than usual ones.
+        half_width: median over the draws of half the width of the interval, as a fraction of the loss.
+        level: the nominal coverage of the interval.
+        error: median absolute error of the simulated forecasts, as a fraction of the loss.
+        noise: standard deviation of the log loss between seeds of the runs with the most FLOPs.
+        fitted: whether truth and noise are those of finished runs, rather than the default ones.
     """
 
     half_width: float
@@ -66,8 +66,8 @@ class ExpectedForecast:
     fitted: bool
 
     @property
-    def told(self) -> str:
-        """The half-width with the digits that it is worth."""
+    def half_width_text(self) -> str:
+        """The half-width with its significant digits, in percent."""
         return f"{self.half_width:.{1 if self.half_width < 0.02 else 0}%}"
 
 
@@ -78,14 +78,14 @@ def simulate_forecast(
     level: float = 0.9,
     draws: int = 12,
 ) -> ExpectedForecast | None:
-    """Simulates a design; None with fewer than seven cells, which tell no law.
+    """Simulates the forecast of a design; None with fewer than seven cells, which identify no law.
 
     Args:
         cells: every run that will be fitted, those already finished included; in any order.
         target: of the forecast, which is of the mean loss of its seeds.
-        fitted: finished runs that tell the law and the noise, seven cells or more and enough to fit it. Otherwise the
-            law is a usual one, each of whose terms is a third of the loss at the middle of the design, from which runs
-            scatter by 0.4 % or more, and the noise is ``default_noise``.
+        fitted: finished runs that determine the law and the noise, seven cells or more and enough to fit it. Otherwise
+            the law is a default one with terms of a third of the loss each at the middle of the design, runs scatter
+            about it by 0.4 % or more, and the noise is ``default_noise``.
         level: of the interval.
         draws: sweeps to simulate, two or more.
     """
@@ -97,35 +97,35 @@ def simulate_forecast(
     at = inputs_at(*np.array([(cell.params, cell.tokens, cell.flops) for cell in cells], float).T)
     aim = inputs_at(target.params, target.tokens, target.flops)
     design = _Design(at, np.array([cell.seeds for cell in cells]))
-    truth, noise = (_usual(at), default_noise) if fitted is None else _told_by(fitted)
+    truth, noise = (_default_truth(at), default_noise) if fitted is None else _fitted_truth(fitted)
     std = noise(np.exp(design.rows.c))
     random = np.random.default_rng(0)
     errors = std * random.standard_normal((draws, len(std)))
     if fitted is None:
         missed = np.sqrt(np.maximum(_SCATTER**2 - noise(np.exp(at.c)) ** 2, 0.0))
         errors += (missed * random.standard_normal((draws, len(cells))))[:, design.cell]
-    dearest = float(std[design.rows.c.argmax()])
-    forecasts = design.forecasts(np.log(truth(at)), errors, dearest)
+    largest_noise = float(std[design.rows.c.argmax()])
+    forecasts = design.forecasts(np.log(truth(at)), errors, largest_noise)
     loss, low, high = np.log([forecast.predict(aim, level, target.seeds) for forecast in forecasts])[:, :, 0].T
     return ExpectedForecast(
         half_width=float(np.median(high - low)) / 2,
         level=level,
         error=float(np.median(np.abs(loss - np.log(truth(aim))))),
-        noise=dearest,
+        noise=largest_noise,
         fitted=fitted is not None,
     )
 
 
 def default_noise(flops: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
-    """Standard deviation of the log loss between seeds, where no replicates tell it.
+    """Standard deviation of the log loss between seeds by FLOPs, without replicates to estimate it.
 
-    0.6 % at 1e11 FLOPs, as in ``benchmarks/quickstart``, and less by a power of the FLOPs down to the 0.1 % of usual
+    0.6 % at 1e11 FLOPs, as in ``benchmarks/quickstart``, and less by a power of the FLOPs down to the 0.1 % of real
     language models, from 1e18 FLOPs on; 1.5 % at most.
     """
     return np.clip(0.006 * (flops / 1e11) ** (np.log(1 / 6) / np.log(1e7)), 0.001, 0.015)
 
 
-def _usual(at: Inputs) -> Truth:
+def _default_truth(at: Inputs) -> Truth:
     inner = _POWER / _OUTER
     # The second and the third term together are twice the first, at the middle.
     half = 2 ** (1 / _OUTER) / 2
@@ -134,7 +134,7 @@ def _usual(at: Inputs) -> Truth:
     return lambda inputs: _TRUTH.predict(law, inputs)
 
 
-def _told_by(points: RunArrays) -> tuple[Truth, Noise]:
+def _fitted_truth(points: RunArrays) -> tuple[Truth, Noise]:
     fit = fit_arrays(points, _TRUTH)
     trend = seed_noise(points).trend
     if trend is not None:
@@ -173,7 +173,7 @@ class _Design:
         Args:
             smooth: log losses of the cells without noise.
             errors: of the runs' log losses.
-            noise: standard deviation of the dearest runs' errors.
+            noise: standard deviation of the errors of the runs with the most FLOPs.
         """
         number = np.arange(errors.shape[1])
         tables = [RunArrays(self.rows, smooth[self.cell] + error, number, self.cell) for error in errors]

@@ -62,8 +62,8 @@ class DesignedSweep(Result):
         return "\n".join(
             [
                 table_text("rrrr", ("FLOPs", "params", "tokens", "seeds"), rows),
-                f"{runs} runs, {chosen.flops:.3g} FLOPs, none above {chosen.dearest:.2g}; shapes, corpus and recipe of "
-                f"{self.source}",
+                f"{runs} runs, {chosen.flops:.3g} FLOPs, none above {chosen.max_run_flops:.2g}; shapes, corpus and recipe "
+                f"of {self.source}",
                 f"expected half-width of the forecast: {_width(chosen.before)} now, {_width(chosen.after)} with them",
                 f"written to {self.path}{kept}; next: {then}",
             ]
@@ -80,7 +80,7 @@ class DesignedSweep(Result):
         return {
             "runs": runs,
             "total_flops": chosen.flops,
-            "dearest_flops": chosen.dearest,
+            "dearest_flops": chosen.max_run_flops,
             "sweep": str(self.path),
             "expected_half_width": None if after is None else after.half_width,
             "expected_half_width_now": None if before is None else before.half_width,
@@ -97,7 +97,8 @@ class DesignedSweep(Result):
 def _width(expected: ExpectedForecast | None) -> str:
     if expected is None:
         return "unknown"
-    return expected.told if expected.fitted else f"{expected.told} (a guess: see scaling plan --help)"
+    text = expected.half_width_text
+    return text if expected.fitted else f"{text} (a guess: see scaling plan --help)"
 
 
 def is_sweep(place: object) -> bool:

@@ -65,7 +65,7 @@ def prospect_text(worth: Prospect) -> list[str]:
     if worth.expected is None:
         return ["expected interval of the forecast: unknown, as the runs are too few for a law"]
     found = worth.expected
-    width = f"+-{found.told} ({found.level:.0%})"
+    width = f"+-{found.half_width_text} ({found.level:.0%})"
     if found.fitted:
         return [
             f"expected interval of the forecast: about {width}, by law and noise ({found.noise:.1%}) of {worth.source}"

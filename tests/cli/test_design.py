@@ -103,7 +103,7 @@ def test_from_a_published_law(table: Path, capsys: pytest.CaptureFixture[str]) -
         (["runs.csv", "--spend", "1e30"], "train it instead"),
         (["runs.csv", "--spend", "1e5"], "1e+05 FLOPs, at most 2e+04 a run, do not identify a law; about "),
         (["runs.csv", "--target-params", "3"], "no shape of this family is near 3 parameters"),
-        (["runs.csv", "--target-tokens", "1k"], "it lies beyond nothing"),
+        (["runs.csv", "--target-tokens", "1k"], "it is no extrapolation"),
         (["runs.csv", "--target-tokens", "1e300"], "no forecast reaches that far"),
         (["runs.csv", "--target-params", "1e200", "--target-tokens", "1e200"], "no model has 1e+200 parameters"),
         (

@@ -10,7 +10,7 @@ import pytest
 from synthetic import sweep
 
 from analysis.design.design import Design, design
-from analysis.design.identifiability import best_size, cheapest, missing
+from analysis.design.identifiability import cheapest_identifying, optimal_size, unmet_conditions
 from analysis.design.seeds import PlannedCell
 from analysis.design.selection import inputs_of
 from analysis.design.simulate import ExpectedForecast
@@ -40,7 +40,7 @@ def cells(flops: Sequence[float], spread: Sequence[float] = (0.3, 1.0, 3.0)) -> 
 
 
 def lacks(runs: Sequence[PlannedCell]) -> str:
-    return "; ".join(missing(inputs_of(runs), AIM, [LAW]))
+    return "; ".join(unmet_conditions(inputs_of(runs), AIM, [LAW]))
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def unsimulated(monkeypatch: pytest.MonkeyPatch) -> None:
 def check(found: Design, spend: float) -> None:
     """What every design is held to."""
     assert 0.5 * spend < found.flops <= spend * (1 + 1e-9)
-    assert max(cell.flops for cell in found.cells) <= found.dearest <= spend / 5
+    assert max(cell.flops for cell in found.cells) <= found.max_run_flops <= spend / 5
     assert len({cell.flops for cell in found.cells}) >= 4
     assert len({cell.params for cell in found.cells}) >= 4
     assert sum(cell.seeds for cell in found.cells) <= 500
@@ -63,7 +63,9 @@ def test_the_best_size_is_the_published_one() -> None:
     flops = np.array([1e18, 5.76e23])
     a, b = p["alpha"], p["beta"]
     ratio = (a * p["A"] / b / p["B"]) ** (1 / (a + b))
-    np.testing.assert_allclose(best_size([LAW], np.log(flops)), np.log(ratio * (flops / 6) ** (b / (a + b))), atol=0.02)
+    np.testing.assert_allclose(
+        optimal_size([LAW], np.log(flops)), np.log(ratio * (flops / 6) ** (b / (a + b))), atol=0.02
+    )
 
 
 def test_a_design_that_suffices_lacks_nothing() -> None:
@@ -87,13 +89,13 @@ def test_what_a_design_lacks(runs: list[PlannedCell], told: str) -> None:
 
 def test_the_cheapest_design_identifies_and_is_not_bought_twice() -> None:
     menu = [cell for flops in np.geomspace(1e16, 1e19, 7).tolist() for cell in OFFER(flops, 1e6, 1e10)]
-    seeds = cheapest(menu, None, AIM, [LAW], 1e20)
+    seeds = cheapest_identifying(menu, None, AIM, [LAW], 1e20)
     assert seeds is not None
     bought = [cell for cell, count in zip(menu, seeds, strict=True) if count]
     assert lacks(bought) == ""
     assert len(bought) == 9
-    assert cheapest(menu, None, AIM, [LAW], 1e16) is None
-    again = cheapest(menu, inputs_of(bought), AIM, [LAW], 1e16)
+    assert cheapest_identifying(menu, None, AIM, [LAW], 1e16) is None
+    again = cheapest_identifying(menu, inputs_of(bought), AIM, [LAW], 1e16)
     assert again is not None
     assert not again.any()
 
@@ -242,7 +244,7 @@ def test_a_family_that_cannot_identify_a_law(sizes: list[float], told: str) -> N
         (TARGET, 1e23, False, "train it instead"),
         (replace(TARGET, flops=np.inf), 1e20, False, "more FLOPs than can be counted"),
         (replace(TARGET, tokens=0.5), 1e20, False, "the target's tokens are 0.5"),
-        (PlannedCell(1e4, 1e5, 6e9, 1), 1e9, True, "it lies beyond nothing"),
+        (PlannedCell(1e4, 1e5, 6e9, 1), 1e9, True, "it is no extrapolation"),
     ],
 )
 def test_targets_that_are_none(target: PlannedCell, spend: float, finished: bool, told: str) -> None:

@@ -1,4 +1,4 @@
-"""The belief about a target: Gaussian conditioning, whatever the order, and what no number of seeds can tell."""
+"""The posterior about a target: Gaussian conditioning, whatever the order, and what no number of seeds can tell."""
 
 import numpy as np
 import pytest
@@ -19,9 +19,9 @@ def runs(target: float = 1e22) -> Inputs:
     return inputs_at(n, flops / 6 / n, flops)
 
 
-def belief(noise: float = 0.003) -> Posterior:
+def posterior(noise: float = 0.003) -> Posterior:
     at = runs()
-    return Posterior.about(at, [default_law(at), SKALING], np.full(12, noise))
+    return Posterior.prior(at, [default_law(at), SKALING], np.full(12, noise))
 
 
 def one(row: int, count: int = 1) -> Float[np.ndarray, " rows"]:
@@ -30,16 +30,16 @@ def one(row: int, count: int = 1) -> Float[np.ndarray, " rows"]:
 
 def test_runs_at_once_or_one_after_another_tell_the_same() -> None:
     seeds = np.array([2, 0, 1, 0, 3, 0, 0, 1, 0, 1, 0, 1])
-    step = belief()
+    step = posterior()
     for row in np.repeat(np.arange(12), seeds)[::-1]:
-        step = step.after(int(row))
-    np.testing.assert_allclose(belief().given(seeds).covariance, step.covariance, atol=1e-12)
+        step = step.with_run(int(row))
+    np.testing.assert_allclose(posterior().given(seeds).covariance, step.covariance, atol=1e-12)
 
 
 def test_a_gain_is_what_the_variance_loses() -> None:
-    known = belief().given(one(4) + one(9))
-    for row, gain in enumerate(known.gains()):
-        assert known.std**2 - known.after(row).std ** 2 == pytest.approx(gain, rel=1e-6)
+    known = posterior().given(one(4) + one(9))
+    for row, gain in enumerate(known.variance_reductions()):
+        assert known.std**2 - known.with_run(row).std ** 2 == pytest.approx(gain, rel=1e-6)
 
 
 def test_one_law_and_one_run_by_hand() -> None:
@@ -53,7 +53,7 @@ def test_one_law_and_one_run_by_hand() -> None:
     # On the line of equal growth the distance is the log of the FLOPs' factor.
     missed = 0.002**2 * np.log(1e22 / 1e20) ** 1.5
     told = (j[-1] @ j[10]) ** 2 / (j[10] @ j[10] + missed + 0.003**2)
-    found = Posterior.about(at, [law], np.full(12, 0.003)).after(10)
+    found = Posterior.prior(at, [law], np.full(12, 0.003)).with_run(10)
     assert found.std**2 == pytest.approx(j[-1] @ j[-1] - told)
 
 
@@ -63,7 +63,7 @@ def test_out_of_proportion_tells_less_and_like_the_target_more() -> None:
         n, c = np.sqrt(np.array([1e21, 5e21]) / 6 / np.array([ratio, target_ratio])), np.array([1e21, 5e21])
         at = inputs_at(n, c / 6 / n, c)
         law = ("chinchilla", {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658})
-        own = Posterior.about(at, [law], np.full(1, 1e-9))
+        own = Posterior.prior(at, [law], np.full(1, 1e-9))
         covariance = own.covariance[0] - slopes(at, *law) @ slopes(at, *law).T
         return float(np.sqrt(covariance[0, 0]))
 
@@ -76,8 +76,8 @@ def test_no_number_of_seeds_makes_up_for_distance() -> None:
     cheap, spread = np.zeros(12, np.int64), np.zeros(12, np.int64)
     cheap[:3] = 10**6
     spread[:] = 1
-    assert belief().given(spread).std < belief().given(cheap).std / 3
-    assert belief().given(np.full(12, 10**6)).std > 0.002
+    assert posterior().given(spread).std < posterior().given(cheap).std / 3
+    assert posterior().given(np.full(12, 10**6)).std > 0.002
 
 
 def test_seeds_that_tell_grow_with_noise_and_fall_with_distance() -> None:
@@ -89,6 +89,6 @@ def test_seeds_that_tell_grow_with_noise_and_fall_with_distance() -> None:
 
 def test_what_is_left_out_stays_unknown() -> None:
     keep = np.arange(12) % 2 == 0
-    part = belief().given(one(3)).only(keep)
-    np.testing.assert_allclose(part.gains(), belief().given(one(3)).gains()[keep])
-    assert part.std == belief().given(one(3)).std
+    part = posterior().given(one(3)).subset(keep)
+    np.testing.assert_allclose(part.variance_reductions(), posterior().given(one(3)).variance_reductions()[keep])
+    assert part.std == posterior().given(one(3)).std

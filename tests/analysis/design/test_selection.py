@@ -48,11 +48,11 @@ def test_within_the_flops_and_spread() -> None:
 def test_close_to_the_best_of_all_choices() -> None:
     cells = menu(3, 4, 1)
     laws = [default_law(inputs_of(cells))]
-    belief = Posterior.about(inputs_of([*cells, TARGET]), laws, np.full(12, 0.001))
+    posterior = Posterior.prior(inputs_of([*cells, TARGET]), laws, np.full(12, 0.001))
     spend = 8e20
     price = prices(cells, spend)
     stds = [
-        belief.given(np.array(seeds)).std
+        posterior.given(np.array(seeds)).std
         for seeds in itertools.product((0, 1), repeat=12)
         if any(seeds) and price @ seeds <= spend
     ]

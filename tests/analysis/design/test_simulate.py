@@ -74,10 +74,10 @@ def test_finished_sweeps_have_about_the_expected_interval() -> None:
 
 
 @pytest.mark.parametrize(
-    ("half_width", "told"), [(0.0064, "0.6%"), (0.0143, "1.4%"), (0.0197, "2.0%"), (0.0427, "4%"), (0.179, "18%")]
+    ("half_width", "text"), [(0.0064, "0.6%"), (0.0143, "1.4%"), (0.0197, "2.0%"), (0.0427, "4%"), (0.179, "18%")]
 )
-def test_a_width_is_told_with_the_digits_that_it_is_worth(half_width: float, told: str) -> None:
-    assert ExpectedForecast(half_width, 0.9, 0.01, 0.001, fitted=True).told == told
+def test_a_width_is_written_with_its_significant_digits(half_width: float, text: str) -> None:
+    assert ExpectedForecast(half_width, 0.9, 0.01, 0.001, fitted=True).half_width_text == text
 
 
 def test_too_few_cells_tell_no_law() -> None:

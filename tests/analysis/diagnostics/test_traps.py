@@ -73,17 +73,17 @@ def test_training_sets_under_a_name_of_their_own(published: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("file", "cells", "knobs"),
+    ("file", "cells", "varied"),
     [
         ("misfitting2025_final", "80 of 81 (params, tokens)", "several lr:"),
         ("steplaw_dense", "17 of 17 (params, tokens)", "several lr and batch_tokens:"),
     ],
 )
-def test_learning_rate_sweeps(published: Path, file: str, cells: str, knobs: str) -> None:
+def test_learning_rate_sweeps(published: Path, file: str, cells: str, varied: str) -> None:
     table = read_table(published / f"{file}.csv")
     message = said(checks.check_table(table), "untuned-grid")
     assert message.startswith(cells)
-    assert knobs in message
+    assert varied in message
     assert message.endswith("--best")
     assert checks.check_table(table.best()) == ()
 
