@@ -62,8 +62,8 @@ class DesignedSweep(Result):
         return "\n".join(
             [
                 table_text("rrrr", ("FLOPs", "params", "tokens", "seeds"), rows),
-                f"{runs} runs, {chosen.flops:.3g} FLOPs, none above {chosen.max_run_flops:.2g}; shapes, corpus and recipe "
-                f"of {self.source}",
+                f"{runs} runs, {chosen.flops:.3g} FLOPs, none above {chosen.max_run_flops:.2g}; shapes, corpus and "
+                f"recipe of {self.source}",
                 f"expected half-width of the forecast: {_width(chosen.before)} now, {_width(chosen.after)} with them",
                 f"written to {self.path}{kept}; next: {then}",
             ]
