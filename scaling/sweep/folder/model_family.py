@@ -26,7 +26,7 @@ _APART = 1.15  # nearer than this, two sizes are one
 _LARGEST = 1e15
 _SHORTEST = 100  # sequences that a run is trained on at least
 _FEWEST_PER_PARAM = 2  # tokens: shorter runs have hardly begun, and laws fail there
-_MOST_EMBEDDED = 0.5  # share of embedding and head in the parameters: beyond, a size tells little of layers
+_MOST_EMBEDDED = 0.5  # share of embedding and head in the parameters: beyond, a size says little about layers
 _SAME = 0.01  # tokens of one target, as people round them
 _ALONE = ("fit", "target", "grid", "eval_tokens")  # a sweep's own, not its family's
 
@@ -58,7 +58,7 @@ class Family:
 
     @classmethod
     def of_folder(cls, folder: Path) -> "Family":
-        """Of a sweep's folder, with its runs.
+        """The family of a sweep's folder, with its runs.
 
         Raises:
             InputError: no sweep's folder, or one of a sweep that tunes and has no target.
@@ -72,7 +72,7 @@ class Family:
 
     @classmethod
     def like(cls, file: str, overrides: Sequence[str] = ()) -> "Family":
-        """Of a sweep file, without its runs.
+        """The family of a sweep file, without its runs.
 
         Raises:
             InputError: as ``load_sweep``.
@@ -83,7 +83,7 @@ class Family:
 
     @classmethod
     def usual(cls) -> "Family":
-        """Of tables that no sweep file tells of: four heads, 32 wide for each layer, on text of the user's own."""
+        """The family of tables without a sweep file: four heads, 32 wide for each layer, on text of the user's own."""
         model, text = {"seq_len": 256, "heads": 4, "width_per_layer": 32}, "texts/**/*.txt"
         return cls({"name": "design", "model": model, "corpus": {"path": text}}, f"the default, text at {text}")
 
@@ -144,7 +144,7 @@ class Family:
     def cells(self, flops: float, fewest: float, most: float) -> list[tuple[int, float]]:
         """(parameters, tokens) of the runs of a budget that are worth training, by the exact count of FLOPs.
 
-        Whether the corpus suffices for them is told by ``longest``.
+        ``longest`` says whether the corpus suffices for them.
         """
         near = {params: size for params, size in self.sizes.items() if fewest <= params <= most}
         cells = [(params, flops / self._per_token(size)) for params, size in near.items()]
@@ -152,7 +152,7 @@ class Family:
         return [(params, tokens) for params, tokens in cells if tokens >= max(least, _FEWEST_PER_PARAM * params)]
 
     def flops(self, params: float, tokens: float) -> float:
-        """Of training a size of the family.
+        """FLOPs of training a size of the family.
 
         Raises:
             InputError: no shape is near.
@@ -194,9 +194,9 @@ class Family:
 
     def _target(self, params: int, tokens: float) -> Mapping[str, Any]:
         """The sweep's own if it has that shape and about as many tokens; otherwise another with as many seeds."""
-        asked = {"size": {"params": params}, "tokens": tokens}
+        requested = {"size": {"params": params}, "tokens": tokens}
         if "target" not in self.sweep:
-            return asked
+            return requested
         own: Mapping[str, Any] = self.sweep["target"]
         target = Target.model_validate(own)
         shape = self.rule.resolve(target.size)
@@ -205,7 +205,7 @@ class Family:
         same = math.isclose(value * each.get(horizon, 1), tokens, rel_tol=_SAME)
         if same and shape == self.rule.resolve(Size(params=params)):
             return own
-        return {**asked, "seeds": own["seeds"]}
+        return {**requested, "seeds": own["seeds"]}
 
     def _next_seeds(self, size: Size, runs: NewRuns) -> tuple[int, ...]:
         """The lowest seeds that the sweep does not train yet at a size and budget."""

@@ -1,4 +1,4 @@
-"""How far the runs of a sweep are, by their status files; whoever looks changes nothing."""
+"""The progress of a sweep's runs by their status files, which it only reads."""
 
 import functools
 from collections import Counter
@@ -15,7 +15,7 @@ from scaling.train.config import RunConfig
 
 @dataclass(frozen=True)
 class RunProgress:
-    """How far a run is that is being trained.
+    """The progress of a run that is being trained.
 
     Attributes:
         id: the run.
@@ -34,7 +34,7 @@ class RunProgress:
 
 @dataclass(frozen=True)
 class GroupProgress:
-    """How far the runs of one shape are.
+    """The progress of the runs of one shape.
 
     Attributes:
         params, width, depth: of their model.
@@ -52,7 +52,7 @@ class GroupProgress:
 
 @dataclass(frozen=True)
 class SweepProgress:
-    """How far a sweep's runs of one role are.
+    """The progress of a sweep's runs of one role.
 
     Attributes:
         runs, runs_done, runs_failed: how many there are, have ended, and have failed.
@@ -74,7 +74,7 @@ class SweepProgress:
 
     @property
     def tokens_per_s(self) -> float:
-        """Of all of them together."""
+        """Tokens per second of all running runs together."""
         return sum(run.tokens_per_s or 0.0 for run in self.running)
 
 
@@ -119,7 +119,7 @@ def _running(config: RunConfig, status: dict[str, Any]) -> RunProgress:
 
 
 def states(sweep: SweepFolder) -> list[dict[str, Any]]:
-    """How every run is, as ``scaling status --json`` tells it.
+    """The state of every run, as ``scaling status --json`` prints it.
 
     Returns:
         By run ``id``, ``role``, ``state``, ``progress`` (0 to 1), ``loss`` (held-out once done; None before the first
@@ -180,7 +180,7 @@ def _lockable(sweep: SweepFolder, run_id: str) -> Iterable[RunFolder]:
 
 @functools.lru_cache(maxsize=10_000)
 def _config(folder: RunFolder) -> RunConfig:
-    """Of a run, whose id is its config's hash: it never changes."""
+    """The config of a run; cached, as the run's id is its hash."""
     return folder.config()
 
 

@@ -75,7 +75,7 @@ class RunFolder:
         return write_parameters(self.path / PARAMETERS, parameters)
 
     def parameters(self) -> dict[str, np.ndarray]:
-        """Its last parameters, by name.
+        """The last parameters of the run, by name.
 
         Raises:
             InputError: the run is not done, or they are not there or not what was written.
@@ -155,5 +155,5 @@ def _is_measured(row: dict[str, Any]) -> bool:
 
 
 def _digest(status: dict[str, Any]) -> str:
-    """By which a flipped bit is seen."""
+    """The checksum by which a flipped bit is detected."""
     return hashlib.sha256(json.dumps(status).encode()).hexdigest()[:16]

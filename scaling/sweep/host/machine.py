@@ -59,7 +59,7 @@ def gpus() -> list[str]:
 
 @functools.cache
 def _accelerator() -> tuple[str, str, int] | None:
-    """Its platform, its kind, and how many there are.
+    """The platform, the kind and the number of accelerators.
 
     Where a plugin for one is installed, a short process asks JAX, so that this one claims no device.
     """
@@ -68,11 +68,11 @@ def _accelerator() -> tuple[str, str, int] | None:
     if not plugin or os.environ.get("JAX_PLATFORMS", "") == "cpu":
         return None
     try:
-        asked = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=_PROBE_S)
+        probe = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=_PROBE_S)
     except subprocess.TimeoutExpired:
         return None
-    answer = asked.stdout.splitlines()[-3:]
-    if asked.returncode != 0 or len(answer) != 3 or answer[0] == "cpu":
+    answer = probe.stdout.splitlines()[-3:]
+    if probe.returncode != 0 or len(answer) != 3 or answer[0] == "cpu":
         return None
     return answer[0], answer[1], int(answer[2])
 

@@ -141,7 +141,7 @@ def measure() -> MachineSpeed:
 
 
 def fit(timings: Sequence[Timing]) -> MachineSpeed:
-    """The speeds that account for what some shapes took, each to be told as well in proportion."""
+    """The speeds that best explain the seconds of some shapes, by relative error."""
     # Late: scipy's optimisers take long to import, and a calibration is mostly recalled.
     from scipy.optimize import nnls
 

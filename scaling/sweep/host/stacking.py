@@ -76,7 +76,7 @@ def _memory_bytes() -> int:
 
 
 def _gain(config: RunConfig, members: int) -> float:
-    """Of the standard run that stands for a run."""
+    """The gain measured for the standard run nearest to a run."""
     if jax.default_backend() == "cpu":
         return known_gain(standard_run(*_ON_CPU), _MEMBERS_ON_CPU)
     runs = [replace(standard_run(*shape), dtype=config.dtype) for shape in _SHAPES]

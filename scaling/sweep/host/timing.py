@@ -1,7 +1,7 @@
 """Times the train step at a few standard shapes: ``python -m scaling.sweep.host.timing INDEX COUNT CORE``.
 
-One of several processes that ``calibrate`` starts, as many as there would be workers, so that they share memory and
-caches as workers do. Each writes a line of JSON for each of its shapes.
+``machine_speed.measure`` starts as many such processes as there would be workers, so that they share memory and caches
+as workers do. Each writes a line of JSON for each of its shapes.
 
 Times are of the processor, not of the clock: what else the machine is busy with does not count.
 """
@@ -26,7 +26,7 @@ from scaling.train.step import hyper_of, init_state, program_for
 
 _MEASURED_S = 0.5
 _FEWEST = 3
-# (width, depth, heads, context, sequences per step); of what ``calibrate`` tells apart, no two go together in all.
+# (width, depth, heads, context, sequences per step); chosen so that no two kinds of work grow together in all of them.
 _SHAPES = (
     (16, 1, 2, 32, 1),
     (128, 2, 2, 64, 16),

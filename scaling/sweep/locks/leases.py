@@ -46,8 +46,8 @@ class Lease:
         return self._records.name
 
     def content(self, released: bool = False) -> bytes:
-        told = {**self._holder, "released": released, "renewals": self._renewals}
-        return json.dumps(told).encode().ljust(_BYTES)
+        record = {**self._holder, "released": released, "renewals": self._renewals}
+        return json.dumps(record).encode().ljust(_BYTES)
 
     def keep(self) -> None:
         """Begins to renew it."""

@@ -8,14 +8,14 @@ from typing import Protocol, runtime_checkable
 
 @runtime_checkable
 class Records(Protocol):
-    """Where the records of one lease are. Its methods raise OSError where they fail otherwise than described."""
+    """The records of one lease. Methods raise OSError if they fail otherwise than described."""
 
     @property
     def name(self) -> str:
-        """By which all processes know it."""
+        """The name by which all processes know the lease."""
 
     def numbers(self) -> list[int]:
-        """Of the records that are there."""
+        """Numbers of the records that exist, in any order."""
 
     def read(self, number: int) -> bytes:
         """A record, maybe half written; empty if it is not there."""

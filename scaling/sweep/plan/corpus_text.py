@@ -17,7 +17,7 @@ from scaling.train.config import RunConfig
 
 @dataclass(frozen=True)
 class BuiltFingerprint(Fingerprint):
-    """Of built data: the manifest's hash, documents, bytes (0 where they are not known), and:
+    """The fingerprint of built data: the manifest's hash, documents, bytes (0 if unknown) and training tokens.
 
     Attributes:
         train_tokens: in one pass over the mixture.

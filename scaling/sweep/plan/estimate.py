@@ -187,14 +187,14 @@ def _usd(seconds: float | None, device: Device | None, devices: int) -> float | 
 
 
 def _flops_per_s(kind: str | None, device: Device | None, devices: int) -> float | None:
-    """Of one worker."""
+    """FLOP/s of one worker; None if the accelerator's peak is unknown."""
     if kind is None:
         return _SHARE * _matmul_flops_per_s() / len(visible_cores())
     return None if device is None else devices * device.utilization.mfu * device.peak_flops
 
 
 def _matmul_flops_per_s() -> float:
-    """Of all cores together, float32."""
+    """FLOP/s of all cores together in a float32 matrix product."""
     size = 256
     matrix = np.ones((size, size), np.float32)
     best = float("inf")

@@ -193,14 +193,14 @@ def _violations(
 def _coinciding(spec: SweepSpec, cells: Sequence[_RecipeCell]) -> Iterator[str]:
     """Values of a grid that come to one recipe at a size and horizon, each pair once; a batch is whole sequences."""
     first: dict[tuple[LlamaConfig, float, Recipe], _RecipeCell] = {}
-    told: set[tuple[str, Setting, Setting]] = set()
+    seen: set[tuple[str, Setting, Setting]] = set()
     for cell in cells:
         other = first.setdefault((cell.model, cell.tokens, cell.recipe), cell)
         differ = [name for name, setting in cell.point.items() if setting != other.point[name]]
         # Where several differ, there is also a pair that differs in each of them alone.
-        if len(differ) != 1 or (pair := (differ[0], other.point[differ[0]], cell.point[differ[0]])) in told:
+        if len(differ) != 1 or (pair := (differ[0], other.point[differ[0]], cell.point[differ[0]])) in seen:
             continue
-        told.add(pair)
+        seen.add(pair)
         name, one, two = pair
         assert spec.grid is not None
         location = spec.where("grid", name, spec.grid.given[name].index(two))
@@ -215,12 +215,12 @@ def _unsplit(spec: SweepSpec, cells: Sequence[_RecipeCell]) -> Iterator[str]:
     """Batches that the sweep's arrangement cannot split, a line for each size."""
     location = spec.where("mesh" if spec.mesh is not None else "microbatches")
     batches = [(cell.model, cell.recipe.batch_tokens // cell.model.seq_len) for cell in cells]
-    for model, fault in uneven(spec.arrangement, batches):
-        yield f"{location}: at {format_quantity(count_params(model).total)} parameters {fault}"
+    for model, reason in uneven(spec.arrangement, batches):
+        yield f"{location}: at {format_quantity(count_params(model).total)} parameters {reason}"
 
 
 def _eval_tokens(spec: SweepSpec, cells: Sequence[_RecipeCell], text: SweepText) -> int:
-    """Held-out tokens that there are for every run: as many as asked for, or as cost little."""
+    """Held-out tokens that every run is evaluated on: the number requested, or as many as cost little."""
     wanted = spec.eval_tokens
     if wanted is None:
         wanted = int(min(EVAL_SHARE * min(cell.tokens for cell in cells), MOST_EVAL_TOKENS))

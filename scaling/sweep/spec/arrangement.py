@@ -78,17 +78,17 @@ def uneven(arrangement: Arrangement, batches: Sequence[tuple[LlamaConfig, int]])
         if batch % arrangement.parts:
             found.setdefault(model, set()).add(batch)
     for model, sizes in found.items():
-        told = ", ".join(map(str, sorted(sizes)))
+        counts = ", ".join(map(str, sorted(sizes)))
         enough = arrangement.parts * model.seq_len
         yield (
             model,
-            f"batches (of {told} sequences) are not multiples of data * fsdp * microbatches {arrangement.parts}; "
+            f"batches (of {counts} sequences) are not multiples of data * fsdp * microbatches {arrangement.parts}; "
             f"set recipe.batch_tokens to {enough} or a multiple of it",
         )
 
 
 def refuse_workers(workers: int | None, mesh: bool) -> None:
-    """InputError where several workers are asked for with a mesh."""
+    """InputError where several workers are requested with a mesh."""
     if mesh and workers is not None and workers > 1:
         raise InputError(f"`workers` {workers}: a sweep with a mesh has one worker, which trains on all of the mesh")
 

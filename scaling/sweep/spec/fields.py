@@ -14,13 +14,13 @@ _Number = TypeVar("_Number", int, float)
 
 
 class Strict(BaseModel):
-    """Frozen, and unknown keys are faults."""
+    """A frozen model that takes no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
 
 def show(value: object) -> str:
-    """A value as a fault message quotes it: short, whatever it is."""
+    """A value as messages quote it, at most 40 characters long."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):

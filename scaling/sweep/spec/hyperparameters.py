@@ -22,12 +22,12 @@ from scaling.sweep.spec.fields import (
 
 
 class RecipeChoice(Strict):
-    """A recipe by name, and what is set by hand instead of by it.
+    """A recipe by name, and the values that a sweep file sets instead.
 
     Attributes:
         name: ``transfer`` or ``llama``.
         source: ``from`` in the file: a table of tuning runs, whose laws give the learning rate and the batch. Under
-            another batch, by hand or of a grid, the rate grows with the batch's square root. N and C are counted as
+            another batch, set in the file or of a grid, the rate grows with the batch's square root. N and C are counted as
             the table counts them: N is the total, unless its ``params`` are its ``params_nonembedding``; C is the
             FLOPs of the run, unless its ``flops`` are 6ND.
         learning_rate: peak, as the recipe means it.
@@ -45,7 +45,7 @@ class RecipeChoice(Strict):
 
 
 class ScheduleChoice(Strict):
-    """Of the learning rate: ``wsd`` with its final ``decay`` as a fraction of the steps, or ``cosine``."""
+    """The learning-rate schedule: ``wsd`` with its final ``decay`` as a fraction of the steps, or ``cosine``."""
 
     kind: Literal["wsd", "cosine"] = "wsd"
     decay: Fraction | None = Field(default_factory=lambda given: 0.3 if given.get("kind") == "wsd" else None)
@@ -134,7 +134,7 @@ class Grid(Strict):
 
     @property
     def given(self) -> dict[str, tuple[Setting, ...]]:
-        """What is varied."""
+        """The hyperparameters that vary, by name, with their values."""
         return {name: values for name in type(self).model_fields if (values := getattr(self, name)) is not None}
 
     def points(self) -> Iterator[dict[str, Setting]]:

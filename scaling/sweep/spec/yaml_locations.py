@@ -244,7 +244,7 @@ def _graft(at: Located, steps: list[str], new: Located, shorthands: dict[str, st
     for number, step in enumerate(steps):
         inner, where = at.value, ".".join(steps[:number])
         if isinstance(inner, dict):
-            # What is missing on the way is made; the check of keys, later, tells whether it may be there.
+            # Missing mappings on the way are made; the schema decides later whether the keys are allowed.
             following = inner.get(step, Located({}, new.location, new.location))
             if number == 0 and step in shorthands:
                 following = expand(following, shorthands[step])

@@ -10,6 +10,6 @@ a lock is taken, and nowhere else:
 
 A checkpoint is one object, ``checkpoints/<step>.tar``, so that it is there whole or not at all; it is stored after the
 metrics that lead up to it, and older ones are removed after that. So a process that is killed at any moment leaves a
-state that others go on from. A network that fails is tried again, and told once; training ends if its leases
+state that others go on from. A network that fails is tried again, with one warning; training ends if its leases
 lapse meanwhile, and goes on from what the mirror has, unless others have gone on from what the storage has.
 """

@@ -1,7 +1,7 @@
 """Runs as TensorBoard shows them: event files, which other trackers read too.
 
-A run has a folder of event files. They are the record of what was told of it: whoever goes on reads the last event, and
-adds a file. An event is all that is told of a step, so that nothing of it is there twice, or half of it.
+A run has a folder of event files. They record what was logged of it: a process that goes on reads the last event, and
+adds a file. An event holds all values of a step, so that none is there twice and no step is there in part.
 """
 
 import itertools
@@ -86,7 +86,7 @@ def _event(tokens: int, *values: Summary.Value) -> Event:
 
 
 def _last_event(file: Path) -> Event | None:
-    """The last whole one that tells something of the run; what comes after it was torn by a crash."""
+    """The last whole event with values of the run; what follows it was torn by a crash."""
     data, at, events = file.read_bytes(), 0, []
     while at + _HEADER.size <= len(data):
         length, _ = _HEADER.unpack_from(data, at)

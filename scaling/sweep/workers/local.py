@@ -85,7 +85,7 @@ class WorkerProcess:
 
     @property
     def code(self) -> int | None:
-        """Its exit status; None as long as it works."""
+        """The exit status; None as long as it works."""
         return self._process.poll()
 
     def terminate(self) -> None:
@@ -107,7 +107,7 @@ class WorkerProcess:
         return f"exit {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
 
     def error(self) -> WorkerError | None:
-        """Its exit status and the last line of its log; None if its work was done or it was asked to stop."""
+        """The exit status and the last line of the log; None if its work was done or it was asked to stop."""
         if self.code in (0, STOPPED_EXIT):
             return None
         try:

@@ -84,7 +84,7 @@ def main(folder: str, role: str) -> None:
         jax.distributed.initialize(
             num_processes=rank.count,
             process_id=rank.index,
-            # Slurm, if it has started this, would be asked which of the devices are ours: all that we see are.
+            # Under Slurm JAX would look up which devices are ours: all that this process sees are.
             cluster_detection_method="deactivate",
             initialization_timeout=_CONNECT_S,
         )
