@@ -27,8 +27,8 @@ class RecipeChoice(Strict):
     Attributes:
         name: ``transfer`` or ``llama``.
         source: ``from`` in the file: a table of tuning runs, whose laws give the learning rate and the batch. Under
-            another batch, set in the file or of a grid, the rate grows with the batch's square root. N and C are counted as
-            the table counts them: N is the total, unless its ``params`` are its ``params_nonembedding``; C is the
+            another batch, from the file or a grid, the rate grows with the batch's square root. N and C are counted
+            as the table counts them: N is the total, unless its ``params`` are its ``params_nonembedding``; C is the
             FLOPs of the run, unless its ``flops`` are 6ND.
         learning_rate: peak, as the recipe means it.
         batch_tokens: tokens per step.
