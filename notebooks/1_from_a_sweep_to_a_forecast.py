@@ -13,8 +13,8 @@
 # %% [markdown]
 # # From a sweep to a forecast
 #
-# `make demo` trains some dozens of small Llamas on English text, forecasts a larger one, freezes that forecast, and
-# only then trains the larger one. This notebook walks through such a table of runs by hand: the one kept in
+# `make demo` trains small Llamas on English text, forecasts a larger one, freezes the forecast, and only then trains
+# the larger one. This notebook goes through such a table of runs step by step: the one kept in
 # `benchmarks/quickstart`, or your own.
 
 # %%
@@ -23,24 +23,22 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
+import scaling as sl
 from analysis.allocation.isoflop import isoflop
-from analysis.fitting.fit import fit
-from analysis.forecasting.forecast import forecast, read_forecast
-from analysis.forecasting.score import score
+from analysis.forecasting.forecast import read_forecast
 from analysis.plots import isoflop_parabolas, loss_vs_flops, loss_vs_tokens, residuals
 from analysis.runs.arrays import RunArrays
-from analysis.runs.table import read_table
 
 root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "pyproject.toml").exists())
 sweep = root / "benchmarks" / "quickstart" / "sotu"  # or your own: root / "runs" / "quickstart"
-table = read_table(sweep)
+table = sl.read_runs(sweep)
 print(f"{len(table.fit)} fitted runs and {len(table.targets)} of the target, from {sweep.relative_to(root)}")
 
 # %% [markdown]
 # ## The runs
 #
-# One row per run. Every size was trained to several horizons, and every cell with several seeds. `loss` is nats per
-# byte on held-out speeches, the same for every run.
+# One row per run. Each budget (FLOPs) has several sizes, and each cell several seeds. `loss` is nats per byte on
+# held-out speeches, the same for every run.
 
 # %%
 cells = table.fit.assign(budget=table.fit.flops.map("{:.1e}".format))
@@ -55,8 +53,8 @@ plt.show()
 # %% [markdown]
 # ## Which size is best for a budget?
 #
-# At each budget the loss has a minimum over size: too small a model cannot use the tokens, too large a one sees too
-# few of them.
+# At each budget the loss has a minimum over size: too small a model cannot use the tokens, too large a model sees
+# too few of them.
 
 # %%
 figure, axes = plt.subplots(figsize=(7, 4))
@@ -68,23 +66,25 @@ plt.show()
 #
 # Chinchilla's form, $L = E + A/N^\alpha + B/D^\beta$, by its own objective: the Huber loss of the log residuals, from
 # many starts. The standard errors come from resampling whole runs. `E`, the loss of an infinite model on infinite
-# text, is hardly pinned down by runs this small.
+# text, is hardly determined by runs this small.
 
 # %%
-law = fit(table, "chinchilla")
+law = sl.fit(table, law="chinchilla")
 pd.DataFrame({"value": law.params, "standard error": law.stderr}).round(3)
 
 # %% [markdown]
 # ## The forecast, made again
 #
-# The frozen forecast used the runs above and nothing else, so making it again gives the same numbers. Its interval
-# says what the seeds, the choice of law and the distance to the target leave open.
+# The frozen forecast used the runs above and nothing else, so it can be made again. Its interval covers the noise
+# between seeds, the choice of law, and the distance to the target. On another kind of processor the fit of a law with
+# several optima (`broken`) may end in another of them, which moves the forecast in its last digits.
 
 # %%
 frozen = read_forecast(sweep / "forecast.json")
-again = forecast(table, frozen.params, frozen.tokens, frozen.flops, target_seeds=frozen.target_seeds)
-assert abs(again.loss / frozen.loss - 1) < 1e-9
+again = sl.forecast(table, params=frozen.params, tokens=frozen.tokens, flops=frozen.flops, seeds=frozen.target_seeds)
+assert again.table_hash == frozen.table_hash
 low, high = frozen.interval
+print(f"frozen {frozen.loss:.4f}, made again {again.loss:.4f}: {again.loss / frozen.loss - 1:+.2%}")
 print(f"{frozen.extrapolation:.1f} times the FLOPs of the largest fitted run")
 print(f"forecast {frozen.loss:.4f}, {frozen.level:.0%} interval {low:.4f} to {high:.4f}, weights {frozen.weights}")
 
@@ -100,7 +100,7 @@ plt.show()
 # over the largest fitted run, and a straight line through the frontier on logarithmic axes.
 
 # %%
-result = score(frozen, table)
+result = sl.score(frozen, table)
 print(
     f"actual {result.actual:.4f}, error {result.error:+.2%}, {'inside' if result.covered else 'outside'} the interval"
 )

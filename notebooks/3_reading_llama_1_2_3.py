@@ -91,18 +91,18 @@ def beside(params: float, tokens: float) -> dict[str, float]:
     }
 
 
-told = pd.DataFrame({name: beside(row.params, row.tokens) for name, row in llamas.iterrows()}).T
-told.map("{:.3g}".format)
+ratios = pd.DataFrame({name: beside(row.params, row.tokens) for name, row in llamas.iterrows()}).T
+ratios.map("{:.3g}".format)
 
 # %% [markdown]
 # Llama 3 8B took several times the training compute of the optimal model of its loss, and each token it serves
-# costs about a quarter. The law is stretched here: no run behind it had nearly 1,900 tokens per parameter, and
+# costs about a quarter. This is far from the runs behind the law: none had nearly 1,900 tokens per parameter, and
 # `scaling allocate` warns of that (`far-extrapolation`).
 #
 # ## With the serving counted in
 #
-# Told beforehand how many tokens a model will serve, the best split shifts to smaller models on more tokens
-# (2401.00448). Here for the loss that Llama 2 70B's compute buys.
+# If the tokens that a model will serve are counted in, the best split shifts to smaller models on more tokens
+# (2401.00448). Here for the loss that Llama 2 70B's compute reaches.
 
 # %%
 budget = float(llamas.flops["llama2-70b"])

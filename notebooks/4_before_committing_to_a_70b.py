@@ -13,8 +13,8 @@
 # %% [markdown]
 # # Before committing to a 70B
 #
-# Four questions before millions of device hours are spent: how large, on how many tokens, for what price, and does
-# it fit the machines? Every figure below takes seconds on a laptop. The question is asked here of Llama 3's 70B
+# Four questions before you spend millions of device hours: how large, on how many tokens, for what price, and does it
+# fit the machines? Every figure below takes seconds on a laptop. The question is asked here of Llama 3's 70B
 # shape.
 
 # %%

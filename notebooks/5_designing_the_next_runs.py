@@ -13,9 +13,9 @@
 # %% [markdown]
 # # Designing the next runs
 #
-# Small runs cost little, but which ones tell most about the large one? This notebook takes the cheap part of a
-# finished sweep as if nothing more had been trained, asks what to buy next, buys it (from what the sweep did
-# train), and looks whether the forecast became better.
+# Small runs cost little, but which of them sharpen the forecast of the large run most? This notebook takes the
+# low-compute runs of a finished sweep as if nothing more had been trained, chooses the next runs, takes these from the
+# rest of the sweep, and checks whether the forecast became better.
 
 # %%
 from pathlib import Path
@@ -39,14 +39,14 @@ target = PlannedCell(*(float(table.targets[name].iloc[0]) for name in ("params",
 print(f"{len(runs)} runs, {runs.flops.sum():.3g} FLOPs; the target takes {target.flops:.3g}")
 
 # %% [markdown]
-# ## What is there: the cheap half of the budgets
+# ## The finished runs: the lower half of the budgets
 
 # %%
-cheap = RunTable.from_frame(runs[runs.flops < 8e10], "the cheap runs")
-now = forecast(cheap, target.params, target.tokens, target.flops, target_seeds=2)
+finished = RunTable.from_frame(runs[runs.flops < 8e10], "low-compute runs")
+now = forecast(finished, target.params, target.tokens, target.flops, target_seeds=2)
 
 
-def told(made, name: str) -> dict[str, str]:
+def row_of(made, name: str) -> dict[str, str]:
     low, high = made.interval
     return {
         "runs": name,
@@ -57,13 +57,13 @@ def told(made, name: str) -> dict[str, str]:
     }
 
 
-pd.DataFrame([told(now, "cheap")]).set_index("runs")
+pd.DataFrame([row_of(now, "low-compute")]).set_index("runs")
 
 # %% [markdown]
-# ## What to buy?
+# ## Which runs next?
 #
-# On offer is what this sweep trained at its dearer budgets. `design` holds several laws to be possible, and takes
-# the runs that lower the variance of the target's forecast most per FLOP (c-optimal: for the one number that
+# Available is what this sweep trained at its larger budgets. `design` takes several laws to be possible, and
+# chooses the runs that lower the variance of the target's forecast most per FLOP (c-optimal: for the one number that
 # counts).
 
 # %%
@@ -77,16 +77,16 @@ def offer(flops: float, fewest: float, most: float) -> list[PlannedCell]:
 
 
 spend = 1e12
-chosen = design(offer, target, spend, cheap.arrays)
-bought = pd.DataFrame([vars(cell) for cell in chosen.cells])
+chosen = design(offer, target, spend, finished.arrays)
+selected = pd.DataFrame([vars(cell) for cell in chosen.cells])
 print(f"{chosen.flops:.3g} of {spend:.3g} FLOPs")
-bought.map("{:.3g}".format)
+selected.map("{:.3g}".format)
 
 # %%
 figure, axes = plt.subplots(figsize=(7, 4))
-axes.loglog(runs.tokens, runs.params, ".", color="0.8", label="on offer")
-axes.loglog(cheap.fit.tokens, cheap.fit.params, ".", color="0.4", label="there before")
-axes.scatter(bought.tokens, bought.params, s=25 * bought.seeds, color="#d55e00", zorder=3, label="bought (area: seeds)")
+axes.loglog(runs.tokens, runs.params, ".", color="0.8", label="available")
+axes.loglog(finished.fit.tokens, finished.fit.params, ".", color="0.4", label="finished")
+axes.scatter(selected.tokens, selected.params, s=25 * selected.seeds, c="#d55e00", label="chosen (area: seeds)")
 axes.plot(target.tokens, target.params, "*", ms=12, color="k", label="target")
 axes.set_xlabel("training tokens")
 axes.set_ylabel("parameters")
@@ -99,8 +99,8 @@ plt.show()
 
 # %%
 def take(cells) -> pd.DataFrame:
-    """As many runs of each cell as were bought."""
-    parts = [cheap.fit]
+    """The finished runs, and as many of each cell as were chosen."""
+    parts = [finished.fit]
     for cell in cells:
         same = (np.abs(np.log(runs.params / cell.params)) < 0.01) & (np.abs(np.log(runs.tokens / cell.tokens)) < 0.01)
         parts.append(runs[same].head(cell.seeds))
@@ -108,11 +108,11 @@ def take(cells) -> pd.DataFrame:
 
 
 after = forecast(
-    RunTable.from_frame(take(chosen.cells), "with those bought"), target.params, target.tokens, target.flops
+    RunTable.from_frame(take(chosen.cells), "with those chosen"), target.params, target.tokens, target.flops
 )
 whole = forecast(table, target.params, target.tokens, target.flops, target_seeds=2)
 pd.DataFrame(
-    [told(now, "cheap"), told(after, "cheap and bought"), told(whole, f"all, {runs.flops.sum():.2g} FLOPs")]
+    [row_of(now, "low-compute"), row_of(after, "and chosen"), row_of(whole, f"all, {runs.flops.sum():.2g} FLOPs")]
 ).set_index("runs")
 
 # %% [markdown]
@@ -121,19 +121,19 @@ pd.DataFrame(
 #
 # ## What could be expected before?
 #
-# The simulated half-width of a design, by the law and the noise of the cheap runs alone, before any of the others
-# is trained.
+# The simulated half-width of a design, by the law and the noise of the low-compute runs alone, before any of the
+# others is trained.
 
 # %%
-for name, cells in (("cheap", cells_of(cheap.arrays)), ("all", cells_of(table.arrays))):
-    guess = simulate_forecast(cells, target, cheap.arrays)
+for name, cells in (("low-compute", cells_of(finished.arrays)), ("all", cells_of(table.arrays))):
+    guess = simulate_forecast(cells, target, finished.arrays)
     print(f"{name}: expected half-width {guess.half_width:.1%} (90 %)")
 
 # %% [markdown]
 # ## How many seeds at which budget?
 
 # %%
-plan = plan_seeds(cheap, cells_of(table.arrays), target)
+plan = plan_seeds(finished, cells_of(table.arrays), target)
 assert plan is not None
 pd.DataFrame([vars(budget) for budget in plan.budgets]).map("{:.3g}".format)
 
@@ -142,6 +142,6 @@ pd.DataFrame([vars(budget) for budget in plan.budgets]).map("{:.3g}".format)
 
 # %%
 try:
-    design(offer, target, 2e11, cheap.arrays)
+    design(offer, target, 2e11, finished.arrays)
 except InputError as error:
     print("\n".join(error.errors))
