@@ -50,7 +50,7 @@ def plan_with_warnings(spec: SweepSpec) -> tuple[list[PlannedRun], list[Diagnost
         table = read_table(source)
         tuning = fit_tuning(table)
     except InputError as error:
-        raise InputError(f"{spec.where('recipe', 'from')}: {fault}" for fault in error.errors) from None
+        raise InputError(f"{spec.where('recipe', 'from')}: {line}" for line in error.errors) from None
     if not any(tuning.laws.values()):
         raise InputError(f"{spec.where('recipe', 'from')}: {source}: tells no law of the learning rate or the batch")
     count = _counting(table.fit)

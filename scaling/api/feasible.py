@@ -11,7 +11,7 @@ from analysis.diagnostics.codes import Diagnostic
 from analysis.result import Result
 from scaling.feasibility.assess import Feasibility, assess, describe
 from scaling.feasibility.roofline import Plan
-from scaling.feasibility.search import Asked
+from scaling.feasibility.search import Request
 from scaling.feasibility.topology import find_topology
 from scaling.llama.zoo import find
 from scaling.quantity import format_quantity
@@ -47,7 +47,7 @@ class FeasibleRun(Result):
 
     def to_dict(self) -> dict[str, Any]:
         answer, tokens = self.answer, self.tokens
-        topology, plan, compiled, times = answer.asked.topology, answer.plan, answer.compiled, answer.roofline
+        topology, plan, compiled, times = answer.request.topology, answer.plan, answer.compiled, answer.roofline
         return {
             "model": self.model,
             "topology": topology.name,
@@ -68,7 +68,7 @@ class FeasibleRun(Result):
             "argument_bytes": None if compiled is None else topology.devices_per_chip * compiled.arguments,
             "sharding": _sharding(plan),
             "batch_tokens": answer.tokens_per_step,
-            "seq_len": answer.asked.config.seq_len,
+            "seq_len": answer.request.config.seq_len,
             "remat": True,
             "flops_per_step": answer.flops,
             "step_s_lower_bound": times.step,
@@ -126,7 +126,7 @@ def feasible(
         InputError: for an unknown model or topology, no plan that can be carried out, or a compiler that is missing.
     """
     entry = find(model)
-    request = Asked(
+    request = Request(
         config=entry.config if seq_len is None else dataclasses.replace(entry.config, seq_len=seq_len),
         topology=find_topology(topology),
         batch_tokens=batch_tokens,
@@ -144,7 +144,7 @@ def _sharding(plan: Plan) -> dict[str, int]:
 
 
 def _warnings(answer: Feasibility) -> tuple[Diagnostic, ...]:
-    requested, step = answer.asked.batch_tokens, answer.tokens_per_step
+    requested, step = answer.request.batch_tokens, answer.tokens_per_step
     if abs(step / requested - 1) <= _ROUNDED:
         return ()
     tokens = f"a step has {format_quantity(step)} tokens instead of {format_quantity(requested)}"
@@ -152,7 +152,7 @@ def _warnings(answer: Feasibility) -> tuple[Diagnostic, ...]:
 
 
 def _text(answer: Feasibility, model: str, tokens: float) -> str:
-    topology, times, compiled = answer.asked.topology, answer.roofline, answer.compiled
+    topology, times, compiled = answer.request.topology, answer.roofline, answer.compiled
     verdict = "fits" if answer.fits else "does not fit"
     lines = [
         f"{model} on {topology.name} ({topology.chips:,} chips) {verdict}: {_gib(answer.bytes_per_chip)} of "
@@ -192,12 +192,12 @@ _METHOD = {
 
 
 def _enough(answer: Feasibility) -> str:
-    enough, device = answer.enough, answer.asked.topology.device.name
+    enough, device = answer.enough, answer.request.topology.device.name
     if enough is None:
         unknown = answer.method == "refused" and answer.lacking is None
         return "what would fit is not known" if unknown else f"of {device} no listed one would fit, by the arithmetic"
     what = [enough.topology.name]
-    if enough.topology == answer.asked.topology:
+    if enough.topology == answer.request.topology:
         what.append(f"without the pins ({describe(enough.plan)})")
     if enough.batch_tokens is not None:
         what.append(f"with --batch-tokens {enough.batch_tokens}")

@@ -57,7 +57,7 @@ def build(spec: BuildSpec, out: Path, workers: int, report: Callable[[BuildProgr
     """Makes a folder of data, or goes on making it where an earlier call was cut off.
 
     It is made in a hidden folder beside ``out``, which is left where the process is killed and is removed where the
-    input is at fault.
+    input is wrong.
 
     Args:
         spec: what to build.

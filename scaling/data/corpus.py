@@ -114,23 +114,23 @@ def load_corpus(spec: CorpusSpec) -> Corpus:
         name, files = "sotu", _sotu_files()
     else:
         name, files = _python_files(spec.tests, spec.site_packages)
-    documents, faults, skipped = [], [], 0
+    documents, violations, skipped = [], [], 0
     for id, file in sorted(files):
         try:
             text = file.read_bytes()
         except OSError as error:
-            faults.append(f"corpus file {file}: {error.strerror}")
+            violations.append(f"corpus file {file}: {error.strerror}")
             continue
-        fault = _text_fault(text)
-        if text and fault is None:
+        violation = _text_violation(text)
+        if text and violation is None:
             documents.append(Document(id, text))
         elif text and spec.path is not None:
-            faults.append(f"corpus file {file}: {fault}")
+            violations.append(f"corpus file {file}: {violation}")
         else:
             skipped += 1
-    if faults:
-        rest = [f"and {len(faults) - _MOST_FAULTS} more files"] if len(faults) > _MOST_FAULTS else []
-        raise InputError(faults[:_MOST_FAULTS] + rest)
+    if violations:
+        rest = [f"and {len(violations) - _MOST_VIOLATIONS} more files"] if len(violations) > _MOST_VIOLATIONS else []
+        raise InputError(violations[:_MOST_VIOLATIONS] + rest)
     distinct = {document.sha256: document for document in reversed(documents)}
     if len(distinct) < 2:
         raise InputError(
@@ -153,7 +153,7 @@ def load_corpus(spec: CorpusSpec) -> Corpus:
     )
 
 
-def _text_fault(text: bytes) -> str | None:
+def _text_violation(text: bytes) -> str | None:
     if b"\0" in text:
         return f"not text: it has a NUL byte at offset {text.index(0)}"
     try:
@@ -191,7 +191,7 @@ def _sotu_files() -> list[tuple[str, Path]]:
     return [(file.name, file) for file in folder.glob("*.txt")]
 
 
-_MOST_FAULTS = 10
+_MOST_VIOLATIONS = 10
 _TESTS = {"test", "tests", "idle_test"}
 _PACKAGES = {"site-packages", "dist-packages"}
 

@@ -159,13 +159,17 @@ def read_manifest(folder: Path) -> Manifest:
         raise InputError(f"{path}: damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     if manifest.signed().sha256 != manifest.sha256:
         raise InputError(f"{path}: damaged: it has been changed since it was written")
-    faults = [fault for shard in manifest.shards for fault in _size_faults(folder, shard, np.dtype(manifest.dtype))]
-    if faults:
-        raise InputError(faults[:10])
+    violations = [
+        violation
+        for shard in manifest.shards
+        for violation in _size_violations(folder, shard, np.dtype(manifest.dtype))
+    ]
+    if violations:
+        raise InputError(violations[:10])
     return manifest
 
 
-def _size_faults(folder: Path, shard: Shard, dtype: np.dtype) -> Iterator[str]:
+def _size_violations(folder: Path, shard: Shard, dtype: np.dtype) -> Iterator[str]:
     for file, wanted in (
         (shard.file, shard.tokens * dtype.itemsize),
         (shard.lengths, shard.documents * _LENGTHS.itemsize),
@@ -182,12 +186,12 @@ def _size_faults(folder: Path, shard: Shard, dtype: np.dtype) -> Iterator[str]:
 
 def verify(folder: Path, manifest: Manifest) -> list[str]:
     """Reads every shard: those whose content is not what was written, a line for each; none if all is well."""
-    faults = []
+    violations = []
     for shard in manifest.shards:
         for file, sha256 in ((shard.file, shard.sha256), (shard.lengths, shard.lengths_sha256)):
             if sha256_of(folder / file) != sha256:
-                faults.append(f"{folder / file}: damaged: its hash is not the manifest's")
-    return faults
+                violations.append(f"{folder / file}: damaged: its hash is not the manifest's")
+    return violations
 
 
 def sha256_of(path: Path) -> str:

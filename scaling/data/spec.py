@@ -85,7 +85,7 @@ class SourceSpec(_Strict):
 
     @property
     def label(self) -> str:
-        """What counts and faults call it."""
+        """What counts and violations call it."""
         return self.name or self.path or self.hf or ""
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from scaling.errors import InputError
 from scaling.feasibility.compile import Compiled, check_tpu_compiler, compile_step
 from scaling.feasibility.roofline import Plan, Roofline
-from scaling.feasibility.search import Asked, Candidate, Enough, candidates, fits, usable_bytes, what_would_fit
+from scaling.feasibility.search import Candidate, Enough, Request, candidates, fits, usable_bytes, what_would_fit
 from scaling.llama.counts import flops_per_token
 from scaling.llama.parallelism import Parallelism
 from scaling.quantity import format_quantity
@@ -42,7 +42,7 @@ class Feasibility:
 
     fits: bool
     method: str
-    asked: Asked
+    request: Request
     plan: Plan
     roofline: Roofline
     memory: int
@@ -67,7 +67,7 @@ class Feasibility:
 
     @property
     def tokens_per_step(self) -> int:
-        return self.plan.batch * self.asked.config.seq_len
+        return self.plan.batch * self.request.config.seq_len
 
     @property
     def tokens_per_s(self) -> float:
@@ -77,8 +77,8 @@ class Feasibility:
     @property
     def mfu(self) -> float:
         """Model FLOPs utilisation at the lower bound of time; attention causal, as in the time."""
-        topology, seq_len = self.asked.topology, self.asked.config.seq_len
-        flops = self.tokens_per_step * flops_per_token(self.asked.config, seq_len, causal=True)
+        topology, seq_len = self.request.topology, self.request.config.seq_len
+        flops = self.tokens_per_step * flops_per_token(self.request.config, seq_len, causal=True)
         return flops / self.roofline.step / (topology.chips * topology.device.peak_flops)
 
     def days(self, tokens: float) -> float:
@@ -87,12 +87,12 @@ class Feasibility:
 
 
 def assess(
-    asked: Asked, tokens: float, compiling: bool = True, report: Callable[[str], None] = lambda _: None
+    request: Request, tokens: float, compiling: bool = True, report: Callable[[str], None] = lambda _: None
 ) -> Feasibility:
     """Searches the plans by arithmetic, and compiles the best until one fits.
 
     Args:
-        asked: the question.
+        request: the question.
         tokens: of the whole run, for its recipe.
         compiling: False leaves it at the arithmetic.
         report: is told what is being done.
@@ -101,33 +101,33 @@ def assess(
         InputError: no plan can be carried out, the tokens are less than a step or absurd, or the compiler is missing
             or fails.
     """
-    found = candidates(asked)
-    if not asked.batch_tokens <= tokens <= _MOST_TOKENS:
+    found = candidates(request)
+    if not request.batch_tokens <= tokens <= _MOST_TOKENS:
         raise InputError(
-            f"{format_quantity(tokens)} training tokens are not between a step's {format_quantity(asked.batch_tokens)} "
-            f"and {format_quantity(_MOST_TOKENS)}"
+            f"{format_quantity(tokens)} training tokens are not between a step's "
+            f"{format_quantity(request.batch_tokens)} and {format_quantity(_MOST_TOKENS)}"
         )
-    if not fits(asked, found[0]):
-        return _answer(asked, found[0], "arithmetic", None, False, ())
+    if not fits(request, found[0]):
+        return _answer(request, found[0], "arithmetic", None, False, ())
     if not compiling:
-        return _answer(asked, found[0], "arithmetic", None, True, ())
-    if asked.topology.gpu is not None:
-        return _answer(asked, found[0], "estimate", _partition(asked, found[0].plan, tokens, report), True, ())
+        return _answer(request, found[0], "arithmetic", None, True, ())
+    if request.topology.gpu is not None:
+        return _answer(request, found[0], "estimate", _partition(request, found[0].plan, tokens, report), True, ())
     check_tpu_compiler()
-    spent, chips = 0.0, asked.topology.devices_per_chip
+    spent, chips = 0.0, request.topology.devices_per_chip
     refused: list[str] = []
-    for candidate in _different(asked, found):
-        compiled = _compile(asked, candidate.plan, tokens, report)
+    for candidate in _different(request, found):
+        compiled = _compile(request, candidate.plan, tokens, report)
         spent += compiled.compile_s
         total = compiled.total
-        if compiled.refusal is None and total is not None and total * chips <= usable_bytes(asked.topology):
-            return _answer(asked, candidate, "compiled", compiled, True, tuple(refused))
+        if compiled.refusal is None and total is not None and total * chips <= usable_bytes(request.topology):
+            return _answer(request, candidate, "compiled", compiled, True, tuple(refused))
         refused.append(f"{describe(candidate.plan)}: {compiled.refusal or 'more than a chip has'}")
         report(refused[-1])
         if spent > _PATIENCE_S:
             break
     method = "compiled" if compiled.refusal is None else "refused"
-    return _answer(asked, candidate, method, compiled, False, tuple(refused))
+    return _answer(request, candidate, method, compiled, False, tuple(refused))
 
 
 def describe(plan: Plan) -> str:
@@ -138,16 +138,16 @@ def describe(plan: Plan) -> str:
     return f"{mesh}, {plan.microbatches} x {plan.microbatch} sequences"
 
 
-def _different(asked: Asked, found: list[Candidate]) -> Iterator[Candidate]:
+def _different(request: Request, found: list[Candidate]) -> Iterator[Candidate]:
     """Those that fit, each with a fifth less memory than the one before."""
     last = float("inf")
     for candidate in found:
-        if fits(asked, candidate) and candidate.memory.total < 0.8 * last:
+        if fits(request, candidate) and candidate.memory.total < 0.8 * last:
             last = candidate.memory.total
             yield candidate
 
 
-def _partition(asked: Asked, plan: Plan, tokens: float, report: Callable[[str], None]) -> Compiled:
+def _partition(request: Request, plan: Plan, tokens: float, report: Callable[[str], None]) -> Compiled:
     """Of more devices than the host can be taken for, fewer, and their arguments in proportion: of so many replicas
     one, and of so many shards a half, a quarter and so on."""
     split = plan.parallelism
@@ -159,13 +159,13 @@ def _partition(asked: Asked, plan: Plan, tokens: float, report: Callable[[str], 
     devices = fewer.parallelism.devices
     if devices < split.devices:
         report(f"{split.devices} devices are too many for this machine's compiler: {devices} stand for them")
-    topology = replace(asked.topology, sides=(devices,))
-    compiled = _compile(replace(asked, topology=topology), fewer, tokens, report)
+    topology = replace(request.topology, sides=(devices,))
+    compiled = _compile(replace(request, topology=topology), fewer, tokens, report)
     return replace(compiled, arguments=compiled.arguments * fsdp // split.fsdp)
 
 
-def _compile(asked: Asked, plan: Plan, tokens: float, report: Callable[[str], None]) -> Compiled:
-    report(f"compiling {describe(plan)} for {asked.topology.name}; this may take minutes")
+def _compile(request: Request, plan: Plan, tokens: float, report: Callable[[str], None]) -> Compiled:
+    report(f"compiling {describe(plan)} for {request.topology.name}; this may take minutes")
     told = 0.0
 
     def waiting(seconds: float) -> None:
@@ -174,13 +174,18 @@ def _compile(asked: Asked, plan: Plan, tokens: float, report: Callable[[str], No
             told = seconds
             report(f"  {seconds:.0f} s")
 
-    return compile_step(asked.config, asked.topology, plan, tokens, waiting)
+    return compile_step(request.config, request.topology, plan, tokens, waiting)
 
 
 def _answer(
-    asked: Asked, candidate: Candidate, method: str, compiled: Compiled | None, fitting: bool, refused: tuple[str, ...]
+    request: Request,
+    candidate: Candidate,
+    method: str,
+    compiled: Compiled | None,
+    fitting: bool,
+    refused: tuple[str, ...],
 ) -> Feasibility:
-    memory, chips, seq_len = candidate.memory, asked.topology.devices_per_chip, asked.config.seq_len
+    memory, chips, seq_len = candidate.memory, request.topology.devices_per_chip, request.config.seq_len
     total, enough = memory.total, None
     if compiled is not None and method == "estimate":
         total = compiled.arguments + memory.gradients + memory.activations
@@ -188,19 +193,19 @@ def _answer(
         total = compiled.total
     if not fitting and (compiled is None or compiled.total is not None):
         # Where the compiler wants more than the arithmetic said, so it may elsewhere.
-        enough = what_would_fit(asked, max(1.0, total / memory.total))
+        enough = what_would_fit(request, max(1.0, total / memory.total))
     return Feasibility(
         fits=fitting,
         method=method,
-        asked=asked,
+        request=request,
         plan=candidate.plan,
         roofline=candidate.roofline,
-        memory=usable_bytes(asked.topology),
+        memory=usable_bytes(request.topology),
         params=chips * memory.params,
         optimizer=chips * memory.optimizer,
         gradients=chips * memory.gradients,
         activations=chips * (total - memory.state),
-        flops=candidate.plan.batch * seq_len * flops_per_token(asked.config, seq_len),
+        flops=candidate.plan.batch * seq_len * flops_per_token(request.config, seq_len),
         enough=enough,
         compiled=compiled,
         refused=refused,

@@ -83,7 +83,7 @@ def llama_of(config: Mapping[str, Any], where: str) -> LlamaConfig:
     kind = config.get("model_type")
     if kind not in _ARCHITECTURES:
         raise InputError(f"{where}: model_type is {kind!r}; only {' and '.join(_ARCHITECTURES)} are read")
-    faults = [
+    violations = [
         f"{where}: {name} is {config[name]!r}; only {plain!r} can be read"
         for name, plain in _PLAIN.items()
         if config.get(name, plain) not in (plain, None)
@@ -93,14 +93,14 @@ def llama_of(config: Mapping[str, Any], where: str) -> LlamaConfig:
         given["num_key_value_heads"] = given.get("num_attention_heads")
     for name in _COUNTS.values():
         if not isinstance(given.get(name), int) or isinstance(given[name], bool):
-            faults.append(f"{where}: {name} is {given.get(name)!r}; it must be a whole number")
+            violations.append(f"{where}: {name} is {given.get(name)!r}; it must be a whole number")
     if not isinstance(given["tie_word_embeddings"], bool):
-        faults.append(f"{where}: tie_word_embeddings is {given['tie_word_embeddings']!r}; it must be true or false")
+        violations.append(f"{where}: tie_word_embeddings is {given['tie_word_embeddings']!r}; it must be true or false")
     numbers = {"rms_norm_eps": given["rms_norm_eps"], "rope_theta": _theta(given)}
-    scaling, told = _scaling(given)
-    faults += [f"{where}: {fault}" for fault in [*_odd(numbers), *told]]
-    if faults:
-        raise InputError(faults)
+    scaling, unreadable = _scaling(given)
+    violations += [f"{where}: {violation}" for violation in [*_odd(numbers), *unreadable]]
+    if violations:
+        raise InputError(violations)
     try:
         model = LlamaConfig(
             **{ours: given[theirs] for ours, theirs in _COUNTS.items()},
@@ -111,7 +111,7 @@ def llama_of(config: Mapping[str, Any], where: str) -> LlamaConfig:
             qk_norm=kind == "qwen3",
         )
     except InputError as error:
-        raise InputError([f"{where}: {fault}" for fault in error.errors]) from None
+        raise InputError([f"{where}: {line}" for line in error.errors]) from None
     head_dim = given.get("head_dim")
     if head_dim not in (None, model.head_dim):
         told_of = f"head_dim is {head_dim!r}; only hidden_size / num_attention_heads = {model.head_dim} can be read"
@@ -131,7 +131,7 @@ def _theta(config: Mapping[str, Any]) -> Any:
 
 
 def _scaling(config: Mapping[str, Any]) -> tuple[RopeScaling | None, list[str]]:
-    """Llama 3.1's scaling if it is asked for, and what cannot be read."""
+    """Llama 3.1's scaling if it is requested, and what cannot be read."""
     rope = _rope(config)
     if not isinstance(rope, dict):
         return None, [f"rope_parameters is {rope!r}; it must map keys to values"]

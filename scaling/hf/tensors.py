@@ -13,7 +13,7 @@ from scaling.hf.names import parts
 from scaling.llama.config import LlamaConfig
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-_MOST_FAULTS = 10
+_MOST_VIOLATIONS = 10
 # Of old versions: computed, not learnt.
 _COMPUTED = "rotary_emb.inv_freq"
 
@@ -44,19 +44,19 @@ class Tensors:
         """InputError with a line for each tensor that is missing, of another shape, or not the model's."""
         wanted = {part.theirs: part.shape for part in parts(config)}
         given = {name: tuple(file.get_slice(name).get_shape()) for name, file in self._holder.items()}
-        faults = [f"tensor {name} is missing" for name in wanted if name not in given]
+        violations = [f"tensor {name} is missing" for name in wanted if name not in given]
         for name, shape in given.items():
             if name in wanted and shape != wanted[name]:
-                faults.append(f"tensor {name} has shape {list(shape)}; config.json says {list(wanted[name])}")
+                violations.append(f"tensor {name} has shape {list(shape)}; config.json says {list(wanted[name])}")
             elif name == "lm_head.weight" and config.tie_embeddings:
-                if not faults and not np.array_equal(self.read(name), self.read("model.embed_tokens.weight")):
-                    faults.append("tensor lm_head.weight is not the embedding, as tie_word_embeddings says")
+                if not violations and not np.array_equal(self.read(name), self.read("model.embed_tokens.weight")):
+                    violations.append("tensor lm_head.weight is not the embedding, as tie_word_embeddings says")
             elif name not in wanted and not name.endswith(_COMPUTED):
-                faults.append(f"tensor {name} is none of such a model's")
-        if len(faults) > _MOST_FAULTS:
-            faults[_MOST_FAULTS:] = [f"and {len(faults) - _MOST_FAULTS} more tensors"]
-        if faults:
-            raise InputError([f"{self.folder}: {fault}" for fault in faults])
+                violations.append(f"tensor {name} is none of such a model's")
+        if len(violations) > _MOST_VIOLATIONS:
+            violations[_MOST_VIOLATIONS:] = [f"and {len(violations) - _MOST_VIOLATIONS} more tensors"]
+        if violations:
+            raise InputError([f"{self.folder}: {violation}" for violation in violations])
 
 
 def _file_names(folder: Path) -> list[str]:

@@ -59,19 +59,19 @@ class LlamaConfig:
         return self.width // self.heads
 
     def __post_init__(self) -> None:
-        faults = [
+        violations = [
             f"{name} is {getattr(self, name)}; it must be a positive whole number"
             for name in ("vocab", "width", "depth", "heads", "kv_heads", "ffn", "seq_len")
             if getattr(self, name) < 1
         ]
-        if not faults:
+        if not violations:
             if self.width % self.heads:
-                faults.append(f"width {self.width} is not a multiple of heads {self.heads}")
+                violations.append(f"width {self.width} is not a multiple of heads {self.heads}")
             elif self.head_dim % 2:
-                faults.append(
+                violations.append(
                     f"head_dim {self.head_dim} (width {self.width} / heads {self.heads}) is odd; RoPE needs pairs"
                 )
             if self.heads % self.kv_heads:
-                faults.append(f"heads {self.heads} is not a multiple of kv_heads {self.kv_heads}")
-        if faults:
-            raise InputError(faults)
+                violations.append(f"heads {self.heads} is not a multiple of kv_heads {self.kv_heads}")
+        if violations:
+            raise InputError(violations)

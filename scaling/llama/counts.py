@@ -124,7 +124,7 @@ def flops_per_token(config: LlamaConfig, seq_len: int, convention: str = "exact"
     Args:
         config: the architecture; grouped-query attention and SwiGLU are counted as they are.
         seq_len: tokens in a training sequence.
-        convention: one of ``CONVENTIONS``, which tells the formulas.
+        convention: one of ``CONVENTIONS``, which has the formulas.
         causal: count only what a causal mask lets through, s = (seq_len + 1) / 2 on average, instead of
             s = ``seq_len``, as published figures do.
 

@@ -45,7 +45,7 @@ class Parallelism:
         """Into how many parts parameters, gradients and moments are split."""
         return self.fsdp * self.tensor
 
-    def faults(self, config: LlamaConfig) -> list[str]:
+    def violations(self, config: LlamaConfig) -> list[str]:
         """One line for each of the model's axes that cannot be split so; none if all can."""
         split = (
             ("width", config.width, "fsdp * tensor", self.state_shards),
@@ -59,6 +59,6 @@ class Parallelism:
 
     def __post_init__(self) -> None:
         sizes = zip(AXES, (self.data, self.fsdp, self.tensor), strict=True)
-        faults = [f"{axis} is {size}; it must be a positive whole number" for axis, size in sizes if size < 1]
-        if faults:
-            raise InputError(faults)
+        violations = [f"{axis} is {size}; it must be a positive whole number" for axis, size in sizes if size < 1]
+        if violations:
+            raise InputError(violations)

@@ -76,7 +76,7 @@ def axis_size(mesh: Mesh | None, axes: str | Sequence[str]) -> int:
 
 
 def constrain(x: Float[Array, "*axes"], mesh: Mesh | None, *axes: Any) -> Float[Array, "*axes"]:
-    """The array, laid out on the mesh as told: for each of its axes those of the mesh, None where it is whole."""
+    """The array, laid out on the mesh: each of its axes is split over those named in ``axes``, or whole for None."""
     return x if mesh is None else jax.lax.with_sharding_constraint(x, NamedSharding(mesh, PartitionSpec(*axes)))
 
 

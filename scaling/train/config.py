@@ -44,7 +44,7 @@ class RunConfig:
         data: its text.
         recipe: its hyperparameters, as numbers.
         steps: how many.
-        seed: tells replicates apart; see ``stream``.
+        seed: differs between replicates; see ``stream``.
         dtype: of the activations and matrix products; parameters and moments are float32.
         trunk: steps of the longest run that this one shares its beginning with; None for a run by itself.
     """

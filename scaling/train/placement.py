@@ -29,12 +29,12 @@ def mesh_of_devices(parallelism: Parallelism) -> Mesh:
         InputError: they are too few; or, where several processes share them, more than the mesh has.
     """
     devices, wanted = jax.devices(), parallelism.devices
-    told = f"the mesh (data {parallelism.data}, fsdp {parallelism.fsdp}, tensor {parallelism.tensor}) has {wanted}"
+    message = f"the mesh (data {parallelism.data}, fsdp {parallelism.fsdp}, tensor {parallelism.tensor}) has {wanted}"
     found = f"{len(devices)} {devices[0].platform} device{'s' * (len(devices) > 1)}"
     if wanted > len(devices):
-        raise InputError(f"{told} devices; JAX finds {found} here")
+        raise InputError(f"{message} devices; JAX finds {found} here")
     if wanted < len(devices) and jax.process_count() > 1:
-        raise InputError(f"{told} devices; {jax.process_count()} processes have {found}, and all must be used")
+        raise InputError(f"{message} devices; {jax.process_count()} processes have {found}, and all must be used")
     sizes = (parallelism.data, parallelism.fsdp, parallelism.tensor)
     return make_mesh(mesh_utils.create_device_mesh(sizes, devices[:wanted]), sizes)
 

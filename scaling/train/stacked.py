@@ -129,7 +129,7 @@ class Share:
 
 @dataclass(frozen=True)
 class StackedRun:
-    """One run of an ensemble.
+    """One run of a stack.
 
     Attributes:
         config: the run.
@@ -150,31 +150,31 @@ def train_stacked(members: Sequence[StackedRun], checkpoint_s: tuple[float, floa
     """Trains runs together, each to its last step, from its newest checkpoint if there is one, and evaluates it.
 
     A run that diverges ends, and the others go on. Where enough have ended, the rest moves to a smaller
-    stack. As in ``advance`` losses are read when the next dispatch is under way.
+    stack. As in ``loop.advance``, losses are read when the next dispatch is under way.
 
     Args:
         members: the runs, of one ``stack_key``; at most as many as the longest stack has places.
         checkpoint_s: seconds to the first checkpoints, and between later ones at least.
     """
-    ensemble, pace = _Ensemble(members), CheckpointTimer(checkpoint_s)
+    running, timer = _Stack(members), CheckpointTimer(checkpoint_s)
     under_way: _Dispatch | None = None
-    while ensemble.going:
-        ahead = ensemble.dispatch() if ensemble.unfinished or under_way is None else None
-        pace.begin()
+    while running.going:
+        ahead = running.dispatch() if running.unfinished or under_way is None else None
+        timer.begin()
         if under_way is not None:
-            ensemble.tell(under_way)
+            running.report(under_way)
         under_way = ahead
-        if under_way is not None and ensemble.unfinished and (pace.due or stop_requested()):
-            ensemble.tell(under_way)
+        if under_way is not None and running.unfinished and (timer.due or stop_requested()):
+            running.report(under_way)
             under_way = None
-            with pace.saving():
-                ensemble.save()
+            with timer.saving():
+                running.save()
             if stop_requested():
                 raise Stopped
 
 
 class _Run:
-    """A member on its way.
+    """A run of the stack, under way.
 
     Attributes:
         step: that it has reached, or will have when what is under way is done.
@@ -194,8 +194,8 @@ class _Run:
 _Dispatch = tuple[Float[Array, "places count"], list[tuple[_Run, int, int, int]]]
 
 
-class _Ensemble:
-    """The stack, and who has which place in it."""
+class _Stack:
+    """The runs of a stack, and the place of each."""
 
     def __init__(self, members: Sequence[StackedRun]) -> None:
         first = members[0].config
@@ -239,8 +239,8 @@ class _Ensemble:
         self._states, losses = self._train(self._states, self._hypers, batches, counts)
         return losses, taken
 
-    def tell(self, dispatch: "_Dispatch") -> None:
-        """Reports a dispatch's losses, and ends whom it brought to an end."""
+    def report(self, dispatch: "_Dispatch") -> None:
+        """Reports a dispatch's losses, and ends the runs that it brought to their last step or that diverged."""
         losses = np.asarray(dispatch[0], np.float64)
         for run, place, step, count in dispatch[1]:
             if run not in self._places:  # it had diverged before
@@ -257,7 +257,7 @@ class _Ensemble:
         self._compact()
 
     def save(self) -> None:
-        """Adds everyone's state to their checkpoints."""
+        """Adds each run's state to its checkpoints."""
         for run, place in self._places.items():
             save(pick(self._states, np.int32(place)), run.member.checkpoints)
 
@@ -275,7 +275,7 @@ class _Ensemble:
         self._clock.leave()
 
     def _compact(self) -> None:
-        """Moves those who are left to the smallest stack that holds them."""
+        """Moves the runs that are left to the smallest stack that holds them."""
         if not self._places:
             return
         places = _filled_up(list(self._places.values()))

@@ -1,4 +1,4 @@
-"""Being asked to end: a flag that is set at any moment, and looked at between two dispatches."""
+"""A request to stop: a flag that may be set at any moment, and is read between two dispatches."""
 
 import os
 import signal
@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# The exit status of a process that was asked to end and has saved its state: "try again later" (sysexits' EX_TEMPFAIL).
+# The exit status of a process that has stopped on request, its state saved: "try again later" (sysexits' EX_TEMPFAIL).
 STOPPED_EXIT = 75
 
 _asked = threading.Event()
 
 
 class Stopped(BaseException):
-    """Training was asked to end and its state is saved; not an Exception, as nothing has gone wrong."""
+    """Training was requested to stop and its state is saved; not an Exception, as nothing has gone wrong."""
 
 
 def request_stop() -> None:

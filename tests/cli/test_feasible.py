@@ -17,8 +17,8 @@ def run(*args: str) -> int:
 
 
 def test_what_fits_by_arithmetic(capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ("--model", "llama3-70b", "--topology", "v5p:8x8x8", "--no-compile")
-    assert run(*asked, "--json") == 0
+    request = ("--model", "llama3-70b", "--topology", "v5p:8x8x8", "--no-compile")
+    assert run(*request, "--json") == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["fits"] is True
     assert (answer["method"], answer["estimate"]) == ("arithmetic", True)
@@ -34,7 +34,7 @@ def test_what_fits_by_arithmetic(capsys: pytest.CaptureFixture[str]) -> None:
         answer["roofline"][part] for part in ("compute", "memory", "interconnect")
     )
     assert answer["compile_s"] is None
-    assert run(*asked) == 0
+    assert run(*request) == 0
     text = capsys.readouterr().out
     assert "fits" in text
     assert "FSDP 512" in text
@@ -42,24 +42,24 @@ def test_what_fits_by_arithmetic(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_what_does_not_fit_says_by_how_much_and_what_would(capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ("--model", "llama3-70b", "--topology", "v5e:4x4")
-    assert run(*asked, "--json") == 0
+    request = ("--model", "llama3-70b", "--topology", "v5e:4x4")
+    assert run(*request, "--json") == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["fits"] is False
     assert answer["compile_s"] is None
     assert answer["lacking_bytes"] == answer["bytes_per_device"] - answer["memory_per_device"] > 0
     assert answer["enough"].startswith("v5e:")
-    assert run(*asked) == 0
+    assert run(*request) == 0
     text = capsys.readouterr().out
     assert "does not fit" in text
     assert f"{answer['enough']} would fit" in text
 
 
 def test_pins_that_stand_in_the_way_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ("--model", "llama3-8b", "--topology", "v5p:4x4x4", "--fsdp", "1", "--tensor", "1", "--no-compile")
-    assert run(*asked) == 0
+    request = ("--model", "llama3-8b", "--topology", "v5p:4x4x4", "--fsdp", "1", "--tensor", "1", "--no-compile")
+    assert run(*request) == 0
     assert "v5p:4x4x4 without the pins (FSDP 64, 1 x 8 sequences) would fit" in capsys.readouterr().out
-    assert run(*asked, "--json") == 0
+    assert run(*request, "--json") == 0
     answer = json.loads(capsys.readouterr().out)
     assert (answer["enough"], answer["enough_sharding"]["fsdp"]) == ("v5p:4x4x4", 64)
 
@@ -93,10 +93,10 @@ def test_sequences_are_as_long_as_the_models_own(capsys: pytest.CaptureFixture[s
 
 
 def test_a_batch_that_had_to_change_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ("--model", "llama3-8b", "--topology", "v5p:4x4x4", "--no-compile", "--json", "--batch-tokens")
-    assert run(*asked, "4M") == 0
+    request = ("--model", "llama3-8b", "--topology", "v5p:4x4x4", "--no-compile", "--json", "--batch-tokens")
+    assert run(*request, "4M") == 0
     assert json.loads(capsys.readouterr().out)["warnings"] == []
-    assert run(*asked, "490k", "--tensor", "1", "--fsdp", "64") == 0
+    assert run(*request, "490k", "--tensor", "1", "--fsdp", "64") == 0
     (warning,) = json.loads(capsys.readouterr().out)["warnings"]
     assert warning["code"] == "batch-rounded"
     assert "524k tokens instead of 490k" in warning["message"]

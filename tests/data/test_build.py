@@ -253,7 +253,7 @@ def test_token_files_have_no_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "spec", "fault"),
+    ("files", "spec", "violation"),
     [
         ({"a.txt": b""}, {}, "the file is empty"),
         ({"a.txt": b"x", "b.txt": os.urandom(3000) + b"\0"}, {}, "b.txt: not "),
@@ -268,7 +268,7 @@ def test_token_files_have_no_bytes(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_data_is_one_line_and_leaves_nothing(
-    tmp_path: Path, files: dict[str, bytes], spec: dict[str, Any], fault: str
+    tmp_path: Path, files: dict[str, bytes], spec: dict[str, Any], violation: str
 ) -> None:
     (tmp_path / "in").mkdir()
     for name, content in files.items():
@@ -276,7 +276,7 @@ def test_wrong_data_is_one_line_and_leaves_nothing(
     with pytest.raises(InputError) as error:
         built(tmp_path / "out", sources=[str(tmp_path / "in")], **spec)
     assert len(error.value.errors) == 1
-    assert fault in error.value.errors[0]
+    assert violation in error.value.errors[0]
     assert [file.name for file in tmp_path.iterdir()] == ["in"]
 
 
@@ -309,15 +309,15 @@ def test_damage_is_seen(tmp_path: Path) -> None:
         read_manifest(out)
     assert len(error.value.errors) == 1
     shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    assert [fault.split(": ")[1] for fault in verify(out, read_manifest(out))] == ["damaged"]
+    assert [violation.split(": ")[1] for violation in verify(out, read_manifest(out))] == ["damaged"]
     shard.unlink()
     with pytest.raises(InputError, match=r"train\.bin: No such file"):
         read_manifest(out)
     shard.write_bytes(whole)
     text = (out / "manifest.json").read_text()
-    for other, fault in ((text.replace('"leaks": 0', '"leaks": 1'), "it has been changed"), (text[:-9], "damaged")):
+    for other, violation in ((text.replace('"leaks": 0', '"leaks": 1'), "it has been changed"), (text[:-9], "damaged")):
         (out / "manifest.json").write_text(other)
-        with pytest.raises(InputError, match=rf"manifest\.json: damaged.*{fault}|damaged"):
+        with pytest.raises(InputError, match=rf"manifest\.json: damaged.*{violation}|damaged"):
             read_manifest(out)
     assert not is_built(tmp_path)
 

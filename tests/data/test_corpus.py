@@ -1,4 +1,4 @@
-"""Corpora: what is read, what is held out, and how a fault is told."""
+"""Corpora: what is read, what is held out, and how a violation is told."""
 
 import hashlib
 import importlib.util

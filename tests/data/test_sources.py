@@ -1,4 +1,4 @@
-"""Sources: the documents of every format, and how a fault is told."""
+"""Sources: the documents of every format, and how a violation is told."""
 
 import bz2
 import gzip
@@ -147,7 +147,7 @@ def test_a_local_dataset_is_read_and_a_folder_of_files_streamed(
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "fault"),
+    ("name", "content", "violation"),
     [
         ("a.txt", b"", "a.txt: the file is empty"),
         ("a.txt", b"fine \xff\xfe", "a.txt: not UTF-8 text: byte 0xff at offset 5"),
@@ -168,13 +168,13 @@ def test_a_local_dataset_is_read_and_a_folder_of_files_streamed(
         ("a.bin", b"\1\0\2", "a.bin: 3 bytes are no whole number of uint16 ids"),
     ],
 )
-def test_a_fault_is_one_line_with_its_place(tmp_path: Path, name: str, content: bytes, fault: str) -> None:
+def test_a_fault_is_one_line_with_its_place(tmp_path: Path, name: str, content: bytes, violation: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError) as error:
         documents(SourceSpec(path=str(tmp_path / name)))
     assert len(error.value.errors) == 1
     assert "\n" not in error.value.errors[0]
-    assert fault in error.value.errors[0]
+    assert violation in error.value.errors[0]
 
 
 def test_a_fault_in_a_later_range_has_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

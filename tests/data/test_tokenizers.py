@@ -117,7 +117,7 @@ def test_another_tokenizer_in_its_place_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "fault"),
+    ("name", "content", "violation"),
     [
         ("tokenizer.json", b"{}", "tokenizer.json: not a tokenizer.json"),
         ("own.model", b"nonsense", "own.model: not a SentencePiece model"),
@@ -125,10 +125,10 @@ def test_another_tokenizer_in_its_place_is_told(tmp_path: Path) -> None:
         ("own.txt", b"x", "own.txt: not a file of a known kind"),
     ],
 )
-def test_no_tokenizer_is_one_line(tmp_path: Path, name: str, content: bytes, fault: str) -> None:
+def test_no_tokenizer_is_one_line(tmp_path: Path, name: str, content: bytes, violation: str) -> None:
     pytest.importorskip("sentencepiece")
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=fault) as error:
+    with pytest.raises(InputError, match=violation) as error:
         keep_tokenizer(TokenizerSpec(file=str(tmp_path / name)), tmp_path / "kept", sentences())
     assert len(error.value.errors) == 1
     with pytest.raises(InputError, match=r"missing\.json: cannot be read: No such file"):

@@ -10,7 +10,7 @@ from scaling.feasibility import assess as module
 from scaling.feasibility.assess import assess
 from scaling.feasibility.compile import Compiled
 from scaling.feasibility.roofline import Plan
-from scaling.feasibility.search import Asked
+from scaling.feasibility.search import Request
 from scaling.feasibility.topology import find_topology
 from scaling.llama.parallelism import Parallelism
 from scaling.llama.zoo import find
@@ -18,16 +18,16 @@ from scaling.llama.zoo import find
 GIB = 2**30
 
 
-def ask(model: str, topology: str) -> Asked:
-    return Asked(dataclasses.replace(find(model).config, seq_len=8192), find_topology(topology), 4e6)
+def ask(model: str, topology: str) -> Request:
+    return Request(dataclasses.replace(find(model).config, seq_len=8192), find_topology(topology), 4e6)
 
 
 def compiler(monkeypatch: pytest.MonkeyPatch, *answers: Compiled) -> list[Plan]:
-    """A compiler that gives these answers in turn; returns the list of what it is asked."""
+    """A compiler that gives these answers in turn; returns the list of plans it was given."""
     plans: list[Plan] = []
 
-    def compile_step(*asked: Any) -> Compiled:
-        _, _, plan, _, waiting = asked
+    def compile_step(*request: Any) -> Compiled:
+        _, _, plan, _, waiting = request
         plans.append(plan)
         waiting(1.0)
         return answers[len(plans) - 1]
@@ -107,8 +107,8 @@ def test_of_gpus_only_the_arguments_are_compiled(monkeypatch: pytest.MonkeyPatch
 def test_more_gpus_than_the_host_can_show_are_stood_for_by_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     plans = compiler(monkeypatch, FITS)
     told: list[str] = []
-    asked = dataclasses.replace(ask("llama3-70b", "h100:4096"), batch_tokens=32e6, fsdp=1024, tensor=1)
-    answer = assess(asked, 15e12, report=told.append)
+    request = dataclasses.replace(ask("llama3-70b", "h100:4096"), batch_tokens=32e6, fsdp=1024, tensor=1)
+    answer = assess(request, 15e12, report=told.append)
     assert answer.plan.parallelism == Parallelism(data=4, fsdp=1024)
     assert plans[0].parallelism == Parallelism(fsdp=512)
     assert answer.compiled is not None
@@ -141,6 +141,6 @@ def test_days_and_mfu_follow_from_the_lower_bound() -> None:
 
 def test_long_sequences_do_not_take_the_utilisation_beyond_the_peak() -> None:
     config = dataclasses.replace(find("llama3-8b").config, seq_len=131_072)
-    answer = assess(Asked(config, find_topology("v5p:4x4x4"), 16e6), 15e12, compiling=False)
+    answer = assess(Request(config, find_topology("v5p:4x4x4"), 16e6), 15e12, compiling=False)
     assert answer.roofline.bound == "compute"
     assert 0.7 < answer.mfu < 0.8

@@ -10,7 +10,7 @@ import pytest
 
 from scaling.errors import InputError
 from scaling.feasibility.roofline import Plan, recomputed_per_token, roofline
-from scaling.feasibility.search import Asked, candidates, fits, usable_bytes, what_would_fit
+from scaling.feasibility.search import Request, candidates, fits, usable_bytes, what_would_fit
 from scaling.feasibility.topology import find_topology
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params, flops_per_token
@@ -20,25 +20,25 @@ from scaling.llama.zoo import find
 from scaling.train.step import abstract_state, make_losses
 
 
-def ask(model: str, topology: str, batch: float = 4e6, seq_len: int = 8192, **pinned: int) -> Asked:
+def ask(model: str, topology: str, batch: float = 4e6, seq_len: int = 8192, **pinned: int) -> Request:
     config = dataclasses.replace(find(model).config, seq_len=seq_len)
-    return Asked(config, find_topology(topology), batch, **pinned)
+    return Request(config, find_topology(topology), batch, **pinned)
 
 
 @pytest.mark.parametrize("topology", ["v5p:8x8x8", "v6e:16x16", "h100:512", "v7:4x4x8"])
 def test_the_best_plan_uses_every_device_and_about_the_batch(topology: str) -> None:
-    asked = ask("llama3-70b", topology)
-    best = candidates(asked)[0]
-    assert fits(asked, best)
-    assert best.plan.parallelism.devices == asked.topology.devices
+    request = ask("llama3-70b", topology)
+    best = candidates(request)[0]
+    assert fits(request, best)
+    assert best.plan.parallelism.devices == request.topology.devices
     assert best.plan.batch * 8192 == pytest.approx(4e6, rel=0.1)
-    assert best.memory.total * asked.topology.devices_per_chip <= usable_bytes(asked.topology)
+    assert best.memory.total * request.topology.devices_per_chip <= usable_bytes(request.topology)
 
 
 def test_nothing_that_fits_is_faster_than_the_first() -> None:
-    asked = ask("llama3-70b", "h100:512")
-    found = candidates(asked)
-    fitting = [candidate for candidate in found if fits(asked, candidate)]
+    request = ask("llama3-70b", "h100:512")
+    found = candidates(request)
+    fitting = [candidate for candidate in found if fits(request, candidate)]
     assert 1 < len(fitting) < len(found)
     assert found[0].s_per_sequence <= 1.01 * min(candidate.s_per_sequence for candidate in fitting)
     assert found[: len(fitting)] == fitting
@@ -51,13 +51,13 @@ def test_pins_are_kept() -> None:
 
 
 def test_70b_needs_a_larger_slice_of_v5e() -> None:
-    asked = ask("llama3-70b", "v5e:4x4")
-    best = candidates(asked)[0]
-    assert not fits(asked, best)
+    request = ask("llama3-70b", "v5e:4x4")
+    best = candidates(request)[0]
+    assert not fits(request, best)
     # Parameters, gradients and two moments alone are 66 GiB a chip, and as many gradients again where they add up.
     assert best.plan.microbatches > 1
     assert best.memory.state == pytest.approx(20 * 70_553_706_496 / 16, rel=1e-6)
-    enough = what_would_fit(asked)
+    enough = what_would_fit(request)
     assert enough is not None
     assert enough.topology.device.name == "v5e"
     assert enough.topology.chips > 16 * 70_553_706_496 / (16 * 2**30)
@@ -66,11 +66,11 @@ def test_70b_needs_a_larger_slice_of_v5e() -> None:
 
 
 def test_where_only_the_pins_stand_in_the_way_the_same_devices_would_do() -> None:
-    asked = ask("llama3-8b", "v5p:4x4x4", fsdp=1, tensor=1)
-    assert not fits(asked, candidates(asked)[0])
-    enough = what_would_fit(asked)
+    request = ask("llama3-8b", "v5p:4x4x4", fsdp=1, tensor=1)
+    assert not fits(request, candidates(request)[0])
+    enough = what_would_fit(request)
     assert enough is not None
-    assert enough.topology == asked.topology
+    assert enough.topology == request.topology
     assert enough.plan.parallelism.fsdp > 1
     unlisted = ask("llama3-8b", "v5p:4x4x12", fsdp=1, tensor=1)
     enough = what_would_fit(unlisted)
@@ -79,18 +79,18 @@ def test_where_only_the_pins_stand_in_the_way_the_same_devices_would_do() -> Non
 
 
 def test_where_only_the_batch_stands_in_the_way_it_is_named() -> None:
-    asked = ask("llama3-70b", "v5e:4x4", batch=64e3)
-    enough = what_would_fit(asked)
+    request = ask("llama3-70b", "v5e:4x4", batch=64e3)
+    enough = what_would_fit(request)
     assert enough is not None
     assert enough.batch_tokens is not None
     assert enough.batch_tokens > 64e3
-    larger = dataclasses.replace(asked, topology=enough.topology, batch_tokens=enough.batch_tokens)
+    larger = dataclasses.replace(request, topology=enough.topology, batch_tokens=enough.batch_tokens)
     assert fits(larger, candidates(larger)[0])
 
 
 def test_what_would_fit_is_larger_where_the_arithmetic_was_short() -> None:
-    asked = ask("llama3-70b", "v5e:4x4")
-    enough, more = what_would_fit(asked), what_would_fit(asked, times=1.5)
+    request = ask("llama3-70b", "v5e:4x4")
+    enough, more = what_would_fit(request), what_would_fit(request, times=1.5)
     assert enough is not None
     assert more is not None
     assert more.topology.chips > enough.topology.chips
@@ -102,7 +102,7 @@ def test_what_would_fit_is_larger_where_the_arithmetic_was_short() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "says"),
+    ("impossible", "says"),
     [
         (ask("llama3-8b", "v5p:4x4x4", tensor=3), "heads 32 is not a multiple of tensor 3"),
         (ask("llama3-8b", "v5p:4x4x4", tensor=16), "kv_heads 8 is not a multiple of tensor 16"),
@@ -122,9 +122,9 @@ def test_what_would_fit_is_larger_where_the_arithmetic_was_short() -> None:
         (ask("llama3-8b", "v5p:4x4x4", microbatch=300), "300 at once to each"),
     ],
 )
-def test_what_cannot_be_carried_out_is_told(asked: Asked, says: str) -> None:
+def test_what_cannot_be_carried_out_is_reported(impossible: Request, says: str) -> None:
     with pytest.raises(InputError, match=re.escape(says)):
-        candidates(asked)
+        candidates(impossible)
 
 
 def test_the_roofline_by_hand() -> None:

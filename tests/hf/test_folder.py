@@ -245,9 +245,9 @@ REFUSED: dict[str, tuple[Any, list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("fault", REFUSED)
-def test_import_refuses(fault: str, tmp_path: Path, exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    spoil, expected = REFUSED[fault]
+@pytest.mark.parametrize("violation", REFUSED)
+def test_import_refuses(violation: str, tmp_path: Path, exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spoil, expected = REFUSED[violation]
     spoil(exported)
     lines = refused(capsys, "import", exported, "--out", tmp_path / "imported")
     assert len(lines) == len(expected), lines

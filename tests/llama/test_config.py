@@ -1,4 +1,4 @@
-"""A shape is checked when it is made, and every fault is told at once."""
+"""A shape is checked when it is made, and every violation is told at once."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ GOOD = LlamaConfig(vocab=256, width=32, depth=2, heads=4, kv_heads=2, ffn=48, se
 
 
 @pytest.mark.parametrize(
-    ("change", "faults"),
+    ("change", "violations"),
     [
         ({"width": 30}, ["width 30 is not a multiple of heads 4"]),
         ({"width": 12}, ["head_dim 3 (width 12 / heads 4) is odd"]),
@@ -20,11 +20,11 @@ GOOD = LlamaConfig(vocab=256, width=32, depth=2, heads=4, kv_heads=2, ffn=48, se
         ({"vocab": 0, "depth": -1, "heads": 0}, ["vocab is 0", "depth is -1", "heads is 0"]),
     ],
 )
-def test_impossible_shapes(change: dict[str, int], faults: list[str]) -> None:
+def test_impossible_shapes(change: dict[str, int], violations: list[str]) -> None:
     with pytest.raises(InputError) as caught:
         dataclasses.replace(GOOD, **change)
-    assert len(caught.value.errors) == len(faults)
-    for told, expected in zip(caught.value.errors, faults, strict=True):
+    assert len(caught.value.errors) == len(violations)
+    for told, expected in zip(caught.value.errors, violations, strict=True):
         assert told.startswith(expected)
 
 

@@ -43,8 +43,8 @@ def test_remat_and_tensor_shrink_activations_and_a_longer_batch_grows_them() -> 
 
 
 def test_what_cannot_be_split_is_told() -> None:
-    assert Parallelism(fsdp=4, tensor=2).faults(TINY) == []
-    assert Parallelism(tensor=3).faults(dataclasses.replace(TINY, vocab=63)) == [
+    assert Parallelism(fsdp=4, tensor=2).violations(TINY) == []
+    assert Parallelism(tensor=3).violations(dataclasses.replace(TINY, vocab=63)) == [
         "width 16 is not a multiple of fsdp * tensor 3",
         "heads 4 is not a multiple of tensor 3",
         "kv_heads 2 is not a multiple of tensor 3",

@@ -139,9 +139,9 @@ def test_a_full_disk_leaves_the_older_ones(tmp_path: Path, monkeypatch: pytest.M
 
     with monkeypatch.context() as patched:
         patched.setattr(shutil, "disk_usage", full)
-        with pytest.raises(OSError, match="MiB free") as fault:
+        with pytest.raises(OSError, match="MiB free") as violation:
             Checkpoints(folder).save(state_at(2))
-    assert fault.value.errno == errno.ENOSPC
+    assert violation.value.errno == errno.ENOSPC
     found = Checkpoints(folder).restore(init_state(RUN))
     assert found is not None
     assert same(found, state_at(1))

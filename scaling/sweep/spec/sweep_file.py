@@ -120,7 +120,7 @@ def _shape(rule: ShapeRule, item: object, mesh: MeshChoice | None) -> tuple[Llam
         config = rule.resolve(size) if size else None
     except InputError as error:
         return None, error.errors
-    uneven = [] if config is None or mesh is None else mesh.parallelism.faults(config)
+    uneven = [] if config is None or mesh is None else mesh.parallelism.violations(config)
     return config, (f"the mesh cannot split it: {', '.join(uneven)}",) if uneven else ()
 
 

@@ -72,15 +72,15 @@ class Checkpoints:
         steps = sorted(self.steps(), reverse=True)
         written = last_step(self._folder)
         if written is not None and written not in steps and not self._aside(written).exists():
-            self._tell(written, "is missing")
+            self._warn(written, "is missing")
         for step in steps:
-            leaves, fault = self._verified(step, leaves_by_name(like))
+            leaves, reason = self._verified(step, leaves_by_name(like))
             if leaves is not None:
                 state: TrainState = jax.tree_util.tree_map_with_path(
                     lambda path, _, leaves=leaves: leaves[_name(path)], like
                 )
                 return state
-            self._set_aside(step, fault)
+            self._set_aside(step, reason)
         return None
 
     def steps(self) -> list[int]:
@@ -103,7 +103,7 @@ class Checkpoints:
         """A checkpoint's leaves, or what is wrong with it; the same for every process."""
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         arguments = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(abstract), _DIGESTS: ocp.args.JsonRestore()})
-        fault = ""
+        reason = ""
         leaves: dict[str, jax.Array] = {}
         digests: dict[str, str] = {}
         try:
@@ -113,17 +113,17 @@ class Checkpoints:
         except PermissionError:  # nothing is wrong with it
             raise
         except Exception as error:  # whatever a reader of damaged files may raise
-            fault = f"cannot be read: {_line(error)}"
-        if not _everywhere(not fault):
-            return None, fault or "cannot be read by another process"
+            reason = f"cannot be read: {_line(error)}"
+        if not _everywhere(not reason):
+            return None, reason or "cannot be read by another process"
         found_digests = _digests(leaves)
         wrong = sorted(name for name in like if found_digests.get(name) != digests.get(name))
         if not _everywhere(not wrong):
             return None, f"is not what was written: {', '.join(wrong[:3])}{', ...' if len(wrong) > 3 else ''}"
         return leaves, ""
 
-    def _set_aside(self, step: int, fault: str) -> None:
-        self._tell(step, f"{fault}; set aside")
+    def _set_aside(self, step: int, reason: str) -> None:
+        self._warn(step, f"{reason}; set aside")
         if jax.process_index() == 0:
             aside = self._aside(step)
             aside.parent.mkdir(parents=True, exist_ok=True)
@@ -139,12 +139,12 @@ class Checkpoints:
         self._folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self._folder).free
         if free < size + _SPARE_BYTES:
-            told = f"a checkpoint takes {size / 2**20:.1f} MiB and the disk has {free / 2**20:.1f} MiB free"
-            raise OSError(errno.ENOSPC, told, str(self._folder))
+            message = f"a checkpoint takes {size / 2**20:.1f} MiB and the disk has {free / 2**20:.1f} MiB free"
+            raise OSError(errno.ENOSPC, message, str(self._folder))
 
-    def _tell(self, step: int, fault: str) -> None:
+    def _warn(self, step: int, reason: str) -> None:
         if jax.process_index() == 0:
-            _LOG.warning("%s: the checkpoint of step %d %s", self._folder, step, fault)
+            _LOG.warning("%s: the checkpoint of step %d %s", self._folder, step, reason)
 
     def _sweep_up(self, step: int) -> None:
         """Removes what a write that failed has left."""
