@@ -83,7 +83,7 @@ def test_a_refusal_is_in_the_compilers_words(
     assert "does not fit" in text.splitlines()[0]
     assert "the parts by arithmetic" in text.splitlines()[0]
     assert "RESOURCE_EXHAUSTED: out of something" in text
-    assert "lacking        not told by the compiler; what would fit is not known" in text
+    assert "lacking        not reported by the compiler; what would fit is not known" in text
 
 
 def test_sequences_are_as_long_as_the_models_own(capsys: pytest.CaptureFixture[str]) -> None:
