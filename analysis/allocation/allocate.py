@@ -132,7 +132,7 @@ def _intervals(estimate: SurfaceEstimate, request: Request, answer: Answer) -> t
         return None, share
     intervals: dict[str, Interval] = {}
     for name, value in answer.numbers.items():
-        low, high = _interval(np.array([draw.get(name, np.nan) for draw in draws]))
+        low, high = _interval(np.array([draw.get(name, np.nan) for draw in draws], dtype=np.float64))
         low, high = min(low, value), max(high, value)
         if not np.isclose(low, high, rtol=_ROUNDING, atol=0):
             intervals[name] = (low if np.isfinite(low) else None, high if np.isfinite(high) else None)

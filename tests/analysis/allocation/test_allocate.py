@@ -313,10 +313,10 @@ def test_what_cannot_be_is_told(request_: Request, fault: str) -> None:
 
 def test_what_does_not_go_together_is_told() -> None:
     for given, fault in (
-        ({}, "give --flops or --loss"),
-        ({"params": 1e9}, "give --flops or --loss"),
-        ({"flops": 1e21, "loss": 3.0}, "--loss: follows from --flops"),
-        ({"flops": 1e21, "params": 1e9, "tokens": 1e9}, "--flops: parameters and tokens tell it already"),
+        ({}, "give `flops` or `loss`"),
+        ({"params": 1e9}, "give `flops` or `loss`"),
+        ({"flops": 1e21, "loss": 3.0}, "`loss`: follows from `flops`"),
+        ({"flops": 1e21, "params": 1e9, "tokens": 1e9}, "`flops`: parameters and tokens fix it already"),
         ({"flops": -1.0}, "`flops` = -1.0 is not a positive number"),
         ({"flops": float("nan")}, "`flops` = nan is not a positive number"),
     ):
