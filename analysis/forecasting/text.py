@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from analysis.formatting import format_quantity
+from analysis.table_text import table_text
 
 if TYPE_CHECKING:
     from analysis.forecasting.backtest import Backtest
@@ -77,18 +78,29 @@ def _width(calibration: Mapping[str, float]) -> str:
 
 
 def backtest_text(result: "Backtest") -> str:
-    """One line per split and law, then each law's summary."""
-    lines = ["train below  reach  train  test  law                error  signed  covered  half-width"]
-    for split in result.splits:
-        head = f"{split.train_below:11.3g} {split.extrapolation:6.3g} {split.n_train:6d} {split.n_test:5d}"
-        for name, s in split.laws.items():
-            lines.append(f"{head}  {name:16} {s.are:7.2%} {s.signed:+7.2%} {s.covered:8.0%} {s.half_width:11.2%}")
-    lines.append("mean error, worst, coverage, median half-width:")
-    lines += [
-        f"  {name:16} {s['mean_are']:.2%}  {s['worst_are']:.2%}  {s['coverage']:.0%}  {s['median_half_width']:.2%}"
+    """A table of every split and law, then one of each law over all splits."""
+    head = ("train below", "reach", "train", "test", "law", "error", "signed", "covered", "half-width")
+    rows = (
+        (
+            f"{split.train_below:.3g}",
+            f"{split.extrapolation:.3g}",
+            str(split.n_train),
+            str(split.n_test),
+            name,
+            f"{s.are:.2%}",
+            f"{s.signed:+.2%}",
+            f"{s.covered:.0%}",
+            f"{s.half_width:.2%}",
+        )
+        for split in result.splits
+        for name, s in split.laws.items()
+    )
+    summary = (
+        (name, f"{s['mean_are']:.2%}", f"{s['worst_are']:.2%}", f"{s['coverage']:.0%}", f"{s['median_half_width']:.2%}")
         for name, s in result.summary.items()
-    ]
-    return "\n".join(lines)
+    )
+    titles = ("law", "mean error", "worst", "coverage", "median half-width")
+    return "\n".join([table_text("rrrrlrrrr", head, rows), "", table_text("lrrrr", titles, summary)])
 
 
 def score_text(result: "Score") -> str:
