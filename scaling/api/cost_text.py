@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
+from analysis.table_text import table_text
 from scaling.costing import PUE, Comparison, Cost, published_mfus
 from scaling.hardware import DEVICES
 from scaling.llama.zoo import ZooEntry
@@ -18,12 +19,19 @@ _CONVENTIONS = {
 
 def comparison_text(rows: Sequence[Comparison]) -> str:
     """The table, and how to read it."""
-    lines = [f"{'run':<13} {'device':<6} {'published':>12} {'estimate':>12} {'ratio':>5} {'MFU':>6} {'6ND':>6}"]
-    for row in rows:
-        lines.append(
-            f"{row.run + '*' * row.entry.distilled:<13} {row.entry.device:<6} {row.hours:>12,.0f} "
-            f"{row.estimate:>12,.0f} {row.ratio:>5.2f} {row.mfu:>6.1%} {row.mfu_6nd:>6.1%}"
+    cells = (
+        (
+            row.run + "*" * row.entry.distilled,
+            row.entry.device,
+            f"{row.hours:,.0f}",
+            f"{row.estimate:,.0f}",
+            f"{row.ratio:.2f}",
+            f"{row.mfu:.1%}",
+            f"{row.mfu_6nd:.1%}",
         )
+        for row in rows
+    )
+    table = table_text("llrrrrr", ("run", "device", "published", "estimate", "ratio", "MFU", "6ND"), cells)
     shares = {row.run: row for row in rows}
     low, mid, high = (shares[name] for name in ("llama3-8b", "llama3-70b", "llama3-405b"))
     later = [shares[name] for name in ("llama3.1-8b", "llama3.1-70b")]
@@ -37,7 +45,7 @@ def comparison_text(rows: Sequence[Comparison]) -> str:
         "estimates are not fitted to it.",
         "* pruned from a larger model and distilled: not the hours of a plain run of its shape and tokens.",
     ]
-    return "\n".join([*lines, "", *(textwrap.fill(note, _WIDTH) for note in notes)])
+    return "\n".join([table, "", *(textwrap.fill(note, _WIDTH) for note in notes)])
 
 
 def hours_text(entry: ZooEntry) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.diagnostics.codes import Diagnostic
 from analysis.result import Result
+from analysis.table_text import table_text
 from scaling.api.cost_text import hours_text
 from scaling.costing import implied_mfu, published_mfu
 from scaling.llama.counts import CONVENTIONS, count_params, flops_per_token
@@ -89,20 +90,29 @@ def _row(entry: ZooEntry) -> dict[str, Any]:
 
 def _table() -> str:
     numbers = {source: number for number, source in enumerate(dict.fromkeys(e.source for e in ZOO.values()), 1)}
-    lines = [
-        f"{'name':<12} {'params':>15} {'width':>5} {'depth':>5} {'heads':>7} {'ffn':>5} {'vocab':>6} {'context':>7} "
-        f"{'tokens':>6} {'lr':>7} {'batch':>5} {'hours':>15} {'MFU':>4}  source"
-    ]
-    for entry in ZOO.values():
-        c = entry.config
-        lines.append(
-            f"{entry.name:<12} {entry.params:>15,} {c.width:>5} {c.depth:>5} {f'{c.heads}/{c.kv_heads}':>7} {c.ffn:>5} "
-            f"{c.vocab:>6} {c.seq_len:>7} {format_quantity(entry.tokens):>6} {_rate(entry.learning_rate) or '-':>7} "
-            f"{'-' if entry.batch_tokens is None else format_quantity(entry.batch_tokens):>5} "
-            f"{f'{entry.gpu_hours:,.0f} {entry.device}':>15} {published_mfu(entry):>4.0%}  [{numbers[entry.source]}]"
+    columns = ("name", "params", "width", "depth", "heads", "ffn", "vocab", "context", "tokens", "lr", "batch")
+    rows = (
+        (
+            entry.name,
+            f"{entry.params:,}",
+            str(entry.config.width),
+            str(entry.config.depth),
+            f"{entry.config.heads}/{entry.config.kv_heads}",
+            str(entry.config.ffn),
+            str(entry.config.vocab),
+            str(entry.config.seq_len),
+            format_quantity(entry.tokens),
+            _rate(entry.learning_rate) or "-",
+            "-" if entry.batch_tokens is None else format_quantity(entry.batch_tokens),
+            f"{entry.gpu_hours:,.0f} {entry.device}",
+            f"{published_mfu(entry):.0%}",
+            f"[{numbers[entry.source]}]",
         )
+        for entry in ZOO.values()
+    )
+    table = table_text("lrrrrrrrrrrrrl", (*columns, "hours", "MFU", "source"), rows, gap=1)
     notes = [textwrap.fill(s, _WIDTH, initial_indent=f"[{n}] ", subsequent_indent="    ") for s, n in numbers.items()]
-    return "\n".join([*lines, "", "heads: query/key-value; lr and batch: peak, tokens; -: not published", *notes])
+    return "\n".join([table, "", "heads: query/key-value; lr and batch: peak, tokens; -: not published", *notes])
 
 
 def _rate(learning_rate: float | None) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from analysis.design.seeds import SeedPlan
+from analysis.table_text import table_text
 from scaling.planning import Prospect
 from scaling.quantity import format_duration, format_quantity
 
@@ -31,11 +32,8 @@ def runs_text(runs: Sequence[dict[str, Any]], varied: Collection[str]) -> list[s
     if "weight_decay" in varied:
         columns["decay"] = [f"{run['weight_decay']:.3g}" for run in runs]
     columns["time"] = [_time(run["est_seconds"]) for run in runs]
-    padded = []
-    for title, cells in columns.items():
-        width = max(map(len, (title, *cells)))
-        padded.append([f"{cell:{'<' if title in ('run', 'role') else '>'}{width}}" for cell in (title, *cells)])
-    return ["  ".join(row) for row in zip(*padded, strict=True)]
+    align = "".join("l" if title in ("run", "role") else "r" for title in columns)
+    return table_text(align, list(columns), zip(*columns.values(), strict=True)).splitlines()
 
 
 def totals_text(plan: dict[str, Any]) -> list[str]:
