@@ -168,6 +168,12 @@ def _llama(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
     )
 
 
+# Multipliers are folded into the weights they act on: a factor m on a matrix's output is the same as initial std
+# and rate times m, since Adam's steps do not depend on the gradient's scale, as long as gradients are far above its
+# epsilon (1e-8, which no multiplier scales). So the model stays a plain Llama.
+#
+# Constants found on byte-level models of English, 16 to 60 wide, at 2e10 to 3e12 FLOPs. Carried to Llama 3 8B (15T
+# tokens) the rules give 3.2M tokens a batch and a rate of 7.8e-4; published are 4M and more, and 3e-4.
 # The reference point of ``transfer``, where its rules meet the values they were found at.
 _TOKENS, _BATCH, _STEPS, _RATE, _HEAD_DIM, _DEPTH = 300e3, 128, 2400, 0.23, 16, 2
 
@@ -189,13 +195,6 @@ def _transfer(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
     - depth (CompleteP, 2505.01618): what a layer adds to the residual stream is scaled by 2 / depth;
     - weight decay by its time scale (2405.13698): at peak rate a matrix would lose a tenth in the whole run;
     - clip 1; warm-up over a tenth of the run.
-
-    Multipliers are folded into the weights they act on: a factor m on a matrix's output is the same as initial std
-    and rate times m, since Adam's steps do not depend on the gradient's scale, as long as gradients are far above its
-    epsilon (1e-8, which no multiplier scales). So the model stays a plain Llama.
-
-    Constants found on byte-level models of English, 16 to 60 wide, at 2e10 to 3e12 FLOPs. Carried to Llama 3 8B (15T
-    tokens) the rules give 3.2M tokens a batch and a rate of 7.8e-4; published are 4M and more, and 3e-4.
     """
     batch_tokens = _whole(chosen.batch_tokens or _BATCH * (tokens / _TOKENS) ** 0.571, model)
     steps = tokens / batch_tokens
