@@ -12,7 +12,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP
 demo: $(VENV)/installed
 	$(BIN)/scaling run sweeps/quickstart.yaml
 
-# Files go to the workers longest first (tests/ordering.py); who has finished takes tests from the others.
+# Files go to the workers longest first (tests/support/ordering.py); who has finished takes tests from the others.
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 JOBS := 2
 TESTS := fast

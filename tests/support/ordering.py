@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # File -> seconds of all its tests, setup included. `pytest --record-seconds` writes those of the files it ran.
 SECONDS = Path(__file__).with_name("seconds.json")
 UNKNOWN_S = 1.0  # of a file that was never recorded

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CTRL_C = "\x03"
 # Makes the terminal the one whose Ctrl-C the command hears.
 _CONTROLLED = (

@@ -14,7 +14,7 @@ from analysis import package_data
 from analysis.fitting.published import PUBLISHED
 from analysis.package_data import read_toml
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)

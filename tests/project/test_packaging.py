@@ -13,7 +13,7 @@ from analysis.diagnostics.codes import Code
 from analysis.laws import LAWS
 from scaling.cli import COMMANDS, cli
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md"]
 PAGES += sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/**/*.md"))
 PIN = re.compile(r'([a-z0-9.-]+)==([\w.+!]+)(; python_version (<|>=) "3\.12")?')

@@ -12,7 +12,7 @@ import pandas as pd
 from scaling.sweep.folder.progress import states
 from scaling.sweep.folder.sweep_folder import SweepFolder
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # Cut down to a minute.
 QUICKSTART = (
     str(ROOT / "sweeps" / "quickstart.yaml"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 _spec = importlib.util.spec_from_file_location("build", NOTEBOOKS / "build.py")
 assert _spec is not None
 assert _spec.loader is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from synthetic import sweep
 
-SWEEPS = [path.read_bytes() for path in sorted((Path(__file__).parents[1] / "sweeps").glob("*.yaml"))]
+SWEEPS = [path.read_bytes() for path in sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))]
 ODD_VALUES = [
     "0", "-1", "1e999", "-1e999", "1e-999", "1e308", "1e18", "1e15", "1e16", "99999999999999999999999999", "0x10",
     "1_000", ".5", "5.", "1e", "40%", "0%", "-5%", "3e18", "15T", "nan", "inf", "-inf", ".nan", ".inf", "NaN",
