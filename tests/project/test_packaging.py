@@ -1,5 +1,6 @@
 """What a bare clone relies on: exact pins for every dependency, and a README that is true."""
 
+import ast
 import re
 import shlex
 import tomllib
@@ -99,12 +100,14 @@ def test_the_python_of_a_page_runs(
     assert blocks
     for code in blocks:
         scope: dict[str, object] = {}
-        for line in code.splitlines():
-            expression, _, expected = line.partition("  # ")
+        lines = code.splitlines()
+        for node in ast.parse(code).body:
+            statement = "\n".join(lines[node.lineno - 1 : node.end_lineno])
+            _, _, expected = statement.rpartition("  # ")
             if expected.replace("_", "").isdigit():
-                assert eval(expression, scope) == int(expected)
+                assert eval(statement, scope) == int(expected)
             else:
-                exec(line, scope)
+                exec(statement, scope)
     assert page != "README.md" or "interval" in capsys.readouterr().out
 
 
