@@ -133,7 +133,11 @@ def test_a_plan_is_what_its_command_prints_but_for_the_times(capsys: pytest.Capt
     assert set(planned.to_dict()) == set(content)
     assert [run["id"] for run in content["runs"]] == list(planned.to_frame().index)
     lines = printed(capsys, "plan", file, "--no-calibrate").splitlines()
-    assert [line[:20] for line in str(planned).splitlines()] == [line[:20] for line in lines]
+    texts = str(planned).splitlines()
+    assert [line.split("  ")[:3] for line in texts[: len(content["runs"]) + 1]] == [
+        line.split("  ")[:3] for line in lines[: len(content["runs"]) + 1]
+    ]
+    assert texts[-1] == lines[-1]
 
 
 def check(result: Result) -> None:

@@ -34,11 +34,6 @@ class SweepPlan(Result):
     noise: str | None
     warnings: tuple[Diagnostic, ...]
 
-    @property
-    def is_grid(self) -> bool:
-        """Whether the sweep tunes a recipe, and has no target."""
-        return self.varied is not None
-
     def __str__(self) -> str:
         lines = [*runs_text(self.content["runs"], self.varied or ()), *totals_text(self.content)]
         if self.worth is not None:

@@ -11,8 +11,7 @@ from scaling.errors import InputError
 from scaling.pipeline import Report, SweepPipeline, join_sweep
 from scaling.planning import plan_with_warnings, prospect
 from scaling.sweep.executors.registry import find_executor
-from scaling.sweep.host.machine import accelerator
-from scaling.sweep.host.machine_speed import MachineSpeed, Unmeasured, measure, recall
+from scaling.sweep.host import machine, machine_speed
 from scaling.sweep.plan.estimate import describe
 from scaling.sweep.spec.sweep_file import load_sweep
 from scaling.sweep.tracking.trackers import need_tracker, tracking
@@ -49,7 +48,7 @@ def plan(
     planned, warnings = plan_with_warnings(spec)
     folder = Path("runs", spec.name) if out is None else Path(out)
     worth = None if spec.target is None else prospect(planned, folder, noise)
-    speed = None if accelerator() else _speed(calibrate, note)
+    speed = None if machine.accelerator() else _speed(calibrate, note)
     content = describe(planned, workers, speed, FEWEST_CELLS, spec.arrangement)
     warned = (*(Diagnostic(**each) for each in content.pop("warnings")), *warnings)
     return SweepPlan(
@@ -61,15 +60,15 @@ def plan(
     )
 
 
-def _speed(wanted: bool | None, note: Callable[[str], None]) -> MachineSpeed | None:
+def _speed(wanted: bool | None, note: Callable[[str], None]) -> machine_speed.MachineSpeed | None:
     """The measured speed of this machine, from now or before; None where it cannot or should not be measured."""
-    known = None if wanted else recall()
+    known = None if wanted else machine_speed.recall()
     if known is not None or wanted is False:
         return known
     note("measuring this machine's speed, once: about a minute if it is idle")
     try:
-        return measure()
-    except Unmeasured as error:
+        return machine_speed.measure()
+    except machine_speed.Unmeasured as error:
         note(f"not measured ({error}): times are a rough guide")
         return None
 

@@ -66,8 +66,10 @@ class Request:
 @collected(Request)
 def command(request: Request, as_json: bool) -> None:
     """Plans a sweep and prints its runs."""
-    from scaling.api.sweeps import plan
+    from scaling.api.sweeps import has_grid, plan
 
+    if request.table and has_grid(request.sweep, request.overrides):
+        refuse_options(["table"], request.sweep, "a grid and forecasts nothing")
     planned = plan(
         request.sweep,
         overrides=request.overrides,
@@ -77,6 +79,4 @@ def command(request: Request, as_json: bool) -> None:
         calibrate=request.calibrate,
         note=note,
     )
-    if planned.is_grid:
-        refuse_options(["table"], request.sweep, "a grid and forecasts nothing")
     emit(planned, as_json)

@@ -201,7 +201,7 @@ def test_a_share_measured_elsewhere_is_not_mixed_in(tmp_path: Path, capsys: pyte
     assert "on NVIDIA A100-SXM4-80GB and NVIDIA H100 PCIe and h100, not on b200" in warning["message"]
     file.write_text("params,tokens,loss,mfu\n1e8,1e9,3,0.5\n")
     (warning,) = run_json(capsys, *args, "h100")["warnings"]
-    assert "on a device that it does not tell, not on h100" in warning["message"]
+    assert "on a device that it does not name, not on h100" in warning["message"]
 
 
 def test_runs_without_a_measurement_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

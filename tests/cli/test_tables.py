@@ -104,8 +104,8 @@ ALLOCATED = ["allocate", "published:chinchilla-epoch"]
     [
         ((), "give --flops or --loss; or both the parameters and --tokens"),
         (("--flops", "1e21", "--loss", "3"), "--loss: follows from --flops"),
-        (("--model", "llama3-8b", "--tokens", "15T", "--flops", "1e21"), "--flops: parameters and tokens tell it"),
-        (("--model", "llama3-8b", "--params", "8B", "--tokens", "1T"), "--params: --model tells them already"),
+        (("--model", "llama3-8b", "--tokens", "15T", "--flops", "1e21"), "--flops: parameters and tokens fix it"),
+        (("--model", "llama3-8b", "--params", "8B", "--tokens", "1T"), "--params: --model gives them already"),
         (("--model", "llama3-9b", "--tokens", "15T"), "llama3-8b"),
         (("--loss", "1.5"), "the irreducible loss of chinchilla is 1.8172"),
         (("--flops", "1e99"), "no forecast reaches that far"),
@@ -140,7 +140,7 @@ def test_allocate_tells_and_draws(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("analysis.allocation.surface._DRAWS", 8)
+    monkeypatch.setattr("analysis.allocation.estimate._DRAWS", 8)
     figure = tmp_path / "figure.svg"
     assert run(*ALLOCATED, *args, "--plot", figure) == 0
     out = " ".join(capsys.readouterr().out.split())
