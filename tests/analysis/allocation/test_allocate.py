@@ -1,35 +1,15 @@
-"""Allocation on loss surfaces: budgets, losses, inference demand, limited data, fixed counts, over-training."""
+"""Allocation on published surfaces: budgets, losses, inference demand, limited data, fixed counts, over-training."""
 
-from dataclasses import replace
-from pathlib import Path
-
-import numpy as np
-import pandas as pd
 import pytest
-from surfaces import FAR, best_size, isoflop_frame
-from synthetic import CHINCHILLA, sweep
+from surfaces import quick
 
 from analysis.allocation.allocate import allocate
-from analysis.allocation.estimate import SurfaceEstimate, estimate_surface, published_surface
+from analysis.allocation.estimate import SurfaceEstimate
 from analysis.allocation.results import LawAllocation, Request
-from analysis.allocation.surface import ExponentScaling
 from analysis.errors import InputError
 from analysis.fitting.published import PUBLISHED, predict_published
 from analysis.fitting.published import published as constants
-from analysis.forecasting.forecast import forecast
 from analysis.runs.arrays import inputs_at
-from analysis.runs.table import RunTable, read_table
-
-
-def few(known: SurfaceEstimate) -> SurfaceEstimate:
-    """With few draws, where intervals are not what is asked."""
-    return replace(known, draws=known.draws[:4])
-
-
-def quick(name: str, unique_tokens: float = np.inf) -> SurfaceEstimate:
-    """A paper's constants."""
-    return few(published_surface(name, unique_tokens))
-
 
 EPOCH, SARDANA = quick("chinchilla-epoch"), quick("chinchilla-sardana")
 
@@ -166,133 +146,6 @@ def test_scarce_data_costs_loss_and_warns() -> None:
     assert served.loss == pytest.approx(scarce.loss)
 
 
-def test_published_exponents_vary_about_the_centre_of_their_runs() -> None:
-    """The level and the slopes there are held, and E follows: by as much as the paper's own standard error of it."""
-    runs = PUBLISHED["chinchilla-epoch"].runs
-    at = (float(np.log(runs.params)), float(np.log(runs.tokens)))
-    surface = EPOCH.surface
-    other = replace(surface, exponent_scaling=ExponentScaling(at, (1.05, 0.95)))
-
-    def loss(where: object, n: float, d: float) -> float:
-        return float(where.loss(np.array([n]), np.array([d]))[0])  # type: ignore[attr-defined]
-
-    assert loss(other, *at) == pytest.approx(loss(surface, *at))
-    for step in ((1e-4, 0.0), (0.0, 1e-4)):
-        moved = (at[0] + step[0], at[1] + step[1])
-        slope = loss(surface, *moved) - loss(surface, *at)
-        assert loss(other, *moved) - loss(other, *at) == pytest.approx(slope, rel=1e-3)
-    # Far off, what is left is E, and nearer the exponents tell.
-    p = PUBLISHED["chinchilla-epoch"].params
-    excess = [loss(other, n, 300.0) - loss(other, 300.0, 300.0) for n in (20.0, 30.0)]
-    assert np.log(excess[0] / excess[1]) / 10 == pytest.approx(1.05 * p["alpha"], rel=1e-6)
-    floors = [loss(draw, 300.0, 300.0) for draw in published_surface("chinchilla-epoch").draws]
-    assert np.std(floors) == pytest.approx(PUBLISHED["chinchilla-epoch"].stderr["E"], rel=0.2)
-
-
-@pytest.mark.parametrize("name", list(PUBLISHED))
-def test_every_paper_has_an_interval_and_says_of_what(name: str) -> None:
-    known = published_surface(name)
-    made = allocate(known, Request(flops=100 * known.largest))
-    assert made.interval is not None
-    for key in ("params", "tokens", "loss"):
-        low, high = made.interval[key]
-        assert high is not None
-        assert low < getattr(made, key) < high
-    assert ("assumed" in made.covers) == (not PUBLISHED[name].stderr)
-
-
-@pytest.fixture(scope="module")
-def isoflops() -> SurfaceEstimate:
-    return estimate_surface(
-        RunTable.from_frame(isoflop_frame("chinchilla", reach=(8, 8), noise=0.002, sizes=11)), "chinchilla"
-    )
-
-
-def test_resamples_give_an_interval(isoflops: SurfaceEstimate) -> None:
-    made = allocate(isoflops, Request(flops=FAR))
-    assert made.interval is not None
-    low, high = made.interval["params"]
-    assert high is not None
-    assert low < best_size("chinchilla", FAR) < high
-    tokens = made.interval["tokens"]
-    assert tokens == pytest.approx((FAR / 6 / high, FAR / 6 / low), rel=0.02)
-    assert "sampling of the runs" in made.covers
-    assert made.extrapolation == pytest.approx(100)
-
-
-def test_a_loss_that_some_draws_never_reach() -> None:
-    known = replace(SARDANA, draws=(*7 * SARDANA.draws[:1], *3 * (EPOCH.surface,)))
-    made = allocate(known, Request(loss=1.8))  # below E of the second
-    assert made.interval is not None
-    low, high = made.interval["flops"]
-    assert low is not None
-    assert high is None
-
-
-@pytest.mark.slow
-def test_all_laws_together() -> None:
-    table = RunTable.from_frame(sweep())
-    known = estimate_surface(table)
-    c = CHINCHILLA
-    g = (c["alpha"] * c["A"] / (c["beta"] * c["B"])) ** (1 / (c["alpha"] + c["beta"]))
-    made = allocate(known, Request(flops=3e12))
-    assert len({member.law.name for member in known.surface.members}) > 3
-    assert made.interval is not None
-    low, high = made.interval["params"]
-    assert high is not None
-    assert low < g * (3e12 / 6) ** (c["beta"] / (c["alpha"] + c["beta"])) < high
-    assert "choice of law" in made.covers
-    assert made.law == max(made.weights, key=lambda name: made.weights[name])
-    # One truth: the loss is that of the forecast of such a run, and asked for it buys that run.
-    foreseen = forecast(table, made.params, made.tokens, bootstrap=200)
-    assert made.loss == pytest.approx(foreseen.loss)
-    assert made.interval["loss"] == pytest.approx(foreseen.interval)
-    back = allocate(few(known), Request(loss=made.loss))
-    assert back.params == pytest.approx(made.params, rel=1e-4)
-    given = allocate(few(known), Request(params=made.params / 3, tokens=made.tokens))
-    foreseen = forecast(table, made.params / 3, made.tokens, bootstrap=200)
-    assert given.interval is not None
-    assert (given.loss, *given.interval["loss"]) == pytest.approx((foreseen.loss, *foreseen.interval))
-    scarce = allocate(few(estimate_surface(table, unique_tokens=1e6)), Request(flops=3e12))
-    assert scarce.loss > made.loss
-    assert not {"kaplan", "farseer"} & set(scarce.weights)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "where", "flops", "params"),
-    [
-        ("epoch_chinchilla.csv", "excluded_by_epoch == 0", 5.76e23, 72e9),
-        ("llama3_isoflop.csv", None, 3.8e25, 402e9),
-    ],
-)
-def test_known_answers_from_published_runs(
-    published: Path, name: str, where: str | None, flops: float, params: float
-) -> None:
-    made = allocate(estimate_surface(read_table(published / name, where=where)), Request(flops=flops))
-    assert made.interval is not None
-    low, high = made.interval["params"]
-    assert high is not None
-    assert low < params < high
-    assert params / 2 < made.params < 2 * params
-
-
-def test_a_budget_is_counted_as_the_table_counts_it() -> None:
-    frame = sweep(noise=0.0)
-    per_token = 6 * frame.params + 3e4  # small models pay more per parameter, as Llamas do
-    costly = RunTable.from_frame(frame.assign(flops=per_token * frame.tokens))
-    plain = allocate(few(estimate_surface(RunTable.from_frame(frame), "chinchilla")), Request(flops=1e12))
-    known = few(estimate_surface(costly, "chinchilla"))
-    best = allocate(known, Request(flops=1e12))
-    assert (6 * best.params + 3e4) * best.tokens == pytest.approx(1e12, rel=0.01)
-    assert best.loss > plain.loss
-    served = allocate(known, Request(flops=1e12, inference_tokens=1e6))
-    assert (6 * served.params + 3e4) * (served.tokens + 1e6 / 3) == pytest.approx(served.total_flops, rel=0.01)
-    # The forecast of a run at that split needs that budget.
-    made = forecast(costly, best.params, best.tokens, law="chinchilla", bootstrap=20)
-    assert made.flops == pytest.approx(1e12)
-
-
 @pytest.mark.parametrize(
     ("request_", "fault"),
     [
@@ -322,77 +175,6 @@ def test_what_does_not_go_together_is_told() -> None:
     ):
         with pytest.raises(InputError, match=fault):
             Request(**given)
-
-
-def test_laws_that_cannot_tell_are_refused() -> None:
-    table = RunTable.from_frame(sweep())
-    with pytest.raises(InputError, match="does not tell parameters from tokens"):
-        estimate_surface(table, "compute")
-    with pytest.raises(InputError, match="what repeated tokens are worth"):
-        published_surface("kaplan", unique_tokens=1e9)
-
-
-def endless(known: SurfaceEstimate, share: float) -> SurfaceEstimate:
-    """With draws of which so many tell tokens to be worth next to nothing, so that the largest size is always best."""
-    member = known.surface.members[0]
-    useless = {**PUBLISHED["chinchilla-epoch"].params, "B": 1e-9}
-    surface = replace(known.surface, members=(replace(member, theta=member.law.internal(useless)),))
-    count = round(20 * share)
-    return replace(known, draws=(*(20 - count) * known.draws[:1], *count * (surface,)))
-
-
-def test_a_draw_without_a_best_split_has_no_limit() -> None:
-    some = allocate(endless(EPOCH, 0.2), Request(flops=1e23))
-    assert some.interval is not None
-    low, high = some.interval["params"]
-    assert low is not None
-    assert low <= some.params
-    assert high is None
-    assert some.interval["tokens"][0] is None
-    assert "excess_loss" not in some.interval
-    assert "20% of the resampled fits have no best split" in some.warnings[0].message
-    most = allocate(endless(EPOCH, 0.6), Request(flops=1e23))
-    assert (most.interval, most.covers) == (None, "nothing, as 60% of the resampled fits have no best split")
-    assert [w.code for w in most.warnings] == ["not-bracketed"]
-    beside = allocate(endless(EPOCH, 0.2), Request(params=1e9, tokens=1e12))
-    assert beside.interval is not None
-    assert beside.interval["optimum_params"][1] is None
-    assert beside.interval["training_ratio"][1] is None
-
-
-def test_a_draw_that_a_size_does_not_suffice_for() -> None:
-    known = published_surface("chinchilla-epoch")
-    made = allocate(replace(known, draws=known.draws[:20]), Request(params=8.03e9, loss=2.0, inference_tokens=1e12))
-    assert made.interval is not None
-    assert not {"params", "loss"} & set(made.interval)
-    assert made.interval["tokens"][1] is None
-    low, high = made.interval["optimum_params"]
-    assert low is not None
-    assert high is not None
-    assert 2e10 < low < high < 2e11
-    low, high = made.interval["total_saving"]
-    assert low is None
-    assert high is not None
-    assert high < 0
-
-
-def test_an_interval_holds_its_estimate() -> None:
-    known = replace(EPOCH, draws=(quick("chinchilla-hoffmann").surface,))
-    made = allocate(known, Request(flops=5.76e23))
-    assert made.interval is not None
-    assert made.interval["params"] == pytest.approx((32e9, made.params), rel=0.01)
-
-
-def test_runs_of_one_size_or_length_are_refused() -> None:
-    frame = sweep()
-    for column, fault in (("params", "one size .* what parameters buy"), ("tokens", "one length .* what tokens buy")):
-        one = RunTable.from_frame(frame.assign(**{column: 1e6}).drop(columns="flops"))
-        with pytest.raises(InputError, match=fault):
-            estimate_surface(one)
-    cells = frame.drop_duplicates("params").iloc[:4]
-    repeated = RunTable.from_frame(pd.concat([cells] * 5).assign(run_id=[f"{i}" for i in range(20)]))
-    with pytest.raises(InputError, match="4 different \\(params, tokens\\) are too few"):
-        estimate_surface(repeated, "chinchilla")
 
 
 @pytest.mark.parametrize(
