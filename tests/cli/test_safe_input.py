@@ -202,14 +202,14 @@ from scaling.errors import InputError
 from scaling.sweep.spec.sweep_file import load_sweep
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-before, told = peak(), {}
+before, reported = peak(), {}
 for name in sys.argv[1:]:
     try:
         load_sweep(name)
-        told[name] = []
+        reported[name] = []
     except InputError as error:
-        told[name] = error.errors
-print(json.dumps([told, peak() - before]))
+        reported[name] = error.errors
+print(json.dumps([reported, peak() - before]))
 """
     done = subprocess.run(
         [sys.executable, "-c", code, *files, "100 MB.yaml"],
@@ -219,14 +219,14 @@ print(json.dumps([told, peak() - before]))
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    told, mebibytes = json.loads(done.stdout)
-    assert {name: len(faults) for name, faults in told.items()} == dict.fromkeys([*files, "100 MB.yaml"], 1)
-    assert all(len(fault) < 300 and len(fault.splitlines()) == 1 for (fault,) in told.values())
+    reported, mebibytes = json.loads(done.stdout)
+    assert {name: len(violations) for name, violations in reported.items()} == dict.fromkeys([*files, "100 MB.yaml"], 1)
+    assert all(len(violation) < 300 and len(violation.splitlines()) == 1 for (violation,) in reported.values())
     assert mebibytes < 200
     assert not (here / "pwned").exists()
 
 
-def test_a_fault_cannot_write_to_the_terminal(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_cannot_write_to_the_terminal(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "tiny.yaml").write_text(
         SWEEP.replace("tiny", '"\\e]0;title\\a\\e[2J"').replace("sotu", '{path: "\\u202Ex\\r"}')
     )

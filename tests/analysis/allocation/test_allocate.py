@@ -136,9 +136,9 @@ def test_scarce_data_costs_loss_and_warns() -> None:
     assert "repeated-data" in [warning.code for warning in scarce.warnings]
     enough = allocate(given(1e15), Request(flops=1e24))
     assert enough.params == pytest.approx(plain.params, rel=1e-6)
-    # Of that data the loss of unlimited data is dear, or out of reach.
-    dear = allocate(given(3e11), Request(loss=plain.loss))
-    assert dear.flops > 1e24
+    # With less data, the loss of unlimited data needs more compute, or is out of reach.
+    limited = allocate(given(3e11), Request(loss=plain.loss))
+    assert limited.flops > 1e24
     with pytest.raises(InputError, match="out of reach with 1e\\+10 unique tokens, however often"):
         allocate(given(1e10), Request(loss=plain.loss))
     served = allocate(given(1e11), Request(flops=1e24, inference_tokens=1e13))
@@ -147,7 +147,7 @@ def test_scarce_data_costs_loss_and_warns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_", "fault"),
+    ("request_", "violation"),
     [
         (Request(loss=1.8), "irreducible loss of chinchilla is 1.8172"),
         (Request(loss=1.9, params=1e9), "1e\\+09 parameters does not reach a loss of 1.9 nats per token: 2.17"),
@@ -159,13 +159,13 @@ def test_scarce_data_costs_loss_and_warns() -> None:
         (Request(params=1e20, tokens=1e20), "no forecast reaches that far"),
     ],
 )
-def test_what_cannot_be_is_told(request_: Request, fault: str) -> None:
-    with pytest.raises(InputError, match=fault):
+def test_what_cannot_be_is_reported(request_: Request, violation: str) -> None:
+    with pytest.raises(InputError, match=violation):
         allocate(EPOCH, request_)
 
 
-def test_what_does_not_go_together_is_told() -> None:
-    for given, fault in (
+def test_what_does_not_go_together_is_reported() -> None:
+    for given, violation in (
         ({}, "give `flops` or `loss`"),
         ({"params": 1e9}, "give `flops` or `loss`"),
         ({"flops": 1e21, "loss": 3.0}, "`loss`: follows from `flops`"),
@@ -173,12 +173,12 @@ def test_what_does_not_go_together_is_told() -> None:
         ({"flops": -1.0}, "`flops` = -1.0 is not a positive number"),
         ({"flops": float("nan")}, "`flops` = nan is not a positive number"),
     ):
-        with pytest.raises(InputError, match=fault):
+        with pytest.raises(InputError, match=violation):
             Request(**given)
 
 
 @pytest.mark.parametrize(
-    ("name", "params", "tokens", "told"),
+    ("name", "params", "tokens", "reported"),
     [
         ("chinchilla-epoch", 8e9, 14e12, "1.75e+03 tokens per parameter"),
         ("chinchilla-epoch", 70e9, 10e9, "0.143 tokens per parameter"),
@@ -186,10 +186,10 @@ def test_what_does_not_go_together_is_told() -> None:
         ("gadre-c4", 8e9, 1e12, "errors are assumed, and nothing this far out"),
     ],
 )
-def test_papers_warn_beyond_their_runs(name: str, params: float, tokens: float, told: str) -> None:
+def test_papers_warn_beyond_their_runs(name: str, params: float, tokens: float, reported: str) -> None:
     (warning,) = allocate(quick(name), Request(params=params, tokens=tokens)).warnings
     assert warning.code == "far-extrapolation"
-    assert told in warning.message
+    assert reported in warning.message
     assert predict_published(name, params, tokens).warnings == (warning,)
     near = allocate(quick(name), Request(params=4e8, tokens=8e9))
     assert near.warnings == ()

@@ -48,7 +48,7 @@ def test_all_laws_together() -> None:
     assert low < g * (3e12 / 6) ** (c["beta"] / (c["alpha"] + c["beta"])) < high
     assert "choice of law" in made.covers
     assert made.law == max(made.weights, key=lambda name: made.weights[name])
-    # One truth: the loss is that of the forecast of such a run, and asked for it buys that run.
+    # The loss is that of the forecast of such a run, and a request for that loss gives the run back.
     foreseen = forecast(table, made.params, made.tokens, bootstrap=200)
     assert made.loss == pytest.approx(foreseen.loss)
     assert made.interval["loss"] == pytest.approx(foreseen.interval)
@@ -108,9 +108,12 @@ def test_laws_that_cannot_tell_are_refused() -> None:
 
 def test_runs_of_one_size_or_length_are_refused() -> None:
     frame = sweep()
-    for column, fault in (("params", "one size .* what parameters buy"), ("tokens", "one length .* what tokens buy")):
+    for column, error in (
+        ("params", "one size .* what parameters buy"),
+        ("tokens", "one length .* what tokens buy"),
+    ):
         one = RunTable.from_frame(frame.assign(**{column: 1e6}).drop(columns="flops"))
-        with pytest.raises(InputError, match=fault):
+        with pytest.raises(InputError, match=error):
             estimate_surface(one)
     cells = frame.drop_duplicates("params").iloc[:4]
     repeated = RunTable.from_frame(pd.concat([cells] * 5).assign(run_id=[f"{i}" for i in range(20)]))

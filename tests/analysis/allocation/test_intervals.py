@@ -30,7 +30,7 @@ def test_published_exponents_vary_about_the_centre_of_their_runs() -> None:
         moved = (at[0] + step[0], at[1] + step[1])
         slope = loss(surface, *moved) - loss(surface, *at)
         assert loss(other, *moved) - loss(other, *at) == pytest.approx(slope, rel=1e-3)
-    # Far off, what is left is E, and nearer the exponents tell.
+    # Far off only E is left; nearer, the excess loss falls with the exponents.
     p = PUBLISHED["chinchilla-epoch"].params
     excess = [loss(other, n, 300.0) - loss(other, 300.0, 300.0) for n in (20.0, 30.0)]
     assert np.log(excess[0] / excess[1]) / 10 == pytest.approx(1.05 * p["alpha"], rel=1e-6)
@@ -60,7 +60,7 @@ def test_a_loss_that_some_draws_never_reach() -> None:
 
 
 def endless(known: SurfaceEstimate, share: float) -> SurfaceEstimate:
-    """With draws of which so many tell tokens to be worth next to nothing, so that the largest size is always best."""
+    """With 20 draws, of which a share give tokens almost no value, so that the largest size is always best."""
     member = known.surface.members[0]
     useless = {**PUBLISHED["chinchilla-epoch"].params, "B": 1e-9}
     surface = replace(known.surface, members=(replace(member, theta=member.law.internal(useless)),))

@@ -97,7 +97,7 @@ def test_repeated_data(published: Path) -> None:
     assert checks.check_table(fresh) == ()
 
 
-def test_runs_that_are_told_twice(published: Path) -> None:
+def test_runs_that_are_listed_twice(published: Path) -> None:
     found = checks.check_table(read_table(published / "misfitting2025_final.csv"))
     assert [w.message for w in found if w.code == "correlated-rows"] == [
         "8 rows repeat another row exactly and count twice: drop them",

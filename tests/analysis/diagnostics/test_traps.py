@@ -97,7 +97,7 @@ def test_a_clean_sweep_gives_no_warning(change: Change) -> None:
     assert codes(changed(change, frame)) <= {"floor-unidentified"}
 
 
-def test_a_row_repeated_is_told_and_is_no_replicate() -> None:
+def test_a_row_repeated_is_reported_and_is_no_replicate() -> None:
     frame = sweep(seeds=1)
     twice = pd.concat([frame, frame[:5]], ignore_index=True)
     assert said(checks.check_table(RunTable.from_frame(twice)), "correlated-rows").startswith("5 rows repeat")

@@ -25,7 +25,7 @@ ELSEWHERE = {"host": "elsewhere", "pid": 1, "released": False}
 
 
 class Clock:
-    """In the place of the module ``time``: monotonic clocks that are moved by hand, and no other."""
+    """Replaces the module ``time``: monotonic clocks that are moved by the test, and no other."""
 
     CLOCK_BOOTTIME = CLOCK_MONOTONIC = 0
 
@@ -59,7 +59,7 @@ def record(path: Path, number: int, content: object = ELSEWHERE) -> Path:
 
 
 def look(path: Path, clock: Clock, seconds: float) -> Iterator[bool]:
-    """Whether it can be had, asked again and again for so long."""
+    """Whether the lease can be taken, tried again and again for so many seconds."""
     until = clock.now + seconds
     while clock.now < until:
         yield mine(path)
@@ -113,10 +113,10 @@ def test_a_number_that_another_process_has_now_is_known_by_its_start(
 ) -> None:
     record(path, 1, {**this_process(), "started": "12", "released": False})
     assert mine(path)
-    (told,) = caplog.messages
-    assert "has ended; the lease is taken over" in told
+    (reported,) = caplog.messages
+    assert "has ended; the lease is taken over" in reported
     record(path, 9, {**this_process(), "started": "12", "boot": "another", "released": False})
-    assert not mine(path), "as far as can be told it is another machine's"
+    assert not mine(path), "as far as is known it is another machine's"
 
 
 def test_of_many_processes_one_takes_over(tmp_path: Path) -> None:
@@ -156,9 +156,9 @@ def test_of_many_processes_one_takes_over(tmp_path: Path) -> None:
     for process in each:
         assert process.stdout is not None
         won += iter(process.stdout.readline, "end\n")
-    told = [process.communicate("\n")[1] for process in each]
+    reported = [process.communicate("\n")[1] for process in each]
     assert sorted(name.strip() for name in won) == [folder.name for folder in folders]
-    assert sum(complaint.count("has ended; the lease is taken over") for complaint in told) == len(folders)
+    assert sum(complaint.count("has ended; the lease is taken over") for complaint in reported) == len(folders)
     for folder in folders:
         assert FileRecords(folder / "lock").numbers() == [6]
         assert LOCKS.free(folder / "lock")
@@ -285,7 +285,7 @@ def test_a_worker_that_was_suspended_leaves_the_run_to_others(tmp_path: Path, mo
             assert got
             before = run.metrics()
             holder.send_signal(signal.SIGCONT)
-            told = holder.communicate(timeout=30)[1]
+            reported = holder.communicate(timeout=30)[1]
             assert run.metrics() == before
     assert holder.returncode == STOPPED_EXIT
-    assert "this process was taken for dead" in told
+    assert "this process was taken for dead" in reported

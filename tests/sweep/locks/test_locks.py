@@ -62,7 +62,7 @@ def test_where_flock_fails_there_are_leases(path: Path, monkeypatch: pytest.Monk
     assert LOCKS.free(path)
 
 
-def test_another_fault_of_flock_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_error_of_flock_is_reported(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 

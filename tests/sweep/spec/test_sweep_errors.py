@@ -9,13 +9,13 @@ from scaling.errors import InputError
 from scaling.sweep.spec.sweep_file import load_sweep, parse_sweep
 
 
-def faults(text: str, *overrides: str) -> tuple[str, ...]:
+def violations(text: str, *overrides: str) -> tuple[str, ...]:
     with pytest.raises(InputError) as error:
         parse_sweep(text, "x.yaml", overrides)
     return error.value.errors
 
 
-def test_every_fault_at_once_each_in_its_place() -> None:
+def test_every_violation_at_once_each_in_its_place() -> None:
     text = """\
 name: ../up
 model: {seq_len: 128, head_dim: 15, width_per_layer: 16, tie_embeding: true, qk_norm: yes}
@@ -31,8 +31,8 @@ dtype: fp32
 schedule: {kind: cosine, decay: 20%}
 recipe: {learning_rate: abc, warmup: 1.5}
 """
-    found = faults(text)
-    assert [fault.split(": ")[0] for fault in found] == [
+    found = violations(text)
+    assert [violation.split(": ")[0] for violation in found] == [
         "x.yaml:1:7",
         "x.yaml:2:33",
         "x.yaml:2:58",
@@ -70,11 +70,11 @@ recipe: {learning_rate: abc, warmup: 1.5}
         "'abc' is not a number",
         "'1.5' is not a fraction between 0 and 1",
     ]
-    for fault, words in zip(found, wanted, strict=True):
-        assert fault.endswith(words) or words in fault
+    for violation, words in zip(found, wanted, strict=True):
+        assert violation.endswith(words) or words in violation
 
 
-def test_shapes_that_do_not_divide_are_told_beside_other_faults() -> None:
+def test_shapes_that_do_not_divide_are_reported_beside_other_violations() -> None:
     text = """\
 name: a
 model: {seq_len: 128, head_dim: 16, width_per_layer: 16, kv_ratio: 2}
@@ -91,27 +91,27 @@ fit:
       - 1k
 target: {size: 33k}
 """
-    assert [fault.removeprefix("x.yaml:") for fault in faults(text)][:5] == [
+    assert [violation.removeprefix("x.yaml:") for violation in violations(text)][:5] == [
         "7:9: fit.0.sizes.0: width 60 is not a multiple of head_dim 16; give heads too",
         "8:9: fit.0.sizes.1: heads 3 is not a multiple of kv_ratio 2; give kv_heads too",
         "9:9: fit.0.sizes.2: heads 4 is not a multiple of kv_heads 3",
         "10:9: fit.0.sizes.3: head_dim 3 (width 66 / heads 22) is odd; RoPE needs pairs",
         "11:9: fit.0.sizes.4: a size is a number of parameters, a model's name or {width: ..., depth: ...}",
     ]
-    assert "llama3-8b" in faults(text)[5]
-    assert "no shape of this family is near 1k" in faults(text)[6]
-    assert faults(text)[7] == (
+    assert "llama3-8b" in violations(text)[5]
+    assert "no shape of this family is near 1k" in violations(text)[6]
+    assert violations(text)[7] == (
         "x.yaml:14:9: target: needs exactly one of flops, tokens and tokens_per_param; none is given"
     )
 
 
 def test_two_sizes_of_one_shape_are_both_named() -> None:
-    (fault,) = faults(GOOD.replace("[7.5k, 33k]", "[7.5k, 33k, {width: 32, depth: 2}]"))
-    assert fault == "x.yaml:5:25: fit.0.sizes.2: is the same shape, 32 wide and 2 deep, as 33k"
+    (violation,) = violations(GOOD.replace("[7.5k, 33k]", "[7.5k, 33k, {width: 32, depth: 2}]"))
+    assert violation == "x.yaml:5:25: fit.0.sizes.2: is the same shape, 32 wide and 2 deep, as 33k"
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "fault"),
+    ("old", "new", "violation"),
     [
         ("seeds: 2", "seeds: [1, 1]", "5:54: fit.0.seeds: 1 is given twice"),
         ("3e10]", "10B]", "5:33: fit.0.flops: 1e+10 is given twice"),
@@ -130,13 +130,13 @@ def test_two_sizes_of_one_shape_are_both_named() -> None:
         ("corpus: sotu", "corpus: &a [*a]", "3:9: values are too many, or nested too deeply"),
     ],
 )
-def test_fault(old: str, new: str, fault: str) -> None:
+def test_violation(old: str, new: str, violation: str) -> None:
     assert old in GOOD
-    assert any(found.startswith(f"x.yaml:{fault}") for found in faults(GOOD.replace(old, new, 1)))
+    assert any(found.startswith(f"x.yaml:{violation}") for found in violations(GOOD.replace(old, new, 1)))
 
 
 @pytest.mark.parametrize(
-    ("text", "fault"),
+    ("text", "violation"),
     [
         ("", "x.yaml:1:1: a sweep file maps keys to values; the file is empty"),
         ("# nothing\n", "x.yaml:1:1: a sweep file maps keys to values; the file is empty"),
@@ -151,12 +151,12 @@ def test_fault(old: str, new: str, fault: str) -> None:
         ("[" * 1000, "x.yaml:1:23: values are too many, or nested too deeply"),
     ],
 )
-def test_what_is_no_mapping_is_one_line(text: str, fault: str) -> None:
-    assert faults(text) == (fault,)
+def test_what_is_no_mapping_is_one_line(text: str, violation: str) -> None:
+    assert violations(text) == (violation,)
 
 
 @pytest.mark.parametrize(
-    ("override", "fault"),
+    ("override", "violation"),
     [
         ("x", "write key=value, for example target.seeds=4"),
         ("=3", "write key=value, for example target.seeds=4"),
@@ -172,12 +172,12 @@ def test_what_is_no_mapping_is_one_line(text: str, fault: str) -> None:
         ("target={size: 33k, size: 1k, flops: 1}", "duplicate key 'size', first given at "),
     ],
 )
-def test_bad_override_is_named(override: str, fault: str) -> None:
-    (found,) = faults(GOOD, override)
-    assert found.startswith(f"override '{override}': {fault}")
+def test_bad_override_is_named(override: str, violation: str) -> None:
+    (found,) = violations(GOOD, override)
+    assert found.startswith(f"override '{override}': {violation}")
 
 
-def test_load_tells_unreadable_files(tmp_path: Path) -> None:
+def test_load_reports_unreadable_files(tmp_path: Path) -> None:
     binary, huge = tmp_path / "binary", tmp_path / "huge"
     binary.write_bytes(b"\x7fELF\xd0\x00")
     huge.write_bytes(b"# " * 2**20)
@@ -195,7 +195,7 @@ def test_load_tells_unreadable_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "fault"),
+    ("old", "new", "violation"),
     [
         ("0.5x", "halfx", "x.yaml:4:24: grid.learning_rate.0: 'halfx' is neither a positive number nor a multiple"),
         ("0.5x", "-1x", "x.yaml:4:24: grid.learning_rate.0: '-1x' is neither"),
@@ -217,7 +217,7 @@ def test_load_tells_unreadable_files(tmp_path: Path) -> None:
         ("fit:", "recipe: {from: ''}\nfit:", "x.yaml:5:16: recipe.from: must be text"),
     ],
 )
-def test_faults_of_a_grid(old: str, new: str, fault: str) -> None:
-    found = faults(GRID.replace(old, new))
+def test_violations_of_a_grid(old: str, new: str, violation: str) -> None:
+    found = violations(GRID.replace(old, new))
     assert len(found) == 1
-    assert fault in found[0]
+    assert violation in found[0]

@@ -111,7 +111,7 @@ def test_a_copy_that_was_cut_short_is_made_again(host: Host, monkeypatch: pytest
         assert contents(here) == contents(there)
 
 
-def test_a_run_that_has_ended_is_told_after_all_that_belongs_to_it(host: Host) -> None:
+def test_a_run_that_has_ended_is_reported_after_all_that_belongs_to_it(host: Host) -> None:
     mirror = host("a")
     network, run = failing(mirror), run_of(mirror)
     with run.locked():

@@ -42,7 +42,7 @@ def test_of_several_that_create_an_object_one_does(objects: Objects) -> None:
 
 
 @pytest.mark.usefixtures("patient")
-def test_what_fails_for_a_moment_is_tried_again_and_told_once(
+def test_what_fails_for_a_moment_is_tried_again_and_reported_once(
     objects: Objects, caplog: pytest.LogCaptureFixture
 ) -> None:
     network = Failing(objects)
@@ -70,7 +70,7 @@ def test_a_creation_whose_answer_was_lost_is_ours(objects: Objects) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "fault"),
+    ("url", "violation"),
     [
         ("ftp://host/x", "shared storage is gs://, s3:// or file:///"),
         ("gs:///x", "names no bucket"),
@@ -80,8 +80,8 @@ def test_a_creation_whose_answer_was_lost_is_ours(objects: Objects) -> None:
         ("gs://bucket/a?b", "without"),
     ],
 )
-def test_no_such_storage_is_a_line(url: str, fault: str) -> None:
-    with pytest.raises(InputError, match=fault) as error:
+def test_no_such_storage_is_a_line(url: str, violation: str) -> None:
+    with pytest.raises(InputError, match=violation) as error:
         Remote.of(url)
     assert len(error.value.errors) == 1
 

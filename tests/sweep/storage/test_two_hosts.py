@@ -67,7 +67,7 @@ def command(host: Path, *arguments: str) -> "subprocess.Popen[str]":
     )
 
 
-def told(process: "subprocess.Popen[str]") -> dict[str, Any]:
+def answer_of(process: "subprocess.Popen[str]") -> dict[str, Any]:
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     answer: dict[str, Any] = json.loads(output)
@@ -90,7 +90,7 @@ def kill_all(process: "subprocess.Popen[str]") -> None:
 def test_a_host_that_is_killed_leaves_everything_to_the_other(tmp_path: Path) -> None:
     url, file = f"file://{tmp_path}/shared", tmp_path / "tiny.yaml"
     file.write_text(SWEEP.replace("[1e8, 2e8]", "[1e8, 3e8, 2e9]").replace("flops: 1e9", "flops: 4e9"))
-    alone = told(command(tmp_path / "c", "run", str(file), "--out", str(tmp_path / "alone"), "--json"))
+    alone = answer_of(command(tmp_path / "c", "run", str(file), "--out", str(tmp_path / "alone"), "--json"))
     first, second = (
         command(tmp_path / name, "run", str(file), "--out", url, "--workers", "1", "--json") for name in "ab"
     )
@@ -98,12 +98,12 @@ def test_a_host_that_is_killed_leaves_everything_to_the_other(tmp_path: Path) ->
         assert first.poll() is None
         time.sleep(0.05)
     kill_all(first)
-    result = told(second)
+    result = answer_of(second)
     assert result["forecast"]["loss"] == alone["forecast"]["loss"]
     assert result["score"]["actual"] == alone["score"]["actual"]
     tables = [pd.read_parquet(folder / "runs.parquet") for folder in (tmp_path / "alone", tmp_path / "shared")]
     pd.testing.assert_frame_equal(*(table.drop(columns=["wall_s", "mfu"]) for table in tables))
     assert not list((tmp_path / "shared").rglob("checkpoints*"))
-    states = told(command(tmp_path / "d", "status", url, "--json"))["runs"]
+    states = answer_of(command(tmp_path / "d", "status", url, "--json"))["runs"]
     assert {run["state"] for run in states} == {"done"}
     assert (tmp_path / "shared" / "report.html").exists()
