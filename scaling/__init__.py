@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from analysis import laws
     from analysis.errors import InputError
     from scaling.api.allocations import allocate, envelope, isoflop
-    from scaling.api.costs import cost
     from scaling.api.designs import design
-    from scaling.api.feasible import feasible
     from scaling.api.fits import fit, published
     from scaling.api.forecasts import backtest, forecast, forecast_task, score
+    from scaling.api.hardware.costs import cost
+    from scaling.api.hardware.feasible import feasible
     from scaling.api.pages import plot, report
     from scaling.api.sweeps import plan, run
     from scaling.api.tables import read_runs
@@ -51,9 +51,9 @@ __all__ = [
 _HOMES = {
     "analysis.errors": ("InputError",),
     "scaling.api.allocations": ("allocate", "envelope", "isoflop"),
-    "scaling.api.costs": ("cost",),
+    "scaling.api.hardware.costs": ("cost",),
     "scaling.api.designs": ("design",),
-    "scaling.api.feasible": ("feasible",),
+    "scaling.api.hardware.feasible": ("feasible",),
     "scaling.api.fits": ("fit", "published"),
     "scaling.api.forecasts": ("backtest", "forecast", "forecast_task", "score"),
     "scaling.api.pages": ("plot", "report"),

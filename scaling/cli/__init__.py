@@ -13,25 +13,26 @@ from scaling import __version__
 from scaling.cli.common import errors_of, printable
 from scaling.train.stop import STOPPED_EXIT, Stopped
 
+# A command: the folder that its file is in, and what it does.
 COMMANDS = {
-    "plan": "List the runs of a sweep with FLOPs, time, memory and cost; spends nothing.",
-    "run": "Train what is not yet trained, then forecast, train the target, score, report.",
-    "status": "Show the state of every run in a sweep's folder.",
-    "fit": "Fit a scaling law to a table of runs.",
-    "predict": "Forecast the loss of a run that has not been made, with an interval.",
-    "score": "Compare a frozen forecast with the runs made after it.",
-    "backtest": "Measure how far forecasts from low-compute runs miss the high-compute ones.",
-    "allocate": "Split a FLOP budget between parameters and tokens.",
-    "cost": "Estimate the FLOPs, device hours, days and price of a training run.",
-    "design": "Choose which runs to buy next.",
-    "feasible": "Check that the full-size run compiles and fits its devices.",
-    "recipe": "Tune and check the recipe of a sweep.",
-    "data": "Make the data that sweeps train on, and look at it.",
-    "report": "Write the HTML report of a sweep's folder.",
-    "plot": "Draw one figure from a table of runs.",
-    "export": "Write a trained run as a folder for Hugging Face's transformers.",
-    "import": "Read a Llama from a Hugging Face folder.",
-    "models": "List the published Llamas: shapes, parameters, tokens, hours.",
+    "plan": ("sweeps", "List the runs of a sweep with FLOPs, time, memory and cost; spends nothing."),
+    "run": ("sweeps", "Train what is not yet trained, then forecast, train the target, score, report."),
+    "status": ("sweeps", "Show the state of every run in a sweep's folder."),
+    "fit": ("forecasts", "Fit a scaling law to a table of runs."),
+    "predict": ("forecasts", "Forecast the loss of a run that has not been made, with an interval."),
+    "score": ("forecasts", "Compare a frozen forecast with the runs made after it."),
+    "backtest": ("forecasts", "Measure how far forecasts from low-compute runs miss the high-compute ones."),
+    "allocate": ("forecasts", "Split a FLOP budget between parameters and tokens."),
+    "cost": ("hardware", "Estimate the FLOPs, device hours, days and price of a training run."),
+    "design": ("forecasts", "Choose which runs to buy next."),
+    "feasible": ("hardware", "Check that the full-size run compiles and fits its devices."),
+    "recipe": ("sweeps", "Tune and check the recipe of a sweep."),
+    "data": ("files", "Make the data that sweeps train on, and look at it."),
+    "report": ("forecasts", "Write the HTML report of a sweep's folder."),
+    "plot": ("forecasts", "Draw one figure from a table of runs."),
+    "export": ("files", "Write a trained run as a folder for Hugging Face's transformers."),
+    "import": ("files", "Read a Llama from a Hugging Face folder."),
+    "models": ("hardware", "List the published Llamas: shapes, parameters, tokens, hours."),
 }
 
 
@@ -44,17 +45,18 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"scaling.cli.{_file_of(cmd_name)}").command
+        command: click.Command = importlib.import_module(_module_of(cmd_name)).command
         command.name = cmd_name
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
-def _file_of(name: str) -> str:
-    return f"{name}_" if keyword.iskeyword(name) else name
+def _module_of(name: str) -> str:
+    folder, _ = COMMANDS[name]
+    return f"scaling.cli.{folder}.{name}_" if keyword.iskeyword(name) else f"scaling.cli.{folder}.{name}"
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -30,7 +30,7 @@ ENDED = SweepProgress(12, 11, 1, 1.2e10, 1.2e10, ())
 # Shows what it is given, with a warning in between.
 SHOWN = f"""\
 import logging
-from scaling.cli.progress import ProgressDisplay
+from scaling.cli.sweeps.progress import ProgressDisplay
 from scaling.sweep.folder.progress import GroupProgress, RunProgress, SweepProgress
 half, ended = {HALF!r}, {ENDED!r}
 with ProgressDisplay("tiny") as display:

@@ -11,7 +11,7 @@ from analysis.laws import LAWS
 from analysis.runs.table import read_table
 from scaling.api.targets import leaves_out_embeddings, one_of
 from scaling.cli import main
-from scaling.cli.plot import KINDS
+from scaling.cli.forecasts.plot import KINDS
 from scaling.llama.counts import count_params
 from scaling.llama.zoo import find
 

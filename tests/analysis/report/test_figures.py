@@ -19,7 +19,7 @@ from analysis.report.draw import draw
 from analysis.report.figures import KINDS, REPORTED, Drawing
 from analysis.report.findings import Findings, read_findings
 from analysis.runs.table import RunTable
-from scaling.cli.plot import KINDS as OFFERED
+from scaling.cli.forecasts.plot import KINDS as OFFERED
 
 FRAME = bracketed()
 TABLE = RunTable.from_frame(FRAME)

@@ -112,7 +112,7 @@ def _spec(sources: tuple[str, ...], out: Path, options: dict[str, str | None]) -
 @contextmanager
 def _progress_of(name: str) -> Iterator[Callable[["BuildProgress"], None]]:
     """Yields what shows a build's progress on stderr: a live bar on a terminal, a plain line now and then elsewhere."""
-    from scaling.cli.progress import PLAIN_EVERY_S
+    from scaling.cli.sweeps.progress import PLAIN_EVERY_S
     from scaling.cli.terminal import live_display
 
     shown = -PLAIN_EVERY_S
@@ -134,7 +134,7 @@ def _bar(name: str, progress: "BuildProgress") -> "RenderableType":
     from rich.table import Table
     from rich.text import Text
 
-    from scaling.cli.progress import bar
+    from scaling.cli.sweeps.progress import bar
 
     row = Table.grid(padding=(0, 1))
     row.add_row(bar(progress.parts_done / progress.parts), Text(_line(name, progress), no_wrap=True))

@@ -53,7 +53,7 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
 
 def _watch(sweep: "SweepFolder") -> list[dict[str, Any]]:
     """Shows what trains until every run has ended or failed; returns the runs."""
-    from scaling.cli.progress import PLAIN_EVERY_S
+    from scaling.cli.sweeps.progress import PLAIN_EVERY_S
     from scaling.cli.terminal import live_display
     from scaling.sweep.folder.progress import states
 
@@ -103,7 +103,7 @@ def _live(name: str, runs: list[dict[str, Any]]) -> "RenderableType":
     from rich.table import Table
     from rich.text import Text
 
-    from scaling.cli.progress import bar
+    from scaling.cli.sweeps.progress import bar
     from scaling.quantity import format_duration, format_quantity
 
     head = Text(f"{name}: {_counts(runs)}{_speed(runs)}", style="bold", no_wrap=True, overflow="ellipsis")

@@ -78,7 +78,7 @@ class Request:
 @collected(Request)
 def command(request: Request, as_json: bool) -> None:
     """Checks a run and prints whether it fits."""
-    from scaling.api.feasible import feasible
+    from scaling.api.hardware.feasible import feasible
 
     answer = feasible(
         request.model,

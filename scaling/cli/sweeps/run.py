@@ -110,7 +110,7 @@ def command(request: Request, as_json: bool) -> None:
 @contextmanager
 def shown(sweep: str) -> Iterator[Callable[[str, Any], None]]:
     """Yields what shows the progress of a sweep of that name on stderr."""
-    from scaling.cli.progress import ProgressDisplay
+    from scaling.cli.sweeps.progress import ProgressDisplay
 
     with ProgressDisplay(sweep) as display:
         yield display.show

@@ -83,7 +83,7 @@ class Request:
 @collected(Request)
 def command(request: Request, as_json: bool) -> None:
     """Estimates a cost and prints it."""
-    from scaling.api.costs import cost, published_hours
+    from scaling.api.hardware.costs import cost, published_hours
 
     if request.published:
         others = [name for name in click.get_current_context().params if name not in ("published", "as_json")]

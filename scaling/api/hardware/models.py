@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.diagnostics.codes import Diagnostic
 from analysis.result import Result
 from analysis.table_text import table_text
-from scaling.api.cost_text import hours_text
+from scaling.api.hardware.cost_text import hours_text
 from scaling.costing import implied_mfu, published_mfu
 from scaling.llama.counts import CONVENTIONS, count_params, flops_per_token
 from scaling.llama.zoo import ZOO, ZooEntry, find

@@ -21,6 +21,6 @@ def command(name: str | None, as_json: bool) -> None:
       scaling models llama3-8b
       scaling models --json
     """
-    from scaling.api.models import models
+    from scaling.api.hardware.models import models
 
     emit(models(name), as_json)

@@ -8,8 +8,8 @@ import pandas as pd
 
 from analysis.diagnostics.codes import Diagnostic
 from analysis.result import Result
-from scaling.api.cost_inputs import read_prices, read_utilization
-from scaling.api.cost_text import beside_text, comparison_text, cost_text
+from scaling.api.hardware.cost_inputs import read_prices, read_utilization
+from scaling.api.hardware.cost_text import beside_text, comparison_text, cost_text
 from scaling.costing import (
     GOODPUT_SOURCE,
     Comparison,

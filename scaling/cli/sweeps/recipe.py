@@ -77,6 +77,6 @@ def check(sweep: str, overrides: tuple[str, ...], out: Path | None, workers: int
       scaling recipe check sweeps/quickstart.yaml recipe.learning_rate=0.02
     """
     from scaling.api.recipes import check_recipe
-    from scaling.cli.run import shown
+    from scaling.cli.sweeps.run import shown
 
     emit(check_recipe(sweep, overrides=overrides, out=out, workers=workers, progress=shown), as_json)

@@ -1,0 +1,1 @@
+"""Models and devices: costs, feasibility and the published Llamas."""

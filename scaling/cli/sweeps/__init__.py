@@ -1,0 +1,1 @@
+"""Commands on a sweep, and the display of its progress."""
