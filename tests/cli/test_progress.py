@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from terminal import CTRL_C, ROOT, Terminal, screen
 
-from scaling.cli import progress
+from scaling.cli.sweeps import progress
 from scaling.sweep.folder.progress import GroupProgress, RunProgress, SweepProgress
 from scaling.train.stop import STOPPED_EXIT
 
