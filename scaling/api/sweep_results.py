@@ -42,7 +42,7 @@ class SweepPlan(Result):
 
     def to_dict(self) -> dict[str, Any]:
         worth = {"expected": None, "noise": None, "seeds": None} if self.worth is None else self.worth.to_dict()
-        return {**self.content, **worth, "warnings": [warning.to_dict() for warning in self.warnings]}
+        return {**self.content, "warnings": [warning.to_dict() for warning in self.warnings], **worth}
 
     def to_frame(self) -> pd.DataFrame:
         """One row per run, by its id."""
