@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
 from analysis.allocation.envelope import Envelope, envelope
 from analysis.allocation.frontier import FrontierLaw, LeftOut, Minima
@@ -147,16 +146,11 @@ def _continued(minima: Minima, flops: float) -> tuple[float, float]:
         line = np.polyfit(minima.c, np.log(minima.loss), 1)
         floor, loss = 0.0, float(np.exp(np.polyval(line, np.log(flops))))
     else:
-        # The law reads the FLOPs alone.
-        found = estimate(law, _at(minima.c), np.log(minima.loss), np.arange(len(minima.c)))
+        found = estimate(law, Inputs.compute_only(minima.c), np.log(minima.loss), np.arange(len(minima.c)))
         floor = float(law.reported(found.theta)[law.names.index("E")])
-        loss = float(law.evaluate(found.theta[None], _at(np.log([flops])))[0][0, 0])
+        loss = float(law.evaluate(found.theta[None], Inputs.compute_only(np.log([flops])))[0][0, 0])
     part = np.median(minima.curvature * minima.loss / np.maximum(minima.loss - floor, 1e-9))
     return loss, float(part * (loss - floor) / loss)
-
-
-def _at(c: Float[np.ndarray, " budgets"]) -> Inputs:
-    return Inputs(c, c, c, c)
 
 
 def _reach(minima: Minima, flops: float) -> list[Diagnostic]:

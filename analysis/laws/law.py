@@ -32,8 +32,17 @@ class Inputs:
     c: Float[np.ndarray, " rows"]
     u: Float[np.ndarray, " rows"]
 
-    def take(self, keep: Bool[np.ndarray, " rows"] | Int[np.ndarray, " kept"]) -> "Inputs":
-        """The inputs of the rows to keep."""
+    @classmethod
+    def compute_only(cls, log_flops: Float[np.ndarray, " rows"]) -> "Inputs":
+        """Inputs of a law of compute alone, from log training FLOPs.
+
+        Parameters and tokens are NaN: a law that reads them returns NaN.
+        """
+        unknown = np.full_like(log_flops, np.nan)
+        return cls(unknown, unknown, log_flops, unknown)
+
+    def take(self, keep: Bool[np.ndarray, " rows"] | Int[np.ndarray, " chosen"]) -> "Inputs":
+        """Inputs of some rows: a mask, or their indices."""
         return Inputs(self.n[keep], self.d[keep], self.c[keep], self.u[keep])
 
     @property

@@ -8,11 +8,12 @@ import pandas as pd
 
 from scaling.train.config import RunConfig
 
-# In units of what guessing any token would have: twice that is worse than anything that training passes through.
+# In units of log(vocab), the loss of uniform guessing: training that recovers never passes through twice that.
 _HOPELESS = 2.0
 # As the spike score of OLMo 2 (2501.00656): beyond so many standard deviations of the losses just before.
 _SPIKE_STDS = 7.0
 _BEFORE, _LEAST_BEFORE = 16, 8
+# 1 / scipy.special.ndtri(0.75), rounded: more digits could change the spikes counted in tables of finished runs.
 _STD_OF_MEDIAN_DEVIATION = 1.4826
 # Of the level: a curve without noise has no jumps of less than this times the above.
 _LEAST_SPREAD = 1e-3
@@ -31,10 +32,10 @@ def has_diverged(config: RunConfig, step: int, loss: float) -> bool:
 
 
 def loss_spikes(losses: Sequence[float]) -> int:
-    """How often a curve of training losses jumps above the losses just before; a jump of several rows counts once.
+    """Number of jumps of a curve of training losses above the losses just before; consecutive rows are one jump.
 
     Args:
-        losses: in order, each the mean over a dispatch; not a number where it was not finite, which counts as a jump.
+        losses: in order, each the mean over a dispatch, nats per token; NaN where it was not finite, which is a jump.
 
     The level and the scale of the losses before are medians, so that one jump does not hide the next.
     """

@@ -66,6 +66,15 @@ def test_units_do_not_matter(name: str) -> None:
     assert objectives[0] == pytest.approx(objectives[1], rel=1e-3)
 
 
+@pytest.mark.parametrize("law", LAWS.values(), ids=list(LAWS))
+def test_inputs_of_compute_alone_are_enough_for_the_laws_that_read_nothing_else(law: Law) -> None:
+    loss = law.predict(TRUTH[law.name], Inputs.compute_only(grid().c))
+    if law.needs == ("flops",):
+        np.testing.assert_array_equal(loss, law.predict(TRUTH[law.name], grid()))
+    else:
+        assert np.isnan(loss).all()
+
+
 def test_skaling_at_k_1_is_chinchilla() -> None:
     theta = np.array([[0.2, 6.0, 7.0, 0.34, 0.28]])
     loss, partials = LAWS["chinchilla"].evaluate(theta, grid())
