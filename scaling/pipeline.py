@@ -1,6 +1,6 @@
-"""A sweep's whole story: run, fit, freeze, target, score, report.
+"""The steps of a sweep in order: run, fit, freeze, target, score, report.
 
-Beside ``planning.py`` and the command line the only file of ``scaling`` that knows ``analysis``.
+Besides ``planning.py`` and the command line, the only file of ``scaling`` that imports ``analysis``.
 """
 
 import json
@@ -74,7 +74,7 @@ class SweepResult:
 
 @dataclass(frozen=True)
 class SweepPipeline:
-    """A sweep to be carried out in a folder, and who carries it out.
+    """A sweep to be carried out in a folder, by an executor's workers.
 
     Each method plans, trains what is not yet trained, and goes on from there; call it again to resume.
 
@@ -188,7 +188,7 @@ class SweepPipeline:
 
 
 def _nothing_learnt(rows: pd.DataFrame, frequency_loss: float) -> Iterator[Diagnostic]:
-    """A warning for each size at which every rate is as bad, so that the best of them says nothing."""
+    """A warning for each size at which all learning rates are equally bad, so that the best one says nothing."""
     least = rows.groupby("params").loss.min()
     for params, loss in zip(least.index.tolist(), least.tolist(), strict=True):
         if loss > _LEARNT * frequency_loss:
@@ -222,7 +222,7 @@ def join_sweep(spec: SweepSpec, out: Path, target: bool) -> int:
 
 
 def write_tables(folder: SweepFolder) -> RunTable:
-    """The table of runs, derived anew with their curves from the run folders, and written."""
+    """Rebuilds the table of runs and the table of their curves from the run folders, and writes both."""
     with folder.locked():  # lest an older table takes a newer one's place
         return _derive_tables(folder)
 
@@ -257,7 +257,7 @@ def _freeze(folder: SweepFolder, plan: Sequence[PlannedRun]) -> Forecast | None:
 
 
 def summarise(folder: SweepFolder, table: RunTable) -> dict[str, Any]:
-    """What the table has no column for: the sampling error of the held-out set, and the time spent."""
+    """A summary of what the table has no column for: the held-out set's sampling error, and the time spent."""
     statuses = {run_id: folder.run(run_id).status() for run_id in folder.runs()}
     done = {run_id: status for run_id, status in statuses.items() if status["state"] == "done"}
     largest = table.frame[table.frame.status == "done"].sort_values("flops").run_id.iloc[-1]

@@ -27,21 +27,21 @@ from scaling.train.recipe import Tuned
 TABLE = "runs.parquet"
 # Factor in params or tokens by which a run may lie outside the cells that its recipe was tuned at.
 _NEAR = 3.0
-# Factor in FLOPs by which a run may lie outside the finished ones that tell law and noise.
-_TOLD = 100.0
+# Factor in FLOPs by which a run may lie outside the finished ones that determine law and noise.
+_COMPARABLE = 100.0
 Count = Callable[[LlamaConfig, float], dict[str, float]]
 
 
 def plan_sweep(spec: SweepSpec) -> list[PlannedRun]:
-    """As ``plan_with_warnings``, without these."""
+    """The planned runs of a sweep, the fitted ones first: the first result of :func:`plan_with_warnings`."""
     return plan_with_warnings(spec)[0]
 
 
 def plan_with_warnings(spec: SweepSpec) -> tuple[list[PlannedRun], list[Diagnostic]]:
-    """The runs of a sweep on this machine's copy of its corpus, and what to know of the table its recipe is from.
+    """The planned runs of a sweep on this machine's copy of its corpus, and warnings about its recipe's table.
 
     Raises:
-        InputError: an impossible sweep, or a table to take the recipe from that tells no law.
+        InputError: an impossible sweep, or a table to take the recipe from that determines no law.
     """
     source, text = spec.recipe.source, load_text(spec.corpus)
     if source is None:
@@ -52,16 +52,16 @@ def plan_with_warnings(spec: SweepSpec) -> tuple[list[PlannedRun], list[Diagnost
     except InputError as error:
         raise InputError(f"{spec.where('recipe', 'from')}: {line}" for line in error.errors) from None
     if not any(tuning.laws.values()):
-        raise InputError(f"{spec.where('recipe', 'from')}: {source}: tells no law of the learning rate or the batch")
+        raise InputError(f"{spec.where('recipe', 'from')}: {source}: no law of learning rate or batch can be fitted")
     count = _counting(table.fit)
     runs = expand(spec, text, Tuned(_rule(tuning, "lr", count), _rule(tuning, "batch_tokens", count)))
-    asked = [count(run.config.model, run.config.tokens) for run in runs]
-    warnings = [*tuning.warnings, *_far_from_tuned(tuning, asked)]
+    requested = [count(run.config.model, run.config.tokens) for run in runs]
+    warnings = [*tuning.warnings, *_far_from_tuned(tuning, requested)]
     return runs, [replace(warning, message=f"recipe from {source}: {warning.message}") for warning in warnings]
 
 
 def _counting(rows: pd.DataFrame) -> Count:
-    """Counts a run's parameters, tokens and training FLOPs as a table counts those of its own rows."""
+    """A function that counts a run's parameters, tokens and training FLOPs as a table counts those of its rows."""
     nonembedding = "params_nonembedding" in rows and rows["params"].equals(rows["params_nonembedding"])
     textbook = np.allclose(rows["flops"], 6 * rows["params"] * rows["tokens"], rtol=0.01)
 
@@ -75,7 +75,7 @@ def _counting(rows: pd.DataFrame) -> Count:
 
 
 def _rule(tuning: Tuning, name: ScaledHyperparameter, count: Count) -> Callable[[LlamaConfig, float], float] | None:
-    """The law of a hyperparameter in Step Law's form, or else in DeepSeek's; None where the runs tell neither."""
+    """The law of a hyperparameter in Step Law's form, or else in DeepSeek's; None where the runs determine neither."""
     forms = tuning.laws[name]
     law = forms.get("step", forms.get("deepseek"))
     if law is None:
@@ -88,18 +88,20 @@ def _rule(tuning: Tuning, name: ScaledHyperparameter, count: Count) -> Callable[
     return rule
 
 
-def _far_from_tuned(tuning: Tuning, asked: Sequence[dict[str, float]]) -> Iterator[Diagnostic]:
-    """How far runs lie outside the sizes and lengths that their recipe was tuned at."""
+def _far_from_tuned(tuning: Tuning, requested: Sequence[dict[str, float]]) -> Iterator[Diagnostic]:
+    """Warnings of runs that lie far outside the sizes and lengths that their recipe was tuned at."""
     cells = [cell for cell in tuning.cells if cell.best("lr") or cell.best("batch_tokens")]
     for name, tuned in (("params", [cell.params for cell in cells]), ("tokens", [cell.tokens for cell in cells])):
-        yield from _outside(name, [counts[name] for counts in asked], tuned, _NEAR, "tuned")
+        yield from _outside(name, [counts[name] for counts in requested], tuned, _NEAR, "tuned")
 
 
-def _outside(name: str, asked: Sequence[float], known: Sequence[float], most: float, how: str) -> Iterator[Diagnostic]:
-    """Which of the quantities asked for lie outside those known by more than a factor, on either side."""
+def _outside(
+    name: str, requested: Sequence[float], known: Sequence[float], most: float, how: str
+) -> Iterator[Diagnostic]:
+    """Warnings of requested quantities that lie outside the known ones by more than the factor ``most``."""
     for factor, side, reach, edge in (
-        (min(known) / min(asked), "below", min(asked), min(known)),
-        (max(asked) / max(known), "beyond", max(asked), max(known)),
+        (min(known) / min(requested), "below", min(requested), min(known)),
+        (max(requested) / max(known), "beyond", max(requested), max(known)),
     ):
         if factor > most:
             yield Diagnostic(
@@ -110,13 +112,13 @@ def _outside(name: str, asked: Sequence[float], known: Sequence[float], most: fl
 
 @dataclass(frozen=True)
 class Prospect:
-    """What a plan's forecast would be worth.
+    """The forecast to expect of a plan, before anything is trained.
 
     Attributes:
         expected: its interval, by simulation; None where the runs are too few for one.
-        seeds: how many each budget should have; None where no replicate tells the noise.
-        source: the table of finished runs that tells law and noise, None if there is none.
-        warnings: how unlike the plan's own these finished runs are.
+        seeds: how many each budget should have; None where no replicate determines the noise.
+        source: the table of finished runs that determine law and noise; None if there is none.
+        warnings: differences between these finished runs and the plan's own.
     """
 
     expected: ExpectedForecast | None
@@ -134,12 +136,12 @@ class Prospect:
 
 
 def prospect(plan: Sequence[PlannedRun], out: Path, source: str | None) -> Prospect:
-    """What the forecast of a plan with a target would be worth.
+    """The forecast to expect of a plan with a target.
 
     Args:
         plan: the runs.
-        out: the sweep's folder, whose finished runs tell the law and the noise; or
-        source: a table that does.
+        out: the sweep's folder, whose finished runs determine the law and the noise.
+        source: a table of runs to take instead of the folder's.
 
     Raises:
         InputError (of analysis): no table of runs.
@@ -164,10 +166,10 @@ def prospect(plan: Sequence[PlannedRun], out: Path, source: str | None) -> Prosp
 
 
 def _unlike(plan: Sequence[PlannedRun], finished: RunTable) -> Iterator[Diagnostic]:
-    """Whether the finished runs' law and noise may be far from those of the runs to be fitted."""
+    """Warnings that the finished runs' law and noise may be far from those of the runs to be fitted."""
     rows, fitted = finished.fit, [run.config for run in plan if run.role == "fit"]
     flops = [float(config.flops) for config in fitted]
-    for warning in _outside("FLOPs", flops, rows["flops"].tolist(), _TOLD, "finished"):
+    for warning in _outside("FLOPs", flops, rows["flops"].tolist(), _COMPARABLE, "finished"):
         yield replace(warning, message=f"law and noise from {finished.source}: {warning.message}")
     vocab, tokenizer = fitted[0].model.vocab, fitted[0].data.tokenizer["name"]
     known = set(rows["tokenizer"].dropna() if "tokenizer" in rows else ())
@@ -180,7 +182,7 @@ def _unlike(plan: Sequence[PlannedRun], finished: RunTable) -> Iterator[Diagnost
 
 
 def _finished(folder: SweepFolder) -> RunTable | None:
-    """A sweep's table of runs, or while that is not made what its finished runs tell."""
+    """A sweep's table of runs, rebuilt from its finished runs where it is not written yet; None without any."""
     if (folder.path / TABLE).exists():
         return read_table(folder.path)
     if not (folder.path / PLAN).exists():

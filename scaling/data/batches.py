@@ -1,4 +1,4 @@
-"""Documents to batches, statelessly: a run resumes at any step, on any number of devices."""
+"""Batches of training windows from documents, without state: a run resumes at any step, on any number of devices."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from scaling.errors import InputError
 
 @runtime_checkable
 class Tokens(Protocol):
-    """Documents end to end, wherever they are kept.
+    """Documents end to end as token ids, in memory or in files.
 
     Attributes:
         ends: position after each document's closing token; the last is the number of tokens.
@@ -103,7 +103,7 @@ class Batches:
         return tokens / self.tokens_per_epoch
 
     def take(self, step: int, count: int, rows: slice = slice(None)) -> Int32[np.ndarray, "count batch window"]:
-        """The batches of ``count`` steps from ``step`` on, or some rows of each; the same whatever was taken before."""
+        """Windows of ``count`` steps from ``step`` on, all rows of the batch or some; independent of earlier calls."""
         steps = np.arange(step, step + count, dtype=np.int64)[:, None]
         epochs, turns = np.divmod(steps * self.batch_size + np.arange(self.batch_size)[rows], self.windows_per_epoch)
         starts = np.empty_like(turns)
@@ -112,7 +112,7 @@ class Batches:
         return self._tokens.windows(starts, self.seq_len + 1)
 
     def _starts(self, epoch: int) -> Int64[np.ndarray, " windows"]:
-        """First token of every window of an epoch, in the epoch's order; the last epoch asked for is kept."""
+        """Positions of the first tokens of an epoch's windows, in the epoch's order; the last epoch is cached."""
         if self._epoch[0] != epoch:
             random = np.random.Generator(np.random.Philox(key=np.array([self.seed, epoch], dtype=np.uint64)))
             phase = random.integers(self.seq_len)
@@ -123,7 +123,7 @@ class Batches:
 def held_out_windows(
     held_out: Tokens, seq_len: int, max_tokens: int
 ) -> tuple[Int32[np.ndarray, "windows window"], Int64[np.ndarray, " windows"]]:
-    """The windows that every run of a sweep is evaluated on.
+    """The held-out windows that every run of a sweep is evaluated on.
 
     Each document is cut into windows from its beginning, and of all windows an evenly spaced selection is
     taken, so documents count in proportion to their length and no two windows share a target. Windows stay

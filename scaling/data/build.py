@@ -1,4 +1,4 @@
-"""Sources to a folder of shards: many processes, goes on after a crash, and is there only when it is whole."""
+"""Builds a folder of shards from sources in many processes; resumes after a crash; the folder appears when complete."""
 
 import hashlib
 import json
@@ -45,7 +45,7 @@ _RECORD, _LOCK = "spec.sha256", "lock"
 
 @dataclass(frozen=True)
 class BuildProgress:
-    """How far a build is: parts done of how many, tokens that this call has made, seconds since it began."""
+    """Progress of a build: finished parts, all parts, tokens made by this call, seconds since the call began."""
 
     parts_done: int
     parts: int
@@ -54,7 +54,7 @@ class BuildProgress:
 
 
 def build(spec: BuildSpec, out: Path, workers: int, report: Callable[[BuildProgress], None]) -> Manifest:
-    """Makes a folder of data, or goes on making it where an earlier call was cut off.
+    """Builds a folder of data, or resumes where an earlier call was interrupted.
 
     It is made in a hidden folder beside ``out``, which is left where the process is killed and is removed where the
     input is wrong.
@@ -63,10 +63,10 @@ def build(spec: BuildSpec, out: Path, workers: int, report: Callable[[BuildProgr
         spec: what to build.
         out: the folder, which must not be there yet, or hold the same.
         workers: processes that read and encode.
-        report: is told how far it is, whenever a part is done.
+        report: called with the progress whenever a part is done.
 
     Raises:
-        InputError: faulty sources or tokenizer; another folder in the way; a split without a side.
+        InputError: invalid sources or tokenizer; another folder at ``out``; a split with an empty side.
     """
     work = out.absolute().with_name(f".{out.absolute().name}.building")
     parts = [part for number, source in enumerate(spec.sources) for part in parts_of(source, number)]
@@ -103,7 +103,7 @@ def build(spec: BuildSpec, out: Path, workers: int, report: Callable[[BuildProgr
 def _fill(
     spec: BuildSpec, work: Path, parts: list[Part], workers: int, report: Callable[[BuildProgress], None]
 ) -> None:
-    """Everything but the last step: tokenizer, parts, shards, manifest."""
+    """Writes tokenizer, parts, shards and manifest: every step but the last rename."""
     (work / PARTS).mkdir(exist_ok=True)
     tokenizer = _tokenizer(spec, work, parts)
     dtype: Dtype = "uint8" if tokenizer.vocab <= 2**8 else "uint16" if tokenizer.vocab <= 2**16 else "uint32"
@@ -130,7 +130,7 @@ def _check_formats(spec: BuildSpec, parts: list[Part]) -> None:
 
 
 def _record(spec: BuildSpec, parts: list[Part]) -> str:
-    """What decides the result: the spec, the files' sizes and times, and the tokenizer's content."""
+    """JSON of everything that decides the result: the spec, the files' sizes and times, the tokenizer's content."""
     stats = {path: os.stat(path) for part in parts for path in part.paths if os.path.isfile(path)}
     files = {path: [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items()}
     file = Path(spec.tokenizer.file or "").expanduser()
@@ -171,7 +171,7 @@ def _tokenizer(spec: BuildSpec, work: Path, parts: list[Part]) -> TokenizerRecor
 
 
 def _training_text(spec: BuildSpec, parts: list[Part]) -> Iterator[bytes]:
-    """Documents that are not held out, an equal share of the bytes from each part."""
+    """Training documents to train a tokenizer on, an equal share of the bytes from each part."""
     share = _TRAIN_BYTES // len(parts) + 1
     for part in parts:
         source, left = spec.sources[part.source], share
@@ -213,7 +213,7 @@ def _results(jobs: list[Job], workers: int) -> Iterator[int]:
 
 
 def _begin_worker(parent: int) -> None:
-    """Keeps a tokenizer to one thread, and ends the process when whoever started it is gone."""
+    """Sets up a worker process: one thread for the tokenizer, and exit when the parent has gone."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
     def watch() -> None:
@@ -225,7 +225,7 @@ def _begin_worker(parent: int) -> None:
 
 
 def _whole(spec: BuildSpec, work: Path, jobs: list[Job], tokenizer: TokenizerRecord, dtype: Dtype) -> Manifest:
-    """Drops what is twice across parts, makes the shards, counts the leaks."""
+    """Drops duplicates across parts, makes the shards, counts the leaks; returns the manifest of the whole."""
     tables = [np.load(documents_path(work, job.number)) for job in jobs]
     documents = np.concatenate([*tables, np.empty(0, DOCUMENT)])
     empty = documents["bytes"] == 0
@@ -264,7 +264,7 @@ def _whole(spec: BuildSpec, work: Path, jobs: list[Job], tokenizer: TokenizerRec
 
 
 def _distinct(documents: np.ndarray) -> np.ndarray:
-    """Which documents are the first of their content; held-out ones before others, so that none is trained on too."""
+    """Mask (documents,) of the first document of each content, held-out ones first: none is trained on too."""
     kept = np.zeros(len(documents), dtype=bool)
     order = np.lexsort((np.arange(len(documents)), ~documents["held_out"]))
     order = order[documents["tokens"][order] > 0]
@@ -273,7 +273,7 @@ def _distinct(documents: np.ndarray) -> np.ndarray:
 
 
 def _shard(work: Path, job: Job, split: Split, table: np.ndarray, kept: np.ndarray, dtype: str) -> Shard:
-    """The final shard of a part's side of the split; made again where a crash has left one."""
+    """Makes the shard of one part and side of the split; its file may be there already after a crash."""
     side = table["held_out"] == (split == "held_out")
     lengths, mask = table["tokens"][side].astype(np.int64), kept[side]
     made, name = ids_path(work, job.number, split), f"{SHARDS}/{job.number:05}.{split}.bin"

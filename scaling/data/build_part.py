@@ -1,4 +1,4 @@
-"""One part of the sources to ids on disk: the work of one process, whole or not there."""
+"""Token ids of one part of the sources, written to disk by one process, all or nothing."""
 
 import hashlib
 import os
@@ -22,13 +22,13 @@ from scaling.errors import InputError
 DOCUMENT = np.dtype(
     [("hash", "S16"), ("tokens", "<u4"), ("bytes", "<i8"), ("held_out", "?"), ("signature", "<u4", HASHES)]
 )
-"""What is kept of a document while data is built: bytes are -1 where the source was tokens."""
+"""A row of a part's table of documents while data is built: bytes are -1 where the source was tokens."""
 PARTS = "parts"
 
 
 @dataclass(frozen=True)
 class Job:
-    """A part to be made.
+    """A part to build.
 
     Attributes:
         folder: that is being built.
@@ -50,25 +50,25 @@ class Job:
 
 
 def ids_path(folder: Path, number: int, split: Split) -> Path:
-    """Where a part's ids are until the data is whole."""
+    """Path of a part's ids until the build is complete."""
     return folder / PARTS / f"{number:05}.{split}.bin"
 
 
 def documents_path(folder: Path, number: int) -> Path:
-    """A part's table of documents, written last: with it, the part is done."""
+    """Path of a part's table of documents, which is written last: where it exists, the part is done."""
     return folder / PARTS / f"{number:05}.documents.npy"
 
 
 def is_held_out(digest: bytes, share: float) -> bool:
-    """Whether the document of a SHA-256 is held out: for good, and whatever else there is."""
+    """Whether the document of a SHA-256 is held out, which depends on nothing but its content and the share."""
     return int.from_bytes(digest[-8:], "big") < share * 2**64
 
 
 def make_part(job: Job) -> int:
-    """Reads, splits and encodes a part's documents, the same content once; returns the number of tokens.
+    """Reads, splits and encodes a part's documents, each content once; returns the number of tokens.
 
     Raises:
-        InputError: a faulty file, or ids beyond the vocabulary.
+        InputError: an invalid file, or ids beyond the vocabulary.
     """
     tokenizer = _tokenizer(job.tokenizer, job.folder)
     suffix = f".{uuid.uuid4().hex[:12]}"
@@ -108,7 +108,7 @@ def _tokenizer(record: TokenizerRecord, folder: Path) -> Tokenizer | None:
 def _encoded(
     job: Job, tokenizer: Tokenizer | None
 ) -> Iterator[tuple[bytes, Integer[np.ndarray, " tokens"], int, np.ndarray]]:
-    """Of each document: digest, ids, bytes of text or -1, signature. An empty one has no ids."""
+    """Digest, ids, bytes of text (-1 of token ids) and signature of each document; an empty one has no ids."""
     for number, document in enumerate(read_part(job.part, job.source, job.tokenizer.end), job.part.begin):
         if isinstance(document, bytes):
             digest = hashlib.sha256(document).digest()

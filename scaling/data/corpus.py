@@ -56,12 +56,13 @@ class Document:
 
     @property
     def sha256(self) -> bytes:
+        """SHA-256 of the text."""
         return hashlib.sha256(self.text).digest()
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What tells one corpus from another, as corpora of the same name differ between machines.
+    """Identity of a corpus by its content, as corpora of the same name differ between machines.
 
     Attributes:
         name: for example ``sotu``, ``python+tests``, or the folder's name of a user's own files.
@@ -82,8 +83,8 @@ class Corpus:
 
     Attributes:
         fingerprint: of all documents.
-        train: what may be trained on.
-        held_out: what losses are measured on.
+        train: training documents.
+        held_out: documents that losses are measured on.
         skipped: files left out of a named corpus: empty, not UTF-8, or with a NUL byte.
         duplicates: files left out because another has the same content.
     """
@@ -164,7 +165,7 @@ def _text_violation(text: bytes) -> str | None:
 
 
 def _held_out(sizes: dict[bytes, int]) -> set[bytes]:
-    """Takes documents in order of hash until HELD_OUT of the bytes is reached.
+    """Hashes of the held-out documents: those first in order of hash, up to the share HELD_OUT of the bytes.
 
     Order of hash is as good as random, the same on every machine, and keeps a document on its side as long
     as the corpus does not change much. A document that would make the held-out part twice too large is passed
@@ -208,6 +209,11 @@ def _python_files(tests: bool, site_packages: bool) -> tuple[str, list[tuple[str
 
 
 def own_files(path: str) -> tuple[str, list[tuple[str, Path]]]:
+    """Name, and (relative path, file) pairs, of a file, a folder's files or the matches of a glob.
+
+    Raises:
+        InputError: nothing is there, or the path is none.
+    """
     try:
         where = Path(path).expanduser()
         if where.is_dir():

@@ -1,4 +1,4 @@
-"""What is in built data: counts, shares, and how its documents begin."""
+"""Contents of built data: counts, shares, and the beginnings of documents."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ _SAMPLE_TOKENS = 64
 
 
 def summary(manifest: Manifest) -> dict[str, Any]:
-    """Everything a manifest tells, added up; bytes are None where a source was tokens."""
+    """The JSON object of ``scaling data inspect``: a manifest's sums; bytes are None where a source was tokens."""
     shares = manifest.shares
     mixed = [share * manifest.tokens("train", number) for number, share in enumerate(shares)]
     sources = [
@@ -50,7 +50,7 @@ def _counts(manifest: Manifest, split: Split, source: int | None) -> dict[str, A
 
 
 def samples(folder: Path, manifest: Manifest, count: int) -> Iterator[dict[str, Any]]:
-    """How the first training documents of each source begin: as text, or as ids without a tokenizer.
+    """Beginnings of the first training documents of each source, as text, or as ids without a tokenizer.
 
     Raises:
         InputError: the tokenizer is not the one that made the tokens.

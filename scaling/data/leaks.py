@@ -1,4 +1,4 @@
-"""Near-duplicates across the split, counted by MinHash: text that is held out, and all but trained on."""
+"""Near-duplicates across the split, by MinHash: held-out documents that are almost those trained on."""
 
 import re
 
@@ -21,19 +21,21 @@ _BASE = np.uint64(0x9E3779B97F4A7C15)
 
 
 def text_signature(text: bytes) -> UInt32[np.ndarray, " hashes"]:
-    """Of shingles of 32 bytes, whatever the case and the white space; of a long text, of its first 4 MiB."""
+    """MinHash signature of a text's shingles of 32 bytes, without case and white space; of its first 4 MiB."""
     folded = _SPACE.sub(b" ", text[:_LONGEST].lower())
     return _signature(np.frombuffer(folded, dtype=np.uint8), _TEXT_SHINGLE)
 
 
 def token_signature(ids: Integer[np.ndarray, " tokens"]) -> UInt32[np.ndarray, " hashes"]:
-    """Of shingles of 8 ids; of a long document, of its first 4 Mi."""
+    """MinHash signature of a document's shingles of 8 ids; of its first 4 Mi ids."""
     return _signature(ids[:_LONGEST], _TOKEN_SHINGLE)
 
 
 def _signature(units: Integer[np.ndarray, " units"], width: int) -> UInt32[np.ndarray, " hashes"]:
-    """The least value of each hash over all shingles: two sets agree in one with the probability of their Jaccard
-    similarity (Broder 1997). Of a long document, only the shingles with the least hashes are looked at.
+    """MinHash signature: the least value of each hash over all shingles (Broder 1997).
+
+    Two sets agree in one value with a probability equal to their Jaccard similarity. Of a long document only the
+    shingles with the least hashes count.
     """
     shingles = units.astype(np.uint64) + np.uint64(1)
     power, joined = int(_BASE), 1
@@ -55,7 +57,7 @@ def _signature(units: Integer[np.ndarray, " units"], width: int) -> UInt32[np.nd
 def near_duplicates(
     held_out: UInt32[np.ndarray, "held_out hashes"], train: UInt32[np.ndarray, "train hashes"]
 ) -> Bool[np.ndarray, " held_out"]:
-    """Which held-out documents have a near-duplicate among those trained on.
+    """Mask of the held-out documents that have a near-duplicate among those trained on.
 
     Documents are compared where a band of 4 of their 32 hashes agrees, which 1 - (1 - 0.7^4)^8 = 89 % of those do
     that are alike by 0.7, and 99.9 % of those by 0.9.

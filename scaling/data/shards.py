@@ -1,4 +1,4 @@
-"""Built data on disk: a manifest, and memory-mapped shards of token ids that it vouches for."""
+"""Built data on disk: memory-mapped shards of token ids, and a manifest with their hashes."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ class _Record(BaseModel):
 
 
 class Shard(_Record):
-    """A file of ids, and one beside it of the documents' lengths.
+    """A file of token ids and a file of the documents' lengths.
 
     Attributes:
         file: of little-endian ids, each document closed by the tokenizer's end; from the manifest's folder.
@@ -54,11 +54,12 @@ class Shard(_Record):
 
     @property
     def lengths(self) -> str:
+        """Path of the file of lengths, from the manifest's folder."""
         return self.file.removesuffix(".bin") + ".lengths"
 
 
 class SourceRecord(_Record):
-    """A source as it was mixed: see SourceSpec."""
+    """A source's part in the mixture: name, weight and epochs as in :class:`SourceSpec`."""
 
     name: str
     weight: float | None
@@ -66,7 +67,7 @@ class SourceRecord(_Record):
 
 
 class Manifest(_Record):
-    """What a folder of built data holds.
+    """The contents of a folder of built data.
 
     Attributes:
         format: of the folder.
@@ -95,24 +96,26 @@ class Manifest(_Record):
     sha256: str = ""
 
     def signed(self) -> "Manifest":
-        """With its own hash."""
+        """The manifest with its own SHA-256."""
         content = self.model_dump(mode="json", exclude={"sha256"})
         return self.model_copy(update={"sha256": hashlib.sha256(_canonical(content)).hexdigest()})
 
     def of(self, split: Split, source: int | None = None) -> list[Shard]:
-        """The shards of a side of the split, of one source or all."""
+        """Shards of a side of the split, of one source or all."""
         return [shard for shard in self.shards if shard.split == split and source in (None, shard.source)]
 
     def tokens(self, split: Split, source: int | None = None) -> int:
+        """Number of tokens of a side of the split, of one source or all."""
         return sum(shard.tokens for shard in self.of(split, source))
 
     def bytes(self, split: Split, source: int | None = None) -> int | None:
-        """Of text; None where some of it was tokens already."""
+        """Bytes of text of a side of the split, of one source or all; None where some source was tokens."""
         known = [shard.bytes for shard in self.of(split, source)]
         return None if None in known else sum(size for size in known if size is not None)
 
     @property
     def documents(self) -> int:
+        """Number of documents on both sides of the split."""
         return sum(shard.documents for shard in self.shards)
 
     @property
@@ -136,7 +139,7 @@ def _canonical(content: object) -> bytes:
 
 
 def is_built(folder: str | Path) -> bool:
-    """Whether a path is a folder of built data, rather than of somebody's texts."""
+    """Whether a path is a folder of built data rather than of texts."""
     try:
         return _FORMAT in (Path(folder).expanduser() / MANIFEST).read_text()
     except (OSError, ValueError, RuntimeError):
@@ -144,7 +147,7 @@ def is_built(folder: str | Path) -> bool:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """A folder's manifest, after a look at every shard's size and the tokenizer's presence.
+    """Reads a folder's manifest and checks that every shard has its size and the tokenizer exists.
 
     Raises:
         InputError: a line for each that is not what the manifest says.
@@ -185,7 +188,7 @@ def _size_violations(folder: Path, shard: Shard, dtype: np.dtype) -> Iterator[st
 
 
 def verify(folder: Path, manifest: Manifest) -> list[str]:
-    """Reads every shard: those whose content is not what was written, a line for each; none if all is well."""
+    """Reads every shard; returns a line for each whose content does not have the manifest's hash."""
     violations = []
     for shard in manifest.shards:
         for file, sha256 in ((shard.file, shard.sha256), (shard.lengths, shard.lengths_sha256)):
@@ -195,26 +198,26 @@ def verify(folder: Path, manifest: Manifest) -> list[str]:
 
 
 def sha256_of(path: Path) -> str:
-    """Of a file's content."""
+    """SHA-256 of a file's content, in hex digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def map_ids(folder: Path, shard: Shard, dtype: str) -> Integer[np.ndarray, " tokens"]:
-    """A shard's ids, memory-mapped."""
+    """Token ids of a shard, memory-mapped."""
     if not shard.tokens:
         return np.empty(0, dtype=dtype)
     return np.memmap(folder / shard.file, np.dtype(dtype).newbyteorder("<"), mode="r")
 
 
 def read_lengths(folder: Path, shard: Shard) -> Int64[np.ndarray, " documents"]:
-    """Tokens of a shard's documents, their closing ends included."""
+    """Number of tokens of each document of a shard, the closing token included."""
     return np.fromfile(folder / shard.lengths, dtype=_LENGTHS).astype(np.int64)
 
 
 @dataclass(frozen=True)
 class Segments:
-    """Stretches of shards end to end, as one text; nothing is copied until windows are taken.
+    """Segments of shards end to end as one text; nothing is copied until windows are taken.
 
     Attributes:
         parts: ids, each memory-mapped.

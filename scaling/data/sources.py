@@ -1,4 +1,4 @@
-"""Sources to parts, each read by one process: which files there are, and how each is read."""
+"""Sources as parts, each read by one process: the files of a source, and the reader of each format."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ Documents = Iterator[bytes | Integer[np.ndarray, " tokens"]]
 
 @dataclass(frozen=True)
 class Part:
-    """A share of a source.
+    """A part of a source, read by one process.
 
     Attributes:
         source: its number among the sources.
@@ -44,7 +44,7 @@ class Part:
 
 
 def parts_of(source: SourceSpec, number: int) -> list[Part]:
-    """How a source is shared out, the same every time.
+    """Parts of a source, always the same for the same files.
 
     Raises:
         InputError: there is nothing, or an empty file, a damaged index or Parquet file.
@@ -73,7 +73,7 @@ def parts_of(source: SourceSpec, number: int) -> list[Part]:
 
 
 def _format(file: Path) -> Format | None:
-    """Of a file, by its suffixes; None for a Megatron index, which is read with its .bin."""
+    """Format of a file, by its suffixes; None for a Megatron index, which is read with its .bin."""
     suffixes = [suffix for suffix in file.suffixes if suffix not in _COMPRESSED]
     last = suffixes[-1] if suffixes else ""
     if last == ".idx" and file.with_suffix(".bin").exists():
@@ -86,7 +86,7 @@ def _format(file: Path) -> Format | None:
 
 
 def _bounds(file: Path, format: Format, size: int) -> list[tuple[int, int]]:
-    """The ranges of a large file that its parts read."""
+    """Ranges (begin, stop) of a large file that its parts read; (0, 0) is the whole file."""
     if format == "megatron":
         index = read_index(file.with_suffix(".idx"))
         count, per = len(index.documents) - 1, size
@@ -111,10 +111,10 @@ def _dataset_parts(source: SourceSpec, number: int) -> list[Part]:
 
 
 def read_part(part: Part, source: SourceSpec, end: int) -> Documents:
-    """A part's documents: text, or of token files ids without the closing ``end``.
+    """Documents of a part: texts, or ids without the closing ``end`` from token files.
 
     Raises:
-        InputError: what is wrong with a file, and where.
+        InputError: an invalid file, with the place of the error.
     """
     path = Path(part.paths[0])
     match part.format:

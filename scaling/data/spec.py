@@ -1,4 +1,4 @@
-"""What ``scaling data build`` is asked for: sources, a tokenizer, and how much is held out."""
+"""The data file of ``scaling data build``: sources, a tokenizer, and the share that is held out."""
 
 from typing import Annotated, Literal
 
@@ -39,13 +39,13 @@ class _Strict(BaseModel):
 
 
 class SourceSpec(_Strict):
-    """Where documents come from: exactly one of ``path`` and ``hf``.
+    """A source of documents: exactly one of ``path`` and ``hf``.
 
     Attributes:
-        path: a file, a folder (every file below it) or a glob, from the working directory. The suffix tells the
-            format: ``.jsonl``, ``.ndjson`` or ``.json`` (one object a line), ``.parquet``, ``.bin`` (token ids; with an
-            ``.idx`` beside it Megatron's, else nanoGPT's), anything else text; text and jsonl may be ``.gz``, ``.bz2``
-            or ``.zst``.
+        path: a file, a folder (every file below it) or a glob, from the working directory. The suffix decides
+            the format: ``.jsonl``, ``.ndjson`` or ``.json`` (one object a line), ``.parquet``, ``.bin`` (token ids;
+            Megatron's where an ``.idx`` has the same name, else nanoGPT's), anything else text; text and jsonl may be
+            ``.gz``, ``.bz2`` or ``.zst``.
         hf: a Hugging Face dataset: a folder written by ``save_to_disk``, a folder of data files, or a name on the hub,
             which is streamed.
         subset: of ``hf``, its configuration.
@@ -85,19 +85,19 @@ class SourceSpec(_Strict):
 
     @property
     def label(self) -> str:
-        """What counts and violations call it."""
+        """The source's name in counts and violations."""
         return self.name or self.path or self.hf or ""
 
 
 class TokenizerSpec(_Strict):
-    """How text becomes ids: exactly one of ``name``, ``file``, ``bpe`` and ``ids``.
+    """A tokenizer: exactly one of ``name``, ``file``, ``bpe`` and ``ids``.
 
     Attributes:
         name: ``bytes``: every byte is a token.
         file: a Hugging Face ``tokenizer.json``, a ``.tiktoken`` file or a SentencePiece ``.model``.
         bpe: entries of a vocabulary to train here, byte-level BPE, on the training text.
-        ids: entries of the vocabulary of token files whose tokenizer is not at hand; needs ``end``.
-        end: the token that closes a document, as text or id, where the file does not tell.
+        ids: entries of the vocabulary of token files whose tokenizer is not available; needs ``end``.
+        end: the token that closes a document, as text or id, where the file does not name it.
         pattern: of a ``.tiktoken`` file, which has none: the regular expression that splits text; cl100k's, which is
             also Llama 3's, if not given.
     """

@@ -1,4 +1,4 @@
-"""Documents of text from files, a bounded piece of memory at a time: text, jsonl, Parquet, Hugging Face datasets."""
+"""Documents of text from files, in bounded memory: text, jsonl, Parquet, Hugging Face datasets."""
 
 import io
 import json
@@ -15,7 +15,7 @@ _MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
 def open_stream(path: Path) -> io.BufferedReader:
-    """A file's bytes, decompressed if its suffix says so."""
+    """A stream of a file's bytes, decompressed if its suffix says so."""
     compression = _COMPRESSED.get(path.suffix)
     if compression is None:
         return path.open("rb")
@@ -25,7 +25,11 @@ def open_stream(path: Path) -> io.BufferedReader:
 
 
 def checked(text: bytes, where: str, offset: int = 0) -> bytes:
-    """The text if it is UTF-8 without NUL; InputError, naming the first wrong byte, if not."""
+    """Checks that a text is UTF-8 without NUL, and returns it.
+
+    Raises:
+        InputError: it is not; names ``where`` and the first wrong byte, counted from ``offset``.
+    """
     if b"\0" in text:
         raise InputError(f"{where}: not text: it has a NUL byte at offset {offset + text.index(0)}")
     try:
@@ -37,7 +41,7 @@ def checked(text: bytes, where: str, offset: int = 0) -> bytes:
 
 
 def read_text(path: Path, piece: int) -> Iterator[bytes]:
-    """A text file as one document, or cut into several of ``piece`` bytes at most.
+    """Documents of a text file: the whole file, or pieces of ``piece`` bytes at most.
 
     Raises:
         InputError: it is not UTF-8 text, or its compressed stream is damaged.
@@ -60,7 +64,7 @@ def read_text(path: Path, piece: int) -> Iterator[bytes]:
 
 
 def _cut(buffer: bytes) -> int:
-    """Where to cut: after the last paragraph, line or word of the second half, else between two characters."""
+    """Position of a cut: after the last paragraph, line or word of the second half, else between two characters."""
     for mark in (b"\n\n", b"\n", b" "):
         at = buffer.rfind(mark, len(buffer) // 2)
         if at >= 0:
@@ -74,7 +78,7 @@ def _cut(buffer: bytes) -> int:
 
 
 def read_jsonl(path: Path, key: str, begin: int, stop: int | None) -> Iterator[bytes]:
-    """The texts of the lines that begin in a range of a file's bytes.
+    """Documents of the lines of a jsonl file that begin in a range of its bytes.
 
     Args:
         path: of the file.
@@ -133,7 +137,7 @@ def _text_of(line: bytes, key: str) -> bytes:
 
 
 def _encoded(text: Any, key: str) -> bytes:
-    """A value as text; ValueError if it is none, or too long. What is null is empty."""
+    """A value as UTF-8, null as an empty text; ValueError if it is no text, or too long."""
     if text is None:
         return b""
     if not isinstance(text, str):
@@ -150,7 +154,7 @@ def _encoded(text: Any, key: str) -> bytes:
 
 
 def read_parquet(path: Path, column: str, begin: int, stop: int) -> Iterator[bytes]:
-    """The texts of some row groups of a Parquet file.
+    """Documents of some row groups of a Parquet file.
 
     Raises:
         InputError: no Parquet, no such column, or one that is not text.
@@ -175,7 +179,7 @@ def read_parquet(path: Path, column: str, begin: int, stop: int) -> Iterator[byt
 
 
 def open_parquet(path: Path) -> Any:
-    """A pyarrow ParquetFile; InputError if it is none."""
+    """Opens a pyarrow ParquetFile; InputError if the file is none."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -186,7 +190,7 @@ def open_parquet(path: Path) -> Any:
 
 
 def open_dataset(name: str, subset: str | None, split: str) -> Any:
-    """A Hugging Face dataset: from disk as it is, else streamed.
+    """Opens a Hugging Face dataset: from disk, else streamed.
 
     Raises:
         InputError: without the extra, or where there is no such dataset, configuration or split.
@@ -207,7 +211,7 @@ def open_dataset(name: str, subset: str | None, split: str) -> Any:
 
 
 def read_dataset(name: str, subset: str | None, split: str, column: str, begin: int, stop: int) -> Iterator[bytes]:
-    """The texts of some rows of a dataset on disk, or of some shards of a streamed one.
+    """Documents of some rows of a dataset on disk, or of some shards of a streamed one.
 
     Raises:
         InputError: as ``open_dataset``, or where the column is missing or no text.

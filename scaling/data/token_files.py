@@ -17,7 +17,7 @@ _AT_ONCE = 2**22
 
 
 def read_tokens(path: Path, dtype: str, end: int, longest: int) -> Iterator[Integer[np.ndarray, " tokens"]]:
-    """The documents of a nanoGPT .bin, ids alone, each up to ``end``, which is not part of it.
+    """Documents of a nanoGPT .bin as ids, each up to ``end``, which is not part of it.
 
     Args:
         path: of the file.
@@ -57,7 +57,7 @@ def _mapped(path: Path, dtype: np.dtype) -> Integer[np.ndarray, " tokens"]:
 
 @dataclass(frozen=True)
 class MegatronIndex:
-    """Where the documents of a Megatron .bin are.
+    """The index of a Megatron .bin: the places of its documents.
 
     Attributes:
         dtype: of the ids.
@@ -113,7 +113,7 @@ def read_megatron(path: Path, end: int, begin: int, stop: int) -> Iterator[Integ
     """Some documents of a Megatron .bin, without the ``end`` that closes them.
 
     Args:
-        path: of the .bin, whose .idx lies beside it.
+        path: of the .bin; its .idx is in the same folder.
         end: the id that closes a document, if anything does.
         begin: number of the first document.
         stop: and of the one after the last.

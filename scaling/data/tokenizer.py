@@ -1,4 +1,4 @@
-"""Text to token ids."""
+"""Tokenizers: text to token ids and back."""
 
 import hashlib
 from typing import Protocol, runtime_checkable
@@ -9,7 +9,7 @@ from jaxtyping import Integer, UInt8
 
 @runtime_checkable
 class Vocabulary(Protocol):
-    """What is known of token ids, whoever made them.
+    """The vocabulary of token ids, whether their tokenizer is available or not.
 
     Attributes:
         name: as written in the table of runs.
@@ -33,7 +33,7 @@ class Vocabulary(Protocol):
 
 @runtime_checkable
 class Tokenizer(Vocabulary, Protocol):
-    """Text to ids and back."""
+    """A vocabulary with the functions from text to ids and back."""
 
     def encode(self, text: bytes) -> Integer[np.ndarray, " tokens"]:
         """The ids of one document's UTF-8 text, without the closing ``end``."""

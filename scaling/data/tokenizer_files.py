@@ -1,4 +1,4 @@
-"""Tokenizers from their files, or trained here: each kept as one file beside the tokens that it made."""
+"""Tokenizers from their files, or trained here; each is stored as one file with the tokens that it made."""
 
 import hashlib
 import importlib
@@ -25,7 +25,7 @@ _NEEDS = 'needs: pip install "scaling-law-toolkit[tokenizers]"'
 
 
 class TokenizerRecord(BaseModel):
-    """What a manifest says of its tokenizer.
+    """The tokenizer in a manifest.
 
     Attributes:
         kind: of the file: Hugging Face, tiktoken or SentencePiece; bytes and ids have none.
@@ -49,7 +49,7 @@ class TokenizerRecord(BaseModel):
 
 
 def keep_tokenizer(spec: TokenizerSpec, folder: Path, text: Iterator[bytes]) -> TokenizerRecord:
-    """Puts a tokenizer's file into a folder, trained on ``text`` where none is given.
+    """Copies a tokenizer's file into a folder, or trains one on ``text`` where none is given.
 
     Raises:
         InputError: no such file or none of a tokenizer, no end of documents in it, or a library that is missing.
@@ -96,7 +96,7 @@ def keep_tokenizer(spec: TokenizerSpec, folder: Path, text: Iterator[bytes]) -> 
 
 
 def open_tokenizer(record: TokenizerRecord, folder: Path) -> Tokenizer | None:
-    """The tokenizer of a record, None for ids that came without one.
+    """Opens the tokenizer of a record; None for ids that came without one.
 
     Raises:
         InputError: its file is missing, or is not the one that made the tokens.
@@ -123,14 +123,14 @@ def _digest(content: bytes, kind: str, vocab: int, end: int, pattern: str | None
 
 
 class _OfFile:
-    """A record's attributes, and a file's tokenizer."""
+    """The attributes that tokenizers from files share."""
 
     def __init__(self, record: TokenizerRecord) -> None:
         self.name, self.vocab, self.end, self.hash = record.name, record.vocab, record.end, record.hash
 
 
 class HuggingFace(_OfFile):
-    """A ``tokenizer.json``; the text of a special token is text like any other."""
+    """The tokenizer of a ``tokenizer.json``; the text of a special token is encoded like any other."""
 
     def __init__(self, record: TokenizerRecord, path: Path) -> None:
         super().__init__(record)
@@ -145,7 +145,7 @@ class HuggingFace(_OfFile):
 
 
 class Tiktoken(_OfFile):
-    """A ``.tiktoken`` file of ranks, with one id more that closes documents."""
+    """The tokenizer of a ``.tiktoken`` file of ranks, with one more id that closes documents."""
 
     def __init__(self, record: TokenizerRecord, path: Path) -> None:
         super().__init__(record)
@@ -165,7 +165,7 @@ class Tiktoken(_OfFile):
 
 
 class SentencePiece(_OfFile):
-    """A SentencePiece ``.model``."""
+    """The tokenizer of a SentencePiece ``.model``."""
 
     def __init__(self, record: TokenizerRecord, path: Path) -> None:
         super().__init__(record)
@@ -200,7 +200,7 @@ def _huggingface(path: Path) -> Any:
 
 
 def _of_huggingface(path: Path, end: str | int | None) -> tuple[int, int]:
-    """Number of ids, and which closes documents."""
+    """Number of ids of a ``tokenizer.json``, and the id that closes documents."""
     known = _huggingface(path).get_vocab(with_added_tokens=True)
     vocab = max(known.values()) + 1
     names = _ENDS if end is None else (str(end),)
@@ -252,7 +252,7 @@ def _of_sentencepiece(path: Path, end: str | int | None) -> tuple[int, int]:
 
 
 def _trained(vocab: int, text: Iterator[bytes]) -> bytes:
-    """Byte-level BPE with GPT-2's splitting, which loses nothing of any text, as a tokenizer.json."""
+    """Trains byte-level BPE with GPT-2's splitting, which is lossless; returns a tokenizer.json."""
     library = imported("tokenizers")
     tokenizer = library.Tokenizer(library.models.BPE())
     tokenizer.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)

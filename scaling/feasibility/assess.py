@@ -13,7 +13,7 @@ from scaling.quantity import format_quantity
 
 # No further plan is compiled once so much time went into those that did not fit.
 _PATIENCE_S = 300.0
-_TOLD_S = 30.0
+_REPORT_EVERY_S = 30.0
 _DAY = 86400.0
 # More devices than this take the host's compiler minutes.
 _MOST_HOST_DEVICES = 512
@@ -28,7 +28,7 @@ class Feasibility:
         fits: whether a step fits the chip's memory.
         method: ``compiled`` by the TPU's own compiler; ``estimate``: the program partitioned for so many devices of
             this host, its arguments as compiled and the rest by arithmetic; ``refused``: the TPU's own compiler says
-            that it does not fit, what it takes is by arithmetic but for the sum, if that is told; ``arithmetic``:
+            that it does not fit, what it takes is by arithmetic but for the sum, if that is reported; ``arithmetic``:
             nothing was compiled.
         plan: the best that fits, or the one that lacks least.
         roofline: the plan's lower bound of time.
@@ -57,21 +57,23 @@ class Feasibility:
 
     @property
     def bytes_per_chip(self) -> int:
+        """Bytes of a chip that a step takes."""
         return self.params + self.optimizer + self.gradients + self.activations
 
     @property
     def lacking(self) -> int | None:
-        """Bytes of a chip that a step takes beyond its memory; None where it is refused for more than is told."""
+        """Bytes of a chip that a step takes beyond its memory; None where the compiler's refusal states no number."""
         lacking = self.bytes_per_chip - self.memory
         return None if lacking <= 0 and not self.fits else max(0, lacking)
 
     @property
     def tokens_per_step(self) -> int:
+        """Tokens of a batch."""
         return self.plan.batch * self.request.config.seq_len
 
     @property
     def tokens_per_s(self) -> float:
-        """At the lower bound of time."""
+        """Training tokens per second at the lower bound of time."""
         return self.tokens_per_step / self.roofline.step
 
     @property
@@ -82,7 +84,7 @@ class Feasibility:
         return flops / self.roofline.step / (topology.chips * topology.device.peak_flops)
 
     def days(self, tokens: float) -> float:
-        """To so many tokens, at the lower bound of time."""
+        """Days of training on some tokens, at the lower bound of time."""
         return tokens / self.tokens_per_s / _DAY
 
 
@@ -95,7 +97,7 @@ def assess(
         request: the question.
         tokens: of the whole run, for its recipe.
         compiling: False leaves it at the arithmetic.
-        report: is told what is being done.
+        report: called with a line on each step of the work.
 
     Raises:
         InputError: no plan can be carried out, the tokens are less than a step or absurd, or the compiler is missing
@@ -131,7 +133,7 @@ def assess(
 
 
 def describe(plan: Plan) -> str:
-    """A plan in a line."""
+    """A plan as one line of text."""
     split = plan.parallelism
     axes = [("data", split.data), ("FSDP", split.fsdp), ("tensor", split.tensor)]
     mesh = " x ".join(f"{name} {size}" for name, size in axes if size > 1) or "one device"
@@ -139,7 +141,7 @@ def describe(plan: Plan) -> str:
 
 
 def _different(request: Request, found: list[Candidate]) -> Iterator[Candidate]:
-    """Those that fit, each with a fifth less memory than the one before."""
+    """Candidates that fit, each with a fifth less memory than the one before."""
     last = float("inf")
     for candidate in found:
         if fits(request, candidate) and candidate.memory.total < 0.8 * last:
@@ -148,8 +150,11 @@ def _different(request: Request, found: list[Candidate]) -> Iterator[Candidate]:
 
 
 def _partition(request: Request, plan: Plan, tokens: float, report: Callable[[str], None]) -> Compiled:
-    """Of more devices than the host can be taken for, fewer, and their arguments in proportion: of so many replicas
-    one, and of so many shards a half, a quarter and so on."""
+    """A plan compiled for devices of the host, with the bytes of its arguments scaled to the plan's own devices.
+
+    Where the plan has more devices than the host can be taken for, it is compiled for one replica, and for a half, a
+    quarter and so on of the shards.
+    """
     split = plan.parallelism
     fsdp = split.fsdp
     while fsdp * split.tensor > _MOST_HOST_DEVICES and fsdp % 2 == 0:
@@ -166,12 +171,12 @@ def _partition(request: Request, plan: Plan, tokens: float, report: Callable[[st
 
 def _compile(request: Request, plan: Plan, tokens: float, report: Callable[[str], None]) -> Compiled:
     report(f"compiling {describe(plan)} for {request.topology.name}; this may take minutes")
-    told = 0.0
+    reported = 0.0
 
     def waiting(seconds: float) -> None:
-        nonlocal told
-        if seconds - told >= _TOLD_S:
-            told = seconds
+        nonlocal reported
+        if seconds - reported >= _REPORT_EVERY_S:
+            reported = seconds
             report(f"  {seconds:.0f} s")
 
     return compile_step(request.config, request.topology, plan, tokens, waiting)

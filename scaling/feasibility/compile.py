@@ -30,13 +30,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Job:
-    """What to compile.
+    """A training step to compile.
 
     Attributes:
         config: the model; ``seq_len`` is that of the training sequences.
         plan: how its batch is trained on.
         tpu: libtpu's name of the slice, or None for devices of the host, which a GPU cluster is taken for.
-        megacore: whether libtpu must be told to show a chip's two cores as one device.
+        megacore: whether libtpu needs the flag that shows a chip's two cores as one device.
         tokens: of the whole run, for its recipe.
     """
 
@@ -49,7 +49,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Compiled:
-    """What the compiler says of one device.
+    """The compiler's figures of a training step on one device.
 
     Attributes:
         devices: that it was compiled for.
@@ -60,7 +60,7 @@ class Compiled:
         refusal: the compiler's own words where a step does not fit, else None; the bytes are then 0.
         compile_s: wall seconds.
         cpu_s: of all of the compiler's threads.
-        host_bytes: peak memory of the compiling process; None where the system does not tell.
+        host_bytes: peak memory of the compiling process; None where the system does not report it.
     """
 
     devices: int
@@ -75,16 +75,16 @@ class Compiled:
 
     @property
     def total(self) -> int | None:
-        """Bytes that a step takes; where it was refused those that the words tell of, or None where they tell none."""
+        """Bytes that a step takes; after a refusal those that its words state, or None where they state none."""
         if self.refusal is None:
             return self.arguments + self.outputs + self.temporaries + self.program
         # Two of libtpu's wordings; "temporaries" there has the arguments inside.
-        told = re.search(r"(?:HLO temporaries \(|[Uu]sed )(\d+(?:\.\d+)?)([KMGT])", self.refusal)
-        return None if told is None else int(float(told[1]) * 2 ** (10 * " KMGT".index(told[2])))
+        stated = re.search(r"(?:HLO temporaries \(|[Uu]sed )(\d+(?:\.\d+)?)([KMGT])", self.refusal)
+        return None if stated is None else int(float(stated[1]) * 2 ** (10 * " KMGT".index(stated[2])))
 
 
 def check_tpu_compiler() -> None:
-    """Whether libtpu is installed.
+    """Checks that libtpu is installed.
 
     Raises:
         InputError: it is not, and where it can be had.
@@ -144,7 +144,7 @@ def compile_step(
 
 
 def _environment(topology: Topology) -> dict[str, str]:
-    """No TPU is looked for; a CPU that JAX takes for all devices of a GPU cluster."""
+    """Environment of the compiling process: no TPU is looked for, and JAX takes the CPU for a GPU cluster's devices."""
     environment = dict(os.environ) | {"JAX_PLATFORMS": "cpu"}
     if topology.tpu is None:
         environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={topology.devices}"

@@ -18,7 +18,7 @@ _BF16, _FP32 = 2, 4
 
 @dataclass(frozen=True)
 class Plan:
-    """How a batch is trained on.
+    """How a batch is split over devices and in time.
 
     Attributes:
         parallelism: of the devices as the compiler counts them.
@@ -38,11 +38,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Roofline:
-    """Seconds of a step, if nothing else took time.
+    """Seconds that each resource needs for a step, if nothing else took time.
 
     Attributes:
         compute: every matmul, what a causal mask leaves of attention, and what is computed again.
-        memory: of HBM: what no fusion saves, the state, the layers' weights and what is kept of their activations.
+        memory: of HBM: what no fusion saves, the state, the layers' weights and the stored activations.
         interconnect: between devices.
     """
 
@@ -52,12 +52,12 @@ class Roofline:
 
     @property
     def step(self) -> float:
-        """The lower bound."""
+        """The lower bound of a step, seconds: the slowest resource."""
         return max(self.compute, self.memory, self.interconnect)
 
     @property
     def bound(self) -> str:
-        """What sets it."""
+        """Name of the resource that sets the lower bound: ``compute``, ``memory`` or ``interconnect``."""
         parts = {"compute": self.compute, "memory": self.memory, "interconnect": self.interconnect}
         return max(parts, key=parts.__getitem__)
 
@@ -76,7 +76,7 @@ def roofline(config: LlamaConfig, topology: Topology, plan: Plan) -> Roofline:
 
 
 def recomputed_per_token(config: LlamaConfig, seq_len: int, chunked: bool, causal: bool) -> int:
-    """FLOPs per token of what the backward pass computes again.
+    """FLOPs per token of the recomputation in the backward pass.
 
     The forward pass of the layers but for ``down``, whose product nothing in the backward pass reads; and the head,
     where the loss is ``chunked``.
@@ -87,7 +87,7 @@ def recomputed_per_token(config: LlamaConfig, seq_len: int, chunked: bool, causa
 
 
 def _memory_bytes(config: LlamaConfig, plan: Plan) -> float:
-    """Read and written by a device in a step, however well its operations are fused."""
+    """Bytes that a device reads and writes in a step, however well its operations are fused."""
     split, params = plan.parallelism, count_params(config)
     tokens = plan.microbatch * config.seq_len / split.tensor
     # The optimizer reads and writes parameters and both moments; every microbatch writes gradients, and they are read.
@@ -119,7 +119,7 @@ def _received(config: LlamaConfig, plan: Plan, neighbours: int) -> float:
 
 
 def _tpu_s(config: LlamaConfig, topology: Topology, plan: Plan) -> float:
-    """All links of a chip at once; of a slice with ends, those of the chip that has fewest."""
+    """Seconds of communication between chips, over all links of the chip that has fewest."""
     if topology.chips == 1:
         return 0.0
     assert topology.tpu is not None
@@ -127,7 +127,7 @@ def _tpu_s(config: LlamaConfig, topology: Topology, plan: Plan) -> float:
 
 
 def _gpu_s(config: LlamaConfig, gpu: Gpu, plan: Plan) -> float:
-    """The slower of NVLink within a node and the network between nodes.
+    """Seconds of communication: the slower of NVLink within a node and the network between nodes.
 
     What a node lacks comes in once, over the networks of all its GPUs, and is handed on within.
     """

@@ -27,7 +27,7 @@ _TIED = 1.01
 
 @dataclass(frozen=True)
 class Request:
-    """A question to ``scaling feasible``; None leaves a number to the search.
+    """A request to ``scaling feasible``; None leaves a number to the search.
 
     Attributes:
         config: the model; its ``seq_len`` is that of the training sequences.
@@ -59,7 +59,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Enough:
-    """What would fit, by arithmetic, where what is requested does not.
+    """A plan that fits, by arithmetic, where the requested one does not.
 
     Attributes:
         topology: the requested one, where only the pins stand in the way; or the smallest listed one that would do.
@@ -73,7 +73,7 @@ class Enough:
 
 
 def usable_bytes(topology: Topology) -> int:
-    """Memory of a chip that a step may take."""
+    """Bytes of a chip's memory that a step may take."""
     return int(_USABLE["tpu" if topology.gpu is None else "gpu"] * topology.device.memory_bytes)
 
 
@@ -102,17 +102,17 @@ def candidates(request: Request) -> list[Candidate]:
 
 
 def fits(request: Request, candidate: Candidate, times: float = 1.0) -> bool:
-    """By arithmetic, or where its figure is taken so many times."""
+    """Whether ``times`` the candidate's memory by arithmetic is within the usable bytes."""
     taken = times * candidate.memory.total * request.topology.devices_per_chip
     return taken <= _MARGIN * usable_bytes(request.topology)
 
 
 def what_would_fit(request: Request, times: float = 1.0) -> Enough | None:
-    """What does fit, by arithmetic: the same devices unpinned, else more of them, else either on another batch.
+    """A plan that fits, by arithmetic: the same devices unpinned, else more of them, else either on another batch.
 
     Args:
-        request: what does not fit.
-        times: by how much the arithmetic was found to be short.
+        request: the one that does not fit.
+        times: ratio of the memory found by the compiler to that by arithmetic.
     """
     free = replace(request, fsdp=None, tensor=None, microbatch=None)
     same = [] if free == request else [request.topology]
@@ -205,7 +205,10 @@ def _check(request: Request) -> None:
 
 
 def _why_none(request: Request) -> str:
-    """Of splits that the model and the devices allow, at least the devices alone can be replicas."""
+    """The message that no split of the batch exists, with the smallest batch that has one.
+
+    Of splits that the model and the devices allow, at least the devices alone can be replicas.
+    """
     sequences = request.batch_tokens / request.config.seq_len
     tokens, seq_len = format_quantity(request.batch_tokens), request.config.seq_len
     batch = f"a batch of {tokens} tokens is {sequences:.4g} sequences of {seq_len}"

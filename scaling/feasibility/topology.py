@@ -25,7 +25,7 @@ class Tpu:
             side is, as it is the switches between cubes that close the rings.
         link_bandwidth: of one link to a neighbour, bytes/s one way: the published bandwidth of a chip over all links
             and both ways.
-        megacore: whether libtpu must be told to show a chip's two cores as one device.
+        megacore: whether libtpu needs the flag that shows a chip's two cores as one device.
         devices_per_chip: as libtpu shows it.
         source: of the slices and the bandwidth.
     """
@@ -84,7 +84,7 @@ GPUS: dict[str, Gpu] = {
 
 @dataclass(frozen=True)
 class Topology:
-    """So many chips of a kind, connected.
+    """A slice of TPU chips, or a number of GPUs, and their connections.
 
     Attributes:
         device: the chip.
@@ -99,26 +99,27 @@ class Topology:
 
     @property
     def name(self) -> str:
-        """As on the command line, for example ``v5p:8x8x8`` or ``h100:64``."""
+        """The name on the command line, for example ``v5p:8x8x8`` or ``h100:64``."""
         return f"{self.device.name}:{'x'.join(map(str, self.sides))}"
 
     @property
     def chips(self) -> int:
+        """Number of chips, or of GPUs."""
         return math.prod(self.sides)
 
     @property
     def devices_per_chip(self) -> int:
-        """Into how many devices the compiler takes a chip apart."""
+        """Number of devices that the compiler sees in a chip."""
         return 1 if self.tpu is None else self.tpu.devices_per_chip
 
     @property
     def devices(self) -> int:
-        """As the compiler counts them."""
+        """Number of devices as the compiler counts them."""
         return self.chips * self.devices_per_chip
 
     @property
     def links(self) -> int:
-        """Of the chip of a TPU slice that has fewest: two along a ring, one at the end of a line."""
+        """Links of the chip of a TPU slice that has fewest: two along a ring, one at the end of a line."""
         assert self.tpu is not None
         rings = [side % self.tpu.wraps_at == 0 for side in self.sides]
         if self.tpu.most_chips is not None and not all(rings):

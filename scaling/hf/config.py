@@ -10,7 +10,7 @@ from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig, RopeScaling
 
 _ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}
-# What else a config.json may ask for, and the value with which it asks for nothing.
+# What else a config.json may request, and the value with which it requests nothing.
 _PLAIN: dict[str, Any] = {
     "attention_bias": False,
     "mlp_bias": False,
@@ -114,13 +114,13 @@ def llama_of(config: Mapping[str, Any], where: str) -> LlamaConfig:
         raise InputError([f"{where}: {line}" for line in error.errors]) from None
     head_dim = given.get("head_dim")
     if head_dim not in (None, model.head_dim):
-        told_of = f"head_dim is {head_dim!r}; only hidden_size / num_attention_heads = {model.head_dim} can be read"
-        raise InputError(f"{where}: {told_of}")
+        line = f"head_dim is {head_dim!r}; only hidden_size / num_attention_heads = {model.head_dim} can be read"
+        raise InputError(f"{where}: {line}")
     return model
 
 
 def _rope(config: Mapping[str, Any]) -> Any:
-    """What is said of RoPE: version 5's field, else version 4's."""
+    """The field on RoPE: version 5's, else version 4's."""
     return config.get("rope_parameters") or config.get("rope_scaling") or {}
 
 
@@ -131,7 +131,7 @@ def _theta(config: Mapping[str, Any]) -> Any:
 
 
 def _scaling(config: Mapping[str, Any]) -> tuple[RopeScaling | None, list[str]]:
-    """Llama 3.1's scaling if it is requested, and what cannot be read."""
+    """Llama 3.1's scaling if the config requests it, and a line for each value that cannot be read."""
     rope = _rope(config)
     if not isinstance(rope, dict):
         return None, [f"rope_parameters is {rope!r}; it must map keys to values"]
@@ -147,7 +147,7 @@ def _scaling(config: Mapping[str, Any]) -> tuple[RopeScaling | None, list[str]]:
 
 
 def _odd(values: Mapping[str, Any]) -> list[str]:
-    """A line for each that is not a positive number."""
+    """A line for each value that is not a positive number."""
     return [
         f"{name} is {value!r}; it must be a positive number"
         for name, value in values.items()

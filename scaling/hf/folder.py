@@ -32,7 +32,7 @@ _ADAPTER = TypeAdapter(LlamaConfig)
 
 @dataclass(frozen=True)
 class Exported:
-    """A folder that was written.
+    """A model that was written to a folder.
 
     Attributes:
         model: its shape.
@@ -124,7 +124,7 @@ def _write_model(model: LlamaConfig, parameters: dict[str, np.ndarray], end: int
 
 
 def _run_at(place: Path) -> RunFolder:
-    """The run's folder that is meant."""
+    """The run that a path names: a run's folder, or that of a sweep with one finished target."""
     if (place / PLAN).exists():
         sweep = SweepFolder(place)
         targets = [run_id for run_id in sweep.runs("target") if sweep.run(run_id).status()["state"] == "done"]
@@ -139,7 +139,7 @@ def _run_at(place: Path) -> RunFolder:
 
 @contextmanager
 def _written(out: Path) -> Iterator[Path]:
-    """A folder to be filled, which is then there whole; if that fails nothing is."""
+    """A context with a temporary folder to fill, renamed to ``out`` at the end; nothing is left after an error."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there already, and not empty")
     out.parent.mkdir(parents=True, exist_ok=True)

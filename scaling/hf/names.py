@@ -14,7 +14,7 @@ from scaling.llama.config import LlamaConfig
 
 
 class Part(NamedTuple):
-    """A tensor of transformers', as a part of one of ours.
+    """A tensor of transformers' as a part of one of our parameters.
 
     Attributes:
         theirs: its name there.
@@ -39,7 +39,7 @@ class Part(NamedTuple):
 
 
 def parts(config: LlamaConfig) -> Iterator[Part]:
-    """Every tensor of a model, as transformers has it; a tied head is none."""
+    """Every tensor of a model under transformers' names; a tied head has none."""
     c, inner, kv = config, config.heads * config.head_dim, config.kv_heads * config.head_dim
     yield Part("model.embed_tokens.weight", (c.vocab, c.width), "embedding")
     for layer in range(c.depth):

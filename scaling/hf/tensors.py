@@ -19,7 +19,7 @@ _COMPUTED = "rotary_emb.inv_freq"
 
 
 class Tensors:
-    """A folder's tensors by name, each read when it is asked for.
+    """A folder's tensors by name, each read when it is requested.
 
     Args:
         folder: where they are.
@@ -34,14 +34,14 @@ class Tensors:
         self._holder = {tensor: file for file in self._files.values() for tensor in file.keys()}  # noqa: SIM118
 
     def read(self, name: str) -> np.ndarray:
-        """A tensor, float32."""
+        """The tensor of a name as float32."""
         try:
             return np.asarray(self._holder[name].get_tensor(name)).astype(np.float32)
         except (SafetensorError, TypeError) as error:
             raise InputError(f"{self.folder}: tensor {name}: {error}") from None
 
     def check(self, config: LlamaConfig) -> None:
-        """InputError with a line for each tensor that is missing, of another shape, or not the model's."""
+        """Raises InputError with a line for each tensor that is missing, of another shape, or not the model's."""
         wanted = {part.theirs: part.shape for part in parts(config)}
         given = {name: tuple(file.get_slice(name).get_shape()) for name, file in self._holder.items()}
         violations = [f"tensor {name} is missing" for name in wanted if name not in given]

@@ -76,7 +76,7 @@ def _converted(record: TokenizerRecord, place: Path) -> bytes:
 
 
 def _compare(content: bytes, ours: Tokenizer, texts: Iterable[str]) -> None:
-    """Raises NotConverted where a tokenizer.json gives other ids than the tokenizer that it was made of."""
+    """Raises NotConverted where a tokenizer.json gives other ids than the tokenizer it was converted from."""
     try:
         theirs = imported("tokenizers").Tokenizer.from_str(content.decode())
     except InputError:
@@ -90,7 +90,7 @@ def _compare(content: bytes, ours: Tokenizer, texts: Iterable[str]) -> None:
 
 
 def _texts(built: Path, manifest: Manifest, tokenizer: Tokenizer) -> Iterator[str]:
-    """What to compare tokenizers on: held-out documents."""
+    """Held-out documents to compare tokenizers on."""
     yield _HARD
     left = _SAMPLE
     for shard in manifest.of("held_out"):
@@ -114,7 +114,7 @@ def _write_settings(folder: Path, end: str, context: int) -> None:
 
 
 def _token(tokenizer: dict[str, Any], id: int) -> str:
-    """A token by its id in a tokenizer.json."""
+    """The text of a token by its id in a tokenizer.json."""
     added = {entry["id"]: entry["content"] for entry in tokenizer.get("added_tokens") or ()}
     if id in added:
         return str(added[id])
