@@ -1,1 +1,1 @@
-"""The model: what a Llama is."""
+"""The model: a Llama's shape, forward pass, loss, counts and sharding."""

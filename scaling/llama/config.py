@@ -7,7 +7,7 @@ from scaling.errors import InputError
 
 @dataclass(frozen=True)
 class RopeScaling:
-    """Llama 3.1's stretching of low RoPE frequencies for long contexts (2407.21783, section 3.4.3).
+    """Llama 3.1's scaling of low RoPE frequencies for long contexts (2407.21783, section 3.4.3).
 
     Wavelengths beyond ``original_context / low_freq_factor`` tokens are slowed down by ``factor``, those below
     ``original_context / high_freq_factor`` are kept, and those between are interpolated.
@@ -56,6 +56,7 @@ class LlamaConfig:
 
     @property
     def head_dim(self) -> int:
+        """Width of a head: ``width / heads``."""
         return self.width // self.heads
 
     def __post_init__(self) -> None:

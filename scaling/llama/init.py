@@ -1,4 +1,4 @@
-"""What a Llama's initial weights are drawn from."""
+"""The distribution of a Llama's initial weights."""
 
 import math
 from dataclasses import dataclass

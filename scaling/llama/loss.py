@@ -34,7 +34,7 @@ def cross_entropy(
         return _nll(constrain(hidden, mesh, BATCH), head, targets)
 
     def chunked(x: Array) -> Array:
-        """Shape (chunks, tokens of a chunk, ...): of every device's own tokens the same share."""
+        """Tokens as (chunks, tokens of a chunk, ...), each chunk with an equal share of every device's tokens."""
         parts = x.reshape(shards, chunks, tokens // chunks, *x.shape[2:]).swapaxes(0, 1)
         return parts.reshape(chunks, -1, *x.shape[2:])
 

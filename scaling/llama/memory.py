@@ -1,4 +1,4 @@
-"""Memory of a training step by arithmetic: parameters, gradients, AdamW's moments and activations, in bytes a device.
+"""Memory of a training step by arithmetic, bytes a device: parameters, gradients, AdamW's moments, activations.
 
 Activations are an estimate: a compiler fuses and reorders as it likes. Tensors of at least a token's width are counted,
 scalars per token are not.
@@ -22,7 +22,7 @@ class TrainingBytes:
         params: in float32.
         optimizer: AdamW's two moments, in float32.
         gradients: in float32.
-        activations: what the backward pass needs, the layer and the logits at work, and parameters gathered for them.
+        activations: stored for the backward pass, those of the current layer and logits, and gathered parameters.
     """
 
     params: int
@@ -32,11 +32,12 @@ class TrainingBytes:
 
     @property
     def state(self) -> int:
-        """What a step needs besides activations."""
+        """Bytes of parameters, moments and gradients."""
         return self.params + self.optimizer + self.gradients
 
     @property
     def total(self) -> int:
+        """Bytes of state and activations."""
         return self.state + self.activations
 
 
@@ -61,8 +62,8 @@ def training_bytes(
         parallelism: over which devices the step is split.
         remat: what of each layer is computed again in the backward pass.
         flash: attention in a fused kernel, which keeps no scores (2205.14135).
-        microbatches: batches whose gradients are added up in a step; with several, their sum is held beside
-            those of one.
+        microbatches: batches whose gradients are added up in a step; with several, memory holds both their sum and
+            the gradients of one.
 
     Returns:
         Bytes on each device; without sharding 16 a parameter, and activations.
@@ -80,7 +81,7 @@ def _activations(
     config: LlamaConfig, batch: int, itemsize: int, parallelism: Parallelism, remat: Remat, flash: bool
 ) -> int:
     tokens, tensor = batch * config.seq_len, parallelism.tensor
-    layer = tokens * kept_per_token(config, itemsize, flash) // tensor
+    layer = tokens * activation_bytes_per_token(config, itemsize, flash) // tensor
     entering = config.depth * tokens * config.width * itemsize // tensor
     kept = config.depth * layer
     if remat != "none":  # of all layers a part, and one whole
@@ -98,13 +99,13 @@ def _activations(
 
 
 def _products_per_token(config: LlamaConfig, itemsize: int) -> int:
-    """Bytes of one layer's projections that a backward pass with selective remat finds kept, per token."""
+    """Bytes per token of one layer's projections, which selective remat stores for the backward pass."""
     kv_width = config.kv_heads * config.head_dim
     return itemsize * (2 * config.width + 2 * kv_width + 2 * config.ffn)
 
 
-def kept_per_token(config: LlamaConfig, itemsize: int, flash: bool) -> int:
-    """Bytes of one layer that its backward pass reads, per token.
+def activation_bytes_per_token(config: LlamaConfig, itemsize: int, flash: bool) -> int:
+    """Bytes per token of the activations of one layer that its backward pass reads.
 
     The residual stream before both blocks, twice normalised and scaled; queries, keys, values, and what is mixed of
     them before and after it is joined; in SwiGLU the gate, its sigmoid, their product, what comes up, and the product

@@ -1,4 +1,4 @@
-"""Over how many devices a Llama's training step is split, along which axes, and in what pieces each computes.
+"""The split of a Llama's training step over devices: the sizes of the mesh's axes.
 
 - ``data`` replicas each take their own sequences, and average their gradients;
 - ``fsdp`` devices also take their own sequences, but keep the parameters and their moments in shards, and gather a
@@ -25,7 +25,7 @@ SPLASH_BLOCKS = (512, 256, 128)
 
 @dataclass(frozen=True)
 class Parallelism:
-    """How many devices lie along each axis of the mesh."""
+    """Numbers of devices along the axes of the mesh."""
 
     data: int = 1
     fsdp: int = 1
@@ -33,16 +33,17 @@ class Parallelism:
 
     @property
     def devices(self) -> int:
+        """Number of devices of the mesh."""
         return self.data * self.fsdp * self.tensor
 
     @property
     def batch_shards(self) -> int:
-        """Into how many parts a batch is split."""
+        """Number of parts that a batch is split into."""
         return self.data * self.fsdp
 
     @property
     def state_shards(self) -> int:
-        """Into how many parts parameters, gradients and moments are split."""
+        """Number of parts that parameters, gradients and moments are split into."""
         return self.fsdp * self.tensor
 
     def violations(self, config: LlamaConfig) -> list[str]:

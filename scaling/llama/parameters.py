@@ -21,13 +21,13 @@ _HALVES = ("attention", "mlp")
 
 
 def named_parameters(parameters: nnx.State) -> dict[str, np.ndarray]:
-    """Parameters by name, copied to this process's memory; where several processes share them, all call it."""
+    """Parameters by name, copied to this process's memory; a collective call where several processes share them."""
     leaves, _ = tree_flatten_with_path(nnx.to_pure_dict(parameters))
     return {parameter_name(path): _whole(leaf) for path, leaf in leaves}
 
 
 def llama_with(config: LlamaConfig, parameters: Mapping[str, np.ndarray]) -> Llama:
-    """A model with parameters by name.
+    """A model whose parameters are the given arrays.
 
     Raises:
         InputError: a line for each that is missing, of another shape or not the model's.
@@ -49,7 +49,7 @@ def llama_with(config: LlamaConfig, parameters: Mapping[str, np.ndarray]) -> Lla
 
 
 def without_halves(path: KeyPath) -> KeyPath:
-    """A path in a model or a train state, less the half of the layer that a parameter is in."""
+    """A path in a model or a train state, without the half of the layer (attention or MLP) that it goes through."""
     return tuple(key for key in path if not (isinstance(key, DictKey) and key.key in _HALVES))
 
 

@@ -1,4 +1,4 @@
-"""How a training step is carried out on a mesh of devices: what is stored where, and what a layer gathers.
+"""Execution of a training step on a mesh of devices: where arrays are stored, and what a layer gathers.
 
 The axes of the mesh are those of ``Parallelism``. Stated here are the partition of every parameter, and what the
 layers' matrix products communicate; for the embedding, the head and the optimizer the compiler finds that itself.
@@ -45,7 +45,7 @@ PARTITIONS: dict[str, tuple[str | tuple[str, ...] | None, ...]] = {
 
 @dataclass(frozen=True)
 class Execution:
-    """How a step is carried out; what it computes is the same but for rounding.
+    """Options of the execution of a step, which change its results by rounding alone.
 
     Attributes:
         attention: its implementation; None for the platform's own, see ``scaling.llama.attention.dispatch``.
@@ -69,7 +69,7 @@ PRODUCT = "product"
 
 
 def axis_size(mesh: Mesh | None, axes: str | Sequence[str]) -> int:
-    """Devices along an axis of the mesh, or along several; 1 without a mesh."""
+    """Number of devices along an axis of the mesh, or along several; 1 without a mesh."""
     if mesh is None:
         return 1
     return math.prod(mesh.shape[axis] for axis in ((axes,) if isinstance(axes, str) else axes))
@@ -96,7 +96,7 @@ def project(
     """
     ends = [sum(parts[: i + 1]) for i in range(len(parts) - 1)]
     if mesh is None:
-        return _kept(jnp.split(matmul(x, matrix), ends, axis=-1))
+        return _saveable(jnp.split(matmul(x, matrix), ends, axis=-1))
     tensor = axis_size(mesh, TENSOR)
 
     def local(x: Array, matrix: Array) -> list[Array]:
@@ -110,7 +110,7 @@ def project(
 
     rows, columns = PartitionSpec(BATCH, TENSOR), PartitionSpec(BATCH, None, TENSOR)
     spread = jax.shard_map(local, mesh=mesh, in_specs=(rows, PartitionSpec(STATE)), out_specs=[columns] * len(parts))
-    return _kept(spread(x, matrix))
+    return _saveable(spread(x, matrix))
 
 
 def join(
@@ -118,7 +118,7 @@ def join(
 ) -> Float[Array, "batch seq width"]:
     """The product of x and the matrix: what a block writes (row-parallel); from the layout of ``project`` and back."""
     if mesh is None:
-        return _kept([matmul(x, matrix)])[0]
+        return _saveable([matmul(x, matrix)])[0]
 
     def local(x: Array, matrix: Array) -> Array:
         # Gradients are averaged over replicas where this is transposed: after they were scattered, a shard each.
@@ -128,15 +128,15 @@ def join(
 
     columns, rows = PartitionSpec(BATCH, None, TENSOR), PartitionSpec(BATCH, TENSOR)
     spread = jax.shard_map(local, mesh=mesh, in_specs=(columns, PartitionSpec(TENSOR, "fsdp")), out_specs=rows)
-    return _kept([spread(x, matrix)])[0]
+    return _saveable([spread(x, matrix)])[0]
 
 
-def _kept(products: list[Array]) -> list[Array]:
+def _saveable(products: list[Array]) -> list[Array]:
     return [checkpoint_name(product, PRODUCT) for product in products]
 
 
 def rematerialised(layer: Layer, remat: Remat, unrolled: bool) -> Layer:
-    """The function of a layer, of which the backward pass computes again what ``remat`` says.
+    """The function of a layer, with the rematerialisation in its backward pass that ``remat`` names.
 
     Where layers are unrolled, the compiler must be kept from finding that it computes a thing twice, and keeping it.
     """

@@ -63,7 +63,7 @@ class ZooEntry:
 
     @property
     def flops_6nd(self) -> float:
-        """Training FLOPs by the textbook, 6 N D, which leaves attention out and counts the embedding in."""
+        """Training FLOPs by 6 N D, without attention and with the embedding."""
         return flops_per_token(self.config, self.config.seq_len, "6n") * self.tokens
 
 
@@ -88,7 +88,7 @@ class _Row:
 
 @dataclass(frozen=True)
 class _Shared:
-    """The part of the shape that all models of a generation share; the defaults are those of ``LlamaConfig``."""
+    """The part of the shape that all models of a generation share, with the defaults of ``LlamaConfig``."""
 
     vocab: int
     seq_len: int
@@ -111,7 +111,7 @@ class _Generation:
     __pydantic_config__ = _WHOLE
 
     def entry(self, row: _Row) -> ZooEntry:
-        """One of its models."""
+        """The published model of a row."""
         shared = self.shared
         config = LlamaConfig(
             vocab=shared.vocab,

@@ -1,4 +1,4 @@
-"""Compiles the next shape while this one trains, on a thread of its own: the persistent cache then has it."""
+"""Compiles the next shape into the persistent cache, on a thread of its own, while the current one trains."""
 
 import threading
 
@@ -13,14 +13,14 @@ from scaling.train.step import Program, abstract_state, hyper_of, program_for
 
 
 class AheadCompiler:
-    """One compilation at a time, of each shape and batch once; what is begun is finished."""
+    """A compiler of programs ahead of their use: one at a time, each shape and batch once."""
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
         self._begun: set[tuple[LlamaConfig, int]] = set()
 
     def start(self, config: RunConfig) -> bool:
-        """Begins to compile what a run needs, unless it was begun or another is under way; whether it did."""
+        """Starts to compile a run's programs, unless they were started before or others are; returns whether it did."""
         shape = config.model, config.batch
         if shape in self._begun or (self._thread is not None and self._thread.is_alive()):
             return False
@@ -30,7 +30,7 @@ class AheadCompiler:
         return True
 
     def finish(self) -> None:
-        """Waits for what was begun: a process cannot end in the midst of it."""
+        """Waits for the compilation under way, without which a process cannot end."""
         if self._thread is not None:
             self._thread.join()
 

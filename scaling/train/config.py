@@ -1,4 +1,4 @@
-"""One run, fully decided: what is trained, on what, how and for how long. Its hash is the run's id."""
+"""The config of one run: model, data, recipe and length. Its hash is the run's id."""
 
 import hashlib
 import json
@@ -65,7 +65,7 @@ class RunConfig:
 
     @cached_property
     def trunk_id(self) -> str:
-        """What the branches of a trunk have in common, and nobody else; the id of a run by itself."""
+        """Id that the branches of a trunk share; for a run without a trunk its own id."""
         if self.trunk is None:
             return self.id
         shared = replace(self.recipe, schedule=replace(self.recipe.schedule, warmup=0.0))
@@ -73,7 +73,7 @@ class RunConfig:
 
     @property
     def branch_step(self) -> int:
-        """Steps before the rate begins to fall: a branch of a trunk leaves it here; 0 for a run by itself."""
+        """The step at which a branch leaves its trunk, where the rate begins to decay; 0 without a trunk."""
         return 0 if self.trunk is None else math.floor(self.steps * (1 - self.recipe.schedule.decay))
 
     @cached_property
@@ -95,6 +95,7 @@ class RunConfig:
 
     @property
     def tokens(self) -> int:
+        """Training tokens."""
         return self.steps * self.recipe.batch_tokens
 
     @property
@@ -104,9 +105,11 @@ class RunConfig:
 
     @property
     def params(self) -> int:
+        """Parameters of the model, embeddings included."""
         return count_params(self.model).total
 
     def to_json(self) -> str:
+        """The config as canonical JSON, which :func:`read_config` reads."""
         return json.dumps(asdict(self), indent=1, sort_keys=True)
 
 

@@ -1,4 +1,4 @@
-"""Whether a run's losses are those of a model that learns."""
+"""Divergence and spikes in a run's training losses."""
 
 import math
 from collections.abc import Sequence

@@ -46,7 +46,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class RunContext:
-    """A run, and what surrounds its training.
+    """A run with the data, folders and callbacks that its training uses.
 
     Attributes:
         config: the run.
@@ -185,7 +185,7 @@ def advance(context: RunContext, state: TrainState, until: int) -> Advanced:
 
 
 def _request(timer: CheckpointTimer) -> int:
-    """What this process requests after a dispatch; the first alone watches the timer."""
+    """The request of this process after a dispatch; only rank 0 reads the timer."""
     if stop_requested():
         return _STOP
     return _SAVE if timer.due and jax.process_index() == 0 else _NOTHING
@@ -194,7 +194,7 @@ def _request(timer: CheckpointTimer) -> int:
 def restore_state(
     folder: Path, like: Callable[[], TrainState], begin: Callable[[], TrainState] | None = None
 ) -> TrainState:
-    """The newest state in a folder of checkpoints; where there is none, what ``begin`` makes, by default ``like``."""
+    """The newest state in a folder of checkpoints; without any, that of ``begin`` (by default ``like``)."""
     begin = begin or like
     if not decided(any_checkpoint(folder))():
         return begin()

@@ -81,7 +81,7 @@ def make_hyper(recipe: Recipe, steps: int) -> Hyper:
 def adamw(model: LlamaConfig, kind: str, beta1: float, beta2: float) -> optax.GradientTransformationExtraArgs:
     """Clip, Adam, a rate for each group, decoupled weight decay, and the schedule.
 
-    Its ``update`` takes, beside gradients, state and parameters, ``hyper`` and the ``step`` about to be taken, from 0.
+    Its ``update`` takes gradients, state, parameters, ``hyper`` and the number of steps taken, ``step``.
     Optax's own AdamW has one rate, and decays each parameter by its own rate; here all decay by the rate ``matrix``.
 
     Args:
@@ -138,7 +138,7 @@ def add_decayed_weights() -> optax.GradientTransformationExtraArgs:
 
 
 def scale_by_schedule(kind: str) -> optax.GradientTransformationExtraArgs:
-    """Scales by minus the schedule's factor; the step is the run's own, so no second count is kept."""
+    """Scales by minus the schedule's factor; the step is the run's own, so there is no second counter."""
 
     def scale(updates: Parameters, _: Parameters, hyper: Hyper, step: Array) -> Parameters:
         now = factor(kind, step, hyper.steps, hyper.warmup, hyper.decay, hyper.final)
@@ -150,7 +150,7 @@ def scale_by_schedule(kind: str) -> optax.GradientTransformationExtraArgs:
 def _stateless(
     change: Callable[[Parameters, Parameters, Hyper, Int[Array, ""]], Parameters],
 ) -> optax.GradientTransformationExtraArgs:
-    """The transformation of (updates, parameters, hyper, step) -> updates."""
+    """A gradient transformation without state, from a function (updates, parameters, hyper, step) -> updates."""
 
     def init(_: Parameters) -> optax.EmptyState:
         return optax.EmptyState()

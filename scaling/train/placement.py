@@ -1,4 +1,4 @@
-"""Where a run's arrays lie: on one device, or on a mesh of devices, which may be those of several processes.
+"""Placement of a run's arrays: on one device, or on a mesh of devices of one or several processes.
 
 Where there are several, all of them call these functions, and the compiled programs, in the same order.
 """
@@ -23,7 +23,7 @@ _Tree = TypeVar("_Tree")
 
 
 def mesh_of_devices(parallelism: Parallelism) -> Mesh:
-    """A mesh of the devices that JAX has, neighbours in ``tensor`` nearest to one another.
+    """A mesh of all devices of JAX; neighbours along ``tensor`` are nearest to one another.
 
     Raises:
         InputError: they are too few; or, where several processes share them, more than the mesh has.
@@ -40,7 +40,7 @@ def mesh_of_devices(parallelism: Parallelism) -> Mesh:
 
 
 def replicated(tree: _Tree, mesh: Mesh | None) -> _Tree:
-    """Arrays that every device of the mesh has a copy of."""
+    """Arrays replicated over the devices of the mesh."""
     if mesh is None:
         return tree
     place = NamedSharding(mesh, PartitionSpec())
@@ -49,7 +49,7 @@ def replicated(tree: _Tree, mesh: Mesh | None) -> _Tree:
 
 
 def take_batches(batches: Batches, step: int, count: int, mesh: Mesh | None) -> Int[Any, "count batch window"]:
-    """The batches of ``count`` steps from ``step`` on; of those on a mesh a process makes its own rows only."""
+    """Batches of ``count`` steps from ``step`` on; on a mesh each process makes its own rows only."""
     if mesh is None:
         return batches.take(step, count)
     return jax.make_array_from_callback(
@@ -60,7 +60,7 @@ def take_batches(batches: Batches, step: int, count: int, mesh: Mesh | None) -> 
 
 
 def split_rows(windows: Int32[np.ndarray, "rows window"], mesh: Mesh | None) -> Int[Any, "rows window"]:
-    """Windows, shared out over the devices that split a batch."""
+    """Windows sharded over the devices that split a batch."""
     return windows if mesh is None else _placed(windows, NamedSharding(mesh, PartitionSpec(BATCH)))
 
 
@@ -69,7 +69,7 @@ def _placed(array: np.ndarray, sharding: NamedSharding) -> Array:
 
 
 def decided(wish: int) -> Callable[[], int]:
-    """The greatest of what the processes wish, for all of them to do the same.
+    """The greatest request of all processes, so that all of them do the same.
 
     The answer comes when what was dispatched before is done: ask before a dispatch, and call what is returned after
     it, and no device waits.

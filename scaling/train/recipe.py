@@ -55,7 +55,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything a run needs besides its shape, its data and its length; AdamW throughout (1711.05101).
+    """The hyperparameters of a run, for AdamW (1711.05101).
 
     Attributes:
         name: of the recipe.
@@ -81,7 +81,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Overrides:
-    """What a sweep file may set by hand; None leaves it to the recipe.
+    """Hyperparameters that a sweep file may set itself; None leaves one to the recipe.
 
     ``learning_rate`` is the matrices' peak rate; the other groups keep their ratio to it. The schedule's kind and
     decay are always the sweep's.
@@ -100,7 +100,7 @@ Recipes = Callable[[LlamaConfig, float, Overrides], Recipe]
 
 @dataclass(frozen=True)
 class Tuned:
-    """Laws found by tuning, to go before a recipe's own.
+    """Laws found by tuning, which replace a recipe's own.
 
     Attributes:
         learning_rate: (model, tokens) -> peak rate of the matrices, at the batch of the other law, or without one at
@@ -112,9 +112,9 @@ class Tuned:
     batch_tokens: Callable[[LlamaConfig, float], float] | None
 
     def before(self, recipe: Recipes) -> Recipes:
-        """The recipe with what is not set by hand set by the laws.
+        """A recipe in which the laws set what the sweep file does not.
 
-        Where another batch is set by hand, the law's rate grows with the square root of the batch (2405.14578).
+        Where the file sets another batch, the law's rate grows with the square root of the batch (2405.14578).
         """
 
         def tuned(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
@@ -130,12 +130,12 @@ class Tuned:
 
 
 def _whole(batch: float, model: LlamaConfig) -> int:
-    """Tokens of the nearest batch of whole sequences."""
+    """Tokens of a batch, rounded to whole sequences."""
     return max(1, round(batch / model.seq_len)) * model.seq_len
 
 
 def _llama(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
-    """The Llamas' own recipe, for comparison and for runs of their size (2302.13971, 2307.09288, 2407.21783).
+    """The published Llamas' recipe, for comparison and for runs of their size (2302.13971, 2307.09288, 2407.21783).
 
     - rate 3e-4 (params / 8e9)^(-1/3) for every parameter: within 4 % of Llama 3's (3e-4 at 8B, 1.5e-4 at 70B, 8e-5 at
       405B), and between 15 % below (the 13B) and 25 % above (Llama 1 33B) the rates of the others;

@@ -12,7 +12,7 @@ def factor(
     decay: Float[Array, ""],
     final: Float[Array, ""],
 ) -> Float[Array, ""]:
-    """The factor at a step; all but ``kind`` may be traced, so runs of every length share one compilation.
+    """The factor on the peak rate at a step; all but ``kind`` may be traced, so runs of every length share a program.
 
     Up to its decay a ``wsd`` schedule does not depend on ``steps``, to the bit: runs of one warm-up and several
     horizons share a trunk.

@@ -42,7 +42,7 @@ _Tree = TypeVar("_Tree")
 
 
 def stack_key(config: RunConfig) -> tuple[Any, ...]:
-    """What runs must have in common to be stacked."""
+    """A key that is equal for runs that can be stacked."""
     recipe = config.recipe
     return config.model, config.batch, config.dtype, recipe.schedule.kind, recipe.beta1, recipe.beta2
 
@@ -53,7 +53,7 @@ def stacked_program(
     [TrainState, Hyper, Int[np.ndarray, "members count batch window"], Int[np.ndarray, " members"]],
     tuple[TrainState, Float[Array, "members count"]],
 ]:
-    """The compiled steps of runs that can be stacked with a run.
+    """The compiled steps of a stack of runs like a given one.
 
     Returns:
         (states, hypers, batches (M, K, batch, seq + 1), counts (M,)) -> (states, losses (M, K)): each member takes its
@@ -90,24 +90,24 @@ def _program(model: LlamaConfig, dtype: str, kind: str, beta1: float, beta2: flo
 
 @jax.jit
 def stack(members: Sequence[_Tree]) -> _Tree:
-    """Trees of arrays as one, whose arrays have a first axis of members."""
+    """Stacks trees of arrays along a new first axis of members."""
     stacked: _Tree = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
     return stacked
 
 
 @jax.jit
 def pick(stacked: _Tree, places: Int[Array, "*places"]) -> _Tree:
-    """The member at a place, or at several, stacked again."""
+    """One member of a stack by its place, or a stack of several by theirs."""
     picked: _Tree = jax.tree.map(lambda leaf: leaf[places], stacked)
     return picked
 
 
 class Share:
-    """What each of several runs that go on together has of something that is counted, such as seconds.
+    """A member's equal share of a count that several runs cause together, such as seconds.
 
     Args:
-        counter: reads how much there was up to now; never less than before.
-        members: how many share it.
+        counter: reads the count up to now, which never falls.
+        members: number of runs that share it.
     """
 
     def __init__(self, counter: Callable[[], float], members: int) -> None:
@@ -115,14 +115,14 @@ class Share:
         self._read, self._total = counter(), 0.0
 
     def __call__(self) -> float:
-        """A member's share until now, from when this was made."""
+        """A member's share of the count since this was made."""
         now = self._counter()
         self._total += (now - self._read) / max(self._members, 1)
         self._read = now
         return self._total
 
     def leave(self) -> None:
-        """From now on there is one less to share it."""
+        """Removes one member from now on."""
         self()
         self._members -= 1
 
@@ -135,7 +135,7 @@ class StackedRun:
         config: the run.
         text: its tokens.
         checkpoints: folder of its checkpoints, of the form of any run's; left behind for the caller to remove.
-        report: called as that of ``train_run``; its seconds are the run's share of the time.
+        report: as in ``RunContext``; its seconds are the run's share of the time.
         end: called once, with how it ended; its FLOP/s are by its share of the time as well.
     """
 
@@ -174,10 +174,10 @@ def train_stacked(members: Sequence[StackedRun], checkpoint_s: tuple[float, floa
 
 
 class _Run:
-    """A run of the stack, under way.
+    """An unfinished run of the stack.
 
     Attributes:
-        step: that it has reached, or will have when what is under way is done.
+        step: that it will have reached after the dispatch under way.
         timed: its step and seconds when its first losses were read.
     """
 
@@ -195,7 +195,7 @@ _Dispatch = tuple[Float[Array, "places count"], list[tuple[_Run, int, int, int]]
 
 
 class _Stack:
-    """The runs of a stack, and the place of each."""
+    """The unfinished runs of a stack, and the place of each."""
 
     def __init__(self, members: Sequence[StackedRun]) -> None:
         first = members[0].config
@@ -221,11 +221,11 @@ class _Stack:
 
     @property
     def unfinished(self) -> bool:
-        """Whether any of them has steps to take."""
+        """Whether any member has steps to take."""
         return any(run.left for run in self._places)
 
     def dispatch(self) -> "_Dispatch":
-        """Sets the next steps under way."""
+        """Starts the next steps of all members."""
         shape = next(iter(self._places)).member.config
         batches = np.zeros((self._count, self._size, shape.batch, shape.model.seq_len + 1), np.int32)
         counts = np.zeros(self._count, np.int32)
@@ -286,6 +286,6 @@ class _Stack:
 
 
 def _filled_up(places: Sequence[int]) -> list[int]:
-    """Places, with the last one again until there are as many as a stack has."""
+    """Places, the last one repeated up to the next size of a stack."""
     size = next(size for size in STACK_SIZES if size >= len(places))
     return [*places, *[places[-1]] * (size - len(places))]

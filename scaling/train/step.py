@@ -22,7 +22,7 @@ from scaling.train.optimizer import Hyper, Parameters, adamw, make_hyper
 
 
 class TrainState(NamedTuple):
-    """What a run carries from step to step, all float32 but the counters."""
+    """The state of a run between two steps, all float32 but the counters."""
 
     parameters: Parameters
     optimizer: optax.OptState
@@ -43,7 +43,7 @@ class Program(NamedTuple):
 
 
 def init_state(config: RunConfig, mesh: Mesh | None = None) -> TrainState:
-    """Fresh parameters from the run's seed and recipe, zero moments, step 0; on a mesh each device makes its share."""
+    """Initial state: parameters from seed and recipe, zero moments, step 0; on a mesh each device makes its shard."""
     recipe = config.recipe
     return _initializer(config.model, recipe.init, recipe.beta1, recipe.beta2, mesh)(np.uint32(config.stream))
 
@@ -62,17 +62,17 @@ def _initializer(
 
 
 def abstract_state(model: LlamaConfig) -> TrainState:
-    """Shapes and dtypes of a state, without its arrays."""
+    """A state's shapes and dtypes, without arrays."""
     return jax.eval_shape(_initializer(model, Init(), 0.9, 0.95, None), np.uint32(0))
 
 
 def hyper_of(config: RunConfig) -> Hyper:
-    """The run's numbers as arrays."""
+    """The run's hyperparameters as scalar arrays."""
     return make_hyper(config.recipe, config.steps)
 
 
 def program_for(config: RunConfig, execution: Execution = PLAIN) -> Program:
-    """The compiled functions for a run; runs that differ in numbers only get the same ones.
+    """The compiled functions for a run, shared by all runs that differ in numbers only.
 
     On a mesh their arguments lie as ``placement`` puts them, and losses are whole on every device.
     """

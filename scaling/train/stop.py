@@ -10,7 +10,7 @@ from types import FrameType
 # The exit status of a process that has stopped on request, its state saved: "try again later" (sysexits' EX_TEMPFAIL).
 STOPPED_EXIT = 75
 
-_asked = threading.Event()
+_stop = threading.Event()
 
 
 class Stopped(BaseException):
@@ -18,17 +18,18 @@ class Stopped(BaseException):
 
 
 def request_stop() -> None:
-    """The run that trains now is saved after its dispatch, and ``Stopped`` raised."""
-    _asked.set()
+    """Requests a stop: the training run is saved after its current dispatch, and ``Stopped`` raised."""
+    _stop.set()
 
 
 def stop_requested() -> bool:
-    return _asked.is_set()
+    """Whether this process was requested to stop."""
+    return _stop.is_set()
 
 
 @contextmanager
 def stopping_on_signals(at_once: Callable[[], None] | None = None) -> Iterator[None]:
-    """Within this, SIGTERM and SIGINT ask to stop.
+    """A context in which SIGTERM and SIGINT request a stop.
 
     Args:
         at_once: called on the second signal, and then this process ends without more ado; None lets it pass.
@@ -46,4 +47,4 @@ def stopping_on_signals(at_once: Callable[[], None] | None = None) -> Iterator[N
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        _asked.clear()
+        _stop.clear()

@@ -1,4 +1,4 @@
-"""One trunk, many horizons: a run trained once, that shorter ones leave as branches when their rate begins to fall.
+"""A trunk: a run at constant rate, trained once, from which runs of several horizons branch where their rate decays.
 
 Under ``wsd`` runs of several lengths take the same steps until then (2405.18392), so each branch is, to the bit, the
 run that it would have been by itself.
@@ -56,6 +56,6 @@ def train_trunk(
 
 
 def _copy(state: TrainState) -> TrainState:
-    """Training uses up the state that it begins from."""
+    """A copy of a state, as training donates the buffers of the state that it begins from."""
     copy: TrainState = jax.tree.map(jnp.copy, state)
     return copy

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 _MASKED = -1e30
 _CHUNK, _MOST_CHUNKS = 64, 8
 # Axes below: b batch, k key head, q queries of a chunk, of all query heads of the group, t positions, d head_dim.
-_Kept = tuple[Array, Array, Array, Array, list[Array], list[Array]]
+_Residuals = tuple[Array, Array, Array, Array, list[Array], list[Array]]
 
 
 @jax.custom_vjp
@@ -25,7 +25,7 @@ def chunked(
     return _forward(query, key, value)[0]
 
 
-def _forward(query: Array, key: Array, value: Array) -> tuple[Array, _Kept]:
+def _forward(query: Array, key: Array, value: Array) -> tuple[Array, _Residuals]:
     head_dim = query.shape[-1]
     query = _by_head(query, key.shape[2]) * head_dim**-0.5
     key, value = key.transpose(0, 2, 1, 3), value.transpose(0, 2, 1, 3)
@@ -48,8 +48,8 @@ def _forward(query: Array, key: Array, value: Array) -> tuple[Array, _Kept]:
     return _by_position(mixed), (query, key, value, mixed, weights, totals)
 
 
-def _backward(kept: _Kept, g: Array) -> tuple[Array, Array, Array]:
-    query, key, value, mixed, weights, totals = kept
+def _backward(residuals: _Residuals, g: Array) -> tuple[Array, Array, Array]:
+    query, key, value, mixed, weights, totals = residuals
     groups, head_dim = query.shape[:3], query.shape[-1]
     g = _by_head(g, key.shape[1])
     # A row's sum of weight times gradient of the weight, by way of what the weights have mixed (2205.14135).
@@ -100,6 +100,6 @@ def _by_position(x: Float[Array, "batch kv_heads group seq head_dim"]) -> Float[
 def _rows(
     x: Float[Array, "batch kv_heads group seq last"], start: int, stop: int
 ) -> Float[Array, "batch kv_heads rows last"]:
-    """The queries of a chunk, those of all query heads that share a key head after one another."""
+    """The queries of a chunk, with all query heads that share a key head in one axis."""
     chunk = x[:, :, :, start:stop]
     return chunk.reshape(*chunk.shape[:2], -1, chunk.shape[-1])

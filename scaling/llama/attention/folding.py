@@ -20,7 +20,7 @@ Attend: TypeAlias = Callable[
 
 
 def folding(attend: Attend) -> Attend:
-    """The same attention, that under vmap takes the sequences of all models as one batch.
+    """An attention function equal to the given one, which under vmap folds the models into the batch.
 
     A vmap rule of one's own has no derivative (jax.custom_batching), so the backward pass is such a function too. It
     computes the attention again: what a kernel keeps for it need not have an axis of batch.
@@ -34,13 +34,13 @@ def folding(attend: Attend) -> Attend:
 
     folded.defvjp(
         lambda query, key, value: (forward(query, key, value), (query, key, value)),
-        lambda kept, change: backward(*kept, change),
+        lambda residuals, change: backward(*residuals, change),
     )
     return folded
 
 
 def _folded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of arrays with a first axis of batch; vmap makes that axis longer instead of adding another."""
+    """A function of arrays whose first axis is the batch; vmap makes that axis longer instead of adding another."""
     mapped = custom_vmap(function)
 
     @mapped.def_vmap

@@ -1,4 +1,4 @@
-"""A run's state on disk, through Orbax: written atomically with a digest of every leaf, and believed only with them.
+"""A run's state on disk, through Orbax: written atomically with a digest of every leaf, verified when it is read.
 
 A checkpoint that is torn, changed or unreadable is set aside and named, and the newest that verifies is used.
 """
@@ -29,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """The checkpoints of one run; the newest two are kept, those set aside lie in ``damaged/`` beside them.
+    """The checkpoints of one run: the newest two, and damaged ones moved to the folder ``damaged/``.
 
     A checkpoint is a flat mapping from each leaf's path to its array, so that no library's container type is part
     of the format, and as flat a mapping to the SHA-256 of its type, shape and bytes. Where several processes share the
@@ -40,7 +40,7 @@ class Checkpoints:
         self._folder = folder.absolute()
 
     def save(self, state: TrainState) -> None:
-        """Writes the state under its step; a crash while writing leaves the older checkpoints as they were.
+        """Writes the state under its step; a crash meanwhile leaves the older checkpoints as they were.
 
         Raises:
             OSError: it could not be written, for want of space perhaps; nothing of it is left behind.
@@ -64,7 +64,7 @@ class Checkpoints:
             raise OSError(errno.EIO, f"the checkpoint cannot be written: {_line(error)}", str(self._folder)) from error
 
     def restore(self, like: TrainState) -> TrainState | None:
-        """The newest state that is as it was written, or None if there is none.
+        """The newest state whose digests match, or None without any.
 
         Args:
             like: a state of the same structure, shapes, dtypes and placement.
@@ -84,7 +84,7 @@ class Checkpoints:
         return None
 
     def steps(self) -> list[int]:
-        """The steps of the checkpoints that are there, whole or not."""
+        """Steps of the checkpoints on disk, damaged ones included."""
         if not self._folder.exists():
             return []
         return sorted(int(path.name) for path in self._folder.iterdir() if path.name.isdecimal())
@@ -100,7 +100,7 @@ class Checkpoints:
             manager.close()
 
     def _verified(self, step: int, like: dict[str, jax.Array]) -> tuple[dict[str, jax.Array] | None, str]:
-        """A checkpoint's leaves, or what is wrong with it; the same for every process."""
+        """A checkpoint's leaves, or the error in it; the same for every process."""
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         arguments = ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(abstract), _DIGESTS: ocp.args.JsonRestore()})
         reason = ""
@@ -135,7 +135,7 @@ class Checkpoints:
         return self._folder.with_name("damaged") / str(step)
 
     def _need(self, size: int) -> None:
-        """OSError where the disk has no room for so many bytes."""
+        """Raises OSError where the disk has no room for so many bytes."""
         self._folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self._folder).free
         if free < size + _SPARE_BYTES:
@@ -147,7 +147,7 @@ class Checkpoints:
             _LOG.warning("%s: the checkpoint of step %d %s", self._folder, step, reason)
 
     def _sweep_up(self, step: int) -> None:
-        """Removes what a write that failed has left."""
+        """Removes the files that a failed write has left."""
         for path in self._folder.glob(f"{step}*"):
             if path.is_dir() and path.name.removeprefix(str(step))[:1] in ("", "."):
                 shutil.rmtree(path, ignore_errors=True)
@@ -164,12 +164,12 @@ def leaves_by_name(state: TrainState) -> dict[str, jax.Array]:
 
 
 def _name(path: KeyPath) -> str:
-    """A leaf's name in a checkpoint: the same wherever its module or the optimizer's transformation stands."""
+    """A leaf's name in a checkpoint, independent of the place of its module or of the optimizer's transformation."""
     return keystr(tuple(key for key in without_halves(path) if not isinstance(key, SequenceKey)))
 
 
 def _digests(leaves: dict[str, jax.Array]) -> dict[str, str]:
-    """By leaf, SHA-256 of its type, shape and bytes."""
+    """SHA-256 of the dtype, shape and bytes of each leaf, by name."""
     return {name: _digest(_on_host(leaf)) for name, leaf in leaves.items()}
 
 
@@ -180,18 +180,18 @@ def _digest(array: np.ndarray) -> str:
 
 
 def _on_host(leaf: jax.Array) -> np.ndarray:
-    """The whole array, wherever its parts are."""
+    """The whole array in host memory, gathered from all devices."""
     if leaf.is_fully_addressable:
         return np.asarray(leaf)
     return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
 
 
 def _everywhere(flag: bool) -> bool:
-    """Whether it holds in every process."""
+    """Whether a condition holds in every process."""
     return flag if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(flag)).all())
 
 
 def _together(name: str) -> None:
-    """Waits for the other processes."""
+    """Waits at a barrier for the other processes."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)

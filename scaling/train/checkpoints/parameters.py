@@ -15,14 +15,14 @@ PARAMETERS = "parameters.safetensors"
 
 
 def write_parameters(file: Path, parameters: Mapping[str, np.ndarray]) -> str:
-    """Writes a file, whole or not at all; returns its digest."""
+    """Writes parameters to a file, atomically; returns its digest."""
     content = save({name: np.ascontiguousarray(array, np.float32) for name, array in parameters.items()})
     write_bytes(file, content)
     return hashlib.sha256(content).hexdigest()
 
 
 def read_parameters(file: Path, digest: str | None) -> dict[str, np.ndarray]:
-    """Arrays by name.
+    """Reads parameters from a file: arrays by name.
 
     Args:
         file: as ``write_parameters`` has written it.
