@@ -1,1 +1,1 @@
-"""Executors: where workers run, which is here, on a Ray cluster or in jobs of Slurm."""
+"""Executors: workers on this machine, on a Ray cluster or in jobs of Slurm."""

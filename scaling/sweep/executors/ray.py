@@ -42,7 +42,7 @@ _LOG = logging.getLogger(__name__)
 
 @contextmanager
 def ray_tasks(sweep: SweepFolder, role: str, workers: int | None, devices: int | None) -> Iterator[WorkerPool]:
-    """Tasks of one CPU each, or of one GPU each where the cluster has GPUs; an ``Executor``.
+    """The ``Executor`` of Ray tasks with one CPU each, or one GPU each where the cluster has GPUs.
 
     A mesh has one process group of tasks. Where there are GPUs, each task has its share of them on one node.
 
@@ -50,7 +50,7 @@ def ray_tasks(sweep: SweepFolder, role: str, workers: int | None, devices: int |
     """
     if workers is not None and devices is not None:
         refuse_uneven(workers, devices)
-    # Ray prints on stdout what befalls its processes; that is kept for results.
+    # Ray prints events of its processes on stdout, which is reserved for results.
     with redirect_stdout(sys.stderr):
         _connect(workers or devices)
         try:
@@ -96,7 +96,7 @@ def _grouped(sweep: SweepFolder, role: str, workers: int | None, devices: int) -
 
 
 def share_of_mesh(workers: int | None, devices: int) -> tuple[int, dict[str, int]]:
-    """How many processes train a mesh, and what each needs of its node: its share of the GPUs, or else a CPU.
+    """Number of processes that train a mesh, and the resources of each: its share of the GPUs, or else a CPU.
 
     Args:
         workers: the number requested, which divides the devices; None for as few as the GPUs of a node allow.
@@ -121,7 +121,7 @@ def share_of_mesh(workers: int | None, devices: int) -> tuple[int, dict[str, int
 
 
 def _free_address() -> str:
-    """A free address of this node, for rank 0 to listen at."""
+    """A free address (host:port) of this node for rank 0 to listen at."""
     with socket.socket() as free:
         free.bind(("", 0))
         return f"{get_node_ip_address()}:{free.getsockname()[1]}"
@@ -157,7 +157,7 @@ def _connect(workers: int | None) -> None:
 
 
 def _check_address(named: str) -> None:
-    """InputError where nobody listens at an address; Ray itself would try for minutes, and not quietly."""
+    """Raises InputError where nothing listens at an address; Ray itself would try, and print, for minutes."""
     host, colon, port = named.rpartition("://")[2].rpartition(":")
     if not (colon and port.isdecimal()):  # ``local`` and the like, which Ray knows
         return
@@ -181,12 +181,12 @@ class RayTask:
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended, for whatever reason."""
+        """Whether the task has ended, for whatever reason."""
         done, _ = ray.wait([self._result], timeout=0)
         return bool(done)
 
     def error(self) -> WorkerError | None:
-        """Why it ended before its work was done; None if it was done or cancelled."""
+        """The error that ended the task before its work was done; None if it was done or cancelled."""
         try:
             error: WorkerError | None = ray.get(self._result)
         except ray.exceptions.TaskCancelledError:
@@ -198,16 +198,16 @@ class RayTask:
         return error
 
     def note(self, error: WorkerError) -> None:
-        """Warns that it has ended and that another task goes on."""
+        """Warns that the task has ended and that another one continues."""
         _LOG.warning("%s; another one goes on", error.message)
 
     def terminate(self) -> None:
-        """Cancels it: its worker saves its state and ends."""
+        """Cancels the task: its worker saves its state and ends."""
         self._deadline = time.monotonic() + _GRACE_S
         ray.cancel(self._result)
 
     def wait(self) -> None:
-        """Waits until it has ended; kills it after its period of grace."""
+        """Waits until the task has ended; kills it after its period of grace."""
         done, _ = ray.wait([self._result], timeout=max(0.0, self._deadline - time.monotonic()))
         if not done:
             ray.cancel(self._result, force=True)

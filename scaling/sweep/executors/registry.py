@@ -8,7 +8,7 @@ from scaling.sweep.workers.worker_pool import Executor
 
 
 def find_executor(name: str, slurm: Sequence[str]) -> Executor:
-    """The executor of a name.
+    """Finds an executor by its name.
 
     Args:
         name: ``local``, ``ray`` or ``slurm``.

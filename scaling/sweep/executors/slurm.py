@@ -31,7 +31,7 @@ _TIMES = ("time", "timeout_min")
 _TIMEOUT_MIN = 240
 # A job that trains goes on for as many time limits as it takes.
 _TIMEOUTS = 10_000
-# Slurm kills what has not ended half a minute after it was asked to (its KillWait).
+# Slurm kills a process that has not ended half a minute after the request to end (its KillWait).
 _GRACE_S, _POLL_S = 35.0, 0.5
 # The last ones that are free for all, as JAX takes them.
 _PORTS = range(2**16 - 2**12, 2**16)
@@ -114,7 +114,7 @@ def _tasks(parameters: Mapping[str, int | str], workers: int | None, devices: in
 
 
 def _executor(logs: Path, parameters: Mapping[str, int | str]) -> submitit.AutoExecutor:
-    """Submits to Slurm, or starts processes here where SCALING_SLURM is ``local``, as tests do.
+    """A submitit executor: of Slurm, or of processes here where SCALING_SLURM is ``local``, as in tests.
 
     Raises:
         InputError: there is no Slurm here, or it has no such parameters.
@@ -138,7 +138,7 @@ def _executor(logs: Path, parameters: Mapping[str, int | str]) -> submitit.AutoE
 
 @dataclass(frozen=True)
 class Task:
-    """What a job runs, or each process of it that is a rank of a group; see ``run_worker`` and ``run_rank``."""
+    """The function of a job: ``run_worker``, or ``run_rank`` in each of its processes for a process group."""
 
     folder: str
     role: str
@@ -159,7 +159,7 @@ class Task:
         write_text(outcome, json.dumps(error and asdict(error)))
 
     def checkpoint(self) -> submitit.helpers.DelayedSubmission:
-        """Called by submitit before the job's time is over or it is preempted: saves, and is queued again."""
+        """Saves and requeues the job; submitit calls it before the job's time limit or at a preemption."""
         stop_workers()
         return submitit.helpers.DelayedSubmission(self)
 
@@ -169,7 +169,7 @@ def _outcome(folder: Path, job: str, process: int) -> Path:
 
 
 def _coordinator(here: submitit.JobEnvironment) -> str:
-    """The first node of a job, and a port that no other job on it is likely to use."""
+    """Address (host:port) of rank 0: the job's first node, and a port that no other job on it is likely to use."""
     port = _PORTS.start + int(here.raw_job_id) % len(_PORTS)
     return f"{here.hostnames[0]}:{port}"
 
@@ -189,11 +189,11 @@ class SlurmJob:
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended, for whatever reason."""
+        """Whether the job has ended, for whatever reason."""
         return self._job.done()
 
     def error(self) -> WorkerError | None:
-        """Why it ended before its work was done; None if it was done."""
+        """The error that ended the job before its work was done; None if it was done."""
         return root_cause(map(self._error, self._outcomes))
 
     def _error(self, outcome: Path) -> WorkerError | None:
@@ -205,15 +205,15 @@ class SlurmJob:
         return error and WorkerError(**error)
 
     def note(self, error: WorkerError) -> None:
-        """Warns that it has ended and that another job goes on."""
+        """Warns that the job has ended and that another one continues."""
         _LOG.warning("%s; another one goes on", error.message)
 
     def terminate(self) -> None:
-        """Cancels it: Slurm asks its workers to save their states and end."""
+        """Cancels the job: Slurm requests its workers to save their states and end."""
         self._deadline = time.monotonic() + _GRACE_S
         self._job.cancel(check=False)
 
     def wait(self) -> None:
-        """Waits until it has ended, or until Slurm must have killed it."""
+        """Waits until the job has ended, or until Slurm must have killed it."""
         while not self._job.done(force_check=True) and time.monotonic() < self._deadline:
             time.sleep(_POLL_S)

@@ -1,4 +1,4 @@
-"""Forks: what a sweep's folder held before another plan took the place of its own, kept under ``forks/``."""
+"""Forks: copies under ``forks/`` of a sweep folder's plan and results, made before another plan replaces them."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ _MOST_SHOWN = 20
 
 
 def keep(folder: Path) -> Path:
-    """Copies a sweep's plan, file and results to ``forks/1``, or the next number that is free, whole or not at all.
+    """Copies a sweep's plan, file and results to ``forks/1``, or the next free number, atomically.
 
     Until another plan takes the place of the one that was copied, the fork can be taken back.
     """
@@ -30,13 +30,13 @@ def keep(folder: Path) -> Path:
 
 
 def discard_results(folder: Path) -> None:
-    """Removes what was made from the runs of another plan."""
+    """Removes the results that were made from the runs of another plan."""
     for name in RESULTS:
         (folder / name).unlink(missing_ok=True)
 
 
 def take_back(folder: Path) -> None:
-    """Undoes a fork that was cut short: then the plan that was kept is still the folder's, and its results return."""
+    """Undoes an interrupted fork, whose copied plan is still the folder's: its results return."""
     forks = folder / FORKS
     if not forks.is_dir() or not (folder / PLAN).is_file():
         return
@@ -57,7 +57,7 @@ def _numbers(forks: Path) -> list[int]:
 
 
 def refuse_links(folder: Path) -> None:
-    """InputError if a link in a sweep's folder leads out of it, as files written there would be lost.
+    """Raises InputError if a link in a sweep's folder leads out of it, as files written there would be lost.
 
     The folder itself may be a link.
     """

@@ -1,4 +1,4 @@
-"""What a worker trains in one go: a run by itself, or the branches of one trunk."""
+"""Jobs, each trained by one worker in one go: a single run, or the branches of one trunk."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ class Job:
 
     @property
     def flops(self) -> int:
-        """What training takes, from the beginning."""
+        """FLOPs of training the job from the beginning."""
         each = self.runs[0].flops // self.runs[0].steps
         return each * sum(added_steps(self.runs).values())
 
 
 def jobs(sweep: SweepFolder, configs: Iterable[RunConfig]) -> list[Job]:
-    """The jobs that some runs of a sweep come to."""
+    """Groups runs of a sweep into jobs."""
     return [
         Job(sweep.run(runs[0].id) if runs[0].trunk is None else sweep.trunk(key), tuple(runs))
         for key, runs in by_trunk(configs).items()

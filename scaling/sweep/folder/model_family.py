@@ -1,4 +1,4 @@
-"""The runs that a family of shapes can have, and the file of a sweep grown by some of them."""
+"""Families of shapes: the runs that one can have, and the file of a sweep grown by some of them."""
 
 import json
 import math
@@ -33,7 +33,7 @@ _ALONE = ("fit", "target", "grid", "eval_tokens")  # a sweep's own, not its fami
 
 @dataclass(frozen=True)
 class NewRuns:
-    """Runs of one size and budget to add: how many."""
+    """New runs of one size and budget, which differ in their seeds."""
 
     params: int
     flops: float
@@ -48,7 +48,7 @@ class Family:
         sweep: as JSON has it (``SweepSpec.canonical``), or without runs.
         source: where it is from, for people.
         eval_tokens: that finished runs were evaluated on; None if there are none.
-        smallest: parameters of the smallest size worth training, where fitted runs tell it.
+        smallest: parameters of the smallest fitted size; None without fitted runs.
     """
 
     sweep: Mapping[str, Any]
@@ -78,8 +78,8 @@ class Family:
             InputError: as ``load_sweep``.
         """
         whole = load_sweep(file, overrides).canonical()
-        kept = {key: value for key, value in whole.items() if key not in _ALONE}
-        return cls({**kept, "name": f"{whole['name'][:56]}-design"}, file, smallest=_smallest(whole))
+        shared = {key: value for key, value in whole.items() if key not in _ALONE}
+        return cls({**shared, "name": f"{whole['name'][:56]}-design"}, file, smallest=_smallest(whole))
 
     @classmethod
     def usual(cls) -> "Family":
@@ -89,7 +89,7 @@ class Family:
 
     @cached_property
     def rule(self) -> ShapeRule:
-        """How a size becomes a Llama."""
+        """The shape rule: from a size to a Llama."""
         return ShapeRule.model_validate(self.sweep["model"])
 
     @cached_property
@@ -104,12 +104,12 @@ class Family:
 
     @property
     def budgets(self) -> list[float]:
-        """The FLOPs of the sweep's own fitted runs, where it gives these."""
+        """FLOP budgets of the sweep's own fitted runs, where its file gives budgets."""
         return sorted({flops for block in self.sweep.get("fit", ()) for flops in block.get("flops", ())})
 
     @cached_property
     def sizes(self) -> dict[int, Size]:
-        """By parameters: those of the sweep, and others in steps of about 1.5.
+        """Sizes by number of parameters: those of the sweep, and others in steps of about 1.5.
 
         None is mostly embedding and head, or a single layer of a family that grows in depth, unless fitted ones are.
         """
@@ -134,7 +134,7 @@ class Family:
         return (shape.depth > 1 or self.rule.depth == 1) and embedded <= _MOST_EMBEDDED
 
     def _written(self, shape: LlamaConfig) -> Size:
-        """The shortest number of parameters that gives a shape, or else the shape."""
+        """A shape as a size of a sweep file: the shortest number of parameters that gives it, or else the shape."""
         for digits in (2, 3, 4):
             about = Size(params=int(float(f"{count_params(shape).total:.{digits}g}")))
             if self.rule.resolve(about) == shape:
@@ -193,7 +193,7 @@ class Family:
         return "".join(_entry(key, sweep[key]) for key in (*first, *(key for key in sweep if key not in first)))
 
     def _target(self, params: int, tokens: float) -> Mapping[str, Any]:
-        """The sweep's own if it has that shape and about as many tokens; otherwise another with as many seeds."""
+        """The sweep's own target if it has that shape and about as many tokens; else another with as many seeds."""
         requested = {"size": {"params": params}, "tokens": tokens}
         if "target" not in self.sweep:
             return requested
@@ -217,13 +217,13 @@ class Family:
         return tuple([seed for seed in range(len(used) + runs.seeds) if seed not in used][: runs.seeds])
 
     def _evaluated_on(self, new: Collection[NewRuns]) -> int:
-        """As many held-out tokens as a sweep takes by itself."""
+        """The default number of held-out tokens of a sweep with these runs."""
         shortest = min(runs.flops / self._per_token(self.sizes[runs.params]) for runs in new)
         return max(int(min(EVAL_SHARE * shortest, MOST_EVAL_TOKENS)), self.rule.seq_len)
 
 
 def overridden(file: Path) -> list[str]:
-    """What a sweep's folder notes at the end of its sweep file to have been overridden."""
+    """Overrides that the notes at the end of a folder's sweep file list."""
     note = "# with "
     notes = takewhile(lambda line: line.startswith(note), reversed(file.read_text().splitlines()))
     return [line.removeprefix(note) for line in notes][::-1]

@@ -1,4 +1,4 @@
-"""The differences between two plans of a folder: whether one may replace the other, and what would change."""
+"""The differences between two plans of a folder, and whether one may replace the other."""
 
 import textwrap
 from collections import Counter
@@ -24,7 +24,7 @@ def conflict(before: Plan, after: Plan, may_grow: bool, state: Callable[[str], s
 
     Args:
         before, after: the folder's plan and the other.
-        may_grow: whether it may have more runs, the fitted ones all kept, and another target that has not begun.
+        may_grow: whether it may have more runs, with all fitted ones among them, and another target that has not begun.
         state: of a run, by its id.
     """
     lost = [run for run in before["runs"] if run not in after["runs"]]
@@ -41,7 +41,7 @@ def conflict(before: Plan, after: Plan, may_grow: bool, state: Callable[[str], s
 
 
 def describe_changes(before: Plan, after: Plan, state: Callable[[str], str]) -> Iterator[str]:
-    """Lines on what another plan changes: keys of the sweep, and how many runs stay, leave and come.
+    """Lines on the changes by another plan: keys of the sweep, and how many runs stay, leave and are new.
 
     Args:
         before, after: the plans.
@@ -71,7 +71,7 @@ def _progress(state: str) -> str:
 
 
 def _differences(at: str, before: object, after: object) -> Iterator[str]:
-    """The values that differ, by their dotted path."""
+    """Values that differ between two trees, by their dotted path."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in [*after, *(key for key in before if key not in after)]:
             yield from _differences(f"{at}.{key}" if at else str(key), before.get(key), after.get(key))
@@ -106,12 +106,12 @@ def _plain(value: object) -> str:
 
 
 def begun(plan: Plan, state: Callable[[str], str]) -> list[str]:
-    """Ids of the runs of a plan's target whose training has begun."""
+    """Ids of a plan's target runs whose training has begun."""
     return [run["id"] for run in plan["runs"] if run["role"] == "target" and state(run["id"]) != "planned"]
 
 
 def forecast_holds(before: Plan, after: Plan) -> bool:
-    """Whether a forecast made under one plan is also that of another: of the same target, from the same runs."""
+    """Whether a forecast made under one plan holds under another: same target, same fitted runs."""
     kept = before["sweep"].get("name") == after["sweep"].get("name")
     return kept and _entries(before["runs"]) == _entries(after["runs"])
 

@@ -1,4 +1,4 @@
-"""A plan, as ``plan.json`` holds it: ``sweep``, the validated sweep, and ``runs``, each with ``id`` and ``role``."""
+"""The plan in ``plan.json``: ``sweep``, the validated sweep, and ``runs``, each with ``id`` and ``role``."""
 
 import json
 import re
@@ -12,7 +12,7 @@ Plan = dict[str, Any]
 
 
 def read_plan(text: bytes) -> Plan:
-    """A plan from its JSON, with every id checked, as it names a folder; ValueError if it is no plan."""
+    """Reads a plan from its JSON and checks every id, as it names a folder; ValueError if it is no plan."""
     plan = json.loads(text)
     if not isinstance(plan, dict) or not isinstance(plan.get("sweep"), dict) or not isinstance(plan.get("runs"), list):
         raise ValueError("not a sweep's plan")

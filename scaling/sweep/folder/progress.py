@@ -1,4 +1,4 @@
-"""The progress of a sweep's runs by their status files, which it only reads."""
+"""The progress of a sweep's runs, read from their status files."""
 
 import functools
 from collections import Counter
@@ -79,7 +79,12 @@ class SweepProgress:
 
 
 def progress_of(sweep: SweepFolder, flops: dict[str, int]) -> SweepProgress:
-    """Reads the runs' status files; ``flops`` names the runs and their training FLOPs."""
+    """The progress of some runs, from their status files.
+
+    Args:
+        sweep: the folder.
+        flops: training FLOPs by run id.
+    """
     statuses = {run_id: sweep.run(run_id).status() for run_id in flops}
     counts = Counter(status["state"] for status in statuses.values())
     spent = 0.0
@@ -161,7 +166,7 @@ def _row(sweep: SweepFolder, run_id: str, role: str) -> dict[str, Any]:
 
 
 def _held(sweep: SweepFolder, run_id: str) -> bool:
-    """Whether somebody trains a run, or the trunk that it is a branch of."""
+    """Whether a process holds the lock of a run, or of the trunk that it is a branch of."""
     try:
         return not all(folder.free() for folder in _lockable(sweep, run_id))
     except OSError:  # a folder that we may only read: its status is believed
@@ -185,7 +190,7 @@ def _config(folder: RunFolder) -> RunConfig:
 
 
 def _share(status: dict[str, Any]) -> float:
-    """How much of a run is trained, from 0 to 1."""
+    """The trained share of a run's steps, from 0 to 1."""
     step, steps = _number(status, "step"), _number(status, "steps")
     return step / steps if step and steps else 0.0
 

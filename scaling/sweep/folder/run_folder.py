@@ -27,7 +27,7 @@ ATTEMPTS = 20
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run's files, or those of a trunk, which has no config and no status.
+    """The files of one run, or of a trunk, which has no config and no status.
 
     Attributes:
         path: the folder.
@@ -39,9 +39,15 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
+        """Folder of the run's checkpoints."""
         return self.path / "checkpoints"
 
     def config(self) -> RunConfig:
+        """Reads the run's config.
+
+        Raises:
+            InputError: it cannot be read, or is not the config of this run's id.
+        """
         file = self.path / "config.json"
         try:
             config = read_config(file.read_text(), str(file))
@@ -52,7 +58,7 @@ class RunFolder:
         return config
 
     def status(self) -> dict[str, Any]:
-        """``state`` and what else is known.
+        """The run's status: ``state``, and other values by name.
 
         States are planned, if nothing was written; running; done; diverged; failed, with a ``reason``; and damaged, if
         it cannot be read: such a run is trained again, from its newest checkpoint.
@@ -66,11 +72,12 @@ class RunFolder:
         return status if status.pop("digest", None) == _digest(status) else {"state": "damaged"}
 
     def write_status(self, status: dict[str, Any]) -> None:
+        """Writes the run's status with its digest, atomically."""
         still_held()
         write_text(self.path / "status.json", json.dumps({**status, "digest": _digest(status)}))
 
     def keep(self, parameters: Mapping[str, np.ndarray]) -> str:
-        """Writes its last parameters, by name; returns the digest by which ``parameters`` knows them."""
+        """Writes the run's last parameters, by name; returns their digest, which ``parameters`` verifies."""
         still_held()
         return write_parameters(self.path / PARAMETERS, parameters)
 
@@ -86,12 +93,13 @@ class RunFolder:
         return read_parameters(self.path / PARAMETERS, status.get("parameters_sha256"))
 
     def finish(self, status: dict[str, Any]) -> None:
-        """Writes the last status; only then are the checkpoints superfluous."""
+        """Writes the last status, and then removes the checkpoints."""
         still_held(sure=True)
         self.write_status(status)
         self.drop_checkpoints()
 
     def drop_checkpoints(self) -> None:
+        """Removes the checkpoints and the count of attempts."""
         forget(self.checkpoints)
         self.forget_attempts()
 
@@ -101,18 +109,18 @@ class RunFolder:
         append_row(self.path / "metrics.jsonl", row)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The rows in order of their step; a torn line is passed over, and of a step's rows the last one counts."""
+        """Rows of metrics in order of their step; torn lines are skipped, and the last row of a step counts."""
         rows = {row["step"]: row for row in read_rows(self.path / "metrics.jsonl") if _is_measured(row)}
         return [rows[step] for step in sorted(rows)]
 
     def attempt(self, ended: int) -> int:
-        """Counts an attempt at training it.
+        """Counts an attempt at training the run or trunk.
 
         Args:
-            ended: how many of its runs have.
+            ended: number of its runs that have ended.
 
         Returns:
-            How many there were, with this one, since the last checkpoint was written or the last run ended.
+            Attempts, this one included, since the last checkpoint was written or the last run ended.
         """
         reached = [last_step(self.checkpoints), ended]
         before = self._attempted()
@@ -121,7 +129,7 @@ class RunFolder:
         return count
 
     def attempts(self) -> int:
-        """The attempts so far, as ``attempt`` counts them."""
+        """Number of attempts so far, as ``attempt`` counts them."""
         return int(self._attempted()["count"])
 
     def _attempted(self) -> dict[str, Any]:
@@ -132,6 +140,7 @@ class RunFolder:
             return {"count": 0, "reached": None}
 
     def forget_attempts(self) -> None:
+        """Sets the count of attempts to 0."""
         self._attempts.unlink(missing_ok=True)
 
     @property
@@ -146,7 +155,7 @@ class RunFolder:
             yield mine
 
     def free(self) -> bool:
-        """Whether nobody has the run's lock; leaves nothing behind."""
+        """Whether no process holds the run's lock; makes no file."""
         return self.locks.free(self.path / "lock")
 
 
@@ -155,5 +164,5 @@ def _is_measured(row: dict[str, Any]) -> bool:
 
 
 def _digest(status: dict[str, Any]) -> str:
-    """The checksum by which a flipped bit is detected."""
+    """Checksum of a status, by which a flipped bit is detected."""
     return hashlib.sha256(json.dumps(status).encode()).hexdigest()[:16]

@@ -9,7 +9,7 @@ from scaling.train.config import RunConfig
 
 
 def run_row(config: RunConfig, status: dict[str, Any], role: str, sweep: str) -> dict[str, Any]:
-    """The columns of a finished run, by name.
+    """Row of a finished run in the table of runs: values by column.
 
     Args:
         config: the run.

@@ -29,29 +29,30 @@ _LATE = "the target's training has begun, and a forecast from other runs would b
 
 @dataclass(frozen=True)
 class SweepFolder:
-    """A sweep's files."""
+    """A sweep's folder: its plan, its runs and trunks, and the tables made from them."""
 
     path: Path
 
     @cached_property
     def locks(self) -> Locks:
-        """How the locks of the folder and of its runs are taken; chosen once."""
+        """The locks of the folder and of its runs, of one kind for as long as it is open."""
         return locks_of(self.path)
 
     def run(self, run_id: str) -> RunFolder:
+        """The files of a run."""
         return RunFolder(self.path / RUNS / run_id, self.locks)
 
     def trunk(self, trunk_id: str) -> RunFolder:
-        """Lock, metrics and checkpoints of a trunk, made when it is first trained."""
+        """The files of a trunk (lock, metrics, checkpoints), which exist once it is trained."""
         return RunFolder(self.path / TRUNKS / trunk_id, self.locks)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Holds the folder's own lock as soon as nobody else has it; for whoever changes more than one run's files.
+        """A context that waits for the folder's own lock and holds it, to change more than one run's files.
 
         Raises:
             InputError: the folder has links that lead out of it, or cannot be written.
-            Stopped: this process was asked to stop before it had the lock.
+            Stopped: this process was requested to stop before it had the lock.
         """
         refuse_links(self.path)  # the lock itself could be one
         with ExitStack() as held:
@@ -74,13 +75,12 @@ class SweepFolder:
 
         Args:
             canonical: the validated sweep, by which a later call knows it again.
-            source: the sweep file's text, kept for readers.
+            source: the sweep file's text, stored for readers.
             plan: its runs.
-            may_grow: whether the sweep may be the one that the folder holds with more runs, the fitted ones all kept;
-                be without its target for now; or have another target, as long as none of the old one's runs has begun;
-                all of it until the forecast is frozen.
+            may_grow: whether the sweep may differ from the folder's by further runs, by its target left for later, or
+                by another target, as long as no run of the old one has begun; until the forecast is frozen.
             fork: whether it may be any other: runs of both stay as they are, others leave the plan but not the disk,
-                and what was is kept in ``forks/``.
+                and the earlier plan and results are copied to ``forks/``.
 
         Raises:
             InputError: the folder holds another sweep, and a line for each difference; its fork would have a forecast
@@ -131,7 +131,7 @@ class SweepFolder:
         )
 
     def _busy(self, plan: Plan) -> str | None:
-        """Which runs of a plan are being trained, if any are."""
+        """A message that names the runs of a plan in training; None without any."""
         held = [run["id"] for run in plan["runs"] if self._state(run["id"]) == "running" and not self._free(run["id"])]
         return f"runs are being trained now ({', '.join(held[:3])}); stop that first" if held else None
 
@@ -140,7 +140,7 @@ class SweepFolder:
         return state
 
     def _free(self, run_id: str) -> bool:
-        """Whether nobody trains a run, be it as a branch of its trunk."""
+        """Whether no process trains a run, by itself or as a branch of its trunk."""
         config = self.run(run_id).config()
         return (self.run(run_id) if config.trunk is None else self.trunk(config.trunk_id)).free()
 
@@ -157,7 +157,7 @@ class SweepFolder:
         return [run["id"] for run in self._made()["runs"] if role in (None, run["role"])]
 
     def sweep(self) -> dict[str, Any]:
-        """The sweep as JSON has it."""
+        """The validated sweep as a JSON object."""
         sweep: dict[str, Any] = self._made()["sweep"]
         return sweep
 
@@ -168,7 +168,7 @@ class SweepFolder:
         return plan
 
     def table(self) -> pd.DataFrame:
-        """One row per finished run, in the plan's order, with the columns of the table of runs."""
+        """The table of runs: one row per finished run, in the plan's order."""
         plan = self._plan() or {"sweep": {}, "runs": []}
         rows = []
         for entry in plan["runs"]:
@@ -185,7 +185,7 @@ class SweepFolder:
         return pd.DataFrame(rows)
 
     def curves(self) -> pd.DataFrame:
-        """The logged training losses: run_id, tokens, loss (nats per token, mean over a dispatch), kind."""
+        """Table of the logged training losses: run_id, tokens, loss (nats per token, mean over a dispatch), kind."""
         rows = []
         for run_id in self.runs():
             config = self.run(run_id).config()
@@ -196,7 +196,7 @@ class SweepFolder:
         return pd.DataFrame(rows, columns=["run_id", "tokens", "loss", "kind"])
 
     def _metrics(self, config: RunConfig) -> list[dict[str, Any]]:
-        """A run's metrics, those of its part of a trunk included."""
+        """Rows of a run's metrics, with those of its part of a trunk."""
         metrics = self.run(config.id).metrics()
         if config.trunk is not None and metrics:
             shared = self.trunk(config.trunk_id).metrics()

@@ -1,4 +1,4 @@
-"""This machine: its cores, its accelerator if it has one, and where compiled programs are kept."""
+"""This machine: its cores, its accelerator if it has one, and the cache of compiled programs."""
 
 import functools
 import glob
@@ -24,12 +24,12 @@ _GLIBC = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:glibc.ma
 
 
 def visible_cores() -> list[int]:
-    """The cores that this process may be scheduled on."""
+    """Numbers of the cores that this process may be scheduled on."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
 def cores() -> list[int]:
-    """The cores that this process may keep busy: of those it sees, as many as its container's CPU quota pays for."""
+    """Numbers of the cores that this process may keep busy: the visible ones, as many as the CPU quota allows."""
     visible = visible_cores()
     try:
         quota, period = _QUOTA.read_text().split()
@@ -43,13 +43,13 @@ def cores() -> list[int]:
 
 
 def accelerator() -> str | None:
-    """What JAX calls the accelerator here, for example ``NVIDIA H100 80GB HBM3``; None if there is only the CPU."""
+    """JAX's name of the accelerator here, for example ``NVIDIA H100 80GB HBM3``; None if there is only the CPU."""
     found = _accelerator()
     return None if found is None else found[1]
 
 
 def gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    """The visible GPUs by their names in CUDA_VISIBLE_DEVICES."""
     found = _accelerator()
     if found is None or found[0] not in ("gpu", "cuda"):
         return []
@@ -59,9 +59,9 @@ def gpus() -> list[str]:
 
 @functools.cache
 def _accelerator() -> tuple[str, str, int] | None:
-    """The platform, the kind and the number of accelerators.
+    """Platform, kind and number of the accelerators here.
 
-    Where a plugin for one is installed, a short process asks JAX, so that this one claims no device.
+    Where a plugin for one is installed, a short process queries JAX, so that this one claims no device.
     """
     plugins = (*_PLUGINS, _TPU_PLUGIN) if any(glob.glob(pattern) for pattern in _TPU_FILES) else _PLUGINS
     plugin = any(importlib.util.find_spec(name) is not None for name in plugins)
@@ -78,13 +78,13 @@ def _accelerator() -> tuple[str, str, int] | None:
 
 
 def cache_folder() -> Path:
-    """Where compiled programs outlive a process: ``SCALING_CACHE``, or a folder in the user's cache."""
+    """Folder of the persistent cache: ``SCALING_CACHE``, or a folder in the user's cache."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("SCALING_CACHE") or Path(base, "scaling"))
 
 
 def use_compile_cache() -> None:
-    """Keeps every compiled program, however small and quick to compile, for other workers and later calls."""
+    """Makes JAX cache every compiled program, however small, for other workers and later calls."""
     import jax
 
     jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
@@ -93,7 +93,7 @@ def use_compile_cache() -> None:
 
 
 class CompileClock:
-    """Seconds that the thread which made it spends lowering and compiling, or reading what was compiled before."""
+    """A clock of the seconds that its thread spends on lowering, compiling and reading compiled programs."""
 
     _EVENTS = ("/jax/core/compile/jaxpr_to_mlir_module_duration", "/jax/core/compile/backend_compile_duration")
 
@@ -109,7 +109,7 @@ class CompileClock:
 
 
 def worker_environment(pinned: bool) -> dict[str, str]:
-    """The environment of a worker; pinned ones compute on one thread, so that results do not depend on the cores.
+    """Environment of a worker; a pinned one computes on one thread, so that results do not depend on the cores.
 
     Every dispatch takes tens of megabytes and gives them back. With glibc's usual settings they go back to the system,
     and come as small pages that are cleared one by one: a tenth to a fifth of a step of a few megabytes of parameters.

@@ -1,4 +1,4 @@
-"""How fast this machine trains, measured once in under a minute and kept: what a step of any shape takes.
+"""This machine's training speed, measured once in under a minute and cached: seconds of a step of any shape.
 
 A step's seconds are held to be a sum of what a small Llama spends its time on, each with a speed that is measured:
 layers (calls that do next to nothing), matrix products, scores of attention, activations, logits, and parameters to
@@ -41,7 +41,7 @@ _RUN_S = 0.1
 
 @dataclass(frozen=True)
 class Timing:
-    """What a shape took.
+    """Measured seconds of a shape.
 
     Attributes:
         model: the shape.
@@ -60,7 +60,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class MachineSpeed:
-    """What was measured on a machine.
+    """The training speed of a machine, fitted to measured shapes.
 
     Attributes:
         machine: its processor and cores, and the version of jax.
@@ -79,15 +79,15 @@ class MachineSpeed:
     error: float
 
     def step_s(self, model: LlamaConfig, batch: int) -> float:
-        """Seconds of a training step of so many sequences, by a worker among as many as there are cores."""
+        """Seconds of a training step of some sequences, by one of as many workers as there are cores."""
         return float(_work(model, batch) @ np.array(self.step))
 
     def compile_s(self, model: LlamaConfig) -> float:
-        """Seconds to compile what a shape needs, if it was not compiled before."""
+        """Seconds to compile a shape's programs without a cache."""
         return float(_compiled(model) @ np.array(self.compile))
 
     def run_s(self, config: RunConfig, steps: int) -> float:
-        """Seconds of so many steps of a run and its evaluation, a third of the work per token; without compiling."""
+        """Seconds of some steps of a run and its evaluation (a third of the work per token), without compiling."""
         windows = max(1, _EVAL_TOKENS // config.model.seq_len)
         evaluated = math.ceil(config.data.eval_tokens / (windows * config.model.seq_len))
         evaluation = evaluated * self.step_s(config.model, windows) / 3
@@ -95,7 +95,7 @@ class MachineSpeed:
 
 
 def _work(model: LlamaConfig, batch: int) -> Float[np.ndarray, " kinds"]:
-    """What there is to do in a step, in millions but for layers and in billions of FLOPs."""
+    """The work of a step: layers, billions of FLOPs, and millions of the rest."""
     counts, tokens = count_params(model), batch * model.seq_len
     return np.array(
         [
@@ -114,11 +114,11 @@ def _compiled(model: LlamaConfig) -> Float[np.ndarray, " kinds"]:
 
 
 class Unmeasured(Exception):
-    """The machine's speed could not be measured, and why."""
+    """The error that prevented a measurement of the machine's speed."""
 
 
 def recall() -> MachineSpeed | None:
-    """What was measured here before, by this version; None if nothing was."""
+    """The cached measurement of this machine by this version; None without any."""
     try:
         return _CALIBRATION.validate_json(_path().read_text())
     except (OSError, ValidationError):
@@ -126,7 +126,7 @@ def recall() -> MachineSpeed | None:
 
 
 def measure() -> MachineSpeed:
-    """Measures this machine and keeps the result; under a minute if nothing else runs.
+    """Measures this machine and caches the result; under a minute if nothing else runs.
 
     Raises:
         Unmeasured: a process that measures failed, or none ended in time.

@@ -54,7 +54,7 @@ def this_rank(mesh: bool) -> Rank:
 
 
 def rank_from_jax() -> Rank | None:
-    """The rank by JAX's environment variables; None where they name no coordinator.
+    """The rank in JAX's environment variables; None where they name no coordinator.
 
     Raises:
         InputError: as ``this_rank``.

@@ -1,4 +1,4 @@
-"""How many models at once are faster here than one after another: measured once on a device, and kept.
+"""The number of models that a device trains fastest at once, measured once and cached.
 
 On an accelerator a small model's step is mostly waiting, and several stacked take hardly longer than one; on a CPU
 they take about as long as one after another. The train step of a few standard widths is timed by itself and stacked,
@@ -45,7 +45,7 @@ _FORMAT = 2
 
 
 def members_at_once(config: RunConfig, available: int) -> int:
-    """How many runs that differ from one in numbers only are best trained together: as many as fit and gain.
+    """Number of runs, equal to one but for numbers, to train together: as many as fit and are faster so.
 
     With SCALING_CALIBRATE=no nothing is measured, and runs are trained one after another.
 
@@ -63,7 +63,7 @@ def members_at_once(config: RunConfig, available: int) -> int:
 
 
 def fits(config: RunConfig, members: int) -> bool:
-    """Whether so many models like a run's can be trained in this device's memory at once."""
+    """Whether some number of models like a run's fit this device's memory at once."""
     need = members * training_bytes(config.model, config.batch, config.dtype).total
     return need <= _ROOM * _memory_bytes()
 
@@ -76,7 +76,7 @@ def _memory_bytes() -> int:
 
 
 def _gain(config: RunConfig, members: int) -> float:
-    """The gain measured for the standard run nearest to a run."""
+    """Gain in speed by stacking, measured for the standard run nearest to a run."""
     if jax.default_backend() == "cpu":
         return known_gain(standard_run(*_ON_CPU), _MEMBERS_ON_CPU)
     runs = [replace(standard_run(*shape), dtype=config.dtype) for shape in _SHAPES]
@@ -85,20 +85,20 @@ def _gain(config: RunConfig, members: int) -> float:
 
 
 def _work(config: RunConfig) -> float:
-    """FLOPs of a step and layer: what a device has to do between one start of a kernel and the next."""
+    """FLOPs of a step and layer, a measure of the work between two starts of a kernel."""
     return config.flops / config.steps / config.model.depth
 
 
 def known_gain(run: RunConfig, members: int) -> float:
-    """The gain as measured on this device before, or else now; 0 if another process is just measuring."""
+    """Gain as cached for this device, or else measured now; 0 while another process measures it."""
     key = f"{run.model.width} {run.dtype} {members}"
     try:
         with open(_path("lock"), "a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                return _kept().get(key, 0.0)
-            gains = _kept()
+                return _cached().get(key, 0.0)
+            gains = _cached()
             if key not in gains:
                 gains[key] = measured_gain(run, members)
                 write_text(_path("json"), json.dumps(gains, indent=1))
@@ -115,7 +115,7 @@ def _path(suffix: str) -> Path:
     return folder / f"stacking-{key}.{suffix}"
 
 
-def _kept() -> dict[str, float]:
+def _cached() -> dict[str, float]:
     try:
         gains: dict[str, float] = json.loads(_path("json").read_text())
     except (OSError, ValueError):
@@ -124,7 +124,7 @@ def _kept() -> dict[str, float]:
 
 
 def measured_gain(run: RunConfig, members: int) -> float:
-    """Tokens per second of so many models stacked over those of one after another; 0 where stacking fails."""
+    """Gain: tokens per second of stacked models over those of one model after another; 0 where stacking fails."""
     size = steps_per_dispatch(run)
     windows = np.random.default_rng(0).integers(
         0, run.model.vocab, (members, size, run.batch, run.model.seq_len + 1), dtype=np.int32
@@ -160,7 +160,7 @@ _measured_here = functools.cache(measured_gain)
 
 
 def _seconds(call: Callable[[], None]) -> float:
-    """On a CPU those that it worked for us: whatever else keeps it busy must not decide how runs are trained."""
+    """Seconds by a clock; on a CPU its time for this process, so that other load does not decide about stacking."""
     clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter
     begun = clock()
     call()

@@ -1,4 +1,4 @@
-"""Times the train step at a few standard shapes: ``python -m scaling.sweep.host.timing INDEX COUNT CORE``.
+"""Timing of the train step at a few standard shapes: ``python -m scaling.sweep.host.timing INDEX COUNT CORE``.
 
 ``machine_speed.measure`` starts as many such processes as there would be workers, so that they share memory and caches
 as workers do. Each writes a line of JSON for each of its shapes.
@@ -88,7 +88,7 @@ def time_run(config: RunConfig, start_s: float) -> Timing:
 
 
 def share(runs: Sequence[RunConfig], index: int, count: int) -> Iterator[RunConfig]:
-    """The runs of one of ``count`` processes; each has one at least."""
+    """The standard runs of one of ``count`` processes, one at least."""
     yield from runs[index % len(runs) :: count]
 
 

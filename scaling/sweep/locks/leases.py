@@ -1,4 +1,4 @@
-"""Leases: one holder at a time where a file system has no locks, as long as its processes can make and read files.
+"""Leases: locks with one holder at a time for storage without locks, made of files alone.
 
 A lease is a row of numbered records, each of which one process alone can create, and the newest of which counts. Its
 holder renews it every few seconds. Whoever sees it unchanged for long enough takes over: creates the next number, and
@@ -28,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class LeaseLost(Stopped):
-    """This process was taken for dead, and another has what it held: it ends without writing anything more."""
+    """The lease lapsed and another process holds it; this one ends without writing anything more."""
 
 
 class Lease:
@@ -50,7 +50,7 @@ class Lease:
         return json.dumps(record).encode().ljust(_BYTES)
 
     def keep(self) -> None:
-        """Begins to renew it."""
+        """Starts the thread that renews the lease."""
         threading.Thread(target=self._keep, name=f"lease {self._records.name}", daemon=True).start()
 
     def _keep(self) -> None:
@@ -58,7 +58,7 @@ class Lease:
             pass
 
     def renew(self) -> bool:
-        """Shows that its holder lives; returns whether it has not been lost."""
+        """Renews the lease; returns whether it is still held."""
         with self._mutex:
             if not self._lost and not self._ended.is_set():
                 before = _now()
@@ -70,13 +70,13 @@ class Lease:
             return not self._lost
 
     def held(self, sure: bool) -> bool:
-        """Whether nobody else can have it; ``sure`` looks even if a look was taken lately."""
+        """Whether no other process can hold the lease; ``sure`` checks the records even after a recent check."""
         if sure or _now() - self._confirmed > LAPSE_S / 2:
             self.renew()
         return not self._lost and _now() - self._confirmed <= LAPSE_S / 2
 
     def release(self) -> None:
-        """Lets it go."""
+        """Releases the lease."""
         self._ended.set()
         with self._mutex, suppress(OSError):  # then it lapses
             if not self._lost:
@@ -103,7 +103,7 @@ def leased(records: Records) -> Iterator[bool]:
 
 
 def free(records: Records) -> bool:
-    """Whether nobody has a lease; one whose holder is dead is released for it."""
+    """Whether no process holds a lease; releases one whose holder is dead."""
     newest = max(records.numbers(), default=0)
     if not newest or _parse(records.read(newest)).get("released") is True:
         return True
@@ -114,7 +114,7 @@ def free(records: Records) -> bool:
 
 
 def still_held(sure: bool = False) -> None:
-    """Before this process writes what only the holder of its leases may.
+    """Checks that this process still holds its leases, before a write that only their holder may do.
 
     Args:
         sure: looks at every lease; otherwise only if the last look is too long ago.
@@ -149,7 +149,7 @@ def _acquire(records: Records) -> Lease | None:
 
 
 def _fate(records: Records, number: int) -> str | None:
-    """What became of the holder of the newest record: None if it has it still, empty if it has released it."""
+    """How the holder of the newest record lost the lease: None if it still holds it, empty if it released it."""
     content = records.read(number)
     holder = _parse(content)
     who = f"process {holder.get('pid')} on {holder.get('host')}"
@@ -164,7 +164,7 @@ def _fate(records: Records, number: int) -> str | None:
 
 @dataclass
 class _Seen:
-    """What this process has seen of a lease: its newest record, since when, and how long it has been the same."""
+    """The newest record of a lease that this process has seen, since when, and for how long it was unchanged."""
 
     record: tuple[int, bytes]
     at: float
@@ -176,7 +176,7 @@ _looking = threading.Lock()
 
 
 def _unchanged(name: str, number: int, content: bytes) -> float:
-    """Seconds for which a record has been the same, as far as this process has seen.
+    """Seconds for which this process has seen a record unchanged.
 
     Between two looks no more than one interval of renewal is counted: where the disk hangs for long, for the holder and
     for us, that alone lets nothing lapse.
@@ -191,7 +191,7 @@ def _unchanged(name: str, number: int, content: bytes) -> float:
 
 
 def _parse(content: bytes) -> dict[str, Any]:
-    """A record's content; empty if it is damaged."""
+    """The content of a record; empty if it is damaged."""
     try:
         holder = json.loads(content)
     except ValueError:

@@ -30,7 +30,7 @@ _NO_FLOCK = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.
 
 @dataclass(frozen=True)
 class LocalLocks:
-    """``Locks`` of a folder on a disk.
+    """``Locks`` of a folder on a local or network disk.
 
     Its methods raise InputError if SCALING_LOCKS is neither ``flock`` nor ``lease``.
     """
@@ -55,7 +55,7 @@ class LocalLocks:
             yield mine
 
     def free(self, path: Path) -> bool:
-        """Whether nobody has a lock; leaves nothing behind."""
+        """Whether no process holds a lock; makes no file."""
         if not path.parent.is_dir():
             return True
         if _by_lease(path):

@@ -13,21 +13,21 @@ _WAIT_S = 0.2
 
 @runtime_checkable
 class Locks(Protocol):
-    """How the locks of a folder are taken; chosen once, when the folder is opened. A lock is known by its path."""
+    """The locks of a folder, of one kind for as long as it is open; a lock's name is its path."""
 
     def locked(self, path: Path) -> AbstractContextManager[bool]:
-        """Holds a lock, which ends with its holder; yields False at once if another process has it."""
+        """A context that holds a lock, which ends with its holder; yields False at once if another has it."""
 
     def free(self, path: Path) -> bool:
-        """Whether nobody has a lock; leaves nothing behind."""
+        """Whether no process holds a lock; makes no file."""
 
 
 @contextmanager
 def waited_for(locks: Locks, path: Path) -> Iterator[None]:
-    """Holds a lock as soon as nobody else has it.
+    """A context that waits for a lock and holds it.
 
     Raises:
-        Stopped: this process was asked to stop, and has not got it.
+        Stopped: this process was requested to stop before it had the lock.
     """
     while True:
         with locks.locked(path) as mine:

@@ -10,7 +10,7 @@ _BOOT, _SPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid
 
 
 def this_process() -> dict[str, Any]:
-    """By what others on this machine can tell that this process has ended: nothing, where there is no /proc."""
+    """Identity of this process, for others on this machine to detect its end; empty where there is no /proc."""
     here: dict[str, Any] = {"host": socket.gethostname()[:255], "pid": os.getpid()}
     with suppress(OSError):
         here |= {"boot": _BOOT.read_text().strip(), "space": os.readlink(_SPACE), "started": _started(os.getpid())}
@@ -18,7 +18,7 @@ def this_process() -> dict[str, Any]:
 
 
 def has_ended(holder: dict[str, Any]) -> bool:
-    """Whether the holder was a process of this machine, and is no more."""
+    """Whether the holder was a process of this machine that has ended."""
     here, pid = this_process(), holder.get("pid")
     if "boot" not in here or any(holder.get(key) != here[key] for key in ("host", "boot", "space")):
         return False
@@ -34,6 +34,6 @@ def has_ended(holder: dict[str, Any]) -> bool:
 
 
 def _started(pid: int) -> str | None:
-    """When a process started, in ticks since the machine did; None if it has ended and only waits to be reaped."""
+    """Start time of a process, in ticks since boot; None if it has ended, even where it is not reaped yet."""
     state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return None if state in ("Z", "X") else rest[18]

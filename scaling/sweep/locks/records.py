@@ -18,13 +18,13 @@ class Records(Protocol):
         """Numbers of the records that exist, in any order."""
 
     def read(self, number: int) -> bytes:
-        """A record, maybe half written; empty if it is not there."""
+        """The content of a record, maybe half written; empty if there is none."""
 
     def create(self, number: int, content: bytes) -> bool:
         """Makes a record; False if there is one of this number."""
 
     def renew(self, number: int, content: bytes) -> bool:
-        """Writes a record anew; False if it is not there."""
+        """Overwrites a record; False if there is none."""
 
     def remove(self, number: int) -> None:
         """Removes a record if it is there."""
@@ -32,7 +32,7 @@ class Records(Protocol):
 
 @dataclass(frozen=True)
 class FileRecords:
-    """Records in files beside a path: ``lock.lease.1``, ``lock.lease.2``, ..."""
+    """Records in files named after a path: ``lock.lease.1``, ``lock.lease.2``, ..."""
 
     path: Path
 

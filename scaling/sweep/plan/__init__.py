@@ -1,1 +1,1 @@
-"""The plan: which runs a sweep file asks for, and what they would take."""
+"""The plan: the runs that a sweep file requests, and their FLOPs, time, memory and cost."""

@@ -28,7 +28,7 @@ class BuiltFingerprint(Fingerprint):
 
 @dataclass(frozen=True)
 class SweepText:
-    """All text of a sweep.
+    """The text of a sweep as tokens, both sides of the split.
 
     Attributes:
         fingerprint: of the corpus.
@@ -45,14 +45,14 @@ class SweepText:
     held_out_bytes: int | None
 
     def of_run(self, config: RunConfig) -> RunText:
-        """A run's batches, and the held-out windows that all runs share."""
+        """The text of a run: its batches, and the held-out windows that all runs share."""
         seq_len = config.model.seq_len
         windows, documents = held_out_windows(self.held_out, seq_len, config.data.eval_tokens)
         return RunText(Batches(self.train, seq_len, config.batch, config.stream), windows, documents)
 
     @property
     def frequency_loss(self) -> float:
-        """The held-out loss, nats per token, of knowing how frequent every token is and nothing else."""
+        """Held-out loss, nats per token, of a unigram model: the training frequency of every token."""
         vocab = self.tokenizer.vocab
         counts = self.train.counts(vocab) + 1.0
         return float(-np.log(counts / counts.sum()) @ self.held_out.counts(vocab) / len(self.held_out))
@@ -65,7 +65,7 @@ class SweepText:
 
 
 def load_text(corpus: CorpusSpec) -> SweepText:
-    """Reads, splits and tokenizes a corpus; or maps one that is built.
+    """Loads a sweep's text: reads, splits and tokenizes a corpus, or maps built data.
 
     Raises:
         InputError: as ``load_corpus``, or built data that is not what its manifest says.
@@ -83,7 +83,7 @@ def load_text(corpus: CorpusSpec) -> SweepText:
 
 
 def text_of(config: RunConfig) -> SweepText:
-    """The corpus of a run.
+    """Loads the text of a run's corpus.
 
     Raises:
         InputError: it is not what it was when the run was planned.

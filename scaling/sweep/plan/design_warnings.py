@@ -1,4 +1,4 @@
-"""Warnings that the design of a sweep alone gives reason for, before anything is trained."""
+"""Warnings about the design of a sweep, before anything is trained."""
 
 from collections.abc import Iterator, Sequence
 
@@ -65,7 +65,7 @@ def _collinear(cells: Sequence[tuple[int, int]]) -> bool:
 
 
 def _epochs(config: RunConfig) -> float:
-    """About how often a run passes over the training text, read byte by byte with an end after each document."""
+    """Approximate epochs of a run over the training text, as bytes with an end after each document."""
     corpus = config.data.fingerprint
     if "train_tokens" in corpus:
         return config.tokens / corpus["train_tokens"]

@@ -1,4 +1,4 @@
-"""What a plan would take on this machine: seconds, memory and US dollars, before anything is spent."""
+"""Estimates of a plan's seconds, memory and US dollars on this machine, before anything is spent."""
 
 import time
 from collections import Counter
@@ -89,7 +89,7 @@ def describe(
 
 @dataclass(frozen=True)
 class _Clock:
-    """How long things take a worker.
+    """Seconds that a worker needs for steps, compilation and its start.
 
     Attributes:
         calibration: what was measured, or
@@ -100,7 +100,7 @@ class _Clock:
     flops_per_s: float | None
 
     def run_s(self, config: RunConfig, steps: int) -> float | None:
-        """Seconds of so many of its steps."""
+        """Seconds of some steps of a run."""
         if self.calibration is not None:
             return self.calibration.run_s(config, steps)
         return None if self.flops_per_s is None else config.flops / config.steps * steps / self.flops_per_s
@@ -114,7 +114,7 @@ class _Clock:
 
     @property
     def summary(self) -> dict[str, Any] | None:
-        """What users should know of the measurement; None if nothing was measured."""
+        """A line for users about the measurement; None if nothing was measured."""
         if self.calibration is None:
             return None
         return {name: value for name, value in asdict(self.calibration).items() if name in _SHOWN}
@@ -175,7 +175,7 @@ def _seconds(
         return None
     # No phase ends before its longest run, nor before its work is shared out.
     training = sum(max(max(seconds, default=0.0), sum(seconds) / workers) for seconds in phases)
-    # Workers begin with different groups, and find the programs of one another's kept.
+    # Workers begin with different groups, and find one another's programs in the cache.
     compiling = sum(group["compile_s"] for group in groups) / min(workers, len(groups))
     return training + compiling + sum(bool(seconds) for seconds in phases) * clock.start_s
 

@@ -1,4 +1,4 @@
-"""A sweep file to its runs: every size, horizon and seed, with the recipe's numbers filled in."""
+"""Expansion of a sweep file into its runs: every size, horizon and seed, with the recipe's numbers filled in."""
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ MOST_EVAL_TOKENS = 2**18
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run and its part in the sweep."""
+    """A run with its role in the sweep."""
 
     config: RunConfig
     role: Literal["fit", "target"]
@@ -119,7 +119,7 @@ def _cell(
     location: str,
     ends: tuple[float, float] | None = None,
 ) -> Iterator[_RecipeCell]:
-    """A size to a horizon, maybe as a branch of a trunk: one cell, or with a grid one for each of its points.
+    """Cells of a size and horizon, maybe as a branch of a trunk: one, or with a grid one for each of its points.
 
     Args:
         ends: the shortest and the longest horizon of the trunk, or None for a run by itself.
@@ -142,7 +142,7 @@ def _cell(
 
 
 def _branch(cell: _RecipeCell, shortest: float, longest: float) -> _RecipeCell:
-    """The cell as a branch of its trunk, whose recipe it has; the trunk warms up as its shortest branch would."""
+    """A cell as a branch of its trunk, with the trunk's recipe; the trunk warms up as its shortest branch would."""
     schedule, batch = cell.recipe.schedule, cell.recipe.batch_tokens
     warmup = schedule.warmup * (shortest / batch) / max(1, cell.steps)
     recipe = replace(cell.recipe, schedule=replace(schedule, warmup=warmup))
@@ -150,7 +150,7 @@ def _branch(cell: _RecipeCell, shortest: float, longest: float) -> _RecipeCell:
 
 
 def _at(point: Mapping[str, Setting], make: Callable[[Overrides], Recipe], chosen: Overrides) -> Recipe:
-    """The recipe at a point of a grid; the batch goes first, as the usual learning rate depends on it."""
+    """The recipe at a point of a grid; the batch is set first, as the recipe's learning rate depends on it."""
     if "batch_tokens" in point:
         chosen = replace(chosen, batch_tokens=max(1, round(point["batch_tokens"].of(make(chosen).batch_tokens))))
     if "learning_rate" in point:
@@ -191,7 +191,7 @@ def _violations(
 
 
 def _coinciding(spec: SweepSpec, cells: Sequence[_RecipeCell]) -> Iterator[str]:
-    """Values of a grid that come to one recipe at a size and horizon, each pair once; a batch is whole sequences."""
+    """Pairs of a grid's values that give the same recipe at a size and horizon, as a batch is whole sequences."""
     first: dict[tuple[LlamaConfig, float, Recipe], _RecipeCell] = {}
     seen: set[tuple[str, Setting, Setting]] = set()
     for cell in cells:
@@ -212,7 +212,7 @@ def _coinciding(spec: SweepSpec, cells: Sequence[_RecipeCell]) -> Iterator[str]:
 
 
 def _unsplit(spec: SweepSpec, cells: Sequence[_RecipeCell]) -> Iterator[str]:
-    """Batches that the sweep's arrangement cannot split, a line for each size."""
+    """A line for each size whose batches the sweep's arrangement cannot split."""
     location = spec.where("mesh" if spec.mesh is not None else "microbatches")
     batches = [(cell.model, cell.recipe.batch_tokens // cell.model.seq_len) for cell in cells]
     for model, reason in uneven(spec.arrangement, batches):
@@ -220,7 +220,7 @@ def _unsplit(spec: SweepSpec, cells: Sequence[_RecipeCell]) -> Iterator[str]:
 
 
 def _eval_tokens(spec: SweepSpec, cells: Sequence[_RecipeCell], text: SweepText) -> int:
-    """Held-out tokens that every run is evaluated on: the number requested, or as many as cost little."""
+    """Held-out tokens that every run is evaluated on: the number requested, or a small share of the shortest run's."""
     wanted = spec.eval_tokens
     if wanted is None:
         wanted = int(min(EVAL_SHARE * min(cell.tokens for cell in cells), MOST_EVAL_TOKENS))

@@ -17,7 +17,7 @@ _MOST_SEEDS = 4
 
 
 def probe(spec: SweepSpec, plan: Sequence[PlannedRun]) -> SweepSpec:
-    """A sweep with a grid: half, once and twice the recipe's rate at the smallest size and the largest.
+    """The probe of a sweep: a grid of half, once and twice the recipe's rate at its smallest and largest size.
 
     A tenth of the sweep's FLOPs pays for it. The smallest size is trained to its smallest budget. The largest is
     trained to the largest budget of which the tenth pays for two seeds, or else to its smallest budget, or less. What
@@ -56,7 +56,7 @@ def probe(spec: SweepSpec, plan: Sequence[PlannedRun]) -> SweepSpec:
 
 
 class _BudgetCell(NamedTuple):
-    """A size to a budget, ordered by parameters, FLOPs and ``number``, which is unique."""
+    """A fitted size and budget, ordered by parameters, FLOPs and ``number``, which is unique."""
 
     params: int
     flops: float
@@ -65,7 +65,7 @@ class _BudgetCell(NamedTuple):
 
 
 def _cells(spec: SweepSpec) -> Iterator[_BudgetCell]:
-    """The sweep's fitted blocks, taken apart into one size and one budget each."""
+    """The sweep's fitted blocks, split into one size and one budget each."""
     number = itertools.count()
     for block in spec.fit:
         horizon, values = block.horizon
@@ -78,7 +78,7 @@ def _cells(spec: SweepSpec) -> Iterator[_BudgetCell]:
 
 
 def _with_seeds(block: FitBlock, count: int) -> FitBlock:
-    """The block's own seeds first, so that its runs at the recipe's rate are the sweep's own."""
+    """A block with enough seeds, its own first, so that its runs at the recipe's rate are the sweep's own."""
     more = (seed for seed in range(count + len(block.seeds)) if seed not in block.seeds)
     seeds = [*block.seeds, *more][:count]
     return block.model_copy(update={"seeds": tuple(seeds)})

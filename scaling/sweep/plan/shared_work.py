@@ -11,12 +11,12 @@ Shape: TypeAlias = tuple[LlamaConfig, int]
 
 
 def shape_of(config: RunConfig) -> Shape:
-    """The shape of a run; runs of one shape share their compiled programs."""
+    """Shape of a run; runs of one shape share their compiled programs."""
     return config.model, config.batch
 
 
 def added_steps(configs: Sequence[RunConfig]) -> dict[str, int]:
-    """Steps that each run adds to those of the shorter branches of its trunk, by run id."""
+    """Steps by run id that each run adds to those of the shorter branches of its trunk."""
     return {config.id: steps for runs in by_trunk(configs).values() for config, steps in _added(runs)}
 
 

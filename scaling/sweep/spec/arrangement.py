@@ -1,4 +1,4 @@
-"""How a sweep's runs are carried out: over which devices, and in what pieces. What they compute does not depend on it.
+"""The arrangement of a sweep's runs on devices and in time, on which their results do not depend.
 
 So none of it is part of a run's config or id, and a folder that was begun one way may be gone on with another.
 """
@@ -31,7 +31,7 @@ class MeshChoice(Strict):
 
 
 class Arrangement(Strict):
-    """The keys of a sweep file that say how its runs are carried out.
+    """The keys of a sweep file on the execution of its runs.
 
     Attributes:
         mesh: of devices, on which the runs are trained one after another; None for one device each.
@@ -50,11 +50,11 @@ class Arrangement(Strict):
 
     @property
     def parts(self) -> int:
-        """Into how many parts a batch is split, over devices and in time."""
+        """Number of parts that a batch is split into, over devices and in time."""
         return self.parallelism.batch_shards * self.microbatches
 
     def at_once(self, batch: int) -> int:
-        """Sequences of a batch that a device computes at once, alone or together with those of its tensor group."""
+        """Sequences that a device computes at once, alone or together with those of its tensor group."""
         return batch // self.parts
 
 
@@ -62,17 +62,17 @@ ONE_DEVICE = Arrangement()
 
 
 def arrangement_of(sweep: Mapping[str, Any]) -> Arrangement:
-    """The arrangement of a sweep as JSON has it."""
+    """Arrangement of a validated sweep, a JSON object."""
     return Arrangement.model_validate({key: sweep[key] for key in Arrangement.model_fields if key in sweep})
 
 
 def without_arrangement(sweep: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a sweep decides on its runs."""
+    """The keys of a validated sweep that decide its runs: all but the arrangement's."""
     return {key: value for key, value in sweep.items() if key not in Arrangement.model_fields}
 
 
 def uneven(arrangement: Arrangement, batches: Sequence[tuple[LlamaConfig, int]]) -> Iterator[tuple[LlamaConfig, str]]:
-    """The shapes that have batches, in sequences, which the arrangement cannot split evenly, and a line on each."""
+    """Shapes with batches (in sequences) that the arrangement cannot split evenly, and a line on each."""
     found: dict[LlamaConfig, set[int]] = {}
     for model, batch in batches:
         if batch % arrangement.parts:
@@ -88,12 +88,12 @@ def uneven(arrangement: Arrangement, batches: Sequence[tuple[LlamaConfig, int]])
 
 
 def refuse_workers(workers: int | None, mesh: bool) -> None:
-    """InputError where several workers are requested with a mesh."""
+    """Raises InputError where several workers are requested with a mesh."""
     if mesh and workers is not None and workers > 1:
         raise InputError(f"`workers` {workers}: a sweep with a mesh has one worker, which trains on all of the mesh")
 
 
 def refuse_uneven(processes: int, devices: int) -> None:
-    """InputError where processes cannot have equal shares of a mesh's devices."""
+    """Raises InputError where processes cannot have equal shares of a mesh's devices."""
     if devices % processes:
         raise InputError(f"`workers` {processes}: the mesh has {devices} devices, of which each needs an equal share")

@@ -1,4 +1,4 @@
-"""What a sweep file's values may be: numbers as people write them, lists that may be a single value."""
+"""Types of a sweep file's values: numbers as people write them, lists that may be a single value."""
 
 import re
 from collections import Counter
@@ -20,7 +20,7 @@ class Strict(BaseModel):
 
 
 def show(value: object) -> str:
-    """A value as messages quote it, at most 40 characters long."""
+    """Text of a value in messages, at most 40 characters long."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -98,7 +98,7 @@ def _seeds(value: object) -> object:
 
 
 def as_text(value: object) -> str:
-    """Text that is not empty."""
+    """A value as text, which must not be empty."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"must be text, not {show(value)}")
     return value

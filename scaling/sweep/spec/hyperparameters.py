@@ -1,4 +1,4 @@
-"""What a sweep file says about hyperparameters: the recipe, the schedule, and a grid to tune over."""
+"""The hyperparameters of a sweep file: the recipe, the schedule, and a grid to tune over."""
 
 import itertools
 from collections import Counter
@@ -58,7 +58,7 @@ class ScheduleChoice(Strict):
 
 
 def usual_schedule(recipe: RecipeChoice) -> ScheduleChoice:
-    """The schedule of a file that names none: the one that the recipe was published or tuned with."""
+    """Default schedule of a recipe: the one that it was published or tuned with."""
     return ScheduleChoice(kind="cosine" if recipe.name == "llama" else "wsd")
 
 
@@ -90,7 +90,7 @@ class Setting(Strict):
         return f"{self.value:g}{'x' * self.relative}"
 
     def of(self, usual: float) -> float:
-        """The value where the recipe's is ``usual``."""
+        """The setting's value, where the recipe's own is ``usual``."""
         return self.value * usual if self.relative else self.value
 
 
@@ -134,10 +134,10 @@ class Grid(Strict):
 
     @property
     def given(self) -> dict[str, tuple[Setting, ...]]:
-        """The hyperparameters that vary, by name, with their values."""
+        """Values of the hyperparameters that vary, by name."""
         return {name: values for name in type(self).model_fields if (values := getattr(self, name)) is not None}
 
     def points(self) -> Iterator[dict[str, Setting]]:
-        """Every combination."""
+        """Every combination of values, each by name."""
         for values in itertools.product(*self.given.values()):
             yield dict(zip(self.given, values, strict=True))

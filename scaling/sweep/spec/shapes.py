@@ -1,4 +1,4 @@
-"""How a size becomes a Llama."""
+"""Shape rules: from a size to a Llama."""
 
 import math
 from dataclasses import replace
@@ -19,7 +19,7 @@ _KINDS = "a size is a number of parameters, a model's name or {width: ..., depth
 
 
 class Size(Strict):
-    """One size: a number of parameters, a published model's name, or an exact shape.
+    """A size: a number of parameters, a published model's name, or an exact shape.
 
     Attributes:
         params: total parameters, embeddings included, that the nearest shape of the family should have.
@@ -116,7 +116,7 @@ class ShapeRule(Strict):
         return self
 
     def resolve(self, size: Size) -> LlamaConfig:
-        """The Llama of a size.
+        """Finds the Llama of a size.
 
         Raises:
             InputError: an exact shape that does not divide, an unknown model, or no shape within a factor of
@@ -185,7 +185,7 @@ class ShapeRule(Strict):
             low, high = (middle, high) if total(self._member(middle)) < params else (low, middle)
 
         def miss(choice: tuple[int, int]) -> float:
-            # Sizes are to be hit, but the family kept: a layer off its rule counts as 5 % of the size.
+            # Close to the size and to the family: a layer off its rule counts as 5 % of the size.
             return abs(math.log(total(self._member(*choice)) / params)) + _LAYER_COST * abs(choice[1])
 
         near = range(max(1, high - 3), high + 3)

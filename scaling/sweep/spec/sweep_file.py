@@ -35,7 +35,7 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
 
 
 def parse_sweep(text: str, name: str, overrides: Sequence[str] = ()) -> SweepSpec:
-    """As ``load_sweep``, from a file's text; ``name`` is the file's name in messages."""
+    """Validates a sweep file's text, which messages call ``name``; as :func:`load_sweep`."""
     root, violations = read_yaml(text, name)
     if root is None or not isinstance(root.value, dict):
         found = "the file is empty" if root is None else f"not {show(root.plain())}"
@@ -62,7 +62,7 @@ def parse_sweep(text: str, name: str, overrides: Sequence[str] = ()) -> SweepSpe
 
 
 def _fit_vocab(data: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Gives the model the tokenizer's vocabulary where it has none; yields what is wrong with the one it has."""
+    """Gives the model the tokenizer's vocabulary where it has none; yields violations by the one it has."""
     corpus, model = data.get("corpus"), data.get("model")
     path = corpus.get("path") if isinstance(corpus, dict) else None
     tokenizer: Vocabulary = BYTES
@@ -87,7 +87,7 @@ def _fit_vocab(data: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def _shape_violations(data: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Sizes that no Llama has or the mesh cannot split, and sizes of a block that are one shape; paths and messages.
+    """Paths and messages of sizes that no Llama has or the mesh cannot split, and of equal shapes in a block.
 
     They are found even where other keys are wrong.
     """

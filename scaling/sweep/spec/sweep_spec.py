@@ -60,7 +60,7 @@ class FitBlock(Strict):
 
     @property
     def horizon(self) -> tuple[Horizon, tuple[float, ...]]:
-        """Which of the three is given, and its values."""
+        """Key of the horizon (flops, tokens or tokens_per_param), and its values."""
         name = _only_horizon(self)
         values: tuple[float, ...] = getattr(self, name)
         return name, values
@@ -82,7 +82,7 @@ class Target(Strict):
 
     @property
     def horizon(self) -> tuple[Horizon, float]:
-        """Which of the three is given, and its value."""
+        """Key of the horizon (flops, tokens or tokens_per_param), and its value."""
         name = _only_horizon(self)
         value: float = getattr(self, name)
         return name, value
@@ -146,16 +146,16 @@ class SweepSpec(Strict):
 
     @property
     def arrangement(self) -> Arrangement:
-        """How its runs are carried out."""
+        """The arrangement of the sweep's runs on devices."""
         return Arrangement(mesh=self.mesh, microbatches=self.microbatches, remat=self.remat)
 
     def where(self, *path: str | int) -> str:
-        """The location of a value in the sweep file: ``where("fit", 0, "flops", 1)`` is ``sweeps/x.yaml:7:12``.
+        """Location of a value in the sweep file: ``where("fit", 0, "flops", 1)`` is ``sweeps/x.yaml:7:12``.
 
         For a value that was not written, the location of the nearest value around it.
         """
         return str(self._source.find(path).location)
 
     def canonical(self) -> dict[str, Any]:
-        """The values as JSON has them: equal for files that mean the same, however they write it."""
+        """The sweep as a JSON object, equal for files that mean the same."""
         return self.model_dump(mode="json", exclude_none=True)

@@ -1,4 +1,4 @@
-"""Violations of a schema in plain words, each with its location."""
+"""Messages on violations of a schema, each with its location."""
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
@@ -14,12 +14,12 @@ _MOST_VIOLATIONS = 50
 
 
 def dotted(path: Sequence[str | int]) -> str:
-    """A path as overrides write it: ``fit.0.flops``."""
+    """Text of a path as in overrides: ``fit.0.flops``."""
     return ".".join(map(str, path))
 
 
 def lines_of(violations: Violations) -> list[str]:
-    """Violations as lines of text, in the order of their locations; at most 50 of them."""
+    """Lines of text on violations, in the order of their locations; at most 50."""
     ordered = sorted(violations, key=lambda violation: (violation[0].line, violation[0].column))
     lines = list(dict.fromkeys(f"{location}: {' '.join(message.split())}" for location, message in ordered))
     hidden = len(lines) - _MOST_VIOLATIONS
@@ -27,7 +27,7 @@ def lines_of(violations: Violations) -> list[str]:
 
 
 def violation_of(error: ErrorDetails, schema: type[BaseModel], root: Located) -> tuple[Location, str]:
-    """An error of pydantic's in plain words, with its location.
+    """Violation of a pydantic error: a message and its location.
 
     Args:
         error: one of the errors of a ValidationError.
@@ -80,7 +80,7 @@ def _unknown(key: str, schema: type[BaseModel], path: Sequence[str | int]) -> st
 
 
 def _keys(model: type[BaseModel]) -> list[str]:
-    """What a file calls a model's fields."""
+    """Keys of a model's fields in a file."""
     return [field.alias or name for name, field in model.model_fields.items()]
 
 

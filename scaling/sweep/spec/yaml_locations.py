@@ -56,7 +56,7 @@ class Located:
         return self.value
 
     def find(self, path: tuple[str | int, ...]) -> "Located":
-        """The value at a path of keys and indices, or the last one on the way there that exists.
+        """The value at a path of keys and indices, or the last existing one on the way there.
 
         A single value may stand for a list of one: with no list, an index leads to the value itself.
         """
@@ -74,7 +74,7 @@ Violations = list[tuple[Location, str]]
 
 
 def read_file(path: str | Path, what: str) -> str:
-    """The text of a file that people write, called ``what`` in messages.
+    """Reads the text of a YAML file, which messages call ``what``.
 
     Raises:
         InputError: it cannot be read, is larger than 1 MiB, or is not UTF-8.
@@ -156,7 +156,7 @@ class _Excess(Exception):
 
 
 class _Limited(Composer):
-    """Stops at the limits while it reads, so that no file takes long, whatever is in it."""
+    """A composer that stops at the limits, so that no file takes long to read."""
 
     count = 0
 
@@ -168,7 +168,7 @@ class _Limited(Composer):
 
 
 class _Reader:
-    """Turns ruamel's nodes into Located values; collects violations."""
+    """A reader of ruamel's nodes into Located values, which collects violations."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -210,7 +210,7 @@ def _scalar(node: ScalarNode) -> str | bool | None:
 
 
 def override(root: Located, assignment: str, shorthands: dict[str, str]) -> Violations:
-    """Sets one value in a tree of mappings and lists, as ``key.key.index=value`` says; changes ``root``.
+    """Sets one value in a tree of mappings and lists by ``key.key.index=value``; changes ``root``.
 
     Args:
         root: a mapping.
@@ -261,7 +261,7 @@ def _graft(at: Located, steps: list[str], new: Located, shorthands: dict[str, st
 
 
 def expand(located: Located, key: str) -> Located:
-    """A bare word as the mapping it is short for: ``sotu`` as ``{name: sotu}``; anything else as it is."""
+    """The mapping that a bare word is short for: ``{name: sotu}`` for ``sotu``; other values unchanged."""
     if isinstance(located.value, str):
         return replace(located, value={key: replace(located, key=located.location)})
     return located

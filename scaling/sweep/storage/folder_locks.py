@@ -8,7 +8,7 @@ from scaling.sweep.storage.origin import is_mirror
 
 
 def locks_of(folder: Path) -> Locks:
-    """Locks of this machine's disk, or those of the mirror that the folder is."""
+    """The locks of a folder: those of this machine's disk, or of a mirror."""
     if not is_mirror(folder):
         return LocalLocks()
     from scaling.sweep.storage.mirror import mirror_at  # loads fsspec

@@ -1,4 +1,4 @@
-"""The mirror of a sweep's folder in shared storage: takes the locks of both, and keeps both the same."""
+"""The local mirror of a sweep's folder in shared storage: takes the locks of both and synchronises them."""
 
 import functools
 import hashlib
@@ -29,7 +29,7 @@ _AT_ONCE = 16
 
 
 class Mirror:
-    """A local copy of what is in the storage; its ``Locks`` hold among all hosts.
+    """A local copy of a folder in shared storage; its ``Locks`` hold among all hosts.
 
     Args:
         folder: the copy.
@@ -61,7 +61,7 @@ class Mirror:
 
     @contextmanager
     def _leased(self, lock: Path) -> Iterator[bool]:
-        """Holds the lease of a lock whose local one this process has."""
+        """A context that holds the lease in the storage of a lock that this process holds locally."""
         part = self._part(lock)
         with ExitStack() as stack:
             try:
@@ -81,7 +81,7 @@ class Mirror:
             yield True
 
     def free(self, path: Path) -> bool:
-        """Whether nobody has a lock, here or, some seconds ago, elsewhere; False if the storage cannot say."""
+        """Whether no process holds a lock, here or (some seconds ago) elsewhere; False if that is unknown."""
         return self._here.free(path) and self._lease_free(path)
 
     def _lease_free(self, lock: Path) -> bool:
@@ -100,7 +100,7 @@ class Mirror:
         return self._free[name]
 
     def look(self) -> None:
-        """Fetches how far the runs are that nobody here trains.
+        """Fetches the progress of runs that other hosts train.
 
         Raises:
             OSError: the storage cannot be reached.
@@ -123,7 +123,7 @@ class Mirror:
             list(pool.map(fetch, by_place))
 
     def fetch(self) -> None:
-        """Makes the mirror as new as the storage, but for what is newer here.
+        """Fetches all that is newer in the storage.
 
         Raises:
             OSError: the storage cannot be reached.
@@ -132,11 +132,11 @@ class Mirror:
         self.look()
 
     def store(self) -> None:
-        """Stores what is newer here: what was made outside of a lock, or a process that was killed has left.
+        """Stores all that is newer here: made outside of a lock, or left by a killed process.
 
         Raises:
             InputError: it may not be written.
-            Stopped: this process was asked to stop.
+            Stopped: this process was requested to stop.
         """
         for place in _PLACES:
             for folder in sorted((self.folder / place).glob("*")):
@@ -158,7 +158,7 @@ class Mirror:
 
 @contextmanager
 def _stored(part: SweepPart | RunPart, remote: Remote) -> Iterator[None]:
-    """Stores what changes in a part every few seconds, if it is a run's, and at the end."""
+    """A context that stores the changes of a part, a run's every few seconds, and all at the end."""
     ended = threading.Event()
 
     def keep() -> None:
@@ -189,12 +189,12 @@ def _stored(part: SweepPart | RunPart, remote: Remote) -> Iterator[None]:
 
 @functools.cache
 def mirror_at(folder: Path) -> Mirror:
-    """The mirror in a folder that has an origin."""
+    """Opens the mirror in a folder with an origin."""
     return Mirror(folder, Remote.of(json.loads((folder / ORIGIN).read_text())["url"]))
 
 
 def mirror_for(url: str) -> Mirror:
-    """The mirror of a folder in shared storage, in this machine's cache; made if missing.
+    """Opens the mirror, in this machine's cache, of a folder in shared storage; makes it if missing.
 
     Raises:
         InputError: there is no such storage, or it needs what is not installed.
@@ -208,7 +208,7 @@ def mirror_for(url: str) -> Mirror:
 
 
 def fetched(url: str) -> Path:
-    """A copy of one file in shared storage.
+    """A context with a local copy of one file in shared storage.
 
     Raises:
         InputError: there is no such storage or file, or it cannot be reached.
@@ -225,7 +225,7 @@ def fetched(url: str) -> Path:
 
 @contextmanager
 def shared(url: str) -> Iterator[Path]:
-    """The mirror of a folder in shared storage: as new as that, kept so within this, and at the end stored.
+    """A context with the mirror of a folder in shared storage, fetched at its start and stored at its end.
 
     Raises:
         InputError: there is no such storage, or it cannot be reached.

@@ -1,4 +1,4 @@
-"""Named objects: in a bucket or in memory, through fsspec; or on a disk."""
+"""Named objects in a bucket or in memory, through fsspec, or on a disk."""
 
 import os
 import shutil
@@ -16,22 +16,22 @@ _VERSION = ("size", "generation", "ETag", "etag", "LastModified", "mtime", "crea
 
 @runtime_checkable
 class Objects(Protocol):
-    """Named contents; an object is there whole or not at all. Whatever fails raises an exception of some kind."""
+    """A store of named objects, each written atomically; failures raise exceptions of any kind."""
 
     def list(self, under: str) -> dict[str, str]:
-        """Versions of the objects below a folder, or of all, by name; an object's version changes with its content."""
+        """Versions by name of the objects below a folder, or of all; an object's version changes with its content."""
 
     def read(self, name: str) -> bytes:
-        """A content; FileNotFoundError if it is not there."""
+        """Content of an object; FileNotFoundError if there is none."""
 
     def write(self, name: str, content: bytes) -> None:
         """Makes or replaces an object."""
 
     def create(self, name: str, content: bytes) -> None:
-        """Makes an object; FileExistsError if it is there. Of several at once, one succeeds."""
+        """Makes an object; FileExistsError if it exists. Of several calls at once, one succeeds."""
 
     def remove(self, name: str) -> None:
-        """Removes an object; if it is not there, nothing or FileNotFoundError."""
+        """Removes an object; without one, does nothing or raises FileNotFoundError."""
 
     def put(self, file: Path, name: str) -> None:
         """Makes or replaces an object from a file of any size."""
@@ -41,7 +41,7 @@ class Objects(Protocol):
 
 
 class Disk:
-    """Files below a folder, which several machines may see."""
+    """Objects as files below a folder, which several machines may see."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -78,7 +78,7 @@ class Disk:
         shutil.copyfile(self._folder / name, file)
 
     def _made(self, name: str) -> Path:
-        """The path of an object, its folder made."""
+        """Path of an object; makes its folder."""
         path = self._folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path

@@ -1,4 +1,4 @@
-"""The file by which a folder is known as the mirror of one in shared storage."""
+"""The file that marks a folder as the mirror of one in shared storage."""
 
 from pathlib import Path
 

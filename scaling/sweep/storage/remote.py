@@ -1,4 +1,4 @@
-"""Shared storage by its URL: what fails for a moment is tried again."""
+"""Shared storage by its URL; failed calls are retried."""
 
 import errno
 import importlib.util
@@ -20,7 +20,7 @@ from scaling.errors import InputError
 from scaling.sweep.storage.objects import Bucket, Disk, Objects
 
 T = TypeVar("T")
-# By scheme, what it needs beside fsspec.
+# The package that each scheme needs besides fsspec.
 _NEEDS = {"gs": "gcsfs", "s3": "s3fs", "memory": None, "file": None}
 _EXTRA = 'pip install "scaling-law-toolkit[cloud]"'
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -38,7 +38,7 @@ def is_url(text: str) -> bool:
 
 
 class Remote:
-    """Objects in shared storage, by names relative to a URL.
+    """Objects in shared storage, named relative to a URL.
 
     Its methods raise OSError where the storage cannot be reached after several attempts, and PermissionError,
     FileNotFoundError and the like at once.
@@ -49,7 +49,7 @@ class Remote:
 
     @classmethod
     def of(cls, url: str) -> "Remote":
-        """The storage at a URL.
+        """Opens the storage at a URL.
 
         Raises:
             InputError: it is no such URL, or what its scheme needs is not installed.
@@ -57,14 +57,14 @@ class Remote:
         return cls(url.rstrip("/"), _objects(url.rstrip("/")))
 
     def list(self, under: str = "") -> dict[str, str]:
-        """Versions of the objects below a folder, or of all, by name; an object's version changes with its content."""
+        """Versions by name of the objects below a folder, or of all; an object's version changes with its content."""
         return self._again(lambda: self._objects.list(under))
 
     def read(self, name: str) -> bytes:
         return self._again(lambda: self._objects.read(name))
 
     def read_all(self, names: Iterable[str]) -> dict[str, bytes]:
-        """The contents of those that are there."""
+        """Contents by name of the objects that exist."""
 
         def read(name: str) -> tuple[str, bytes | None]:
             try:
@@ -84,7 +84,7 @@ class Remote:
                 done.result()
 
     def create(self, name: str, content: bytes) -> bool:
-        """Makes an object; False if there is one of this name and another content."""
+        """Makes an object; False if one of this name has another content."""
         try:
             self._again(lambda: self._objects.create(name, content))
         except FileExistsError:
@@ -92,7 +92,7 @@ class Remote:
         return True
 
     def remove(self, name: str) -> None:
-        """Removes an object if it is there."""
+        """Removes an object if it exists."""
         with suppress(FileNotFoundError):
             self._again(lambda: self._objects.remove(name))
 
@@ -107,7 +107,7 @@ class Remote:
         _LOG.warning("%s: %s", self.url, message)
 
     def _again(self, call: Callable[[], T]) -> T:
-        """A call's result; it is tried again for some seconds, with one warning for all failures in a row."""
+        """Result of a call, retried for some seconds, with one warning for all failures in a row."""
         for delay in (*_DELAYS_S, None):
             try:
                 result = call()

@@ -1,4 +1,4 @@
-"""The part of a mirror that the lock of a run or of a trunk covers: status, metrics and checkpoints."""
+"""The part of a mirror under the lock of a run or a trunk: status, metrics and checkpoints."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ _CHECKPOINT = re.compile(r"checkpoints/(\d+)\.tar")
 
 
 class RunPart:
-    """A run's files, or a trunk's, without the config.
+    """The files of a run, or of a trunk, without the config.
 
     Where nothing in the storage has changed since both were the same, the files here are as new or newer: a process
     that was killed had more than it had stored.
@@ -31,7 +31,7 @@ class RunPart:
         self._remote, self._folder, self._place = remote, folder / place, place
 
     def look(self, there: dict[str, str]) -> None:
-        """Fetches the status and the metrics of a run that others train.
+        """Fetches status and metrics of a run that other hosts train.
 
         Args:
             there: the run's objects, as ``Remote.list`` has them, by names within the run's folder.
@@ -55,7 +55,7 @@ class RunPart:
         return any(name in there and there[name] != known.get(name) for name in (_METRICS, _STATUS))
 
     def newer(self) -> bool:
-        """Whether there is something here that is not stored yet."""
+        """Whether something here is not stored yet."""
         record = SyncRecord(self._folder)
         for name in (_METRICS, _STATUS):
             path = self._folder / name
@@ -64,7 +64,7 @@ class RunPart:
         return False
 
     def pull(self) -> None:
-        """Makes the files here those of the storage, unless they are as new or newer."""
+        """Fetches the files of the storage that are newer than those here."""
         there, record = self._there(), SyncRecord(self._folder)
         if there == {name: version for name, (version, _) in record.agreed.items()} and not record.seen:
             return
@@ -82,7 +82,7 @@ class RunPart:
         record.write()
 
     def push(self, last: bool = False) -> None:
-        """Stores what has changed here.
+        """Stores the files that have changed here.
 
         Args:
             last: all of it; otherwise the metrics only with a new checkpoint, and so that both fit.
@@ -120,7 +120,7 @@ class RunPart:
             digests[name] = digest_of(contents[name])
 
     def _gone(self, record: SyncRecord) -> list[str]:
-        """Objects that are no longer here; checkpoints only if a newer one has replaced them."""
+        """Names of objects that are no longer here; checkpoints only if a newer one has replaced them."""
         here = {int(match[1]) for name in self._checkpoints() if (match := _CHECKPOINT.fullmatch(name))}
         needed = max(here, default=0) if (self._folder / _STEPS).exists() else None
         gone = []
@@ -135,7 +135,7 @@ class RunPart:
         return gone
 
     def _checkpoints(self) -> dict[str, str]:
-        """Versions of the checkpoints here by object name, the oldest first."""
+        """Versions by object name of the checkpoints here, the oldest first."""
         found = {}
         for path in sorted((self._folder / "checkpoints").glob("[0-9]*"), key=lambda path: (len(path.name), path.name)):
             if path.name.isdecimal():
@@ -204,5 +204,5 @@ def _is_run_file(name: str) -> bool:
 
 
 def _ended(status: bytes) -> bool:
-    """Whether a status says that a run is no longer trained."""
+    """Whether a run has ended by its status."""
     return b'"state": "running"' not in status

@@ -1,4 +1,4 @@
-"""The part of a mirror that the sweep's own lock covers: plan, configs, forecast, tables and report."""
+"""The part of a mirror under the sweep's own lock: plan, configs, forecast, tables and report."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ _CONFIG = re.compile(r"runs/[0-9a-f]{12}/config\.json")
 
 
 class SweepPart:
-    """The sweep's own files and its runs' configs; where both sides have changed, the storage wins.
+    """Files of the sweep and configs of its runs; where both sides have changed, the storage wins.
 
     Args:
         remote: the storage.
@@ -24,7 +24,7 @@ class SweepPart:
         self._remote, self._folder = remote, folder
 
     def pull(self) -> None:
-        """Makes the files here as new as those there; what was made here since, and not there, is left."""
+        """Fetches the files that are newer in the storage; leaves those that were made only here."""
         there, record = self._there(), SyncRecord(self._folder)
         new = [name for name in there if name not in record.agreed or record.agreed[name][0] != there[name]]
         contents = self._remote.read_all(new)
@@ -37,7 +37,7 @@ class SweepPart:
         record.write()
 
     def push(self) -> None:
-        """Makes the files there as new as those here; the plan, by which a sweep is known, is the last."""
+        """Stores the files that are newer here; the plan, which makes a folder a sweep's, is the last."""
         here, record = self._here(), SyncRecord(self._folder)
         contents = {name: path.read_bytes() for name, path in here.items()}
         digests = {name: digest_of(content) for name, content in contents.items()}
@@ -52,7 +52,7 @@ class SweepPart:
             record.write()
 
     def newer(self) -> bool:
-        """Whether files here were changed since both were the same."""
+        """Whether files here have changed since both sides were the same."""
         record = SyncRecord(self._folder)
         return any(digest_of(path.read_bytes()) != record.version_here(name) for name, path in self._here().items())
 
@@ -66,7 +66,7 @@ class SweepPart:
 
 
 def _is_sweep_file(name: str) -> bool:
-    """Whether a name is one of a sweep's own files; nothing else is ever written into the mirror."""
+    """Whether a name is one of a sweep's own files, the only ones written into the mirror."""
     return _OWN.fullmatch(name) is not None or _CONFIG.fullmatch(name) is not None
 
 

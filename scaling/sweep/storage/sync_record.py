@@ -1,4 +1,4 @@
-"""The record of what was the same in a mirror and in the storage when they were last compared."""
+"""The record of a mirror's objects that were equal in the storage at the last comparison."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ RECORD = ".stored.json"
 
 
 class SyncRecord:
-    """Versions of the objects that were the same here and there; kept in a file of the mirror.
+    """Versions of the objects that were equal on both sides, stored in a file of the mirror.
 
     Attributes:
         agreed: by name, the version in the storage and the version here.
@@ -27,26 +27,26 @@ class SyncRecord:
         self.seen: dict[str, str] = known["seen"]
 
     def write(self) -> None:
-        """Writes the record whole or not at all."""
+        """Writes the record atomically."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         write_text(self._file, json.dumps({"agreed": self.agreed, "seen": self.seen}))
 
     def forget(self) -> None:
-        """Forgets all versions until the record is written again."""
+        """Removes all versions until the record is written again."""
         self._file.unlink(missing_ok=True)
         self.agreed, self.seen = {}, {}
 
     def version_here(self, name: str) -> str:
-        """The version here of the content that was the same; empty if there was none."""
+        """Local version of the content that was equal; empty if there was none."""
         return self.agreed[name][1] if name in self.agreed else ""
 
 
 def digest_of(content: bytes) -> str:
-    """The version here of a file, by its content."""
+    """Version of a local file: its digest."""
     return hashlib.sha256(content).hexdigest()
 
 
 def write_here(path: Path, content: bytes) -> None:
-    """Writes a fetched file whole or not at all, and makes its folder."""
+    """Writes a fetched file atomically, and makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, content)

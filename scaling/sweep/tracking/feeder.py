@@ -27,7 +27,7 @@ _NICENESS = 10
 
 
 class TrackedRun(Protocol):
-    """What a tracker keeps of a run.
+    """A run in a tracker of experiments.
 
     Attributes:
         tokens: of the last values that were added, then or by a process before; 0 if there are none.
@@ -38,13 +38,13 @@ class TrackedRun(Protocol):
     ended: bool
 
     def log(self, tokens: int, values: Mapping[str, float]) -> None:
-        """Adds values by name after so many tokens, which are more than at the last call."""
+        """Adds values by name at a number of tokens, which rises from call to call."""
 
     def end(self, tokens: int, values: Mapping[str, float], well: bool) -> None:
-        """Adds the last values, and that the run has ended, well or not."""
+        """Adds the last values, and marks the run as ended, successfully or not."""
 
     def flush(self) -> None:
-        """Makes sure that what was added is kept."""
+        """Writes all added values to the tracker's storage."""
 
 
 # Opens a run: its folder, hyperparameters, the name of the metric that counts, and the whole config as JSON.
@@ -52,13 +52,13 @@ Open = Callable[[Path, Mapping[str, float | str], str, str], TrackedRun]
 
 
 class Tail:
-    """Reads the rows that are added to a file of JSON lines."""
+    """A reader of the rows that are appended to a file of JSON lines."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._read = path, 0
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Rows since the last call; a line without its end waits for the next, a torn one is passed over."""
+        """Rows since the last call; an unfinished line waits for the next call, a torn one is skipped."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._read)
@@ -78,7 +78,7 @@ class Tail:
 
 
 class RunFeeder:
-    """Feeds a tracker the rows of one run.
+    """The feeder of one run's rows to a tracker.
 
     Args:
         sweep: the folder.
@@ -116,7 +116,7 @@ class RunFeeder:
             self._tracked.flush()
 
     def _speed(self, row: dict[str, Any]) -> dict[str, float]:
-        """Tokens per second since the row before."""
+        """Tokens per second since the previous row."""
         if not isinstance(row.get("seconds"), int | float):
             return {}
         before, self._before = self._before, (row["step"], row["seconds"])
@@ -127,7 +127,7 @@ class RunFeeder:
 
 
 class SweepFeeder:
-    """Feeds a tracker all runs of a sweep, each from when it has begun.
+    """The feeder of a sweep's runs to a tracker, each from its beginning.
 
     Args:
         sweep: the folder.
@@ -173,7 +173,7 @@ def _hyperparameters(config: RunConfig, role: str) -> dict[str, float | str]:
 
 
 def opener(tracker: str) -> Open:
-    """Opens runs of a tracker by its name; ImportError if it is not installed."""
+    """The function that opens runs of a tracker, by the tracker's name; ImportError if it is not installed."""
     assert tracker == "tensorboard"
     from scaling.sweep.tracking.tensorboard import TensorBoardRun
 

@@ -1,4 +1,4 @@
-"""Runs as TensorBoard shows them: event files, which other trackers read too.
+"""TensorBoard's event files of runs, which other trackers read too.
 
 A run has a folder of event files. They record what was logged of it: a process that goes on reads the last event, and
 adds a file. An event holds all values of a step, so that none is there twice and no step is there in part.
@@ -23,7 +23,7 @@ _HEADER, _CHECKSUM = struct.Struct("<QI"), 4
 
 
 class TensorBoardRun:
-    """The event files of one run; a step's number in them is its tokens.
+    """The event files of one run, in which the step is the number of tokens.
 
     Args:
         folder: theirs, made if missing.
@@ -50,12 +50,12 @@ class TensorBoardRun:
             self._write(_event(0, *experiment.value, *session.value, *text.value))
 
     def log(self, tokens: int, values: Mapping[str, float]) -> None:
-        """Adds values by name after so many tokens, which are more than at the last call."""
+        """Adds values by name at a number of tokens, which rises from call to call."""
         self._write(_event(tokens, *_scalars(values)))
         self.tokens = tokens
 
     def end(self, tokens: int, values: Mapping[str, float], well: bool) -> None:
-        """Adds the last values, and that the run has ended, well or not; nothing more can be added."""
+        """Adds the last values, and marks the run as ended, successfully or not; closes the files."""
         status = Status.Value("STATUS_SUCCESS" if well else "STATUS_FAILURE")
         content = HParamsPluginData(session_end_info=SessionEndInfo(status=status), version=0).SerializeToString()
         plugin = SummaryMetadata.PluginData(plugin_name="hparams", content=content)
@@ -66,7 +66,7 @@ class TensorBoardRun:
         self.ended = True
 
     def flush(self) -> None:
-        """Writes what was added to the disk.
+        """Writes all added values to the disk.
 
         Raises:
             OSError: there is no room, for example.
@@ -86,7 +86,7 @@ def _event(tokens: int, *values: Summary.Value) -> Event:
 
 
 def _last_event(file: Path) -> Event | None:
-    """The last whole event with values of the run; what follows it was torn by a crash."""
+    """The last whole event with values of the run; a crash tore whatever follows it."""
     data, at, events = file.read_bytes(), 0, []
     while at + _HEADER.size <= len(data):
         length, _ = _HEADER.unpack_from(data, at)

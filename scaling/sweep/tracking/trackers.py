@@ -1,4 +1,4 @@
-"""A tracker of experiments beside a sweep: fed by a process of its own, so that it cannot hold up training."""
+"""A tracker of experiments for a running sweep, fed by a process of its own, so that it cannot hold up training."""
 
 import importlib.util
 import logging
@@ -23,14 +23,14 @@ Report = Callable[[str, SweepProgress], None]
 
 
 def need_tracker(name: str) -> None:
-    """InputError where a tracker is not installed."""
+    """Raises InputError where a tracker is not installed."""
     if importlib.util.find_spec(TRACKERS[name]) is None:
         raise InputError(f'`track` {name} needs: pip install "scaling-law-toolkit[{name}]"')
 
 
 @contextmanager
 def tracking(folder: Path, name: str | None, report: Report) -> Iterator[Report]:
-    """Within this context a tracker is fed, from the first report of progress on.
+    """A context in which a tracker is fed, from the first report of progress on.
 
     Args:
         folder: the sweep's.
@@ -59,7 +59,7 @@ def tracking(folder: Path, name: str | None, report: Report) -> Iterator[Report]
 
 
 class TrackerProcess:
-    """The process that feeds a tracker. If it fails it is given up with one warning, and training goes on.
+    """The process that feeds a tracker; if it fails, it is given up with one warning, and training goes on.
 
     Args:
         folder: the sweep's.
@@ -85,7 +85,7 @@ class TrackerProcess:
         return self._process.pid
 
     def close(self) -> None:
-        """Has it look once more, and waits until it has ended, or given up."""
+        """Ends the process after a last look at the folder; waits for it, and gives it up after a time."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:

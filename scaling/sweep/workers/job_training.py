@@ -1,4 +1,4 @@
-"""Training of a job: one run, several runs stacked into one program, or the branches of a trunk."""
+"""Training of jobs: one run, several runs stacked into one program, or the branches of a trunk."""
 
 import math
 import time
@@ -20,7 +20,7 @@ from scaling.train.trunk import Begin, train_trunk
 
 
 class JobTrainer:
-    """Trains jobs of a sweep's folder and writes their metrics, statuses and parameters.
+    """The trainer of a sweep's jobs, which writes their metrics, statuses and parameters.
 
     Args:
         sweep: the folder.
@@ -33,7 +33,7 @@ class JobTrainer:
         self._clock = CompileClock()
 
     def train(self, job: Job, left: Sequence[RunConfig]) -> None:
-        """Trains the runs of a job that are left, or several stacked, to their ends."""
+        """Trains the unfinished runs of one job, or of several stacked, to their ends."""
         if job.runs[0].trunk is not None:
             self._train_trunk(job, left)
         elif len(left) > 1:
@@ -42,7 +42,7 @@ class JobTrainer:
             self._run(left[0], self._shares(1)).train(self._execution)
 
     def _shares(self, members: int) -> tuple[Share, Share]:
-        """Shares of this worker's seconds from now on, in all and compiling, for each of several runs."""
+        """Shares, for each of several runs, of this worker's seconds from now on: all, and compiling."""
         return Share(time.monotonic, members), Share(lambda: self._clock.seconds, members)
 
     def _run(self, config: RunConfig, shares: tuple[Share, Share]) -> RunRecorder:
@@ -68,7 +68,7 @@ class JobTrainer:
         runs: dict[str, RunRecorder] = {}
 
         def run_of(config: RunConfig) -> RunRecorder:
-            """The recorder of a branch; its time counts from when the trunk is on its way to it."""
+            """The recorder of a branch, whose time counts from the end of the branch before."""
             if config.id not in runs:
                 runs[config.id] = self._run(config, self._shares(1))
             return runs[config.id]
@@ -89,7 +89,7 @@ class JobTrainer:
 
 
 def execution_of(arrangement: Arrangement) -> Execution:
-    """How runs are carried out on the devices of this process.
+    """Execution of runs on the devices of this process.
 
     Raises:
         InputError: they are too few.

@@ -24,7 +24,7 @@ _LIVE: set["subprocess.Popen[bytes]"] = set()
 
 @dataclass(frozen=True)
 class Slot:
-    """A numbered place for one worker, with the core or the device that it has to itself, if any."""
+    """A numbered place for one worker, with a core or device of its own, if any."""
 
     index: int
     core: int | None = None
@@ -32,7 +32,7 @@ class Slot:
 
 
 def slots(workers: int | None, whole: bool) -> list[Slot]:
-    """The slots of this machine.
+    """Slots of this machine.
 
     Args:
         workers: the number requested, on an accelerator one per device at most; None for one per core or device.
@@ -85,20 +85,20 @@ class WorkerProcess:
 
     @property
     def code(self) -> int | None:
-        """The exit status; None as long as it works."""
+        """Exit status; None while the worker runs."""
         return self._process.poll()
 
     def terminate(self) -> None:
-        """Asks it to save its state and end."""
+        """Requests the worker to save its state and end."""
         self._process.terminate()
 
     def wait(self) -> None:
-        """Waits until it has ended; kills it after its period of grace."""
+        """Waits until the worker has ended; kills it after its period of grace."""
         _end(self._process)
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended, for whatever reason."""
+        """Whether the worker has ended, for whatever reason."""
         return self.code is not None
 
     @property
@@ -107,7 +107,7 @@ class WorkerProcess:
         return f"exit {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
 
     def error(self) -> WorkerError | None:
-        """The exit status and the last line of the log; None if its work was done or it was asked to stop."""
+        """The exit status and the last line of the log; None if its work was done or a stop was requested."""
         if self.code in (0, STOPPED_EXIT):
             return None
         try:
@@ -119,7 +119,7 @@ class WorkerProcess:
         return WorkerError(message, fatal=self.code == _FATAL_EXIT, killed=killed)
 
     def note(self, error: WorkerError) -> None:  # noqa: ARG002
-        """Warns that it has ended and that another worker goes on, here and in its log."""
+        """Warns, here and in the worker's log, that it has ended and that another one continues."""
         line = f"worker {self.name} has ended: {self._cause} (see {self.log}); another one goes on"
         _LOG.warning("%s", line)
         with suppress(OSError), self.log.open("a") as file:
@@ -128,7 +128,7 @@ class WorkerProcess:
 
 @contextmanager
 def local(sweep: SweepFolder, role: str, workers: int | None, devices: int | None) -> Iterator[WorkerPool]:
-    """Workers on this machine; an ``Executor``."""
+    """The ``Executor`` of workers on this machine."""
     refuse_workers(workers, mesh=devices is not None)
     with pool_on(sweep, role, slots(workers, whole=devices is not None)) as pool:
         yield pool
@@ -136,7 +136,7 @@ def local(sweep: SweepFolder, role: str, workers: int | None, devices: int | Non
 
 @contextmanager
 def pool_on(sweep: SweepFolder, role: str, slots: Sequence[Slot]) -> Iterator[WorkerPool]:
-    """A pool of workers on some slots of this machine."""
+    """A context with a pool of workers on some slots of this machine."""
     pool = WorkerPool(len(slots), lambda empty: [WorkerProcess(sweep, role, slots[index]) for index in empty])
     try:
         yield pool
@@ -154,7 +154,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def stop_workers() -> None:
-    """Has all workers of this process save their states and end; returns when they have."""
+    """Stops all workers of this process: each saves its state and ends; returns when all have."""
     live = list(_LIVE)
     for process in live:
         process.terminate()

@@ -6,7 +6,7 @@ from scaling.sweep.workers.worker_handle import WorkerError, WorkerHandle
 
 
 class ProcessGroup:
-    """A ``WorkerHandle`` of several workers, none of which can go on without the others.
+    """The ``WorkerHandle`` of several workers that train together, none of which can go on without the others.
 
     Args:
         members: the worker of each rank.
@@ -17,24 +17,24 @@ class ProcessGroup:
 
     @property
     def ended(self) -> bool:
-        """Whether all have ended, or one of them with an error."""
+        """Whether all members have ended, or one with an error."""
         return self.error() is not None or all(member.ended for member in self._members)
 
     def error(self) -> WorkerError | None:
-        """The error of the member that ended first of itself; see ``root_cause``."""
+        """The error of the member that failed first: see ``root_cause``."""
         return root_cause(member.error() for member in self._members if member.ended)
 
     def note(self, error: WorkerError) -> None:
-        """Warns once, for all members."""
+        """Warns once for all members."""
         self._members[0].note(error)
 
     def terminate(self) -> None:
-        """Asks every member to save its state and end."""
+        """Requests every member to save its state and end."""
         for member in self._members:
             member.terminate()
 
     def wait(self) -> None:
-        """Waits until all have ended; those still at work are asked to end first."""
+        """Requests the members still at work to end, and waits until all have ended."""
         for member in self._members:
             if not member.ended:
                 member.terminate()
@@ -43,5 +43,5 @@ class ProcessGroup:
 
 
 def root_cause(errors: Iterable[WorkerError | None]) -> WorkerError | None:
-    """The error of a group that the end of another member did not cause; None if there is no error."""
+    """The first error of a group, which no other member's end caused; None without an error."""
     return max((error for error in errors if error), key=lambda error: (error.fatal, error.killed), default=None)

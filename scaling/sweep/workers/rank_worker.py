@@ -37,21 +37,21 @@ _CONNECT_S = 900
 
 
 def broadcast_runs(runs: Sequence[str]) -> None:
-    """Sends the ids of the runs that are trained next to the other ranks; no ids are the end."""
+    """Sends the other ranks the ids of the runs to train next; no ids mean the end."""
     text = np.frombuffer(json.dumps(list(runs)).encode(), np.uint8)
     broadcast_one_to_all(np.int32(len(text)))
     broadcast_one_to_all(text)
 
 
 def receive_runs() -> list[str]:
-    """The ids that rank 0 sends."""
+    """Receives the ids of the runs to train next from rank 0."""
     text = np.zeros(int(broadcast_one_to_all(np.int32(0))), np.uint8)
     runs: list[str] = json.loads(bytes(broadcast_one_to_all(text)))
     return runs
 
 
 def follow_rank_0(sweep: SweepFolder, execution: Execution) -> None:
-    """Trains the runs of rank 0 along with it until it has no more."""
+    """Trains the runs of rank 0 together with it until it has no more."""
     text: SweepText | None = None
     while runs := receive_runs():
         configs = [sweep.run(run_id).config() for run_id in runs]
@@ -76,7 +76,7 @@ def _follow_job(sweep: SweepFolder, configs: list[RunConfig], text: SweepText, e
 
 
 def main(folder: str, role: str) -> None:
-    """Joins the other ranks, and works."""
+    """Joins the process group and trains as one of its ranks."""
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.WARNING)
     use_compile_cache()
     rank = rank_from_jax()

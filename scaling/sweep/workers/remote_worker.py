@@ -1,4 +1,4 @@
-"""Workers on another machine: what a task of Ray or a job of Slurm runs there."""
+"""Workers on another machine: the functions that a task of Ray or a job of Slurm runs there."""
 
 import os
 import tempfile
@@ -20,7 +20,7 @@ from scaling.train.stop import Stopped, stopping_on_signals
 
 
 def run_worker(folder: str, role: str, index: int, directory: str) -> WorkerError | None:
-    """Runs workers, one shape of model after another, until no run is left that nobody trains.
+    """Runs workers, one shape of model after another, until every run has ended or is trained elsewhere.
 
     On SIGTERM or SIGINT the worker saves its state first.
 
@@ -51,7 +51,7 @@ def run_rank(folder: str, role: str, directory: str, rank: Rank, coordinator: st
         coordinator: host and port of rank 0.
 
     Returns:
-        Why it ended before its work was done; None if it was done, or it was asked to stop.
+        The error that ended it before its work was done; None if it was done or a stop was requested.
     """
     os.environ.update(rank.variables(coordinator))
     return _error_of(lambda sweep: train_as_rank(sweep, role), folder, directory)
@@ -72,7 +72,7 @@ def _error_of(work: Callable[[SweepFolder], WorkerError | None], folder: str, di
 
 @contextmanager
 def slot_here(index: int) -> Iterator[Slot]:
-    """A slot on the first device that this process may use, or on a core that no other such slot has."""
+    """Slot on the first device that this process may use, or on a core that no other such slot has."""
     (slot,) = slots(1, whole=False)
     slot = replace(slot, index=index)
     if slot.core is None:

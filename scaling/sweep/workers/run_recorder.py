@@ -32,7 +32,7 @@ class Throughput:
         self._reached: deque[tuple[float, int]] = deque()
 
     def note(self, step: int, now: float) -> None:
-        """Notes the steps taken until a time, in seconds."""
+        """Records the steps taken until a time, in seconds."""
         self._reached.append((now, step))
         while now - self._reached[0][0] > SPEED_S and len(self._reached) > 2:
             self._reached.popleft()
@@ -47,7 +47,7 @@ class Throughput:
 
 
 class RunRecorder:
-    """Writes the log and the status of a run that is being trained.
+    """The recorder of a run in training, which writes its log, status and parameters.
 
     Args:
         folder: the run's files.
@@ -64,7 +64,7 @@ class RunRecorder:
         self._wall_s, self._compile_s = before.get("wall_s", 0.0), before.get("compile_s", 0.0)
 
     def train(self, execution: Execution, begin: Begin | None = None) -> None:
-        """Trains the run from its newest checkpoint, or from ``begin``, and writes how it ended."""
+        """Trains the run from its newest checkpoint, or from ``begin``, and writes its outcome."""
         text, checkpoints = self._text.of_run(self._config), self.folder.checkpoints
         self.show(Progress(0, math.nan, 0.0))
         self.end(train_run(self._config, text, checkpoints, CHECKPOINT_S, self.report, begin, execution), text)
@@ -77,7 +77,7 @@ class RunRecorder:
         self.show(progress)
 
     def end(self, outcome: Outcome, text: RunText) -> None:
-        """Writes its last parameters, if it has not diverged, and how it ended."""
+        """Writes the outcome of the run, and its last parameters if it has not diverged."""
         digest = None if outcome.parameters is None else self.folder.keep(outcome.parameters)
         self.folder.finish(
             {
@@ -100,7 +100,7 @@ class RunRecorder:
     def show(self, progress: Progress) -> None:
         """Writes the status: when the first dispatch is done, and then twice a second at most.
 
-        Asks this process to stop if its parent has gone.
+        Requests a stop of this process if its parent has gone.
         """
         stop_with_parent()
         now = time.monotonic()
@@ -121,7 +121,7 @@ class RunRecorder:
             )
 
     def _spent(self) -> dict[str, float]:
-        """Seconds so far, in all and compiling, with those before an interruption."""
+        """Seconds so far, all and compiling, with those before an interruption."""
         return {
             "wall_s": self._wall_s + self._wall(),
             "compile_s": self._compile_s + self._compiling(),
@@ -129,7 +129,7 @@ class RunRecorder:
 
 
 def stop_with_parent() -> None:
-    """Asks this process to stop if its parent has gone."""
+    """Requests a stop of this process if its parent has gone."""
     if os.getppid() != _PARENT:
         request_stop()
 

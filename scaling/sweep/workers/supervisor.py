@@ -23,7 +23,7 @@ from scaling.train.stop import STOPPED_EXIT, Stopped, stop_requested
 _POLL_S = 0.5
 # A run's state: parameters and AdamW's two moments in fp32. Two checkpoints are kept while a third is written; of a
 # run that is done the parameters.
-_STATE_BYTES_PER_PARAM, _CHECKPOINTS, _KEPT_BYTES_PER_PARAM = 12, 3, 4
+_STATE_BYTES_PER_PARAM, _CHECKPOINTS, _LAST_BYTES_PER_PARAM = 12, 3, 4
 # Logs, metrics, tables and the report.
 _SPARE_BYTES = 64 * 2**20
 
@@ -47,7 +47,7 @@ def train_runs(
     Raises:
         InputError: runs have failed, each named with its reason; nothing can be trained; the disk has no room for the
             checkpoints; or the number of workers requested does not suit the mesh.
-        Stopped: this process was asked to stop, and all its workers have saved their states.
+        Stopped: this process was requested to stop, and all its workers have saved their states.
     """
     arrangement = arrangement_of(sweep.sweep())
     devices = None if arrangement.mesh is None else arrangement.parallelism.devices
@@ -118,7 +118,7 @@ def _state(sweep: SweepFolder, config: RunConfig) -> str:
 
 
 def _try_failed_again(sweep: SweepFolder, work: Sequence[Job]) -> None:
-    """Sets failed runs to be trained again from their last checkpoint, with a new count of attempts."""
+    """Schedules failed runs for training from their last checkpoint, with a new count of attempts."""
     for job in work:
         if not any(_state(sweep, config) == "failed" for config in job.runs):
             continue
@@ -133,10 +133,10 @@ def _try_failed_again(sweep: SweepFolder, work: Sequence[Job]) -> None:
 
 
 def _need_room(sweep: SweepFolder, configs: Sequence[RunConfig], workers: int) -> None:
-    """InputError where the disk has no room for all parameters, and checkpoints of the largest trained at once."""
+    """Raises InputError where the disk lacks room for all parameters and the checkpoints of the largest runs."""
     sizes = sorted((count_params(config.model).total for config in configs), reverse=True)
-    kept, states = _KEPT_BYTES_PER_PARAM * sum(sizes), _STATE_BYTES_PER_PARAM * sum(sizes[:workers])
-    need, free = kept + _CHECKPOINTS * states + _SPARE_BYTES, shutil.disk_usage(sweep.path).free
+    last, states = _LAST_BYTES_PER_PARAM * sum(sizes), _STATE_BYTES_PER_PARAM * sum(sizes[:workers])
+    need, free = last + _CHECKPOINTS * states + _SPARE_BYTES, shutil.disk_usage(sweep.path).free
     if free < need:
         raise InputError(
             f"{sweep.path}: checkpoints, parameters and results need about {need / 2**30:.2g} GiB, and the disk has "
@@ -161,7 +161,7 @@ def join_group(sweep: SweepFolder, role: str, report: Callable[[], None] = lambd
 
 
 def train_as_rank(sweep: SweepFolder, role: str, report: Callable[[], None] = lambda: None) -> WorkerError | None:
-    """As ``join_group``, but returns the error instead of raising it."""
+    """Trains as a rank of a process group, like ``join_group``; returns the error instead of raising it."""
     if is_mirror(sweep.path):
         raise InputError("several processes that train as one need an `out` on a disk that all of them see")
     worker = WorkerProcess(sweep, role, Slot(this_rank(mesh=True).index), grouped=True)

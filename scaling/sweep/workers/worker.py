@@ -1,9 +1,9 @@
-"""A worker: trains runs of a sweep's folder that nobody else is training.
+"""A worker: trains runs of a sweep's folder that no other process trains.
 
 Started by an executor as ``python -m scaling.sweep.workers.worker FOLDER ROLE [CORE]``; any number may share a folder.
 It trains the free runs of one shape, those with the most FLOPs first, and ends when none of them is left; its parent
 looks whether there is more to do. Exit status: 0; 1 if a run failed while others were trained; 2 if nothing can be
-trained; 75 if it was asked to stop, its state saved. The last line of its output says why.
+trained; 75 if a stop was requested and its state is saved. The last line of its output says why.
 """
 
 import logging
@@ -36,16 +36,16 @@ WAIT_S = 1.0
 
 
 def one_at_once(config: RunConfig, available: int) -> int:  # noqa: ARG001
-    """Number of runs to train at once, of those that could be stacked: one."""
+    """Number of stackable runs to train at once: one."""
     return 1
 
 
 def announce_nothing(runs: Sequence[str]) -> None:
-    """The announcement of a worker that no other rank follows."""
+    """Announces runs to nobody, for a worker without other ranks."""
 
 
 class Worker:
-    """Trains jobs of a folder.
+    """A worker on the jobs of a sweep's folder.
 
     Args:
         sweep: the folder.
@@ -71,7 +71,7 @@ class Worker:
         self._compiled: set[Shape] = set()
 
     def work(self, role: str, one_shape: bool = False) -> list[str]:
-        """Trains runs of a role that nobody else trains.
+        """Trains runs of a role that no other process trains.
 
         Args:
             role: ``fit`` or ``target``.
@@ -82,7 +82,7 @@ class Worker:
             A line on each run that has failed, with its reason.
 
         Raises:
-            Stopped: this process was asked to stop; what it trained is saved.
+            Stopped: this process was requested to stop; what it trained is saved.
         """
         failures: list[str] = []
         everything = jobs(self._sweep, (self._sweep.run(run_id).config() for run_id in self._sweep.runs(role)))
@@ -108,7 +108,7 @@ class Worker:
         return failures
 
     def _attempt(self, taken: Sequence[Job], everything: Sequence[Job]) -> list[str]:
-        """Trains jobs together; returns a line on each run that has failed, as it does when the disk fails."""
+        """Trains jobs together; returns a line on each run that has failed, as when the disk fails."""
         left: list[RunConfig] = []
         try:
             for job in taken:
@@ -142,7 +142,7 @@ class Worker:
         return line
 
     def _look_ahead(self, ahead: AheadCompiler, job: Job, pending: Sequence[Job]) -> None:
-        """Begins to compile the shape that comes after a job's, unless its runs are to be stacked."""
+        """Starts to compile the shape after a job's, unless its runs are to be stacked."""
         known = {*self._compiled, job.shape}
         others = [other for other in pending if other.shape not in known and self._left(other)]
         if others:
@@ -158,7 +158,7 @@ class Worker:
         return self._sweep.run(config.id).status()["state"] not in (*ENDED, "failed")
 
     def _stackable(self, job: Job, pending: Sequence[Job], locks: ExitStack) -> Iterator[Job]:
-        """Jobs to stack with one, those with the most FLOPs first, their locks taken; none beside a trunk."""
+        """Jobs to stack with one, those with the most FLOPs first, their locks taken; none with a trunk."""
         run, alike = job.runs[0], []
         if run.trunk is None and self._left(job):
             key = stack_key(run)

@@ -1,4 +1,4 @@
-"""What is known of a worker: whether it has ended, and the error that ended it."""
+"""The handle of a worker: whether it has ended, and the error that ended it."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 @dataclass(frozen=True)
 class WorkerError:
-    """Why a worker ended before its work was done.
+    """The error that ended a worker before its work was done.
 
     Attributes:
         message: a line for the user.
@@ -21,20 +21,20 @@ class WorkerError:
 
 @runtime_checkable
 class WorkerHandle(Protocol):
-    """A worker process, or a task or job elsewhere that starts one."""
+    """The handle of a worker process, or of a task or job elsewhere that starts one."""
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended, for whatever reason."""
+        """Whether the worker has ended, for whatever reason."""
 
     def error(self) -> WorkerError | None:
-        """Why an ended worker stopped early; None if its work was done or it was asked to stop."""
+        """The error that ended the worker early; None if its work was done or a stop was requested."""
 
     def note(self, error: WorkerError) -> None:
-        """Warns the user, and notes in its log, that it ended with an error and that another worker goes on."""
+        """Warns the user, and its log, that the worker ended with an error and another one continues."""
 
     def terminate(self) -> None:
-        """Asks it to save its state and end."""
+        """Requests the worker to save its state and end."""
 
     def wait(self) -> None:
-        """Waits until it has ended; kills it after its period of grace."""
+        """Waits until the worker has ended; kills it after its period of grace."""

@@ -1,4 +1,4 @@
-"""A pool of workers: as long as there are runs that nobody trains, each worker that ends is followed by another."""
+"""A pool of workers: while there are untrained runs, another worker follows each one that ends."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -14,7 +14,7 @@ _MOST_FAILED, _MOST_KILLED = 3, 20
 
 
 class WorkerPool:
-    """Workers in numbered slots, one after another in each.
+    """A pool of workers in numbered slots, one after another in each.
 
     Args:
         size: number of slots.
@@ -29,11 +29,11 @@ class WorkerPool:
 
     @property
     def idle(self) -> bool:
-        """Whether no worker is at work."""
+        """Whether no worker runs."""
         return not self._working
 
     def tend(self, free: int, held: int, progress: object) -> None:
-        """Starts workers where there are runs that nobody trains; called twice a second.
+        """Starts workers where there are untrained runs; called twice a second.
 
         Args:
             free: number of jobs that nobody has.
@@ -55,7 +55,7 @@ class WorkerPool:
             self._working |= {slot: (worker, progress) for slot, worker in started}
 
     def _check(self, worker: WorkerHandle, fruitless: bool) -> None:
-        """InputError if an ended worker's error leaves no hope for the next one; otherwise the error is noted."""
+        """Raises InputError if an ended worker's error would also end the next one; else warns of it."""
         error = worker.error()
         if error is None:
             return
@@ -65,7 +65,7 @@ class WorkerPool:
         worker.note(error)
 
     def stop(self) -> None:
-        """Has every worker save its state and end; returns when they have."""
+        """Stops every worker: each saves its state and ends; returns when all have."""
         workers = [worker for worker, _ in self._working.values()]
         for worker in workers:
             worker.terminate()
@@ -76,12 +76,12 @@ class WorkerPool:
 
 @runtime_checkable
 class Executor(Protocol):
-    """Where workers run: this machine, a Ray cluster, Slurm."""
+    """An executor of workers: on this machine, on a Ray cluster, in Slurm."""
 
     def __call__(
         self, sweep: SweepFolder, role: str, workers: int | None, devices: int | None
     ) -> AbstractContextManager[WorkerPool]:
-        """A pool for the runs of a role; when the context ends, so have all of its workers.
+        """A context with a pool for the runs of a role; all of its workers have ended when it ends.
 
         Args:
             sweep: the prepared folder.
