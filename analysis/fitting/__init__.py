@@ -1,1 +1,1 @@
-"""Fitting: laws fitted to runs, and the constants that papers fitted to theirs."""
+"""Fitting: laws fitted to runs, and published constants."""

@@ -83,7 +83,7 @@ LAW: Law[AnnealingInputs] = Law(
 
 @dataclass(frozen=True)
 class AnnealingFit(Result):
-    """The law, fitted to curves of one model.
+    """The multi-power law fitted to curves of one model.
 
     Attributes:
         params: by name, in units of a step and of the learning rate as given.
@@ -109,7 +109,7 @@ class AnnealingFit(Result):
     convention: str = field(default="S sums the learning rate over steps, warm-up included", init=False)
 
     def predict(self, schedule: LoggedSchedule, step: Float[np.ndarray, " steps"]) -> Float[np.ndarray, " steps"]:
-        """The loss along a schedule, seen or unseen, in nats per token; it means nothing before its warm-up ends.
+        """Loss along a schedule, shape (steps,), nats per token; meaningless before the end of its warm-up.
 
         Raises:
             InputError: for a step at or before 0.
@@ -136,7 +136,7 @@ class AnnealingFit(Result):
         return fit_text(self, LAW)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a parameter: ``value``, ``stderr``."""
+        """Frame with one row a parameter: ``value``, ``stderr``."""
         return fit_frame(self)
 
 
@@ -183,7 +183,7 @@ def fit_annealing(table: CurveTable, bootstrap: int = 1000, seed: int = 0) -> An
 
 
 def _natural(theta: Float[np.ndarray, "batch params"], rate: float, work: float) -> Float[np.ndarray, "batch params"]:
-    """From units of a rate and a sum of rates to the learning rate as given."""
+    """Parameters in units of the learning rate as given, from those in units of a rate and a sum of rates."""
     shift = np.zeros_like(theta)
     alpha, gamma = theta[:, 4], theta[:, 6]
     shift[:, 1] = alpha * np.log(work)

@@ -43,7 +43,7 @@ class AnnealingInputs:
 
 
 def inputs_of_schedule(schedule: LoggedSchedule, step: Float[np.ndarray, " rows"]) -> AnnealingInputs:
-    """The inputs of a schedule at some steps, all later than 0."""
+    """Inputs of the annealing law along a schedule, at some steps after 0."""
     rate, work = schedule.rate_at(step), schedule.work_at(step)
     first, last, jump = _parts(schedule)
     begin, end = first, np.minimum(last, step[:, None])
@@ -65,7 +65,7 @@ def inputs_of_schedule(schedule: LoggedSchedule, step: Float[np.ndarray, " rows"
 def _parts(
     schedule: LoggedSchedule,
 ) -> tuple[Float[np.ndarray, " parts"], Float[np.ndarray, " parts"], Bool[np.ndarray, " parts"]]:
-    """Where the rate changes after warm-up: first and last step of each part, and whether it is a jump.
+    """Parts of a schedule after warm-up in which the rate changes: first and last step, and whether it jumps.
 
     A part of a decay is a 32nd of the peak rate, a jump is one part.
     """
@@ -90,7 +90,7 @@ def _parts(
 
 
 def stacked(parts: Sequence[AnnealingInputs]) -> AnnealingInputs:
-    """AnnealingInputs of several runs as one; a shorter schedule is filled up with parts in which nothing drops."""
+    """AnnealingInputs of several runs joined; shorter schedules are padded with parts in which nothing drops."""
     most = max(part.drop.shape[1] for part in parts)
 
     def filled(values: Float[np.ndarray, "rows parts"]) -> Float[np.ndarray, "rows most"]:

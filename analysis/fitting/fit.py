@@ -24,7 +24,7 @@ _RESAMPLE_TOLERANCE = 1e-5
 
 
 class FitStatus(Enum):
-    """How the search ended; the value is the message."""
+    """The end of a search for parameters; the value is the message."""
 
     CONVERGED = "converged"
     ITERATIONS = "stopped at the iteration limit before the objective settled"
@@ -61,7 +61,7 @@ class FitResult(Result):
     samples: Float[np.ndarray, "resamples params"] = field(repr=False)
 
     def predict(self, inputs: Inputs) -> Float[np.ndarray, " rows"]:
-        """The loss, in nats per token."""
+        """Loss at some inputs, nats per token."""
         return LAWS[self.law].predict(dict(self.params), inputs)
 
     def to_dict(self) -> dict[str, object]:
@@ -82,12 +82,12 @@ class FitResult(Result):
         return fit_text(self, LAWS[self.law])
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a parameter: ``value``, ``stderr``."""
+        """Frame with one row a parameter: ``value``, ``stderr``."""
         return fit_frame(self)
 
 
 def law_named(name: str) -> Law[Inputs]:
-    """A law by name.
+    """Finds a law by its name.
 
     Raises:
         InputError: with the closest name, if there is none.
@@ -113,7 +113,7 @@ def fit(table: RunTable, law: str = "chinchilla", bootstrap: int = 1000, seed: i
 
 
 def on_table(result: FitResult, table: RunTable) -> FitResult:
-    """A fit of a table's rows, completed by the table's warnings, hash and convention."""
+    """A fit of a table's rows with the table's warnings, hash and convention."""
     design = fit_checks.check_design(table.arrays, len(result.params))
     return replace(
         result,
@@ -124,7 +124,7 @@ def on_table(result: FitResult, table: RunTable) -> FitResult:
 
 
 def fit_arrays(runs: RunArrays, law: Law[Inputs], bootstrap: int = 0, seed: int = 0) -> FitResult:
-    """Fits a law to arrays: as :func:`fit`, without the table's warnings, hash and convention.
+    """Fits a law to arrays of runs, without the warnings, hash and convention that :func:`fit` adds.
 
     Raises:
         InputError: for fewer runs than parameters + 2.
@@ -209,7 +209,7 @@ def too_few(law: Law[Inputs], runs: int) -> str:
 
 
 def _spread(samples: Float[np.ndarray, " resamples"]) -> float | None:
-    """Half the width of the central 68.3 %: the standard deviation of a Gaussian, without long tails.
+    """Half the width of the central 68.3 % of draws: a standard deviation that long tails do not move.
 
     None for a parameter that all samples share: held fixed, at the end of its domain, or without effect.
     """
@@ -218,7 +218,7 @@ def _spread(samples: Float[np.ndarray, " resamples"]) -> float | None:
 
 
 def resample_weights(cluster: Int[np.ndarray, " rows"], count: int, seed: int) -> Float[np.ndarray, "count rows"]:
-    """Weights of the Bayesian bootstrap (Rubin 1981), one exponential draw per cluster.
+    """Weights (resamples, rows) of the Bayesian bootstrap (Rubin 1981), one exponential draw per cluster.
 
     Its spread is that of drawing clusters with replacement, but no resample ever lacks a whole budget, which
     with few runs leaves a law undetermined.

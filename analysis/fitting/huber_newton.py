@@ -39,7 +39,7 @@ _ROUNDS: tuple[tuple[int, int], ...] = (
 
 
 class SolverStatus(IntEnum):
-    """How the search of one member ended."""
+    """The end of the search of one member of a batch."""
 
     CONVERGED = 0  # no step of any damping improves the objective further
     STEP_LIMIT = 1
@@ -47,7 +47,7 @@ class SolverStatus(IntEnum):
 
 @dataclass(frozen=True)
 class SolverStats:
-    """What the search of each member came to.
+    """Objectives and steps of the members of a batch.
 
     Attributes:
         objective: F(theta), the sum of Huber terms.
@@ -73,14 +73,14 @@ class Solution:
     stats: SolverStats
 
     def take(self, keep: Sequence[int]) -> "Solution":
-        """The solution of some members."""
+        """Solutions of some members, by their indices."""
         rows = list(keep)
         stats = SolverStats(self.stats.objective[rows], self.stats.steps[rows])
         return Solution(self.value[rows], self.status[rows], stats)
 
 
 def _joined(parts: Sequence[Solution]) -> Solution:
-    """The solutions of all members of several batches."""
+    """Solutions of several batches as one batch."""
     return Solution(
         np.concatenate([part.value for part in parts]),
         np.concatenate([part.status for part in parts]),
@@ -135,7 +135,7 @@ def minimise(
     iterations: int = _ITERATIONS,
     tolerance: float = 1e-11,
 ) -> Solution:
-    """Minimises from each start under each row of weights: how much each row counts in a resample.
+    """Minimises the objective of each member of a batch: a start, and the weights of the rows in a resample.
 
     A member is done when three steps running gain less than ``tolerance`` of its objective. All members share the
     measured ``log_loss``, or each has its own.
@@ -196,7 +196,7 @@ def objective_at(
     weights: Float[np.ndarray, "batch rows"],
     theta: Float[np.ndarray, "batch params"],
 ) -> Float[np.ndarray, " batch"]:
-    """The sum of Huber terms at given parameters (coefficients as logarithms), without a step."""
+    """Objective (batch,), the sum of Huber terms, at given parameters (coefficients as logarithms)."""
     objective = np.empty(len(theta))
     _derivatives(law, inputs, log_loss, weights, theta, objective)
     return objective

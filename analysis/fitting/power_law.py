@@ -28,7 +28,7 @@ _EXACT = 1e-12  # variance of points without noise
 
 @dataclass(frozen=True)
 class Form:
-    """A power law without its numbers.
+    """The form of a power law: its formula, and the names of its coefficients and inputs.
 
     Attributes:
         formula: as people write it.
@@ -48,15 +48,15 @@ class PowerLaw:
     """A fitted power law.
 
     Attributes:
-        form: which.
+        form: formula and names.
         log_factor: log of the factor.
         exponents: in the order of the form's inputs.
         covariances: of (log factor, exponents), resampled and own; None when no degree of freedom is left.
         known: which of (factor, exponents) are identified. Where inputs move together the law holds on their common
-            line, whatever each of them owes to it; an input that hardly varies hides its own exponent and the factor.
+            line alone; where an input hardly varies, its exponent and the factor are not identified.
         scatter: standard deviation of the log of points about the law beyond their own noise.
-        points: how many.
-        freedom: points less coefficients.
+        points: number of points fitted.
+        freedom: degrees of freedom, points less coefficients.
     """
 
     form: Form
@@ -70,17 +70,17 @@ class PowerLaw:
 
     @property
     def collinear(self) -> bool:
-        """Whether not all coefficients are known."""
+        """Whether some coefficient is not identified, as inputs move together or hardly vary."""
         return not self.known.all()
 
     @property
     def params(self) -> dict[str, float | None]:
-        """The factor and the exponents by name; None where they are not known."""
+        """Factor and exponents by name; None where one is not identified."""
         return self._named([_exp(self.log_factor), *self.exponents.tolist()])
 
     @property
     def stderr(self) -> dict[str, float | None]:
-        """Standard errors by name; the factor's is that of its log times the factor. None where they are not known."""
+        """Standard errors by name; the factor's is that of its log times the factor. None where one is not known."""
         if self.covariances is None:
             return dict.fromkeys(self.form.names)
         first, *rest = self._errors().tolist()
@@ -88,7 +88,7 @@ class PowerLaw:
 
     @property
     def interval(self) -> dict[str, tuple[float, float] | None]:
-        """90 % intervals by name; None where they are not known."""
+        """90 % intervals by name; None where a coefficient or its error is not known."""
         if self.covariances is None:
             return dict.fromkeys(self.form.names)
         middle = np.array([self.log_factor, *self.exponents])
@@ -105,6 +105,7 @@ class PowerLaw:
         return value, None if error is None else value * error
 
     def to_dict(self) -> dict[str, Any]:
+        """The law as a JSON object."""
         return {
             "formula": self.form.formula,
             "source": self.form.source,
@@ -135,7 +136,7 @@ def fit_power_law(
     value: Float[np.ndarray, " points"],
     error: Float[np.ndarray, " points"],
 ) -> PowerLaw | None:
-    """Fits one law.
+    """Fits a power law by weighted least squares in the logarithms.
 
     Args:
         form: its formula.
@@ -179,12 +180,12 @@ def fit_power_law(
 
 
 def _exp(log: float) -> float:
-    """Finite, however little is known: a factor belongs to inputs of 1, far from any run's."""
+    """exp(x), clipped to finite values: a factor belongs to inputs of 1, far from any run's."""
     return float(np.exp(np.clip(log, -300, 300)))
 
 
 def _varied(centred: Float[np.ndarray, "points inputs"]) -> Float[np.ndarray, "directions inputs"]:
-    """The directions, orthonormal, in which the log inputs spread enough to learn an exponent from."""
+    """Orthonormal directions in which the log inputs spread enough to identify an exponent."""
     if not len(centred):
         return np.zeros((0, centred.shape[1]))
     _, spread, directions = np.linalg.svd(centred, full_matrices=False)

@@ -26,7 +26,7 @@ _WHOLE = ConfigDict(extra="forbid")
 
 @dataclass(frozen=True)
 class _Range:
-    """The range of some published runs: a table of ``published.toml``.
+    """The range of published runs: a table of ``published.toml``.
 
     Attributes:
         params: geometric mean of the runs' parameters.
@@ -46,7 +46,7 @@ class _Range:
 
 @dataclass(frozen=True)
 class PublishedRuns(_Range):
-    """The runs behind published constants: their range, and how precisely they determine the exponents.
+    """The runs behind published constants: their range, and the standard errors of the exponents.
 
     Attributes:
         exponent_errors: standard errors of the exponents of parameters and of tokens, as fractions of each.
@@ -58,11 +58,11 @@ class PublishedRuns(_Range):
 
     @property
     def assumed(self) -> bool:
-        """Whether the exponents' errors are assumed, not the paper's."""
+        """Whether the exponents' standard errors are assumed rather than the paper's."""
         return self.error_source.startswith("assumed")
 
     def warnings(self, params: float, tokens: float) -> Iterator[Diagnostic]:
-        """Diagnostics of a target (parameters, tokens) that lies far outside the range of the runs."""
+        """Warnings of a target (parameters, tokens) far outside the range of the runs."""
         flops, ratio = 6 * params * tokens, tokens / params
         if flops > LONGEST * self.largest:
             yield Diagnostic(
@@ -88,7 +88,7 @@ class PublishedRuns(_Range):
 
 @dataclass(frozen=True)
 class Published:
-    """A published fit.
+    """A published fit: constants, source and runs.
 
     Attributes:
         law: name of its law in ``LAWS``.
@@ -108,7 +108,7 @@ class Published:
 
     @property
     def nonembedding(self) -> bool:
-        """Whether its parameters leave out the embeddings."""
+        """Whether the fit's parameters leave out the embeddings."""
         return self.convention.startswith("non-embedding")
 
 
@@ -155,7 +155,7 @@ PUBLISHED: dict[str, Published] = {name: _FILE.published(fit) for name, fit in _
 
 
 def constants(name: str) -> Published:
-    """The published fit of a name, with or without the prefix ``published:``.
+    """Finds a published fit by its name, with or without the prefix ``published:``.
 
     Raises:
         InputError: with the closest name, if there is none.
@@ -167,7 +167,7 @@ def constants(name: str) -> Published:
 
 
 def published(name: str) -> FitResult:
-    """The published fit of a name as a ``FitResult`` without resamples.
+    """A published fit, by its name, as a ``FitResult`` without resamples.
 
     Raises:
         InputError: with the closest name, if there is none.
@@ -232,13 +232,13 @@ class PublishedLoss(Result):
         }
 
     def to_frame(self) -> pd.DataFrame:
-        """One row: the target and its loss."""
+        """Frame with one row: the target and its loss."""
         names = ("params", "tokens", "loss", "law", "source")
         return pd.DataFrame([{name: value for name, value in asdict(self).items() if name in names}])
 
 
 def predict_published(name: str, params: float, tokens: float) -> PublishedLoss:
-    """The loss at a target by published constants.
+    """Predicts the loss at a target by published constants.
 
     Raises:
         InputError: with the closest name, if there is none.

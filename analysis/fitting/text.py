@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def fit_text(result: "FitResult | AnnealingFit", law: "Law[Any]") -> str:
-    """The formula, each parameter with its standard error, the objective and what was fitted."""
+    """Text of a fit: formula, parameters with standard errors, objective, and the runs fitted."""
     lines = [f"{law.name}: {law.formula}    ({law.source})"]
     for name, value in result.params.items():
         error = result.stderr[name]
@@ -24,7 +24,7 @@ def fit_text(result: "FitResult | AnnealingFit", law: "Law[Any]") -> str:
 
 
 def fit_frame(result: "FitResult | AnnealingFit") -> "pd.DataFrame":
-    """One row a parameter: ``value``, ``stderr``."""
+    """Frame with one row a parameter: ``value``, ``stderr``."""
     import pandas as pd
 
     frame = pd.DataFrame({"value": dict(result.params), "stderr": dict(result.stderr)}, dtype="float64")

@@ -25,7 +25,7 @@ _FEWEST_TRAIN, _FEWEST_TEST = 12, 3
 
 @dataclass(frozen=True)
 class LawScore:
-    """Errors and coverage of a law on one split, as fractions.
+    """Errors and coverage of a law on one split by FLOPs, as fractions.
 
     Attributes:
         are: mean of the absolute value of predicted / actual - 1 over the held-out runs.
@@ -58,7 +58,7 @@ class HeldOut:
 
     @property
     def score(self) -> LawScore:
-        """The means over the held-out runs."""
+        """Mean error, coverage and half-width over the held-out runs."""
         return LawScore(
             are=float(np.abs(self.error).mean()),
             signed=float(self.error.mean()),
@@ -69,7 +69,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class SplitScore:
-    """One split by FLOPs.
+    """Scores of all laws on one split by FLOPs.
 
     Attributes:
         train_below: the largest training FLOPs of the fitted runs.
@@ -87,11 +87,11 @@ class SplitScore:
 
     @property
     def laws(self) -> dict[str, LawScore]:
-        """Errors and coverage of each law."""
+        """Errors and coverage of each law, by name."""
         return {name: runs.score for name, runs in self.held_out.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, without the single runs."""
+        """The split as a JSON object, without single runs."""
         return {
             "train_below": self.train_below,
             "extrapolation": self.extrapolation,
@@ -103,7 +103,7 @@ class SplitScore:
 
 @dataclass(frozen=True)
 class Backtest(Result):
-    """Every split, from the highest threshold, and the warnings about the table."""
+    """The scores of every split, from the highest threshold, and the warnings about the table."""
 
     splits: tuple[SplitScore, ...]
     warnings: tuple[Diagnostic, ...]
@@ -126,7 +126,7 @@ class Backtest(Result):
         return backtest_text(self)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per split and law, with the figures of :class:`LawScore`."""
+        """Frame with one row per split and law, and the figures of :class:`LawScore`."""
         return pd.DataFrame(
             {
                 "train_below": split.train_below,

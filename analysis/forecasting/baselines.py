@@ -9,7 +9,7 @@ LINE = "log-log line"
 
 
 def baselines(runs: RunArrays, flops: float) -> dict[str, float]:
-    """Two naive forecasts of the loss at a budget, in nats per token, by name.
+    """Losses, nats per token, of two naive forecasts at a budget, by name.
 
     ``largest fitted run`` repeats the loss of the cell with the most FLOPs (the mean over its seeds); ``log-log line``
     extends a straight line of log loss over log FLOPs through the frontier: the best cell of each budget.
@@ -19,9 +19,9 @@ def baselines(runs: RunArrays, flops: float) -> dict[str, float]:
     frontier = [min(np.flatnonzero(budget == number), key=lambda cell: mean[cell]) for number in np.unique(budget)]
     forecasts = {LARGEST: float(np.exp(mean[largest]))}
     best = np.minimum.accumulate(mean[frontier])
-    kept = [cell for cell, low in zip(frontier, best, strict=True) if mean[cell] <= low]
-    if len(kept) >= 2:
-        slope, intercept = np.polyfit(compute[kept], mean[kept], 1)
+    lowest = [cell for cell, low in zip(frontier, best, strict=True) if mean[cell] <= low]
+    if len(lowest) >= 2:
+        slope, intercept = np.polyfit(compute[lowest], mean[lowest], 1)
         forecasts[LINE] = float(np.exp(intercept + slope * np.log(flops)))
     return forecasts
 

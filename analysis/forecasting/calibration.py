@@ -1,4 +1,4 @@
-"""The width of an interval, calibrated by forecasting the high-compute runs from the low-compute ones.
+"""Calibration of an interval's width, by forecasts of the high-compute runs from the low-compute ones.
 
 The variance of the error of a forecast log loss is taken to be
 
@@ -59,7 +59,7 @@ class FoldError:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The posterior of how far a table's forecasts err.
+    """The posterior of a table's forecast errors, on which the width of intervals depends.
 
     Attributes:
         noise: standard deviation of one run's log loss.
@@ -76,7 +76,7 @@ class Calibration:
 
     @property
     def form(self) -> float:
-        """Posterior mean of the laws' own error in log loss, per factor e of reach."""
+        """Posterior mean of the error of the laws' form in log loss, per factor e of extrapolation."""
         return float(self.posterior @ _FORMS)
 
     def half_width(
@@ -106,7 +106,7 @@ class Calibration:
 
 
 def calibrate(errors: Sequence[FoldError], noise: float) -> Calibration:
-    """The prior times a Gaussian likelihood of each root-mean-square error, to the power of its fold's share.
+    """Posterior: the prior times a Gaussian likelihood of each fold's root-mean-square error, to the fold's share.
 
     Args:
         errors: of each fold; the prior alone without any.
@@ -121,7 +121,7 @@ def calibrate(errors: Sequence[FoldError], noise: float) -> Calibration:
 
 
 def fold_error(fold: Fold, weights: Mapping[CandidateName, float]) -> FoldError:
-    """The error of a fold's members pooled by these weights."""
+    """Errors of a fold's forecast, its members pooled by some weights."""
     members, runs = fold.weighted(weights), fold.held_out
     return FoldError(
         share=fold.share,

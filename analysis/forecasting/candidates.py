@@ -22,10 +22,10 @@ from analysis.runs.groups import SAME_BUDGET
 
 @dataclass(frozen=True)
 class Weighting:
-    """How much each run counts in a fit.
+    """A weighting of the runs in a fit.
 
     Attributes:
-        label: unique; a forecast's JSON has it under ``focus``: the width of a frontier weighting, None
+        label: unique; the key ``focus`` of a forecast's JSON: the width of a frontier weighting, None
             where all runs count alike, else a name.
         weights: of each run, to any scale.
     """
@@ -36,28 +36,28 @@ class Weighting:
 
 @dataclass(frozen=True)
 class Window:
-    """The runs with at least 1 / ``factor`` of the FLOPs of the largest run."""
+    """A window of compute: the runs with at least 1 / ``factor`` of the FLOPs of the largest run."""
 
     factor: float = np.inf
 
     def holds(self, runs: RunArrays) -> Bool[np.ndarray, " rows"]:
-        """Which runs lie within it, those at its edge included."""
+        """Mask (rows,) of the runs in the window, its edge included."""
         held: Bool[np.ndarray, " rows"] = runs.inputs.c >= runs.inputs.c.max() - np.log(self.factor) - 1e-9
         return held
 
 
 def equal_weights(runs: RunArrays) -> Float[np.ndarray, " rows"]:
-    """The same weight for every run."""
+    """Weights (rows,) that are equal for all runs."""
     return np.ones(len(runs))
 
 
 def frontier_weighting(width: float) -> Weighting:
-    """The Gaussian weighting by distance from the frontier, of one width in log loss."""
+    """Gaussian weighting of runs by their distance from the frontier, with a width in log loss."""
     return Weighting(width, lambda runs: np.exp(-0.5 * (above_frontier(runs) / width) ** 2))
 
 
 def above_frontier(runs: RunArrays) -> Float[np.ndarray, " rows"]:
-    """Distance in log loss of each run from the lowest at its budget or below; 0 or more."""
+    """Distance (rows,) in log loss of each run from the lowest at its budget or below; 0 or more."""
     order = np.argsort(runs.inputs.c, kind="stable")
     compute = runs.inputs.c[order]
     lowest = np.minimum.accumulate(runs.log_loss[order])
@@ -75,12 +75,12 @@ CandidateName = tuple[str, float | str | None, float]
 
 @dataclass(frozen=True)
 class Candidate:
-    """What may take part in a forecast, before it is fitted.
+    """A candidate member of a forecast, before it is fitted: law, weighting and window.
 
     Attributes:
         law: the form.
-        weighting: how much each run counts.
-        window: the runs that count at all.
+        weighting: of the runs.
+        window: of compute; runs outside have weight 0.
     """
 
     law: Law[Inputs]
@@ -89,25 +89,25 @@ class Candidate:
 
     @property
     def name(self) -> CandidateName:
-        """The law's name, the weighting's label and the window's factor, unique together."""
+        """Unique name: the law's name, the weighting's label and the window's factor."""
         return self.law.name, self.weighting.label, self.window.factor
 
     @property
     def plain(self) -> bool:
-        """Whether all runs count alike."""
+        """Whether all runs have the same weight."""
         return self.weighting.label is None and self.window == ALL_RUNS
 
     def run_weights(self, runs: RunArrays) -> Float[np.ndarray, " rows"]:
-        """The weight of each run, 1 on average; 0 outside the window."""
+        """Weight (rows,) of each run, 1 on average; 0 outside the window."""
         weight = self.weighting.weights(runs) * self.window.holds(runs)
         return weight * (len(runs) / weight.sum())
 
     def suffices(self, count: int) -> bool:
-        """Whether so many runs are enough to fit the law: its parameters + 2."""
+        """Whether ``count`` runs are enough to fit the law: its parameters + 2."""
         return len(self.law.names) + 2 <= count
 
     def to_dict(self) -> dict[str, Any]:
-        """``focus``, and ``window`` where it leaves runs out."""
+        """The candidate as a JSON object: ``focus``, and ``window`` where it leaves runs out."""
         window = {} if self.window == ALL_RUNS else {"window": self.window.factor}
         return {"focus": self.weighting.label, **window}
 
@@ -115,5 +115,5 @@ class Candidate:
 def candidates_of(
     law: Law[Inputs], weightings: Sequence[Weighting] = WEIGHTINGS, windows: Sequence[Window] = WINDOWS
 ) -> list[Candidate]:
-    """A law under every weighting, over every window."""
+    """Candidates of a law: every weighting over every window."""
     return [Candidate(law, weighting, window) for window in windows for weighting in weightings]

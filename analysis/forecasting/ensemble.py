@@ -31,7 +31,7 @@ _FEWER = 5  # one in so many resamples suffices where no standard errors are rep
 
 @dataclass(frozen=True)
 class Method:
-    """What ``auto`` forecasts by.
+    """The method of ``auto``: its candidate set, and how the folds weigh its members.
 
     Attributes:
         weightings: of the runs.
@@ -49,7 +49,7 @@ METHOD = Method()
 
 @dataclass(frozen=True)
 class Ensemble:
-    """One law, or several under several weightings and windows.
+    """A calibrated ensemble of fitted candidates: one law, or several under several weightings and windows.
 
     Attributes:
         members: whose weights are together 1.
@@ -69,7 +69,7 @@ class Ensemble:
 
     @property
     def weights(self) -> dict[str, float]:
-        """The weight of each law, summed over its members."""
+        """Weight of each law by name, summed over its members."""
         return {name: sum(m.weight for m in self.members if m.law.name == name) for name in self.fits}
 
     @property
@@ -80,7 +80,7 @@ class Ensemble:
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
-        """The warnings of laws with half of the weight or more together, as the law with the largest weight puts it."""
+        """Warnings of laws with half of the weight or more together, in the words of the law of most weight."""
         weights = self.weights
         ranked = sorted(self.fits, key=lambda name: -weights[name])
         found: dict[str, list[Diagnostic]] = {}
@@ -92,13 +92,13 @@ class Ensemble:
         return tuple(w for code, group in found.items() if behind[code] >= _MAJORITY for w in group)
 
     def expect(self, inputs: Inputs) -> Float[np.ndarray, " rows"]:
-        """The forecast loss at each point, in nats per token."""
+        """Forecast loss (rows,) at each point, nats per token."""
         return np.exp(pooled_log_loss(self.members, inputs))
 
     def predict(
         self, target: Inputs, level: float = 0.9, seeds: int = 1
     ) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
-        """The mean loss of some runs at each point, and its interval: (loss, low, high), in nats per token.
+        """Mean loss of some runs at each point, and its interval: (loss, low, high), each (rows,), nats per token.
 
         Args:
             target: the points.
@@ -112,7 +112,7 @@ class Ensemble:
         return np.exp(np.minimum(centre, most)), np.exp(centre - half), np.exp(np.minimum(centre + half, most))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """Each law's fit as ``scaling fit`` prints it, with its members under ``foci`` where there are several."""
+        """JSON object of each law's fit by name, as in ``scaling fit``; several members are under ``foci``."""
         laws: dict[str, dict[str, Any]] = {}
         for name, fit in self.fits.items():
             members = [member.to_dict() for member in self.members if member.law.name == name]
@@ -127,7 +127,7 @@ def ensemble(table: RunTable, law: str = AUTO, bootstrap: int = 1000, method: Me
         table: the runs.
         law: a name in ``LAWS``, or ``auto``.
         bootstrap: resamples of whole trunks.
-        method: what ``auto`` forecasts by.
+        method: of ``auto``.
 
     Raises:
         InputError: for an unknown law, or too few runs for any.
@@ -137,7 +137,7 @@ def ensemble(table: RunTable, law: str = AUTO, bootstrap: int = 1000, method: Me
 
 
 def ensemble_of_arrays(runs: RunArrays, law: str, bootstrap: int, method: Method = METHOD) -> Ensemble:
-    """As :func:`ensemble`, for arrays."""
+    """Fits one law, or ``auto``, to arrays of runs: :func:`ensemble` without a table's warnings and hash."""
     found = ensembles_of_arrays(runs, [law], bootstrap, method)
     if law in found:
         return found[law]
@@ -150,10 +150,10 @@ def ensemble_of_arrays(runs: RunArrays, law: str, bootstrap: int, method: Method
 def ensembles_of_arrays(
     runs: RunArrays, names: Sequence[str], bootstrap: int, method: Method = METHOD
 ) -> dict[str, Ensemble]:
-    """As :func:`ensemble_of_arrays` for several laws, and ``auto``, with every fit made once.
+    """Ensembles of several laws and ``auto`` on arrays of runs, with every fit made once.
 
     Returns:
-        By name; those that the runs do not suffice for are left out.
+        Ensembles by name, without those that the runs do not suffice for.
     """
     candidates = _candidates(runs, names, method)
     fits = {law: fit_arrays(runs, LAWS[law], bootstrap) for law in candidates}
@@ -176,7 +176,7 @@ def combine(
     noise: float,
     weigh: MemberWeights = inverse_square_weights,
 ) -> Ensemble:
-    """Weighs some members and calibrates their forecast by the folds that hold any of them.
+    """Combines members into an ensemble, weighed and calibrated by the folds that hold any of them.
 
     Args:
         runs: the fitted runs.
@@ -200,7 +200,7 @@ def combine(
 
 
 def _candidates(runs: RunArrays, names: Sequence[str], method: Method) -> dict[str, list[Candidate]]:
-    """The candidates of each law that the runs suffice for: plain ones of laws by name, all that ``auto`` weighs."""
+    """Candidates by law that the runs suffice for: the plain one of each named law, and all that ``auto`` weighs."""
     alone = {law_named(name).name for name in names if name != AUTO}
     of_auto = set(weighed()) if AUTO in names else set()
     found = {}
@@ -214,7 +214,7 @@ def _candidates(runs: RunArrays, names: Sequence[str], method: Method) -> dict[s
 
 
 def _takes_part(candidate: Candidate, name: str, method: Method) -> bool:
-    """Whether a candidate is of the ensemble of a name: ``auto``, or a law, which is fitted plainly."""
+    """Whether a candidate belongs to an ensemble: ``auto``, or that of a law, which has the plain candidate alone."""
     if name != AUTO:
         return candidate.plain and candidate.law.name == name
     chosen = candidate.weighting in method.weightings and candidate.window in method.windows

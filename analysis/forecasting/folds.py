@@ -46,7 +46,7 @@ class Fold:
         return replace(self, members=members) if members else None
 
     def weighted(self, weights: Mapping[CandidateName, float]) -> tuple[Member, ...]:
-        """The members, with weights by name."""
+        """Members of the fold with the weights of their names."""
         return tuple(replace(member, weight=weights[member.candidate.name]) for member in self.members)
 
     def errors(self) -> dict[CandidateName, float]:
@@ -60,11 +60,11 @@ class Fold:
 
 
 def rolling_origin_folds(runs: RunArrays, candidates: Sequence[Candidate]) -> list[Fold]:
-    """Fits the runs up to each origin by every candidate that has enough different cells there.
+    """Rolling-origin folds: the runs up to each origin, fitted by every candidate with enough cells there.
 
     Args:
         runs: all fitted runs.
-        candidates: those of one law beside each other.
+        candidates: grouped by law.
     """
     folds = []
     for origin in origins(runs):
@@ -81,7 +81,7 @@ def rolling_origin_folds(runs: RunArrays, candidates: Sequence[Candidate]) -> li
 
 
 def origins(runs: RunArrays) -> list[int]:
-    """The highest budget (``RunArrays.budget``) that each fold fits: six at most, from the lowest.
+    """Highest fitted budget (``RunArrays.budget``) of each fold: six at most, from the lowest.
 
     Each leaves eight different cells or more to fit, as many as most laws need, and a third of the runs: the error of a
     forecast from a few tiny runs says little about one from all of them.

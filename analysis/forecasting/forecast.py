@@ -32,7 +32,7 @@ from analysis.runs.table import RunTable
 
 @dataclass(frozen=True)
 class Forecast(Result):
-    """The loss expected of a run, with everything needed to score the forecast by it later.
+    """A forecast of a run's loss, with everything needed to score it later.
 
     Attributes:
         law: the law, or the one with the largest weight.
@@ -88,7 +88,7 @@ class Forecast(Result):
     created: str
 
     def curve(self, inputs: Inputs) -> Float[np.ndarray, " rows"]:
-        """The loss by its laws at any points, pooled by their weights, in nats per token."""
+        """Losses, nats per token, of the forecast's laws at any points, pooled by their weights."""
         values, weights = [], []
         for name, fit in self.fits.items():
             for member in fit.get("foci", [{"weight": self.weights[name], "params": fit["params"]}]):
@@ -105,7 +105,7 @@ class Forecast(Result):
         return forecast_text(self)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row: the target, its loss and interval."""
+        """Frame with one row: the target, its loss and interval."""
         return pd.DataFrame(
             {
                 "params": [self.params],
@@ -121,7 +121,7 @@ class Forecast(Result):
         )
 
     def to_json(self) -> str:
-        """The text of a frozen forecast, with a digest over the rest."""
+        """Text of a frozen forecast, with a digest over its other keys."""
         content = self.to_dict()
         return json.dumps({**content, "digest": _digest(content)}, indent=2, allow_nan=False) + "\n"
 
@@ -188,7 +188,7 @@ def forecast(
     target_seeds: int = 1,
     vocab: int | None = None,
 ) -> Forecast:
-    """Forecasts the mean loss of runs that have not been made.
+    """Forecasts the mean loss of runs that have not been trained.
 
     Args:
         table: the runs to learn from.
@@ -212,7 +212,7 @@ def forecast(
 
 
 def _forecast(table: RunTable, request: ForecastRequest, flops: float, fitted: Ensemble) -> Forecast:
-    """The ensemble's forecast of a target of some FLOPs, with what the table says of it."""
+    """The ensemble's forecast of a target of some FLOPs, with the table's warnings about it."""
     target = inputs_at(request.params, request.tokens, flops)
     runs, calibration = table.arrays, fitted.calibration
     loss, low, high = (float(value[0]) for value in fitted.predict(target, request.level, request.target_seeds))
@@ -259,7 +259,7 @@ def _forecast(table: RunTable, request: ForecastRequest, flops: float, fitted: E
 
 
 def refuse_known(table: RunTable, params: float, tokens: float) -> None:
-    """Refuses to freeze a forecast of runs that are among those it is made from.
+    """Raises InputError where a forecast's target is among the runs it is made from.
 
     Raises:
         InputError: naming the first of them.

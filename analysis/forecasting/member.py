@@ -20,7 +20,7 @@ _TOLERANCE, _STEPS = 1e-4, 30
 
 @dataclass(frozen=True)
 class Member:
-    """A fitted candidate.
+    """A member of a forecast: a fitted candidate with resamples and a weight.
 
     Attributes:
         candidate: the law, the weighting of the runs and the window of compute.
@@ -36,19 +36,19 @@ class Member:
 
     @property
     def law(self) -> Law[Inputs]:
-        """The form."""
+        """The candidate's law."""
         return self.candidate.law
 
     def log_loss(self, inputs: Inputs) -> Float[np.ndarray, " rows"]:
-        """The log loss that its fit predicts."""
+        """Log loss (rows,) predicted by the fit."""
         return _finite_log(self.law.evaluate(self.theta[None], inputs)[0])[0]
 
     def log_samples(self, inputs: Inputs) -> Float[np.ndarray, "resamples rows"]:
-        """The log loss that each resample predicts."""
+        """Log losses (resamples, rows) predicted by the resamples."""
         return _finite_log(self.law.evaluate(self.samples, inputs)[0])
 
     def to_dict(self) -> dict[str, Any]:
-        """Its ``focus``, weight and parameters as reported."""
+        """The member as a JSON object: ``focus``, weight and parameters as reported."""
         params = dict(zip(self.law.names, self.law.reported(self.theta).tolist(), strict=True))
         return {**self.candidate.to_dict(), "weight": self.weight, "params": params}
 
@@ -70,7 +70,7 @@ def fit_members(runs: RunArrays, fit: FitResult, candidates: Sequence[Candidate]
 
 
 def fit_members_quickly(runs: RunArrays, candidates: Sequence[Candidate]) -> list[Member]:
-    """Fits the candidates of one law with few resamples, as every rolling-origin fold does."""
+    """Fits the candidates of one law with few resamples, for a rolling-origin fold."""
     law = candidates[0].law
     plain = best_of_starts(law, runs.inputs, runs.log_loss, np.ones(len(runs))).value[0]
     return [_fit_member(runs, each, plain, FOLD_RESAMPLES) for each in candidates]
@@ -88,5 +88,5 @@ def _fit_member(runs: RunArrays, candidate: Candidate, plain: Float[np.ndarray, 
 
 
 def _finite_log(loss: Float[np.ndarray, "batch rows"]) -> Float[np.ndarray, "batch rows"]:
-    """The logarithm of a loss, finite where a law overflows or vanishes."""
+    """Logarithm of a loss, clipped to finite values where a law overflows or vanishes."""
     return np.log(np.clip(np.nan_to_num(loss, nan=1e300), 1e-300, 1e300))

@@ -1,4 +1,4 @@
-"""Forecasts of several members pooled into one, so that a law far from the others moves neither centre nor spread."""
+"""Robust pooling of members' forecasts: a law far from the others moves neither centre nor spread."""
 
 from collections.abc import Sequence
 
@@ -14,19 +14,19 @@ _ONE_SIGMA = 0.682689  # the probability of a Gaussian within one standard devia
 
 
 def pooled_log_loss(members: Sequence[Member], inputs: Inputs) -> Float[np.ndarray, " rows"]:
-    """The forecast of the log loss by all members, by their weights."""
+    """Log loss (rows,) forecast by all members: the interquartile mean by their weights."""
     return interquartile_mean(np.stack([member.log_loss(inputs) for member in members]), _weights(members))
 
 
 def pooled_spread(members: Sequence[Member], inputs: Inputs) -> Float[np.ndarray, " rows"]:
-    """The spread of the members' resampled forecasts of the log loss: a standard deviation."""
+    """Standard deviation (rows,) of the log losses that the members' resamples forecast."""
     return central_spread([member.log_samples(inputs) for member in members], _weights(members))
 
 
 def interquartile_mean(
     values: Float[np.ndarray, "members rows"], weights: Float[np.ndarray, " members"]
 ) -> Float[np.ndarray, " rows"]:
-    """The weighted mean of the values between the weighted quartiles, at each row.
+    """Interquartile mean at each row: the weighted mean of the values between the weighted quartiles.
 
     Args:
         values: of each member; infinite ones are left out unless they reach into the middle half.
@@ -46,7 +46,7 @@ def interquartile_mean(
 def central_spread(
     draws: Sequence[Float[np.ndarray, "_ rows"]], weights: Float[np.ndarray, " members"]
 ) -> Float[np.ndarray, " rows"]:
-    """Half the width of the central 68 % of all members' draws, at each row: a standard deviation without tails.
+    """Half the width at each row of the central 68 % of all members' draws: a standard deviation without tails.
 
     Args:
         draws: of each member, any number.

@@ -1,4 +1,4 @@
-"""What a forecast is requested of: the target and how to forecast it."""
+"""The request of a forecast: the target and the options."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from analysis.forecasting.ensemble import AUTO
 
 @dataclass(frozen=True)
 class ForecastRequest:
-    """A target that has not been run, and how its loss is to be forecast.
+    """A request to forecast the loss of a target that has not been trained.
 
     Attributes:
         params: of the target, counted as in the table.

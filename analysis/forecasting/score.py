@@ -21,7 +21,7 @@ from analysis.runs.table import RunTable, diverged_runs
 
 @dataclass(frozen=True)
 class Actual:
-    """One run at the target; loss in nats per token, seed None where the table has none."""
+    """A finished run at the target; loss in nats per token, seed None where the table has none."""
 
     run_id: str
     seed: int | None
@@ -30,7 +30,7 @@ class Actual:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A naive forecast beside it; error = predicted / actual - 1."""
+    """A naive forecast of the same target, for comparison; error = predicted / actual - 1."""
 
     predicted: float
     error: float
@@ -38,7 +38,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Score(Result):
-    """A forecast against what happened.
+    """The score of a forecast against the actual runs.
 
     Attributes:
         predicted: forecast loss, nats per token.
@@ -77,7 +77,7 @@ class Score(Result):
         return score_text(self)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per run at the target: its loss, the forecast's, and predicted / actual - 1."""
+        """Frame with one row per run at the target: its loss, the forecast's, and predicted / actual - 1."""
         return pd.DataFrame(
             {
                 "run_id": run.run_id,
@@ -90,7 +90,7 @@ class Score(Result):
         )
 
     def write(self, path: str | Path) -> None:
-        """Writes score.json by a temporary name and a rename."""
+        """Writes ``score.json`` atomically."""
         save_text(Path(path), json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
 
 
@@ -139,7 +139,7 @@ def score(forecast: Forecast, table: RunTable) -> Score:
 
 
 def read_score(path: str | Path) -> Score:
-    """Reads a score.json.
+    """Reads a ``score.json``.
 
     Raises:
         InputError: if it is none.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def forecast_text(made: "Forecast") -> str:
-    """The loss with its interval, the target, the laws, and what set the interval's width."""
+    """Text of a forecast: loss with interval, target, laws, and the source of the interval's width."""
     low, high = made.interval
     return "\n".join(
         [
@@ -32,7 +32,7 @@ def forecast_text(made: "Forecast") -> str:
 
 
 def task_text(made: "TaskForecast") -> str:
-    """The accuracy with its interval, the target, the methods and their backtest."""
+    """Text of a task's forecast: accuracy with interval, target, links and their backtest."""
     low, high = made.interval
     return "\n".join(
         [
@@ -49,7 +49,7 @@ def task_text(made: "TaskForecast") -> str:
 
 
 def target_line(made: "Forecast | TaskForecast") -> str:
-    """The target's parameters, tokens and FLOPs, and how far it lies beyond the runs."""
+    """Line on a target: its parameters, tokens and FLOPs, and its extrapolation factor."""
     return (
         f"target         {format_quantity(made.params)} parameters, {format_quantity(made.tokens)} tokens, "
         f"{made.flops:.3g} FLOPs: {made.extrapolation:.3g} times the largest fitted run"
@@ -57,17 +57,17 @@ def target_line(made: "Forecast | TaskForecast") -> str:
 
 
 def fitted_line(made: "Forecast | TaskForecast") -> str:
-    """How many runs of which table were fitted."""
+    """Line on the number of fitted runs and their table."""
     return f"fitted         {made.n_runs} runs of {made.source}, table {made.table_hash[:12]}"
 
 
 def shares(weights: Mapping[str, float]) -> str:
-    """``chinchilla 60%, skaling 40%``."""
+    """Text of weights: ``chinchilla 60%, skaling 40%``."""
     return ", ".join(f"{name} {weight:.0%}" for name, weight in weights.items())
 
 
 def _width(calibration: Mapping[str, float]) -> str:
-    """What set the interval's width."""
+    """Line on the source of the interval's width."""
     if not calibration["splits"]:
         return "interval       by prior belief alone: too few runs to forecast high-compute ones from low-compute ones"
     return (
@@ -78,7 +78,7 @@ def _width(calibration: Mapping[str, float]) -> str:
 
 
 def backtest_text(result: "Backtest") -> str:
-    """A table of every split and law, then one of each law over all splits."""
+    """Text of a backtest: a table of every split and law, then one of each law over all splits."""
     head = ("train below", "reach", "train", "test", "law", "error", "signed", "covered", "half-width")
     rows = (
         (
@@ -104,7 +104,7 @@ def backtest_text(result: "Backtest") -> str:
 
 
 def score_text(result: "Score") -> str:
-    """The forecast beside the actual loss, and whether the interval holds it."""
+    """Text of a score: forecast and actual loss, the error, and whether the interval holds."""
     low, high = result.interval
     seeds = "" if result.seed_std is None else f" (seed standard deviation {result.seed_std:.2%})"
     return "\n".join(

@@ -1,4 +1,4 @@
-"""How rolling-origin folds weigh the members of a forecast.
+"""Weights of a forecast's members by rolling-origin folds.
 
 A way of weighing is a function (names of the members, folds that hold any of them) -> a weight for each, together 1.
 """
@@ -15,7 +15,7 @@ MemberWeights = Callable[[Sequence[CandidateName], Sequence[Fold]], Float[np.nda
 
 
 def inverse_square_weights(names: Sequence[CandidateName], folds: Sequence[Fold]) -> Float[np.ndarray, " members"]:
-    """Weights inverse to the mean square over folds of ``Fold.errors`` (Bates & Granger 1969).
+    """Weights (members,) inverse to the mean square over folds of ``Fold.errors`` (Bates & Granger 1969).
 
     Each fold counts by its share of the runs. A member that no fold had enough runs for has no weight; without folds
     all weigh the same.

@@ -24,7 +24,7 @@ def weighed() -> tuple[str, ...]:
 
 
 def register(law: Law[Inputs]) -> None:
-    """Adds a law of your own: fits, ``auto``, intervals and backtests then find it by its name.
+    """Registers a law, so that fits, ``auto``, intervals and backtests find it by its name.
 
     A process that reads a forecast made with it must register it too.
 

@@ -1,4 +1,4 @@
-"""Laws of compute alone: they do not separate N from D, and fit where every run splits its budget alike."""
+"""Laws of compute alone, for runs that all split their budget alike: they do not separate N from D."""
 
 import numpy as np
 

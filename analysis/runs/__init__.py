@@ -1,1 +1,1 @@
-"""Runs: any file of runs read, checked and filtered into one table, and the table as arrays."""
+"""Runs: files of runs read, checked and filtered into one table, and the table as arrays."""

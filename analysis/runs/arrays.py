@@ -1,4 +1,4 @@
-"""Rows of runs as the arrays that a fit needs."""
+"""Runs as arrays for fits."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,22 +53,22 @@ class RunArrays:
         return len(self.log_loss)
 
     def subset(self, keep: Bool[np.ndarray, " rows"]) -> "RunArrays":
-        """The rows to keep."""
+        """Arrays of some rows: a mask, or their indices."""
         return RunArrays(self.inputs.take(keep), self.log_loss[keep], self.cluster[keep], self.cell[keep])
 
     @property
     def cells(self) -> int:
-        """The number of cells: different (parameters, tokens, recipe)."""
+        """Number of cells: different (parameters, tokens, recipe)."""
         return len(np.unique(self.cell))
 
     @cached_property
     def budget(self) -> Int[np.ndarray, " rows"]:
-        """The number of each row's FLOP budget, from the lowest: see :func:`budgets_of`."""
+        """FLOP budget (rows,) of each run, numbered from 0 at the lowest: see :func:`budgets_of`."""
         return budgets_of(self.inputs.c)
 
 
 def training_cost(inputs: Inputs, n: Float[np.ndarray, " sizes"]) -> Float[np.ndarray, " sizes"]:
-    """Training FLOPs per parameter and token at given log parameters, as runs count them: 6 under 6ND.
+    """Training FLOPs per parameter and token at given log parameters, interpolated from runs: 6 under 6ND.
 
     Between the sizes of the runs it is interpolated, as head and attention weigh less the larger the model is;
     beyond them it stays what the nearest size has.
@@ -79,12 +79,12 @@ def training_cost(inputs: Inputs, n: Float[np.ndarray, " sizes"]) -> Float[np.nd
 
 
 def usual_flops(inputs: Inputs, params: float, tokens: float) -> float:
-    """Training FLOPs of a run of some parameters and tokens, at the cost that runs of its size have."""
+    """Training FLOPs of some parameters and tokens, at the FLOPs per parameter and token of runs of that size."""
     return params * tokens * float(training_cost(inputs, np.log([params]))[0])
 
 
 def beyond(fitted: Inputs, inputs: Inputs) -> Float[np.ndarray, " rows"]:
-    """Log of the factor by which FLOPs, parameters or tokens exceed the most fitted, whichever is most; 0 or more."""
+    """Log (rows,) of the largest factor by which FLOPs, parameters or tokens exceed the fitted ones; 0 or more."""
     over = [inputs.c - fitted.c.max(), inputs.n - fitted.n.max(), inputs.d - fitted.d.max()]
     return np.maximum(np.max(over, axis=0), 0.0)
 

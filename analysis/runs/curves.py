@@ -1,4 +1,4 @@
-"""Loss curves: what runs logged along the way, and the learning-rate schedules that they followed."""
+"""Loss curves of runs, and the learning-rate schedules that they followed."""
 
 import hashlib
 from collections.abc import Mapping
@@ -47,14 +47,15 @@ class LoggedSchedule:
 
     @classmethod
     def wsd(cls, peak: float, steps: float, warmup: float, decay: float, final: float = 0.0) -> "LoggedSchedule":
-        """Warm-up, stable, then linear over the last share ``decay`` to ``final`` times the peak (2405.18392)."""
+        """A WSD schedule: warm-up, stable, then linear over the last share ``decay`` to ``final`` times the peak
+        (2405.18392)."""
         done = np.unique(np.concatenate([np.linspace(0.0, 1.0, _REBUILT_POINTS), [warmup, 1 - decay]]))
         left = np.clip((1 - done) / max(decay, 1e-9), 0.0, 1.0)
         return cls(done * steps, peak * _rise(done, warmup) * (final + (1 - final) * left))
 
     @classmethod
     def cosine(cls, peak: float, steps: float, warmup: float, final: float = 0.0) -> "LoggedSchedule":
-        """Warm-up, then half a cosine down to ``final`` times the peak."""
+        """A cosine schedule: warm-up, then half a cosine down to ``final`` times the peak."""
         done = np.unique(np.concatenate([np.linspace(0.0, 1.0, _REBUILT_POINTS), [warmup]]))
         left = 0.5 * (1 + np.cos(np.pi * np.clip((done - warmup) / (1 - warmup), 0.0, 1.0)))
         return cls(done * steps, peak * _rise(done, warmup) * (final + (1 - final) * left))
@@ -72,11 +73,11 @@ class LoggedSchedule:
         return first
 
     def rate_at(self, step: Float[np.ndarray, " steps"]) -> Float[np.ndarray, " steps"]:
-        """The learning rate."""
+        """Learning rate at some steps."""
         return np.interp(step, self.step, self.rate)
 
     def work_at(self, step: Float[np.ndarray, " steps"]) -> Float[np.ndarray, " steps"]:
-        """The sum of the learning rates of all steps so far."""
+        """Sum of the learning rates of all steps up to some steps."""
         index = np.clip(np.searchsorted(self.step, step, side="right") - 1, 0, len(self.step) - 1)
         ahead = step - self.step[index]
         work: Float[np.ndarray, " steps"] = self._work[index] + ahead * (self.rate[index] + self.rate_at(step)) / 2
@@ -105,7 +106,7 @@ class Curve:
         return Curve(self.run_id, self.schedule, self.step[keep], self.loss[keep])
 
     def averaged(self, most: int) -> "Curve":
-        """The curve in at most so many rows: means over even parts of its logged rows."""
+        """The curve in at most some number of rows: means over even parts of its logged rows."""
         if len(self.step) <= most:
             return self
         part = np.arange(len(self.step)) * most // len(self.step)
@@ -116,7 +117,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class CurveTable:
-    """Curves of one model, and where they came from.
+    """Curves of one model, and their source.
 
     Attributes:
         curves: one per run, sorted by run id.
@@ -139,7 +140,7 @@ class CurveTable:
 def read_curves(path: str | Path, columns: Mapping[str, str] | None = None, where: str | None = None) -> CurveTable:
     """Reads loss curves: a CSV, Parquet or JSONL file of ``run_id step lr loss``, or a sweep's folder.
 
-    Without a column of learning rates, each run's schedule is rebuilt from its row in ``runs.parquet`` beside the
+    Without a column of learning rates, each run's schedule is rebuilt from its row in ``runs.parquet`` next to the
     curves: peak ``lr``, ``warmup_tokens``, then ``wsd`` or ``cosine`` down to 0; steps are tokens / ``batch_tokens``.
 
     Args:
@@ -155,9 +156,9 @@ def read_curves(path: str | Path, columns: Mapping[str, str] | None = None, wher
     source = str(path)
     wanted = {*_NAMES, *(n for names in _NAMES.values() for n in names), *(columns or {}).values()}
     frame = _renamed(read_columns(path, wanted | (columns_of(where) if where else set())), source, columns)
-    beside = path.with_name("runs.parquet")
-    if beside.is_file() and "run_id" in frame:
-        frame = _joined(frame, read_columns(beside, {*NUMBERS, *TEXTS}))
+    runs = path.with_name("runs.parquet")
+    if runs.is_file() and "run_id" in frame:
+        frame = _joined(frame, read_columns(runs, {*NUMBERS, *TEXTS}))
     known = frame.attrs["known"]
     if errors := [
         name for name in ("step", "lr", "loss") if name not in frame and not ("peak" in frame and name != "loss")
@@ -185,7 +186,7 @@ def read_curves(path: str | Path, columns: Mapping[str, str] | None = None, wher
 
 
 def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None) -> pd.DataFrame:
-    """Adds the schema's names to a file's own."""
+    """A frame of curves with the schema's names of its columns."""
     errors = [
         f"`columns` {name}={own}: "
         + (
@@ -209,7 +210,7 @@ def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None
 
 
 def _joined(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Rows of curves with the facts of their runs; without learning rates, the step follows from ``tokens``."""
+    """Rows of curves joined with the rows of their runs; without learning rates, the step follows from ``tokens``."""
     facts = runs.rename(columns={"tokens": "run_tokens", "lr": "peak"})
     rebuilt = "lr" not in curves and {"peak", "run_tokens", "warmup_tokens", "schedule", "batch_tokens"} <= set(facts)
     facts = facts.drop(columns=[c for c in facts if c in curves and c != "run_id"])
@@ -251,8 +252,8 @@ def _curve(run_id: str, rows: pd.DataFrame, source: str) -> Curve:
         else:
             schedule = LoggedSchedule.cosine(run["peak"], steps, warmup)
     else:
-        kept = np.unique(np.linspace(0, len(step) - 1, _MOST_POINTS).round().astype(int))
-        schedule = LoggedSchedule(step[kept], rows["lr"].to_numpy()[kept])
+        chosen = np.unique(np.linspace(0, len(step) - 1, _MOST_POINTS).round().astype(int))
+        schedule = LoggedSchedule(step[chosen], rows["lr"].to_numpy()[chosen])
     return Curve(run_id, schedule, step, rows["loss"].to_numpy())
 
 

@@ -1,4 +1,4 @@
-"""``--where``: a row filter of comparisons joined by and, or, not; nothing in it is ever executed."""
+"""The row filter of ``--where``: comparisons joined by and, or, not; parsed, never executed."""
 
 import ast
 import difflib
@@ -22,7 +22,7 @@ _COMPARISONS: dict[type[ast.cmpop], Any] = {
 
 
 def columns_of(expression: str) -> set[str]:
-    """The columns that a filter names.
+    """Names of the columns in a filter.
 
     Raises:
         InputError: if the expression cannot be read.
@@ -31,7 +31,7 @@ def columns_of(expression: str) -> set[str]:
 
 
 def select(frame: pd.DataFrame, expression: str) -> Bool[np.ndarray, " rows"]:
-    """Which rows meet the filter.
+    """Mask (rows,) of the rows that meet a filter.
 
     Args:
         frame: the rows.
@@ -54,13 +54,13 @@ def select(frame: pd.DataFrame, expression: str) -> Bool[np.ndarray, " rows"]:
 
 
 def closest(name: str, choices: list[str]) -> str:
-    """`` (did you mean 'x'?)`` for the choice nearest to a name, or nothing."""
+    """A hint `` (did you mean 'x'?)`` at the choice nearest to a name, or empty text."""
     near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _quoted(expression: str) -> str:
-    """An expression as an error quotes it: in one line, and short."""
+    """Short text of an expression on one line, for errors."""
     return repr(expression if len(expression) <= 200 else f"{expression[:197]}...")
 
 
@@ -109,7 +109,7 @@ def _evaluate(node: ast.expr, frame: pd.DataFrame) -> Any:
 def _compare(op: ast.cmpop, value: Any, other: Any) -> Any:
     if isinstance(op, ast.In | ast.NotIn):
         if not isinstance(value, pd.Series) or not isinstance(other, list):
-            raise InputError("`where`: 'in' asks whether a column is in a list, as in corpus in ['c4', 'sotu']")
+            raise InputError("`where`: 'in' tests whether a column is in a list, as in corpus in ['c4', 'sotu']")
         found = value.isin(other)
         return ~found if isinstance(op, ast.NotIn) else found
     if type(op) not in _COMPARISONS:

@@ -1,4 +1,4 @@
-"""The groups that runs fall into: trunks, whose branches are correlated, and FLOP budgets."""
+"""Groups of runs: trunks, whose branches are correlated, and FLOP budgets."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ SAME_BUDGET = 1.2
 
 
 def trunks(rows: pd.DataFrame) -> Int[np.ndarray, " rows"]:
-    """The number of each row's trunk: its run where no ``trunk_id`` is given, a trunk of its own without either."""
+    """Trunk number (rows,) of each row: by ``trunk_id``, else by run, else a trunk of its own."""
     trunk = rows["run_id"].astype("str")
     if "trunk_id" in rows:
         trunk = rows["trunk_id"].astype("str").where(rows["trunk_id"].notna(), trunk)
@@ -22,7 +22,7 @@ def trunks(rows: pd.DataFrame) -> Int[np.ndarray, " rows"]:
 
 
 def budgets_of(log_flops: Float[np.ndarray, " rows"]) -> Int[np.ndarray, " rows"]:
-    """The number of each row's FLOP budget, from the lowest.
+    """FLOP budget (rows,) of each row, numbered from 0 at the lowest.
 
     A budget holds the runs with up to 20 % more FLOPs than its smallest run; the next one begins beyond.
     """

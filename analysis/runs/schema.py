@@ -1,4 +1,4 @@
-"""The schema of a table of runs: its columns, what other people call them, and what they are for."""
+"""The schema of a table of runs: its columns, their aliases and their meanings."""
 
 from collections.abc import Collection, Mapping
 
@@ -77,14 +77,16 @@ RECIPE = (
 )
 
 
-def renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None, kept: Collection[str]) -> pd.DataFrame:
-    """A file's frame under the schema's names.
+def renamed(
+    frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None, extra: Collection[str]
+) -> pd.DataFrame:
+    """A file's frame with the schema's names of its columns.
 
     Args:
         frame: as :func:`analysis.runs.readers.read_columns` gives it.
         source: for messages.
         columns: the schema's name -> the file's name, where the aliases do not suffice.
-        kept: the file's names that stay beside the schema's.
+        extra: names of the file that stay in the frame besides the schema's.
 
     Raises:
         InputError: one line per name that is missing or not clear.
@@ -116,6 +118,6 @@ def renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None,
     if errors:
         raise InputError(errors)
     values = {name: frame[own] for name, own in chosen.items()}
-    left = [own for own in frame.columns if own not in chosen.values() or own in kept]
+    left = [own for own in frame.columns if own not in chosen.values() or own in extra]
     frame = frame[left]
     return frame.assign(**values)

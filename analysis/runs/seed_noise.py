@@ -1,4 +1,4 @@
-"""Seed noise: how far the losses of runs that differ by their seed alone lie apart."""
+"""Seed noise: the standard deviation of losses of runs that differ by their seed alone."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ _SLOPE_SD = 0.2
 
 @dataclass(frozen=True)
 class BudgetNoise:
-    """The noise at one FLOP budget.
+    """Seed noise at one FLOP budget.
 
     Attributes:
         flops: the mean of the budget's replicated runs.
@@ -32,7 +32,7 @@ class BudgetNoise:
 
 @dataclass(frozen=True)
 class NoiseTrend:
-    """Seed noise at any budget: std (C / flops)^slope.
+    """A power law of seed noise in the budget: std (C / flops)^slope.
 
     Attributes:
         std: standard deviation of the log loss at ``flops``.
@@ -45,13 +45,13 @@ class NoiseTrend:
     slope: float
 
     def at(self, flops: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
-        """Standard deviation of the log loss of one run of each budget."""
+        """Standard deviation (budgets,) of the log loss of one run of each budget."""
         return self.std * (flops / self.flops) ** self.slope
 
 
 @dataclass(frozen=True)
 class SeedNoise:
-    """Seed noise of a table.
+    """The seed noise of a table.
 
     Attributes:
         by_budget: from the lowest; only budgets with replicates.
@@ -65,7 +65,7 @@ class SeedNoise:
 
     @property
     def trend(self) -> NoiseTrend | None:
-        """A power of the budget through ``by_budget``; None without replicates that differ.
+        """The power law through ``by_budget``; None without replicates that differ.
 
         The likeliest one, each budget's variance s^2 being a scaled chi-square of its degrees of freedom v, with a
         prior of 0 +- 0.2 on the slope: it minimises
@@ -91,7 +91,7 @@ class SeedNoise:
 
 
 def seed_noise(runs: RunArrays) -> SeedNoise:
-    """Pools the replicates: runs of the same parameters, tokens and recipe; a row that occurs twice is one."""
+    """Estimates seed noise from replicates: runs of the same parameters, tokens and recipe; equal rows count once."""
     runs = runs.subset(~pd.DataFrame({"cell": runs.cell, "loss": runs.log_loss}).duplicated().to_numpy())
     deviations, freedom = _within_cells(runs)
     by_budget = []
@@ -114,7 +114,7 @@ def seed_noise(runs: RunArrays) -> SeedNoise:
 
 
 def _within_cells(runs: RunArrays) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
-    """Each row's deviation from its cell's mean log loss, and its share of the cell's degrees of freedom."""
+    """Deviation (rows,) from the cell's mean log loss, and share (rows,) of the cell's degrees of freedom."""
     _, index, count = np.unique(runs.cell, return_inverse=True, return_counts=True)
     mean = np.bincount(index, runs.log_loss) / count
     return runs.log_loss - mean[index], ((count - 1) / count)[index]

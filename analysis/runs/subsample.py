@@ -1,4 +1,4 @@
-"""A part of a long table that stands for all of it."""
+"""Representative subsamples of long tables."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ MOST_ROWS = 4000
 
 
 def representative(rows: pd.DataFrame) -> pd.DataFrame:
-    """All rows, or ``MOST_ROWS`` or slightly fewer that stand for them.
+    """Indices of a representative subsample: all rows, or at most ``MOST_ROWS``.
 
     Each bin of FLOPs, a factor of 1.2 wide, keeps the same number of rows, or all that it has. Within a bin one row of
     every trunk comes before a second row of any. The choice depends on the values of the rows, not on their order.
@@ -30,5 +30,5 @@ def representative(rows: pd.DataFrame) -> pd.DataFrame:
     order["first"] = order.groupby("trunk")["key"].transform("min")
     order["turn"] = order.sort_values("key", kind="stable").groupby(["bin", "trunk"]).cumcount()
     order["place"] = order.sort_values(["turn", "first"], kind="stable").groupby("bin").cumcount()
-    kept = np.cumsum(np.bincount(order["place"]))  # rows, if every bin keeps 1, 2, ... of its own
-    return rows[(order["place"] < np.searchsorted(kept, MOST_ROWS, side="right")).to_numpy()]
+    total = np.cumsum(np.bincount(order["place"]))  # rows, if every bin keeps 1, 2, ... of its own
+    return rows[(order["place"] < np.searchsorted(total, MOST_ROWS, side="right")).to_numpy()]

@@ -1,4 +1,4 @@
-"""The table of runs: its schema, its checks, and how a foreign file is read into it."""
+"""The table of runs, its checks, and the reading of foreign files into it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from analysis.runs.validation import checked
 
 @dataclass(frozen=True, eq=False)
 class RunTable:
-    """Rows of runs, checked: one row per evaluated endpoint.
+    """A checked table of runs: one row per evaluated endpoint.
 
     Attributes:
         frame: the rows, with the schema's column names; columns that a foreign table lacks stay absent. The index is
@@ -66,8 +66,7 @@ class RunTable:
         return rows.sort_values(["flops", "params", "tokens", "loss", "run_id"], kind="stable")
 
     def best(self) -> "RunTable":
-        """The table of the best runs of a sweep over learning rates and the like: the setting of the least loss at each
-        size and length, of each corpus.
+        """The table of the best setting at each size and length of each corpus, of a sweep over hyperparameters.
 
         Where a column has seeds it is the setting of the least mean loss, with all its seeds; otherwise the
         one run of the least loss.
@@ -81,7 +80,7 @@ class RunTable:
 
     @cached_property
     def unfit(self) -> str | None:
-        """Why there is no row to fit, or None if there is one."""
+        """The message why there is no row to fit, or None if there is one."""
         rows, place = self.frame, "every row"
         for column, expected in (("role", "fit"), ("status", "done")):
             left = rows[_has(rows, column, expected)]
@@ -106,7 +105,7 @@ class RunTable:
         return _completed(self.frame[done & np.asarray(role)])
 
     def with_target(self, params: float, tokens: float) -> "RunTable":
-        """Gives a table without roles some: ``target`` at these parameters and tokens, else ``fit``."""
+        """A table with roles: its own, or else ``target`` at these parameters and tokens and ``fit`` elsewhere."""
         if "role" in self.frame:
             return self
         near = self.near(self.frame, params, tokens)
@@ -114,7 +113,7 @@ class RunTable:
 
     @staticmethod
     def near(rows: pd.DataFrame, params: float, tokens: float) -> Bool[np.ndarray, " rows"]:
-        """Which rows lie within 1 % of given parameters and tokens."""
+        """Mask (rows,) of the rows within 1 % of given parameters and tokens."""
         return (((rows["params"] / params - 1).abs() < 0.01) & ((rows["tokens"] / tokens - 1).abs() < 0.01)).to_numpy()
 
     @property
@@ -124,7 +123,7 @@ class RunTable:
 
     @property
     def convention(self) -> str:
-        """How parameters and FLOPs are counted: exponents move with it (2406.19146)."""
+        """The convention that counts parameters and FLOPs, on which exponents depend (2406.19146)."""
         return "params as given, flops " + ("as given" if "flops" in self.frame else "= 6 params tokens")
 
     def hash(self) -> str:
@@ -183,7 +182,7 @@ def table_of(
     extra: Sequence[str] = (),
     best: bool = False,
 ) -> RunTable:
-    """A frame as a table of runs; its columns may bear any name that :func:`read_table` understands.
+    """Makes a table of runs from a frame, whose columns may have any name that :func:`read_table` understands.
 
     Args:
         frame: one row a run, counted from 1 in messages.
@@ -240,7 +239,7 @@ def _selected(frame: pd.DataFrame, where: str | None) -> Bool[np.ndarray, " rows
 
 
 def _has(frame: pd.DataFrame, column: str, value: str) -> Bool[np.ndarray, " rows"]:
-    """Whether a row has a value in a column; rows and tables without the column count as yes."""
+    """Mask (rows,) of the rows with a value in a column; rows and tables without the column count as True."""
     if column not in frame:
         return np.ones(len(frame), bool)
     return (frame[column].isna() | (frame[column] == value)).to_numpy(bool)

@@ -1,4 +1,4 @@
-"""The hash of a table: what a forecast was made from, whatever the file's format and the order of its rows."""
+"""The hash of a table, which identifies a forecast's runs, whatever the file's format and the order of its rows."""
 
 import hashlib
 from collections.abc import Collection
@@ -14,7 +14,7 @@ _ROWS_AT_ONCE = 100_000
 
 
 def table_hash(rows: pd.DataFrame, columns: Collection[str]) -> str:
-    """SHA-256 over the canonical values of some rows, one line each, in sorted order.
+    """SHA-256 of the canonical values of some rows, one line each, in sorted order.
 
     Args:
         rows: with the schema's names.
@@ -34,7 +34,7 @@ def table_hash(rows: pd.DataFrame, columns: Collection[str]) -> str:
 
 
 def _pairs(name: str, column: pd.Series) -> list[str]:
-    """``name=value`` of each cell, numbers by their shortest decimals; empty where there is none."""
+    """Texts ``name=value`` of a column's values, numbers by their shortest decimals; empty where there is none."""
     values = column.tolist()
     if column.dtype == "float64":
         return [f"{name}={value!r}" if value == value else "" for value in values]

@@ -1,4 +1,4 @@
-"""Downstream: the accuracy of a task at a run that has not been made.
+"""Downstream: forecasts of a task's accuracy at a run that has not been trained.
 
 Two steps, (N, D) -> loss by the laws and loss -> accuracy by a link; or one, from compute to accuracy. Rolling-origin
 folds within the fitted runs judge them: law and links are fitted to the low-compute runs and forecast the high-compute

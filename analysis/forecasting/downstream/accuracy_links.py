@@ -1,4 +1,4 @@
-"""Links: how a task's accuracy rises with a run's loss, or directly with its compute.
+"""Links from a run's loss, or directly from its compute, to a task's accuracy.
 
 Every link is accuracy = low + rise g(x), with a fixed shape g between 0 and 1 that has one or two parameters. For
 each shape of a grid the best low and rise follow from a linear regression, the shape with the least squared error
@@ -27,7 +27,7 @@ _ZOOMS, _FINER = 3, 9
 
 @dataclass(frozen=True)
 class Link:
-    """A form of accuracy over log loss-like or compute-like quality.
+    """A form of the accuracy as a function of the loss or of compute.
 
     Attributes:
         name: as results report it.
@@ -47,7 +47,7 @@ class Link:
 
 @dataclass(frozen=True)
 class FittedLink:
-    """A link with its parameters.
+    """A link with fitted parameters.
 
     Attributes:
         link: the form.
@@ -68,7 +68,7 @@ class FittedLink:
     def predict(
         self, loss: Float[np.ndarray, " rows"], log_flops: Float[np.ndarray, " rows"]
     ) -> Float[np.ndarray, " rows"]:
-        """The accuracy, between 0 and 1, from the loss (nats per token) or log FLOPs, whichever the link takes."""
+        """Accuracy, from 0 to 1, at a loss (nats per token) or log FLOPs, whichever the link takes."""
         quality = ((loss if self.link.of_loss else log_flops) - self.worst) / (self.best - self.worst)
         return np.clip(self.low + self.rise * self.link.shape(self.parameters[None], quality)[0], 0.0, 1.0)
 
@@ -95,7 +95,7 @@ def fit_link(
 
 
 def _about(axis: Float[np.ndarray, " values"], value: float) -> Float[np.ndarray, " finer"]:
-    """A finer axis between the neighbours of one of its values."""
+    """A finer axis between the neighbours of one value of an axis."""
     place = int(np.searchsorted(axis, value))
     return np.linspace(axis[max(place - 1, 0)], axis[min(place + 1, len(axis) - 1)], _FINER)
 
@@ -103,7 +103,7 @@ def _about(axis: Float[np.ndarray, " values"], value: float) -> Float[np.ndarray
 def _regression(
     g: Float[np.ndarray, "shapes rows"], accuracy: Float[np.ndarray, " rows"], capped: bool
 ) -> tuple[Float[np.ndarray, " shapes"], Float[np.ndarray, " shapes"]]:
-    """Low and rise of each shape by least squares; where one would leave its range, it is held at the end of it."""
+    """Low and rise of each shape by least squares, each clipped to its range."""
     centred = g - g.mean(axis=1, keepdims=True)
     rise = np.maximum((centred @ accuracy) / np.maximum((centred**2).sum(axis=1), 1e-12), 0.0)
     low = accuracy.mean() - rise * g.mean(axis=1)

@@ -40,12 +40,12 @@ class TestedLinks:
 
     @property
     def predictable(self) -> bool:
-        """Whether the forecast removes more than half of the naive forecast's mean square error."""
+        """Whether the forecast's mean square error is less than half of the naive forecast's."""
         return self.error**2 < self.naive**2 / 2
 
     @property
     def errors_text(self) -> str:
-        """Both errors in words."""
+        """Text with the errors of the forecast and the naive one."""
         return (
             f"on high-compute fitted runs its forecast misses by {self.error:.3f} of accuracy, and the mean of the "
             f"largest fitted runs by {self.naive:.3f}"
@@ -53,12 +53,12 @@ class TestedLinks:
 
 
 def backtest_task(runs: RunArrays, accuracy: Float[np.ndarray, " rows"], law: Law[Inputs], reach: float) -> TestedLinks:
-    """Errors of every link on high-compute runs, when law and link are fitted to the low-compute ones: up to 8 folds.
+    """Backtests every link on high-compute runs, with law and link fitted to the low-compute ones, in up to 8 folds.
 
     Args:
         runs: their loss is the one that the accuracy follows.
         accuracy: of each.
-        law: of the loss, in place of the whole ensemble: its error is small beside the links'.
+        law: of the loss, in place of the whole ensemble: its error is small compared with the links'.
         reach: the requested log(FLOPs / largest fitted FLOPs); runs further off are not scored, as a task at chance
             shows nothing of what it does much later.
 
@@ -96,7 +96,7 @@ def backtest_task(runs: RunArrays, accuracy: Float[np.ndarray, " rows"], law: La
 
 
 def _origins(runs: RunArrays, fewest: int) -> list[int]:
-    """The highest budget that each fold fits: half of the runs or more lie at or below it, three or more above."""
+    """Highest fitted budget of each fold: half of the runs or more lie at or below it, three or more above."""
     count = np.array([int((runs.budget <= number).sum()) for number in range(int(runs.budget.max()))])
     enough = np.flatnonzero((count >= max(8, fewest, len(runs) / 2)) & (len(runs) - count >= 3))
     if not len(enough):

@@ -1,4 +1,4 @@
-"""The forecast of a task's accuracy at a run that has not been made."""
+"""The forecast of a task's accuracy at a run that has not been trained."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -25,7 +25,7 @@ _FEWEST = 12  # runs: eight to fit the forms with, and four to hold out
 
 @dataclass(frozen=True)
 class TaskForecast(Result):
-    """The accuracy that a run is expected to reach.
+    """A forecast of a task's accuracy at a target.
 
     Attributes:
         task: the column.
@@ -77,7 +77,7 @@ class TaskForecast(Result):
         return task_text(self)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row: the target, its accuracy and interval."""
+        """Frame with one row: the target, its accuracy and interval."""
         return pd.DataFrame(
             {
                 "task": [self.task],
@@ -102,7 +102,7 @@ def forecast_task(
     task_loss: str = "loss",
     level: float = 0.9,
 ) -> TaskForecast:
-    """Forecasts a task's accuracy at a run that has not been made.
+    """Forecasts a task's accuracy at a run that has not been trained.
 
     Args:
         table: the runs to learn from, read with ``task`` and ``task_loss`` as extra columns.
@@ -162,7 +162,7 @@ def _combined(
     loss: Float[np.ndarray, " 1"],
     level: float,
 ) -> tuple[float, float]:
-    """The weighted accuracy of all links at the target, and half the width of its interval."""
+    """Accuracy of all links at the target, weighted, and half the width of its interval."""
     fits = [fit_link(link, np.exp(runs.log_loss), runs.inputs.c, accuracy) for link in LINKS]
     values = np.array([fit.predict(loss, target.c)[0] for fit in fits])
     weights = np.array([tested.weights[link.name] for link in LINKS])
@@ -175,7 +175,7 @@ def _combined(
 
 
 def _rows(table: RunTable, task: str, task_loss: str) -> tuple[RunArrays, Float[np.ndarray, " rows"]]:
-    """The rows that have an accuracy and a loss."""
+    """Rows that have both an accuracy and a loss."""
     rows = table.fit
     rows = rows[rows[task].notna() & rows[task_loss].notna()]
     errors = []

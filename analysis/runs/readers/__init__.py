@@ -1,4 +1,4 @@
-"""Files of rows as frames: one module a format.
+"""Readers of tables, one module a format.
 
 A format is a function (path, lower-case names of the wanted columns or None for all) -> frame as
 :func:`analysis.runs.readers.frames.framed` gives it, and one entry of ``READERS`` for each of its suffixes.
@@ -28,7 +28,7 @@ READERS: dict[str, Callable[[Path, set[str] | None], pd.DataFrame]] = {
 
 
 def read_columns(path: Path, wanted: set[str]) -> pd.DataFrame:
-    """Reads the columns in use, so that a wide or long file does not fill the memory; a small file whole.
+    """Reads the columns in use of a large file, so that it does not fill the memory, and all of a small one.
 
     The frame has the file's own names; ``attrs["known"]`` lists every column of the file, read or not. The index is
     the line of a CSV or JSONL file, otherwise counted from 1.

@@ -1,4 +1,4 @@
-"""CSV files, with whichever of , ; and tab separates them."""
+"""CSV files, separated by commas, semicolons or tabs."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from analysis.runs.readers.frames import chosen, framed
 
 
 def read_csv(path: Path, wanted: set[str] | None) -> pd.DataFrame:
-    """The columns of a CSV or TSV file; its index is the line."""
+    """Frame of a CSV or TSV file; the index is the line."""
     from pyarrow import csv
 
     parse = csv.ParseOptions(delimiter=_delimiter(path))
@@ -22,7 +22,7 @@ def read_csv(path: Path, wanted: set[str] | None) -> pd.DataFrame:
 
 
 def _delimiter(path: Path) -> str:
-    """What separates the names in the first line."""
+    """The delimiter of the names in the first line."""
     if path.suffix.lower() == ".tsv":
         return "\t"
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Frames of what a file holds, whatever its format."""
+"""Frames of a file's columns, for all formats."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,11 +7,11 @@ import pandas as pd
 
 
 def framed(table: Any, known: list[str], first: int) -> pd.DataFrame:
-    """An arrow table as a frame; text that is not UTF-8 is decoded with replacement characters.
+    """Frame of an arrow table; text that is not UTF-8 is decoded with replacement characters.
 
     Args:
         table: of the columns that were read.
-        known: every column of the file, kept in ``attrs["known"]``.
+        known: every column of the file, stored in ``attrs["known"]``.
         first: number of the first row, for the index.
     """
     table.validate(full=True)  # damaged text would only be found when it is used
@@ -25,5 +25,5 @@ def framed(table: Any, known: list[str], first: int) -> pd.DataFrame:
 
 
 def chosen(known: Sequence[str], wanted: set[str] | None) -> list[str]:
-    """The columns to read: all, or those wanted, each once."""
+    """Columns to read: all, or the wanted ones, each once."""
     return list(dict.fromkeys(name for name in known if wanted is None or name.lower() in wanted))

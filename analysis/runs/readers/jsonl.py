@@ -15,7 +15,7 @@ _LINES_AT_ONCE = 100_000
 
 
 def read_jsonl(path: Path, wanted: set[str] | None) -> pd.DataFrame:
-    """The columns of a JSONL file, the keys of all its objects; its index is the line."""
+    """Frame of a JSONL file, with the keys of all its objects as columns; the index is the line."""
     known: dict[str, None] = {}
     parts = []
     with path.open(encoding="utf-8-sig") as file:
@@ -31,7 +31,7 @@ def read_jsonl(path: Path, wanted: set[str] | None) -> pd.DataFrame:
 
 
 def _objects(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each line's number and object."""
+    """Number and object of each line."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

@@ -8,7 +8,7 @@ from analysis.runs.readers.frames import chosen, framed
 
 
 def read_parquet(path: Path, wanted: set[str] | None) -> pd.DataFrame:
-    """The columns of a Parquet file; its index counts from 1."""
+    """Frame of a Parquet file; the index counts from 1."""
     import pyarrow.parquet
 
     with pyarrow.parquet.ParquetFile(path) as file:
