@@ -33,7 +33,7 @@ sys.exit(worker.main(sys.argv[2], "fit", sys.argv[3]))
 
 
 def seconds(runs: list[PlannedRun], which: str, core: int) -> tuple[float, int]:
-    """Of a worker process that trains some runs of one shape, and how many checkpoints it wrote."""
+    """Seconds of a worker process that trains some runs of one shape, and the number of checkpoints it wrote."""
     with tempfile.TemporaryDirectory() as folder:
         sweep = SweepFolder(Path(folder))
         sweep.prepare({}, "", runs)

@@ -3,7 +3,7 @@
     python -m benchmarks.coverage
 
 Two tables: intervals of parameters where the law fitted is the true one, and intervals of forecasts 10 and 30 times
-beyond the largest run, by a law or by all weighed, whether the true one is among them or not. Each share is beside its
+beyond the largest run, by a law or by all weighed, whether the true one is among them or not. Each share comes with its
 sampling error, so that nobody reads more into it. About ten minutes on two cores.
 """
 
@@ -77,7 +77,7 @@ class Forecasts:
 def parameters_covered(
     law: str, design: str, noise: float, bootstrap: int, seed: int
 ) -> Bool[np.ndarray, "intervals params"]:
-    """Whether the resamples' quantiles hold each parameter of the truth, at each of ``LEVELS``.
+    """Mask of the true parameters that lie between the resamples' quantiles, at each of ``LEVELS``.
 
     The last row is of the interval that one standard error makes.
     """
@@ -93,7 +93,7 @@ def parameters_covered(
 def forecast(
     truth: str, law: str, design: str, noise: float, bootstrap: int, seed: int
 ) -> list[tuple[bool, float, float]]:
-    """Of one sweep at each of ``FACTORS``: whether the interval holds a new run, its half-width, the error."""
+    """Coverage of a new run, half-width of the interval and error of one sweep's forecast, at each of ``FACTORS``."""
     points = sweep(truth, design, noise, seed)
     fitted = ensemble_of_arrays(points, law, bootstrap)
     rng = np.random.default_rng([seed, 1])
@@ -119,13 +119,13 @@ def of_parameters(
 def of_forecasts(
     truth: str, law: str, design: str, noise: float, sweeps: int, bootstrap: int = BOOTSTRAP, each: Map = map
 ) -> Forecasts:
-    """The forecasts of so many sweeps, by a law or ``auto``."""
+    """Forecasts of some number of sweeps, by a law or ``auto``."""
     found = np.array(list(each(partial(forecast, truth, law, design, noise, bootstrap), range(sweeps))))
     return Forecasts(found[:, :, 0] == 1, found[:, :, 1], found[:, :, 2])
 
 
 def sampling_error(share: float, sweeps: int) -> float:
-    """The standard deviation of a share that many sweeps show."""
+    """Standard deviation of a share observed over many sweeps."""
     return float(np.sqrt(share * (1 - share) / sweeps))
 
 

@@ -1,4 +1,4 @@
-"""What loss curves show: of another schedule, and of runs whose recipe does not suit them. Writes curves.md.
+"""Predictions by loss curves: of another schedule, and of runs with a bad recipe. Writes ``curves.md``.
 
 python benchmarks/curves.py [FOLDER]    # 5 minutes on 2 cores; what FOLDER (runs/curves) has is not trained again
 """
@@ -44,7 +44,7 @@ def train(folder: Path, name: str, sweep: str) -> Path:
 
 
 def schedules(folder: Path) -> Iterator[str]:
-    """The law fitted to some schedules, and what it says of the one left out."""
+    """Errors of the law fitted to some schedules on the schedule left out."""
     curves = {
         name: read_curves(train(folder, name, SCHEDULE.format(name=name, schedule=schedule))).curves
         for name, schedule in SCHEDULES.items()
@@ -77,7 +77,7 @@ def mean(curves: tuple[Curve, ...], length: float) -> Curve:
 
 
 def found(table: pd.DataFrame, curves: pd.DataFrame) -> set[str] | None:
-    """Who leaves the common curve; None where it cannot be determined."""
+    """Ids of the runs that leave the common curve; None where it cannot be determined."""
     try:
         return {each.run_id for each in collapse(RunTable.from_frame(table), curves).departures}
     except InputError:
@@ -85,7 +85,7 @@ def found(table: pd.DataFrame, curves: pd.DataFrame) -> set[str] | None:
 
 
 def alarms(folder: Path) -> Iterator[str]:
-    """How often a sound sweep raises the alarm, and an odd run is named."""
+    """Rates of false alarms on sound sweeps, and of odd runs that are found."""
     sound = {name: sweep(HERE / "quickstart" / name) for name in ("sotu", "python")}
     yield "| runs, drawn from a sound sweep | sotu: false alarms | python: false alarms |"
     yield "| --- | --- | --- |"
@@ -136,7 +136,7 @@ def main(folder: Path) -> None:
         "One model of 20k parameters on `sotu`, peak rate .01, batch 128 tokens, 3e10 and 1e11 FLOPs, three seeds of "
         "each schedule: `wsd` with its last 15 % or 50 % decaying, and a cosine. The multi-power law (2503.12811) is "
         "fitted to the curves of two schedules and predicts the third's, after warm-up: mean absolute error of the "
-        "training loss along it, and the error at its end for both lengths. Beside it what the mean of the two other "
+        "training loss along it, and the error at its end for both lengths. Next to it what the mean of the two other "
         "schedules' curves would say.",
         "",
         *schedules(folder),

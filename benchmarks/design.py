@@ -2,7 +2,7 @@
 
     SCALING_PUBLISHED=FOLDER python -m benchmarks.design
 
-FOLDER holds the tables as CSV files. About an hour on 2 cores; fits are kept under ``SCALING_CACHE``, so that a second
+FOLDER holds the tables as CSV files. About an hour on 2 cores; fits are cached in ``SCALING_CACHE``, so that a second
 call takes seconds. Every table is split 3, 10, 30 and 100 times below its largest run, as in ``forecast.md``: the
 low-compute runs are the pool, of which runs are bought for at most a quarter of its FLOPs. ``auto`` forecasts the
 high-compute runs from what was bought.
@@ -39,7 +39,7 @@ Bought = Bool[np.ndarray, " rows"]
 
 
 class Forecaster:
-    """``auto`` by what was bought of a pool; every fit is kept in a file."""
+    """Forecasts by ``auto`` from the runs bought of a pool; every fit is cached in a file."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -61,17 +61,17 @@ class Forecaster:
 
 
 def splits(points: RunArrays) -> Iterator[tuple[float, RunArrays, RunArrays]]:
-    """(factor below the largest run, pool, held out), wherever there are runs enough."""
+    """Splits (factor below the largest run, pool, held-out runs) with enough runs on both sides."""
     flops, seen = points.inputs.c, set()
     for factor in FACTORS:
-        cheap = flops <= flops.max() - np.log(factor) + 1e-9
-        if cheap.sum() >= FEWEST_POOL and (~cheap).sum() >= FEWEST_HELD_OUT and cheap.sum() not in seen:
-            seen.add(cheap.sum())
-            yield factor, points.subset(cheap), points.subset(~cheap)
+        low = flops <= flops.max() - np.log(factor) + 1e-9
+        if low.sum() >= FEWEST_POOL and (~low).sum() >= FEWEST_HELD_OUT and low.sum() not in seen:
+            seen.add(low.sum())
+            yield factor, points.subset(low), points.subset(~low)
 
 
 def designed(pool: RunArrays, held_out: RunArrays) -> Bought:
-    """What ``select_runs`` buys for a target in the middle of the held-out runs.
+    """Runs that ``select_runs`` buys for a target in the middle of the held-out runs.
 
     A plan is made for all FLOPs, its smallest runs are bought, and then it is made again with their losses.
     """
@@ -269,7 +269,7 @@ def _by_table(splits: Sequence[Split]) -> list[str]:
 
 
 def _means(splits: Sequence[Split]) -> list[str]:
-    """Of design, whole pool and random draws."""
+    """Mean errors of the design, the whole pool and random draws."""
     columns = zip(*((split.designed, split.full, float(np.mean(split.drawn))) for split in splits), strict=True)
     return [f"{np.mean(column):.2%}" for column in columns]
 

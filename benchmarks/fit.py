@@ -1,4 +1,4 @@
-"""Speed of a fit: CPU seconds, beside scipy's L-BFGS-B on the same objective in the same run.
+"""Speed of a fit: CPU seconds, compared with scipy's L-BFGS-B on the same objective in the same run.
 
     OPENBLAS_NUM_THREADS=1 SCALING_PUBLISHED=folder python -m benchmarks.fit [TABLE]
 
@@ -161,7 +161,7 @@ def _cold(path: Path, where: str | None) -> tuple[float, float]:
 
 
 def _table(folder: Path) -> tuple[Path, str | None]:
-    """The table asked for, Epoch's, or one made in its shape; and the filter of its rows."""
+    """The requested table, Epoch's, or one made in its shape; and the filter of its rows."""
     if len(sys.argv) > 1:
         return Path(sys.argv[1]), None
     if published := os.environ.get("SCALING_PUBLISHED"):

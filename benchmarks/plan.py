@@ -1,9 +1,9 @@
-"""What a plan promised against what came: writes ``plan.md``.
+"""Expectations of plans compared with their outcomes: writes ``plan.md``.
 
     SCALING_PUBLISHED=FOLDER python benchmarks/plan.py
 
-The interval expected of each design beside the one that its forecast had, for this folder's sweeps and for published
-tables forecast ten times beyond; and the seconds that this machine's calibration gives the sweeps' runs beside those
+The interval expected of each design and the one that its forecast had, for this folder's sweeps and for published
+tables forecast ten times beyond; and the seconds that this machine's calibration gives the sweeps' runs, with those
 they took, which means something only on the machine that trained them. About three minutes.
 """
 
@@ -92,13 +92,13 @@ def _sweeps() -> Iterator[tuple[str, RunArrays, PlannedCell]]:
 
 
 def _published(folder: Path) -> Iterator[tuple[str, RunArrays, PlannedCell]]:
-    """The largest run of each table, from those of at most a tenth of its FLOPs."""
+    """Name, runs of at most a tenth of the target's FLOPs, and target (the largest run) of each published table."""
     for source in (*JUDGED, *FURTHER):
         points = read_table(folder / f"{source.file}.csv", where=source.where, best=source.best).arrays
         at = points.inputs
-        dearest = int(at.c.argmax())
-        known = points.subset(at.c < at.c[dearest] - np.log(_REACH))
-        target = PlannedCell(*np.exp([at.n[dearest], at.d[dearest], at.c[dearest]]).tolist(), 1)
+        largest = int(at.c.argmax())
+        known = points.subset(at.c < at.c[largest] - np.log(_REACH))
+        target = PlannedCell(*np.exp([at.n[largest], at.d[largest], at.c[largest]]).tolist(), 1)
         yield source.name, known, target
 
 

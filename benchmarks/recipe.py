@@ -1,4 +1,4 @@
-"""The evidence for the recipe ``transfer``: writes ``recipe.md`` and its figures from the runs kept beside it.
+"""The evidence for the recipe ``transfer``: writes ``recipe.md`` and its figures from the runs in its folder.
 
     python benchmarks/recipe.py
 
@@ -107,11 +107,11 @@ def factor(log: tuple[float, float | None, float]) -> str:
 
 
 def checks() -> Iterator[str]:
-    """What the check says of the recipe and of a bad one, before the sweep is run."""
+    """Results of the check of the recipe and of a bad one, before the sweep is run."""
     yield "## The check, and what came of it"
     yield """\
 `scaling recipe check` on the quickstart under `transfer`, and under a deliberately bad recipe: one learning rate
-for all sizes, 0.02, the best at the smallest, and 1 % warm-up. Beside it the forecast of the sweep itself, with the
+for all sizes, 0.02, the best at the smallest, and 1 % warm-up. Next to it the forecast of the sweep itself, with the
 seeds of its file. *Best rate moves by* is the drift from the smallest fitted size to the largest, *bias* by how much
 the target will then exceed its forecast."""
     head = ["corpus", "recipe", "loses at the smallest", "at the largest", "best rate moves by", "bias", "cost"]

@@ -25,14 +25,14 @@ def law(name: str) -> Truth:
 
 
 def two_powers(x: Inputs) -> Float[np.ndarray, " rows"]:
-    """A truth that is no law's: N and D each buy by a steep power at first, and by a shallow one later."""
+    """A truth outside all laws: N and D each reduce the loss by a steep power at first, and by a shallow one later."""
     size = 4e4 * np.exp(-0.62 * x.n) + 60 * np.exp(-0.25 * x.n)
     data = 4e5 * np.exp(-0.62 * x.d) + 120 * np.exp(-0.25 * x.d)
     return 1.6 + size + data
 
 
 def crossed(x: Inputs) -> Float[np.ndarray, " rows"]:
-    """A truth that is no law's: beside what N and D buy alone, there is what they only buy together."""
+    """A truth outside all laws: N and D reduce the loss each alone, and by a term of both."""
     alone = 482 * np.exp(-0.3478 * x.n) + 2085 * np.exp(-0.3658 * x.d)
     return 1.75 + alone + 40 * np.exp(-0.12 * (x.n + x.d))
 
@@ -68,7 +68,7 @@ def few_trunks() -> tuple[Sizes, Sizes]:
 
 
 def trunks() -> tuple[Sizes, Sizes]:
-    """As ``few_trunks``, with two trunks of each size."""
+    """Sixteen sizes from 50M to 2B, each with two trunks of four branches, which differ in tokens."""
     n, d = few_trunks()
     return np.tile(n, 2), np.tile(d, 2)
 

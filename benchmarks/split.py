@@ -45,7 +45,7 @@ TABLES = (
 
 
 def forecast(method: str, table: RunTable, flops: float) -> tuple[float, tuple[float, float]]:
-    """N* and its 90 % interval; without an interval, all or none of the sizes."""
+    """Best size N* and its 90 % interval; without an interval, all or none of the sizes."""
     made: Allocation
     if method == APPROACH:
         made = allocate_by(method, table, flops)

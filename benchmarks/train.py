@@ -1,9 +1,9 @@
-"""Speed of training: our step beside PyTorch's, without each of its tricks, and a whole sweep: writes ``train.md``.
+"""Speed of training: our step, with and without each trick, PyTorch's, and a whole sweep: writes ``train.md``.
 
     python benchmarks/train.py                 all parts, about 40 minutes on 2 cores
     python benchmarks/train.py --part sizes    that part alone, under 10 minutes; the page keeps the others' figures
 
-Needs torch and transformers, and a machine that does nothing else. Figures are kept in ``train.json``, from which the
+Needs torch and transformers, and a machine that does nothing else. Figures are stored in ``train.json``, from which the
 page is made. What is measured, and how, stands on the page.
 """
 

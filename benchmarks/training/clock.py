@@ -1,4 +1,4 @@
-"""Processes that time a training step, each of one framework and its settings: started once, then asked in turn.
+"""Processes that time a training step, each of one framework and its settings: started once, then queried in turn.
 
 As ``python -m benchmarks.training.clock FRAMEWORK TRICK CORE`` one answers every line of JSON by another: a run's
 config by the seconds until its first steps were compiled and trained; a number of seconds by those that a step took.
@@ -29,12 +29,12 @@ _FEWEST_S, _FEWEST_ROUNDS = 1.0, 5
 
 
 class Failed(Exception):
-    """A process could not do what it was asked to, and why."""
+    """The error of a process that could not answer a request."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What a process trains.
+    """A variant of the step that a process trains.
 
     Attributes:
         framework: ours, or PyTorch's two.
@@ -48,7 +48,7 @@ class Variant:
 
 
 class Clock:
-    """A process that times a variant; compiled programs are kept in the folder ``cache``."""
+    """A process that times a variant, with compiled programs cached in the folder ``cache``."""
 
     def __init__(self, variant: Variant, cache: str) -> None:
         environment = worker_environment(variant.core is not None)
@@ -64,12 +64,13 @@ class Clock:
         )
 
     def ask(self, question: Any) -> None:
+        """Sends a request to the process."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
 
     def answer(self) -> float:
-        """Seconds; waits for them."""
+        """Waits for the process's answer: seconds, or FLOP/s."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -85,7 +86,7 @@ class Clock:
         return self.answer()
 
     def step_s(self, seconds: float) -> float:
-        """Seconds of a step, trained for so long."""
+        """Seconds of a step, over some seconds of training."""
         self.ask({"train_s": seconds})
         return self.answer()
 
@@ -101,7 +102,7 @@ class Clock:
 
 @contextmanager
 def clocks(variants: Sequence[Variant]) -> Iterator[list[Clock]]:
-    """A process for each variant, ended with the block; nothing is compiled before."""
+    """A context with a process for each variant and an empty cache of compiled programs."""
     with ExitStack() as stack:
         cache = stack.enter_context(tempfile.TemporaryDirectory())
         timers = []
@@ -112,7 +113,7 @@ def clocks(variants: Sequence[Variant]) -> Iterator[list[Clock]]:
 
 
 def in_turn(timers: Sequence[Clock], rounds: int = _FEWEST_ROUNDS, seconds: float = _FEWEST_S) -> list[float]:
-    """Each one's seconds of a step: the median of several rounds, in each of which all train one after another."""
+    """Seconds of a step by each process: the median of several rounds, in which all train one after another."""
     taken = [[timer.step_s(seconds) for timer in timers] for _ in range(rounds)]
     return [statistics.median(times) for times in zip(*taken, strict=True)]
 
@@ -145,7 +146,7 @@ def _peak(framework: Framework, size: int) -> float:
 
 
 def train_for(step: Step, seconds: float, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Trains for so long by a clock, or one dispatch; seconds of a step.
+    """Seconds of a step, over some seconds of training by a clock, or one dispatch.
 
     One dispatch goes before: a virtual machine may have taken back the memory of a process that was idle.
     """
@@ -159,7 +160,7 @@ def train_for(step: Step, seconds: float, clock: Callable[[], float] = time.perf
 
 
 def main(framework: Framework, without: str, core: str | None = None) -> None:
-    """Answers until there are no more questions; one that fails is answered by its fault, a string."""
+    """Answers requests until there are no more; a failed one is answered by its error, a string."""
     # On one core the processor's seconds are those of the clock, less what others take from it.
     clock = time.perf_counter
     if core is not None:

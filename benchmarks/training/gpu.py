@@ -1,4 +1,4 @@
-"""What takes a GPU: a 124M-parameter Llama beside PyTorch's, stacked models, bfloat16 beside float32, fused attention.
+"""Benchmarks on a GPU: a 124M-parameter Llama and PyTorch's, stacked models, bfloat16 and float32, fused attention.
 
     python -m benchmarks.training.gpu PART [--toy] [--out DIR]
 
@@ -112,7 +112,7 @@ def measure_precision(toy: bool) -> Iterator[Figures]:
 
 
 def measure_attention(toy: bool) -> Iterator[Figures]:
-    """The fused kernel under vmap over models, and XLA's, each beside XLA's in float32.
+    """Errors of the fused kernel under vmap over models, and of XLA's, against XLA's in float32.
 
     Yields:
         By implementation the largest error of the output and of the three gradients, over the largest entry.
@@ -161,8 +161,8 @@ def main(part: str, toy: bool, out: Path) -> None:
     if part != "page":
         begun, device = time.monotonic(), accelerator() or "cpu"
         for figures in _MEASURES[part](toy):
-            told = figures | {"device": device, "toy": toy, "took_s": time.monotonic() - begun}
-            out.joinpath(f"{part}.json").write_text(json.dumps(told, indent=1) + "\n")
+            measured = figures | {"device": device, "toy": toy, "took_s": time.monotonic() - begun}
+            out.joinpath(f"{part}.json").write_text(json.dumps(measured, indent=1) + "\n")
         return
     found = {file.stem: json.loads(file.read_text()) for name in _MEASURES if (file := out / f"{name}.json").exists()}
     if "precision" in found:

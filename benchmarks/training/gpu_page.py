@@ -26,7 +26,7 @@ largest error against float32, over the largest entry. It should be about that o
 
 
 def gpu_page(found: Mapping[str, Figures]) -> str:
-    """The page; ``found`` by part."""
+    """Text of the page ``gpu.md``, from the figures by part."""
     sections: dict[str, tuple[str, Callable[[Figures], Iterator[str]]]] = {
         "speed": ("124M parameters", _speed),
         "ensemble": ("Many models at once", _ensemble),
@@ -65,8 +65,8 @@ def _speed(figures: Figures) -> Iterator[str]:
                 rows.append([name, str(row["batch"]), step_s, "", ""])
                 continue
             share = mfu(row["flops"] / step_s, figures["device"])
-            told = "" if math.isnan(share) else f"{share:.0%}"
-            speed = [f"{row['tokens'] / step_s:,.0f}", told, f"{row['compile_s'][name]:.0f}"]
+            utilisation = "" if math.isnan(share) else f"{share:.0%}"
+            speed = [f"{row['tokens'] / step_s:,.0f}", utilisation, f"{row['compile_s'][name]:.0f}"]
             rows.append([name, str(row["batch"]), *speed])
     yield from table(["", "sequences a step", "tokens/s", "MFU", "s to the first step"], rows)
 

@@ -36,7 +36,7 @@ leaves out starting, planning, data, evaluating and unequal shares."""
 
 
 def page(figures: Figures) -> str:
-    """The whole page; ``figures`` by part, as ``train.json`` keeps them."""
+    """Text of the page ``train.md``, from the figures by part as in ``train.json``."""
     sections: Sequence[tuple[str, str, Callable[[Figures], Iterator[str]]]] = (
         ("sizes", "By model size", _sizes),
         ("tricks", "Without each trick", _tricks),
@@ -51,13 +51,13 @@ def page(figures: Figures) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """A Markdown table."""
+    """Lines of a Markdown table."""
     for row in (head, ["---"] * len(head), *rows):
         yield f"| {' | '.join(row)} |"
 
 
 def mean_ratio(ratios: Sequence[float]) -> float:
-    """The geometric mean."""
+    """Geometric mean of ratios."""
     return math.exp(statistics.fmean(map(math.log, ratios)))
 
 

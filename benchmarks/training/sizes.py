@@ -1,4 +1,4 @@
-"""Tokens per second by model size: our step beside PyTorch's, and ours without each of its tricks."""
+"""Tokens per second by model size: our step, with and without each trick, and PyTorch's."""
 
 import statistics
 import sys
@@ -25,7 +25,8 @@ _LARGER = ((128, 4, 4, 128, 8), (256, 6, 4, 256, 4), (384, 6, 6, 256, 4))
 _OF_TRICKS = ((20, 2, 2, 64, 4), (128, 4, 4, 128, 8), (256, 6, 4, 256, 4))
 
 
-def tell(message: str) -> None:
+def log(message: str) -> None:
+    """Prints a line on standard error."""
     print(message, file=sys.stderr, flush=True)
 
 
@@ -35,7 +36,7 @@ def quickstart() -> list[PlannedRun]:
 
 
 def usual_runs(plan: Sequence[PlannedRun]) -> list[RunConfig]:
-    """For each size a run at the batch that most of its FLOPs are spent at, smallest size first."""
+    """Runs, one of each size from the smallest, at the batch on which most of its FLOPs are spent."""
     spent: Counter[tuple[LlamaConfig, int]] = Counter()
     for run in plan:
         spent[run.config.model, run.config.batch] += run.config.flops
@@ -56,7 +57,7 @@ def all_sizes() -> list[RunConfig]:
 
 
 def describe(config: RunConfig) -> dict[str, Any]:
-    """What a row says of a run; ``tokens`` and ``flops`` are those of a step."""
+    """Row of figures of a run; ``tokens`` and ``flops`` are those of a step."""
     model = config.model
     return {
         "params": config.params,
@@ -70,7 +71,7 @@ def describe(config: RunConfig) -> dict[str, Any]:
 
 
 def measure_sizes(configs: Sequence[RunConfig], rounds: int, seconds: float) -> dict[str, Any]:
-    """Ours, eager and torch.compile at every size, in alternation, each in a process pinned to the same core.
+    """Times ours, eager and torch.compile at every size, in alternation, each in a process pinned to the same core.
 
     Returns:
         ``peak_flops``, of a core by the best of the three's float32 matrix products; ``rows``: for each size its
@@ -87,18 +88,18 @@ def measure_sizes(configs: Sequence[RunConfig], rounds: int, seconds: float) -> 
                 "compile_s": dict(zip(FRAMEWORKS, compile_s, strict=True)),
                 "step_s": dict(zip(FRAMEWORKS, step_s, strict=True)),
             }
-            tell(f"{config.params} parameters: {row}")
+            log(f"{config.params} parameters: {row}")
             rows.append(describe(config) | row)
     return {"peak_flops": peak, "rows": rows}
 
 
 def trick_sizes() -> list[RunConfig]:
-    """Where tricks are taken away: with norms on queries and keys, as the quickstart has them."""
+    """Runs for the timing of tricks: with norms on queries and keys, as in the quickstart."""
     return [make_run(replace(llama(*shape), qk_norm=True), batch) for *shape, batch in _OF_TRICKS]
 
 
 def measure_tricks(configs: Sequence[RunConfig], rounds: int, seconds: float) -> dict[str, Any]:
-    """Our step as it is and without each trick, in alternation; pinned workers and the compile cache by themselves.
+    """Times our step with and without each trick, in alternation; pinned workers and the compile cache apart.
 
     Returns:
         ``rows``: for each size its description, ``step_s`` as it is, ``without`` {trick: step_s}, ``workers`` (tokens
@@ -115,7 +116,7 @@ def measure_tricks(configs: Sequence[RunConfig], rounds: int, seconds: float) ->
             usual, *without = in_turn(timers, rounds, seconds)
             row = {"step_s": usual, "without": dict(zip(TRICKS, without, strict=True))}
             row |= {"workers": _workers(config, rounds, seconds), "first_s": _first_steps(config, core)}
-            tell(f"{config.params} parameters: {row}")
+            log(f"{config.params} parameters: {row}")
             rows.append(describe(config) | row)
     return {"rows": rows}
 

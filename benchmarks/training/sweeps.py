@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.training.clock import ROOT, Clock, Variant, clocks
-from benchmarks.training.sizes import tell
+from benchmarks.training.sizes import log
 from benchmarks.training.steps import Framework, plain
 from scaling.llama.config import LlamaConfig
 from scaling.planning import plan_sweep
@@ -35,7 +35,7 @@ def fitted(sweep: Path) -> list[RunConfig]:
 
 @contextmanager
 def _nothing_compiled() -> Iterator[Path]:
-    """A folder to work in, with an empty cache of compiled programs for the processes started meanwhile."""
+    """A context with a folder, and an empty cache of compiled programs for the processes started in it."""
     before = os.environ.get("SCALING_CACHE")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SCALING_CACHE"] = f"{folder}/cache"
@@ -49,7 +49,7 @@ def _nothing_compiled() -> Iterator[Path]:
 
 
 def measure_sweep(sweep: Path) -> dict[str, Any]:
-    """Runs it up to its forecast, with nothing compiled before.
+    """Times a sweep up to its forecast, with nothing compiled before.
 
     Returns:
         ``runs``, ``tokens`` and ``flops`` of the fitted runs, each from zero; ``spent_flops``, what was trained; and
@@ -73,7 +73,7 @@ def measure_sweep(sweep: Path) -> dict[str, Any]:
 
 
 def measure_one_by_one(sweep: Path) -> dict[str, Any]:
-    """Trains a run of every size and budget by itself, from zero in a worker of its own that compiles it anew.
+    """Times a run of every size and budget, each in a worker of its own that compiles it anew.
 
     Returns:
         ``sampled`` runs, of ``runs``; ``seconds`` of all runs one after another, each cell's sample taken for all
@@ -91,7 +91,7 @@ def measure_one_by_one(sweep: Path) -> dict[str, Any]:
             train_runs(alone, "fit", 1, lambda _: None)
             taken = time.perf_counter() - begun
         seconds += len(configs) * taken
-        tell(f"{params} parameters, {tokens} tokens: {taken:.1f} s, {len(configs)} of them")
+        log(f"{params} parameters, {tokens} tokens: {taken:.1f} s, {len(configs)} of them")
     return {"sampled": len(cells), "runs": sum(map(len, cells.values())), "seconds": seconds}
 
 
@@ -126,7 +126,7 @@ def _timed(framework: Framework, configs: Sequence[RunConfig], seconds: float) -
     def share(timer: Clock, numbers: Iterable[int]) -> None:
         for number in numbers:
             times[number] = timer.prepare(configs[number]), timer.step_s(seconds)
-            tell(f"{framework}, {configs[number].params} parameters, batch {configs[number].batch}: {times[number]}")
+            log(f"{framework}, {configs[number].params} parameters, batch {configs[number].batch}: {times[number]}")
 
     # Dealt out in turn, so that every process has shapes of every size.
     with clocks([Variant(framework, core=core) for core in cores()]) as timers, ThreadPoolExecutor(len(timers)) as pool:

@@ -1,4 +1,4 @@
-"""What the step owes its speed to, each to be taken away alone; patched in here, so that the product has no switch."""
+"""Tricks of the step, each of which can be patched away here, so that the product has no switch."""
 
 import importlib
 from collections.abc import Callable
@@ -16,7 +16,7 @@ def _scanned(config: RunConfig) -> Ours:
 
 
 def _derived(name: str, *modules: str) -> Callable[[RunConfig], Ours]:
-    """With the gradients as JAX derives them, in place of a function's own, in the modules that call it."""
+    """A patch that gives a function JAX's own gradient, in the modules that call it."""
 
     def make(config: RunConfig) -> Ours:
         import jax
@@ -31,7 +31,7 @@ def _derived(name: str, *modules: str) -> Callable[[RunConfig], Ours]:
 
 @dataclass(frozen=True)
 class Trick:
-    """A trick, and how a process of its own does without it.
+    """A trick of the step, and the patch or variables that remove it.
 
     Attributes:
         name: what is done, as the page calls it.

@@ -10,7 +10,7 @@ from tiny import MODEL, make_run
 from scaling.llama.model import Llama
 from scaling.llama.parameters import llama_with, named_parameters
 from scaling.train.checkpoints.checkpoint import leaves_by_name
-from scaling.train.step import abstract_state
+from scaling.train.step import init_state
 
 OWN = {"embedding", "norm"} | {
     f"layers.{name}" for name in ("attention_norm", "qkv", "out", "ffn_norm", "gate_up", "down")
@@ -27,7 +27,7 @@ def test_names_in_files_do_not_follow_the_modules() -> None:
 
 
 def test_names_in_checkpoints_do_not_follow_the_optimizers_chain() -> None:
-    names = leaves_by_name(abstract_state(make_run().model)).keys()
+    names = leaves_by_name(init_state(make_run())).keys()
     paths = ["".join(f"['{part}']" for part in name.split(".")) + ".value" for name in OWN]
     trees = (".parameters", ".optimizer.mu", ".optimizer.nu")
     assert names == {".step", ".optimizer.count"} | {tree + path for tree in trees for path in paths}
