@@ -120,8 +120,8 @@ def test_a_result_is_what_its_command_prints(folder: Path, tmp_path: Path, capsy
     for result, command in commands(folder, tmp_path):
         assert str(result) == printed(capsys, *command)
         content = json.loads(json.dumps(result.to_dict()))
-        told = json.loads(printed(capsys, *command, "--json"))
-        assert content | {"created": ""} == told | {"created": ""}
+        reported = json.loads(printed(capsys, *command, "--json"))
+        assert content | {"created": ""} == reported | {"created": ""}
         check(result)
 
 

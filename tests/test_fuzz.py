@@ -1,4 +1,4 @@
-"""Whatever a sweep file or a table holds, it is understood or its faults are told, in a line each."""
+"""Whatever a sweep file or a table holds, it is understood or its violations are reported, in a line each."""
 
 import functools
 import itertools
@@ -45,12 +45,12 @@ def once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimate, "_matmul_flops_per_s", functools.cache(estimate._matmul_flops_per_s))
 
 
-def told(error: InputError) -> None:
+def reported(error: InputError) -> None:
     assert error.errors
-    for fault in error.errors:
-        assert fault.strip()
-        assert len(fault.splitlines()) == 1
-        assert len(fault) < 2000
+    for violation in error.errors:
+        assert violation.strip()
+        assert len(violation.splitlines()) == 1
+        assert len(violation) < 2000
 
 
 @pytest.mark.usefixtures("once")
@@ -64,7 +64,7 @@ def test_mutated_sweeps(seed: int, tmp_path: Path) -> None:
         if spec.corpus.path is None:  # elsewhere are files that are not for us to read
             estimate.describe(plan_sweep(spec), 2, None, FEWEST_CELLS, spec.arrangement)
     except InputError as error:
-        told(error)
+        reported(error)
 
 
 @settings(FUZZ, max_examples=rounds(300, 2000))
@@ -82,7 +82,7 @@ def test_mutated_tables(seed: int, tmp_path: Path) -> None:
             made = forecast(table, 1e6, 1e8, law="compute", bootstrap=2)
             assert np.isfinite([made.loss, *made.interval]).all()
     except InputError as error:
-        told(error)
+        reported(error)
 
 
 def files(folder: Path) -> dict[str, bytes]:

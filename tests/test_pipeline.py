@@ -81,16 +81,16 @@ def test_the_forecast_was_frozen_before_the_target_began(finished: Path) -> None
 
 
 def test_the_commands_agree_with_the_story(finished: Path) -> None:
-    told = json.loads((finished / "score.json").read_text())
+    reported = json.loads((finished / "score.json").read_text())
     scored = scaling("score", finished / "forecast.json", finished, "--json")
     assert scored.returncode == 0, scored.stderr
-    assert {key: json.loads(scored.stdout)[key] for key in told} == told
+    assert {key: json.loads(scored.stdout)[key] for key in reported} == reported
     target = pd.read_parquet(finished / "runs.parquet").query("role == 'target'").iloc[0]
     again = scaling(
         "predict", finished, "--params", target.params, "--tokens", target.tokens, "--flops", target.flops,
         "--seeds", 2, "--json",
     )  # fmt: skip
-    assert json.loads(again.stdout)["loss"] == pytest.approx(told["predicted"])
+    assert json.loads(again.stdout)["loss"] == pytest.approx(reported["predicted"])
     fitted = json.loads(scaling("fit", finished, "--law", "chinchilla", "--json").stdout)
     assert fitted["n_runs"] == 9
     assert set(fitted["params"]) == {"E", "A", "B", "alpha", "beta"}
@@ -172,7 +172,7 @@ def test_status_and_plan_agree_with_the_table(finished: Path, sweep: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("arguments", "fault"),
+    ("arguments", "violation"),
     [
         (["seeds=3"], "unknown key 'seeds'"),
         (["fit.0.flops=many"], "many"),
@@ -186,14 +186,14 @@ def test_status_and_plan_agree_with_the_table(finished: Path, sweep: Path) -> No
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
-    sweep: Path, tmp_path: Path, arguments: list[str], fault: str
+    sweep: Path, tmp_path: Path, arguments: list[str], violation: str
 ) -> None:
     out = [] if "--out" in arguments else ["--out", tmp_path / "out"]
     done = scaling("run", sweep, *arguments, *out)
     assert done.returncode == 2
     assert done.stdout == ""
     assert all(line.startswith("error: ") for line in done.stderr.splitlines())
-    assert fault in done.stderr
+    assert violation in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -213,9 +213,9 @@ def test_a_worker_that_cannot_work_is_named(sweep: Path, tmp_path: Path) -> None
     first = subprocess.Popen([sys.executable, "-m", "scaling", *map(str, command)], stderr=subprocess.PIPE, text=True)
     wait_for(lambda: first.poll() is not None or (out / "plan.json").exists(), 240)
     (text / "0.txt").write_text("changed since it was planned " * 4000)
-    _, told = first.communicate()
+    _, reported = first.communicate()
     assert first.returncode == 2
-    assert "its text has changed since the sweep was planned" in told
+    assert "its text has changed since the sweep was planned" in reported
     again = scaling(*command)
     assert again.returncode == 2
     assert "gives other runs than before" in again.stderr

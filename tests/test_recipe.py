@@ -53,9 +53,9 @@ def test_a_grids_table_is_one_to_tune_from(folder: Path) -> None:
     assert set(runs.role) == {"fit"}
     assert runs.groupby(["params", "tokens"]).lr.nunique().tolist() == [3] * 4
     assert runs.groupby(["params", "tokens", "lr"]).seed.nunique().tolist() == [2] * 12
-    told = result("recipe", "fit", folder / "grid")
-    assert len(told["cells"]) == 4
-    assert told["n_runs"] == 24
+    reported = result("recipe", "fit", folder / "grid")
+    assert len(reported["cells"]) == 4
+    assert reported["n_runs"] == 24
 
 
 def test_a_sweep_takes_its_learning_rates_from_the_table(folder: Path) -> None:
@@ -67,10 +67,10 @@ def test_a_sweep_takes_its_learning_rates_from_the_table(folder: Path) -> None:
             law["c"] * run["params"] ** law["a"] * run["tokens"] ** law["b"], rel=0.01
         )
         assert run["learning_rate"] != usual["learning_rate"]
-        assert run["batch_tokens"] == usual["batch_tokens"]  # of which the table tells no law
+        assert run["batch_tokens"] == usual["batch_tokens"]  # for which the table fits no law
 
 
-def test_a_table_without_a_law_is_told_at_its_place(folder: Path) -> None:
+def test_a_table_without_a_law_is_reported_at_its_place(folder: Path) -> None:
     done = scaling("plan", folder / "sweep.yaml", "recipe.from=nothing.csv")
     assert done.returncode == 2
     assert done.stderr.startswith("error: override 'recipe.from=nothing.csv': nothing.csv")
@@ -79,13 +79,13 @@ def test_a_table_without_a_law_is_told_at_its_place(folder: Path) -> None:
 
 def test_the_check_trains_around_the_recipe_and_judges_it(folder: Path) -> None:
     out = folder / "check"
-    told = result("recipe", "check", folder / "sweep.yaml", "--out", out)
-    assert [cell["params"] for cell in told["cells"]] == sorted({run["params"] for run in told_plan(folder)})
+    reported = result("recipe", "check", folder / "sweep.yaml", "--out", out)
+    assert [cell["params"] for cell in reported["cells"]] == sorted({run["params"] for run in printed_plan(folder)})
     runs = pd.read_parquet(out / "runs.parquet")
-    planned = {run["id"]: run for run in told_plan(folder)}
+    planned = {run["id"]: run for run in printed_plan(folder)}
     # The runs at the recipe's own rate are the sweep's own.
     assert len(set(runs.run_id) & set(planned)) == 2
-    assert told["share"] == pytest.approx(runs.flops.sum() / sum(run["flops"] for run in planned.values()))
+    assert reported["share"] == pytest.approx(runs.flops.sum() / sum(run["flops"] for run in planned.values()))
 
 
 @pytest.mark.parametrize("rate", [0.2, 1.5])
@@ -97,5 +97,5 @@ def test_a_rate_far_too_high_is_found_out(folder: Path, rate: float) -> None:
     assert any("below" in warning["message"] for warning in bad["warnings"])
 
 
-def told_plan(folder: Path) -> list[dict]:
+def printed_plan(folder: Path) -> list[dict]:
     return result("plan", folder / "sweep.yaml")["runs"]

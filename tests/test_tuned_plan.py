@@ -57,8 +57,8 @@ def test_parameters_are_counted_as_the_table_counts_them(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("textbook", [True, False])
-def test_a_law_that_deepseeks_form_alone_tells_is_used(textbook: bool, tmp_path: Path) -> None:
-    # At one length there is no law of the batch in tokens; C tells the sizes apart.
+def test_a_law_that_only_deepseeks_form_identifies_is_used(textbook: bool, tmp_path: Path) -> None:
+    # At one length there is no law of the batch in tokens; C differs between the sizes.
     file = tuned(tmp_path / "t.csv", "batch_tokens", lambda n, d: 0.02 * (n * d) ** 0.5, lengths=(1e5,))
     frame = pd.read_csv(file)
     flops = (6 if textbook else 9) * frame.params * frame.tokens
@@ -69,7 +69,7 @@ def test_a_law_that_deepseeks_form_alone_tells_is_used(textbook: bool, tmp_path:
         assert abs(run.config.recipe.batch_tokens - law) <= 16.1  # half a sequence
 
 
-def test_a_table_far_from_the_runs_is_told_with_what_its_fit_warns_of(tmp_path: Path) -> None:
+def test_a_table_far_from_the_runs_is_reported_with_what_its_fit_warns_of(tmp_path: Path) -> None:
     file = tuned(tmp_path / "t.csv", "lr", lambda n, d: 2 * n**-0.7 * d**0.1)
     frame = pd.read_csv(file)
     frame.assign(params=frame.params * 1e4, tokens=frame.tokens / 20).to_csv(file, index=False)

@@ -1,4 +1,4 @@
-"""The commands of analysis: the keys of the contract, exit codes, and one line per fault."""
+"""The commands of analysis: the keys of the contract, exit codes, and one line per error."""
 
 import json
 from pathlib import Path
@@ -100,7 +100,7 @@ def test_report(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "fault"),
+    ("args", "violation"),
     [
         (["fit", "none.csv"], "none.csv: no such file"),
         (["fit", "{folder}", "--law", "chinchila"], "did you mean 'chinchilla'"),
@@ -121,5 +121,7 @@ def test_report(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["report", "none"], "no runs.parquet"),
     ],
 )
-def test_bad_input_is_one_line(folder: Path, args: list[str], fault: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert fault in refusal(capsys, *(arg.format(folder=folder) for arg in args))
+def test_bad_input_is_one_line(
+    folder: Path, args: list[str], violation: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert violation in refusal(capsys, *(arg.format(folder=folder) for arg in args))

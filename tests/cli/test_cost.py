@@ -29,7 +29,7 @@ def run_text(capsys: pytest.CaptureFixture[str], *args: str) -> str:
     return capsys.readouterr().out
 
 
-def faults(capsys: pytest.CaptureFixture[str], *args: str) -> list[str]:
+def violations(capsys: pytest.CaptureFixture[str], *args: str) -> list[str]:
     with pytest.raises(SystemExit) as caught:
         main(args)
     assert caught.value.code == 2
@@ -82,7 +82,7 @@ def test_6nd_with_an_mfu_of_every_matmul_is_warned_of(runs: Path, capsys: pytest
     assert run_json(capsys, "cost", "--model", "llama3-8b", "--device", "v5p")["warnings"] == []
 
 
-def test_what_6nd_leaves_out_is_told_rightly(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_6nd_leaves_out_is_reported_correctly(capsys: pytest.CaptureFixture[str]) -> None:
     more = {name: round(100 * (ZOO[name].flops / ZOO[name].flops_6nd - 1)) for name in ("llama1-65b", "llama3-8b")}
     text = run_text(capsys, "cost", "--params", "7B", "--tokens", "1T", "--device", "a100")
     assert f"adds {more['llama1-65b']} % to Llama 1 65B and {more['llama3-8b']} % to Llama 3 8B" in text
@@ -208,9 +208,9 @@ def test_runs_without_a_measurement_are_refused(tmp_path: Path, capsys: pytest.C
     file = tmp_path / "runs.csv"
     file.write_text("params,tokens,loss\n1e7,1e9,3.1\n")
     args = ("cost", "--flops", "1e19", "--device", "h100", "--mfu", str(file))
-    assert faults(capsys, *args) == [f"error: {file}: no column 'mfu' to take the utilisation from"]
+    assert violations(capsys, *args) == [f"error: {file}: no column 'mfu' to take the utilisation from"]
     file.write_text("params,tokens,loss,mfu\n1e7,1e9,3.1,\n")
-    assert "no finished run with a measured mfu" in faults(capsys, *args)[0]
+    assert "no finished run with a measured mfu" in violations(capsys, *args)[0]
 
 
 def test_a_goodput_on_top_of_hours_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
@@ -239,7 +239,7 @@ def test_prices_of_the_users(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         (
             "h100: -3\nhh100: 2\nh100: 3\na100: [1]\nv4: cheap\nV4: 2\nv5e:\n",
@@ -258,14 +258,14 @@ def test_prices_of_the_users(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         ("h100: 2\n\tv4: 3\n", [":2:1: "]),
     ],
 )
-def test_every_fault_of_a_file_of_prices(
-    text: str, told: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_every_violation_of_a_file_of_prices(
+    text: str, reported: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "prices.yaml"
     file.write_text(text)
-    lines = faults(capsys, "cost", "--flops", "1e24", "--device", "h100", "--prices", str(file))
-    assert len(lines) == len(told)
-    for line, expected in zip(lines, told, strict=True):
+    lines = violations(capsys, "cost", "--flops", "1e24", "--device", "h100", "--prices", str(file))
+    assert len(lines) == len(reported)
+    for line, expected in zip(lines, reported, strict=True):
         assert line.startswith(f"error: {file}{expected}")
 
 
@@ -301,9 +301,9 @@ def test_what_is_not_published_is_null_and_said(capsys: pytest.CaptureFixture[st
     ],
 )
 def test_bad_input(args: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    told = faults(capsys, "cost", *args)
-    assert len(told) == 1
-    assert line in told[0]
+    reported = violations(capsys, "cost", *args)
+    assert len(reported) == 1
+    assert line in reported[0]
 
 
 def test_models_lists_the_zoo(capsys: pytest.CaptureFixture[str]) -> None:
@@ -331,4 +331,4 @@ def test_models_tells_all_about_one(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_models_names_the_closest(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "did you mean llama3-8b" in faults(capsys, "models", "llama-3-8b")[0]
+    assert "did you mean llama3-8b" in violations(capsys, "models", "llama-3-8b")[0]

@@ -36,36 +36,38 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(capsys: pytest.CaptureFixture[str], *args: object, code: int = 0) -> tuple[str, str]:
     with pytest.raises(SystemExit) as caught:
         main(list(map(str, args)))
-    told = capsys.readouterr()
-    assert caught.value.code == code, told.err
-    return told.out, told.err
+    reported = capsys.readouterr()
+    assert caught.value.code == code, reported.err
+    return reported.out, reported.err
 
 
 def design(capsys: pytest.CaptureFixture[str], table: object, *args: object, code: int = 0) -> tuple[str, str]:
-    asked = ("--target-params", "1M", "--target-tokens", "30M", "--spend", "2e13")
-    return run(capsys, "design", table, *asked, *args, code=code)
+    requested = ("--target-params", "1M", "--target-tokens", "30M", "--spend", "2e13")
+    return run(capsys, "design", table, *requested, *args, code=code)
 
 
 def test_the_json_and_the_file_say_the_same(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = json.loads(design(capsys, table, "--like", SWEEPS / "quickstart.yaml", "-o", "own.yaml", "--json")[0])
-    assert told["sweep"] == "own.yaml"
-    assert told["total_flops"] == pytest.approx(sum(run["flops"] for run in told["runs"]))
-    assert 1e13 < told["total_flops"] <= 2e13
-    assert 0 < told["expected_half_width"] < told["expected_half_width_now"]
-    assert (told["expected_fitted"], told["level"]) == (True, 0.9)
-    assert [warning["code"] for warning in told["warnings"]] == ["repeated-data", "pooled-corpora"]
-    assert "gives a run at most 11.5M" in told["warnings"][0]["message"]
-    assert "add the rows of the new runs.parquet to that table" in told["warnings"][1]["message"]
+    reported = json.loads(design(capsys, table, "--like", SWEEPS / "quickstart.yaml", "-o", "own.yaml", "--json")[0])
+    assert reported["sweep"] == "own.yaml"
+    assert reported["total_flops"] == pytest.approx(sum(run["flops"] for run in reported["runs"]))
+    assert 1e13 < reported["total_flops"] <= 2e13
+    assert 0 < reported["expected_half_width"] < reported["expected_half_width_now"]
+    assert (reported["expected_fitted"], reported["level"]) == (True, 0.9)
+    assert [warning["code"] for warning in reported["warnings"]] == ["repeated-data", "pooled-corpora"]
+    assert "gives a run at most 11.5M" in reported["warnings"][0]["message"]
+    assert "add the rows of the new runs.parquet to that table" in reported["warnings"][1]["message"]
     spec = load_sweep("own.yaml")
-    assert sum(len(b.sizes) * len(b.flops or ()) * len(b.seeds) for b in spec.fit) == len(told["runs"])
+    assert sum(len(b.sizes) * len(b.flops or ()) * len(b.seeds) for b in spec.fit) == len(reported["runs"])
     planned = json.loads(run(capsys, "plan", "own.yaml", "target.tokens=3e6", "--json")[0])
     fitted = sorted((run["params"], run["flops"]) for run in planned["runs"] if run["role"] == "fit")
-    for (params, flops), asked in zip(fitted, sorted((r["params"], r["flops"]) for r in told["runs"]), strict=True):
-        assert params == asked[0]
-        assert flops == pytest.approx(asked[1], rel=0.05)  # a run is a whole number of steps
+    for (params, flops), requested in zip(
+        fitted, sorted((r["params"], r["flops"]) for r in reported["runs"]), strict=True
+    ):
+        assert params == requested[0]
+        assert flops == pytest.approx(requested[1], rel=0.05)  # a run is a whole number of steps
 
 
-def test_people_are_told_what_it_costs_and_what_next(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_text_reports_the_cost_and_the_next_command(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("next.yaml").write_text("# written by scaling design: something else\n")
     out, err = design(capsys, table)
     assert out.split()[:4] == ["FLOPs", "params", "tokens", "seeds"]
@@ -84,16 +86,16 @@ def test_no_other_file_is_written_over(table: Path, capsys: pytest.CaptureFixtur
 
 
 def test_from_a_published_law(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ("--target-params", "8B", "--target-tokens", "15T", "--spend", "1e21")
+    requested = ("--target-params", "8B", "--target-tokens", "15T", "--spend", "1e21")
     like = ("--like", SWEEPS / "llama3-ladder.yaml")
-    out, err = run(capsys, "design", "published:chinchilla-epoch", *asked, *like)
+    out, err = run(capsys, "design", "published:chinchilla-epoch", *requested, *like)
     assert "unknown now" in out
     assert "[far-extrapolation]" in err
     assert load_sweep(table.parent / "next.yaml").model.vocab == 128256
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "reported"),
     [
         (["none.csv"], "none.csv"),
         (["published:nobody"], "no published:nobody"),
@@ -112,13 +114,13 @@ def test_from_a_published_law(table: Path, capsys: pytest.CaptureFixture[str]) -
         ),
     ],
 )
-def test_bad_input_is_told_in_lines(
-    args: list[str], told: str, table: Path, capsys: pytest.CaptureFixture[str]
+def test_bad_input_is_reported_in_lines(
+    args: list[str], reported: str, table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, err = design(capsys, *args, code=2)
     assert out == ""
     assert all(line.startswith("error: ") for line in err.splitlines())
-    assert told in err
+    assert reported in err
     assert not (table.parent / "next.yaml").exists()
 
 
@@ -142,11 +144,11 @@ def test_grown_by_a_design_a_sweep_trains_only_what_is_new(table: Path, capsys: 
     assert set(pd.read_parquet(folder / "runs.parquet").role) == {"fit"}
     done = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/status.json")}
     target = ("--target-params", "10.14k", "--target-tokens", "150k")
-    told = json.loads(run(capsys, "design", "out", *target, "--spend", "3e9", "--json")[0])
+    reported = json.loads(run(capsys, "design", "out", *target, "--spend", "3e9", "--json")[0])
     _, err = run(capsys, "design", "out", *target, "--spend", "3e9", "--like", "tiny.yaml", code=2)
     assert "--like: does not apply to out" in err
     again = json.loads(run(capsys, "run", "next.yaml", "--out", "out", "--fit-only", "--json")[0])
-    assert again["forecast"]["n_runs"] == 9 + len(told["runs"])
+    assert again["forecast"]["n_runs"] == 9 + len(reported["runs"])
     assert {path: path.stat().st_mtime_ns for path in done} == done
     whole = json.loads(run(capsys, "run", "next.yaml", "--out", "out", "--json")[0])
     assert whole["forecast"]["loss"] == pytest.approx(again["forecast"]["loss"], rel=1e-3)

@@ -55,7 +55,7 @@ def test_what_does_not_fit_says_by_how_much_and_what_would(capsys: pytest.Captur
     assert f"{answer['enough']} would fit" in text
 
 
-def test_pins_that_stand_in_the_way_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_pins_that_stand_in_the_way_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     request = ("--model", "llama3-8b", "--topology", "v5p:4x4x4", "--fsdp", "1", "--tensor", "1", "--no-compile")
     assert run(*request) == 0
     assert "v5p:4x4x4 without the pins (FSDP 64, 1 x 8 sequences) would fit" in capsys.readouterr().out
@@ -64,12 +64,12 @@ def test_pins_that_stand_in_the_way_are_told(capsys: pytest.CaptureFixture[str])
     assert (answer["enough"], answer["enough_sharding"]["fsdp"]) == ("v5p:4x4x4", 64)
 
 
-def test_a_batch_that_stands_in_the_way_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_batch_that_stands_in_the_way_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--model", "llama3-70b", "--topology", "v5e:4x4", "--batch-tokens", "64k", "--json") == 0
     answer = json.loads(capsys.readouterr().out)
-    told = f"{answer['enough']} with --batch-tokens {answer['enough_batch_tokens']} would fit"
+    reported = f"{answer['enough']} with --batch-tokens {answer['enough_batch_tokens']} would fit"
     assert run("--model", "llama3-70b", "--topology", "v5e:4x4", "--batch-tokens", "64k") == 0
-    assert told in capsys.readouterr().out
+    assert reported in capsys.readouterr().out
 
 
 def test_a_refusal_is_in_the_compilers_words(
@@ -92,7 +92,7 @@ def test_sequences_are_as_long_as_the_models_own(capsys: pytest.CaptureFixture[s
     assert (answer["model"], answer["seq_len"], answer["devices_per_chip"]) == ("llama2-7b", 4096, 2)
 
 
-def test_a_batch_that_had_to_change_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_batch_that_had_to_change_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     request = ("--model", "llama3-8b", "--topology", "v5p:4x4x4", "--no-compile", "--json", "--batch-tokens")
     assert run(*request, "4M") == 0
     assert json.loads(capsys.readouterr().out)["warnings"] == []

@@ -34,37 +34,37 @@ def plan(capsys: pytest.CaptureFixture[str], *args: object, sweep: Path = SMOKE,
 
 @pytest.fixture(autouse=True)
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Calibrations asked for; the first is recalled, if none was measured."""
-    asked: list[str] = []
-    monkeypatch.setattr(machine_speed, "recall", lambda: asked.append("recall"))
-    monkeypatch.setattr(machine_speed, "measure", lambda: asked.append("measure") or MEASURED)
+    """Calibrations requested; the first is recalled, if none was measured."""
+    requested: list[str] = []
+    monkeypatch.setattr(machine_speed, "recall", lambda: requested.append("recall"))
+    monkeypatch.setattr(machine_speed, "measure", lambda: requested.append("measure") or MEASURED)
     monkeypatch.setattr(machine, "accelerator", lambda: None)
     monkeypatch.setattr(planning, "simulate_forecast", lambda *_: EXPECTED)  # takes seconds
     monkeypatch.delenv("SCALING_CALIBRATE", raising=False)
-    return asked
+    return requested
 
 
 @pytest.mark.parametrize(
-    ("option", "asked"),
+    ("option", "requested"),
     [((), ["recall", "measure"]), (("--calibrate",), ["measure"]), (("--no-calibrate",), ["recall"])],
 )
 def test_a_machine_is_measured_once(
-    option: tuple[str, ...], asked: list[str], measured: list[str], capsys: pytest.CaptureFixture[str]
+    option: tuple[str, ...], requested: list[str], measured: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, err = plan(capsys, *option)
-    assert measured == asked
-    assert ("measured here on 2026-01-01" in out) == ("measuring this machine" in err) == ("measure" in asked)
-    assert ("a rough guide" in out) == ("measure" not in asked)
+    assert measured == requested
+    assert ("measured here on 2026-01-01" in out) == ("measuring this machine" in err) == ("measure" in requested)
+    assert ("a rough guide" in out) == ("measure" not in requested)
 
 
 def test_what_was_measured_is_not_measured_again(
     monkeypatch: pytest.MonkeyPatch, measured: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(machine_speed, "recall", lambda: MEASURED)
-    told = json.loads(plan(capsys, "--json")[0])
+    reported = json.loads(plan(capsys, "--json")[0])
     assert measured == []
-    assert told["calibration"]["machine"] == "here"
-    assert sum(group["compile_s"] for group in told["groups"]) == 3 * 6.0
+    assert reported["calibration"]["machine"] == "here"
+    assert sum(group["compile_s"] for group in reported["groups"]) == 3 * 6.0
 
 
 def test_a_machine_that_cannot_be_measured_is_guessed(
@@ -86,12 +86,14 @@ def test_the_interval_to_expect(
         "expected interval of the forecast: a guess, +-4% (90%) or several times that: no finished" in plan(capsys)[0]
     )
     monkeypatch.setattr(planning, "simulate_forecast", simulate_forecast)
-    told = plan(capsys, "--noise", folder)[0]
-    assert re.search(rf"forecast: about \+-[\d.]+% \(90%\), by law and noise \(\d\.\d%\) of {folder}", told)
-    told = json.loads(plan(capsys, "--noise", folder, "--json")[0])
-    assert told["expected"]["half_width"] > told["expected"]["error"] > 0
-    assert (told["expected"]["level"], told["expected"]["fitted"]) == (0.9, True)
-    assert told["share"] == pytest.approx((told["total_flops"] - told["target_flops"]) / told["target_flops"])
+    reported = plan(capsys, "--noise", folder)[0]
+    assert re.search(rf"forecast: about \+-[\d.]+% \(90%\), by law and noise \(\d\.\d%\) of {folder}", reported)
+    reported = json.loads(plan(capsys, "--noise", folder, "--json")[0])
+    assert reported["expected"]["half_width"] > reported["expected"]["error"] > 0
+    assert (reported["expected"]["level"], reported["expected"]["fitted"]) == (0.9, True)
+    assert reported["share"] == pytest.approx(
+        (reported["total_flops"] - reported["target_flops"]) / reported["target_flops"]
+    )
 
 
 def test_too_few_runs_have_no_interval(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,16 +109,16 @@ def test_too_few_runs_have_no_interval(monkeypatch: pytest.MonkeyPatch, capsys: 
 def test_seeds_by_the_noise_of_a_table_or_of_the_folder(
     option: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = json.loads(plan(capsys, option, folder, "--json")[0])
-    assert told["noise"]["replicates"] == 32
-    assert len(told["noise"]["by_budget"]) == 4
-    assert [(f"{b['flops']:.1g}", b["planned"]) for b in told["seeds"]] == [
+    reported = json.loads(plan(capsys, option, folder, "--json")[0])
+    assert reported["noise"]["replicates"] == 32
+    assert len(reported["noise"]["by_budget"]) == 4
+    assert [(f"{b['flops']:.1g}", b["planned"]) for b in reported["seeds"]] == [
         ("3e+08", 2),
         ("6e+08", 1),
         ("1e+09", 1),
         ("3e+09", 1),
     ]
-    assert all(budget["wanted"] >= 1 for budget in told["seeds"])
+    assert all(budget["wanted"] >= 1 for budget in reported["seeds"])
     out, _ = plan(capsys, option, folder)
     assert "noise between seeds, by FLOPs: 1e+10: " in out
     assert "(32 replicates)" in out
@@ -126,8 +128,8 @@ def test_seeds_by_the_noise_of_a_table_or_of_the_folder(
 def test_unknown_noise_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     args = ("--out", tmp_path / "none")
     assert "noise between seeds unknown: run the cheapest cells with 3 seeds first" in plan(capsys, *args)[0]
-    told = json.loads(plan(capsys, *args, "--json")[0])
-    assert (told["noise"], told["seeds"]) == (None, None)
+    reported = json.loads(plan(capsys, *args, "--json")[0])
+    assert (reported["noise"], reported["seeds"]) == (None, None)
 
 
 def test_a_table_without_replicates_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,8 +144,8 @@ def test_a_table_of_far_other_runs_is_said(side: str, tmp_path: Path, capsys: py
     frame, factor = sweep(seeds=3), 1e4 if side == "below" else 1e-6
     frame = frame.assign(flops=frame.flops * factor)
     frame.to_csv(tmp_path / "far.csv")
-    told = json.loads(plan(capsys, "--noise", tmp_path / "far.csv", "--json")[0])
-    (message,) = [w["message"] for w in told["warnings"] if w["code"] == "far-extrapolation"]
+    reported = json.loads(plan(capsys, "--noise", tmp_path / "far.csv", "--json")[0])
+    (message,) = [w["message"] for w in reported["warnings"] if w["code"] == "far-extrapolation"]
     assert message.startswith(f"law and noise from {tmp_path / 'far.csv'}: a run of ")
     assert f" {side} those finished" in message
 
@@ -154,8 +156,8 @@ def test_a_table_of_other_tokens_is_said(
 ) -> None:
     def codes(**columns: object) -> set[str]:
         sweep(seeds=3).assign(**columns).to_csv(tmp_path / "t.csv")
-        told = json.loads(plan(capsys, "--noise", tmp_path / "t.csv", "--json")[0])
-        return {warning["code"] for warning in told["warnings"]}
+        reported = json.loads(plan(capsys, "--noise", tmp_path / "t.csv", "--json")[0])
+        return {warning["code"] for warning in reported["warnings"]}
 
     assert codes(**column) - codes(vocab=256, tokenizer="bytes") == {"tokenizer-mismatch"}
 

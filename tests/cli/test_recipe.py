@@ -1,4 +1,4 @@
-"""``scaling recipe``: the keys of the contract, what is printed, and one line per fault."""
+"""``scaling recipe``: the keys of the contract, what is printed, and one line per error."""
 
 import json
 from pathlib import Path
@@ -38,17 +38,17 @@ def run(capsys: pytest.CaptureFixture[str], code: int, *args: object) -> tuple[s
 
 def test_fit_json(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = run(capsys, 0, "recipe", "fit", grid, "--json")
-    told = json.loads(out)
-    assert set(told) == {"learning_rate", "batch_tokens", "cells", "warnings", "n_runs", "table_hash"}
-    assert set(told["learning_rate"]) == {"step", "deepseek"}
-    step = told["learning_rate"]["step"]
+    reported = json.loads(out)
+    assert set(reported) == {"learning_rate", "batch_tokens", "cells", "warnings", "n_runs", "table_hash"}
+    assert set(reported["learning_rate"]) == {"step", "deepseek"}
+    step = reported["learning_rate"]["step"]
     assert step["params"] == pytest.approx({"c": 2, "a": -0.7, "b": 0.3}, rel=0.3)
     assert set(step["stderr"]) == {"c", "a", "b"}
-    assert told["batch_tokens"] is None
-    assert told["n_runs"] == 90
-    assert len(told["cells"]) == 9
+    assert reported["batch_tokens"] is None
+    assert reported["n_runs"] == 90
+    assert len(reported["cells"]) == 9
     assert {"params", "tokens", "lr", "lr_stderr", "batch_tokens", "batch_tokens_stderr", "runs", "fault"} <= set(
-        told["cells"][0]
+        reported["cells"][0]
     )
 
 
@@ -90,7 +90,7 @@ def test_where_and_columns(grid: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.parametrize(
-    ("args", "fault"),
+    ("args", "violation"),
     [
         (["fit", "none.csv"], "none.csv: no such file"),
         (["fit", "{grid}", "--columns", "lr=seed"], "no size and length was trained at 3 values"),
@@ -99,11 +99,11 @@ def test_where_and_columns(grid: Path, capsys: pytest.CaptureFixture[str]) -> No
         (["fti", "{grid}"], "No such command"),
     ],
 )
-def test_bad_input_is_one_line(grid: Path, args: list[str], fault: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_one_line(grid: Path, args: list[str], violation: str, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = run(capsys, 2, "recipe", *(arg.format(grid=grid) for arg in args))
     assert out == ""
     (line,) = err.splitlines()
-    assert fault in line
+    assert violation in line
 
 
 def test_alone_it_shows_help(capsys: pytest.CaptureFixture[str]) -> None:

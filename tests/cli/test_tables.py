@@ -61,8 +61,13 @@ def test_constants_from_a_paper_refuse_what_only_a_fit_could_use(
 
 def test_constants_are_printed_like_a_fit(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("fit", "published:chinchilla-epoch", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["law"], told["params"]["E"], told["stderr"]["E"], told["n_runs"]) == ("chinchilla", 1.8172, 0.026, 0)
+    reported = json.loads(capsys.readouterr().out)
+    assert (reported["law"], reported["params"]["E"], reported["stderr"]["E"], reported["n_runs"]) == (
+        "chinchilla",
+        1.8172,
+        0.026,
+        0,
+    )
     assert run("fit", "published:kaplan") == 0
     assert "2001.08361" in capsys.readouterr().out
     assert refused(capsys, "fit", "published:kaplan", "--law", "compute")[0].startswith("--law: does not apply")
@@ -72,9 +77,9 @@ def test_no_best_split_has_no_interval(tmp_path: Path, capsys: pytest.CaptureFix
     line = FRAME.assign(tokens=20 * FRAME.params, flops=120.0 * FRAME.params**2, loss=3 * FRAME.params**-0.05)
     line.to_csv(tmp_path / "line.csv", index=False)
     assert run("allocate", tmp_path / "line.csv", "--flops", "1e12", "--law", "chinchilla", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["interval"], told["covers"]) == (None, "nothing, as no split is best")
-    assert "this fit has no best split" in " ".join(w["message"] for w in told["warnings"])
+    reported = json.loads(capsys.readouterr().out)
+    assert (reported["interval"], reported["covers"]) == (None, "nothing, as no split is best")
+    assert "this fit has no best split" in " ".join(w["message"] for w in reported["warnings"])
 
 
 @pytest.mark.parametrize("option", FITTING, ids=lambda option: option[0])
@@ -100,7 +105,7 @@ ALLOCATED = ["allocate", "published:chinchilla-epoch"]
 
 
 @pytest.mark.parametrize(
-    ("args", "fault"),
+    ("args", "violation"),
     [
         ((), "give --flops or --loss; or both the parameters and --tokens"),
         (("--flops", "1e21", "--loss", "3"), "--loss: follows from --flops"),
@@ -115,15 +120,15 @@ ALLOCATED = ["allocate", "published:chinchilla-epoch"]
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_allocate_tells_a_fault_in_one_line(
-    args: tuple[str, ...], fault: str, capsys: pytest.CaptureFixture[str]
+def test_allocate_reports_a_violation_in_one_line(
+    args: tuple[str, ...], violation: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (line,) = refused(capsys, *ALLOCATED, *args)
-    assert fault in line
+    assert violation in line
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "reported"),
     [
         (("--flops", "1e21"), "within 0.25 %"),
         (("--model", "llama3-8b", "--tokens", "15T"), "llama3-8b on 15T: 5.5 "),
@@ -135,7 +140,7 @@ def test_allocate_tells_a_fault_in_one_line(
 )
 def test_allocate_tells_and_draws(
     args: tuple[str, ...],
-    told: str,
+    reported: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -144,7 +149,7 @@ def test_allocate_tells_and_draws(
     figure = tmp_path / "figure.svg"
     assert run(*ALLOCATED, *args, "--plot", figure) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert told in out
+    assert reported in out
     assert "alpha +- 0.015" in out
     assert "training tokens" in figure.read_text()
 

@@ -105,7 +105,7 @@ def test_short_documents_are_cut_as_one() -> None:
     np.testing.assert_array_equal(document, [0, 1, 3, 4, 6, 8])
 
 
-def test_held_out_gives_one_window_at_least_or_a_fault() -> None:
+def test_held_out_gives_one_window_at_least_or_a_violation() -> None:
     assert len(held_out_windows(documents(100), seq_len=50, max_tokens=1)[0]) == 1
     with pytest.raises(InputError, match="held-out text has 5 tokens; a context of 8 needs 9"):
         held_out_windows(documents(4), seq_len=8, max_tokens=100)

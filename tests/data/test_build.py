@@ -86,15 +86,15 @@ def test_the_split_of_a_document_does_not_depend_on_the_others(tmp_path: Path) -
 
 def test_processes_do_not_change_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "PART_BYTES", 4000)
-    path, told = write(tmp_path / "a.jsonl", TEXTS), []
+    path, reported = write(tmp_path / "a.jsonl", TEXTS), []
     spec = BuildSpec.model_validate({"name": "x", "sources": [str(path)], "tokenizer": {"bpe": 280}})
-    one = build(spec, tmp_path / "one", 1, told.append)
+    one = build(spec, tmp_path / "one", 1, reported.append)
     two = build(spec, tmp_path / "two", 2, lambda _: None)
     assert one == two
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
-    assert isinstance(told[-1], BuildProgress)
-    assert (told[0].parts_done, told[-1].parts_done) == (0, told[-1].parts)
-    assert told[-1].tokens == one.tokens("train") + one.tokens("held_out")
+    assert isinstance(reported[-1], BuildProgress)
+    assert (reported[0].parts_done, reported[-1].parts_done) == (0, reported[-1].parts)
+    assert reported[-1].tokens == one.tokens("train") + one.tokens("held_out")
 
 
 KILLED = """
@@ -151,9 +151,9 @@ def test_what_is_done_is_kept_and_used(tmp_path: Path, monkeypatch: pytest.Monke
     other = BuildSpec.model_validate({"name": "y", "sources": [str(tmp_path / "a.jsonl")]})
     with pytest.raises(InputError, match="has the beginning of other data"):
         build(other, tmp_path / "out", 1, lambda _: None)
-    told: list[BuildProgress] = []
-    assert build(spec, tmp_path / "out", 1, told.append) == whole
-    assert told[0].parts_done == 3
+    reported: list[BuildProgress] = []
+    assert build(spec, tmp_path / "out", 1, reported.append) == whole
+    assert reported[0].parts_done == 3
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     again: list[BuildProgress] = []
     assert build(spec, tmp_path / "out", 1, again.append) == whole
@@ -280,7 +280,7 @@ def test_wrong_data_is_one_line_and_leaves_nothing(
     assert [file.name for file in tmp_path.iterdir()] == ["in"]
 
 
-def test_a_fault_in_another_process_is_the_same_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_violation_in_another_process_is_the_same_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "PART_BYTES", 4000)
     path = write(tmp_path / "a.jsonl", TEXTS)
     path.write_text(path.read_text() + "{}\n")
@@ -330,7 +330,7 @@ def test_an_escape_from_the_folder_is_no_shard(tmp_path: Path) -> None:
         read_manifest(tmp_path / "out")
 
 
-def test_the_command_tells_faults_of_its_file_with_their_place(
+def test_the_command_reports_violations_of_its_file_with_their_place(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spec = tmp_path / "mix.yaml"

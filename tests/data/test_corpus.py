@@ -1,4 +1,4 @@
-"""Corpora: what is read, what is held out, and how a violation is told."""
+"""Corpora: what is read, what is held out, and how a violation is reported."""
 
 import hashlib
 import importlib.util
@@ -114,7 +114,7 @@ def test_a_giant_is_not_held_out(tmp_path: Path) -> None:
         ({"a.txt": b"fine", "b.txt": b"bad\0"}, "b.txt: not text: it has a NUL byte at offset 3"),
     ],
 )
-def test_faults_of_own_files(tmp_path: Path, texts: dict[str, bytes], message: str) -> None:
+def test_violations_of_own_files(tmp_path: Path, texts: dict[str, bytes], message: str) -> None:
     write(tmp_path, texts)
     with pytest.raises(InputError) as error:
         own(tmp_path)
@@ -122,7 +122,7 @@ def test_faults_of_own_files(tmp_path: Path, texts: dict[str, bytes], message: s
     assert message in error.value.errors[0]
 
 
-def test_faults_of_many_files_are_cut_short(tmp_path: Path) -> None:
+def test_violations_of_many_files_are_cut_short(tmp_path: Path) -> None:
     write(tmp_path, {f"{i}.png": b"\xff" for i in range(50)})
     with pytest.raises(InputError) as error:
         own(tmp_path)

@@ -127,8 +127,8 @@ def test_tokens_without_text_have_no_bits_per_byte(tmp_path: Path, capsys: pytes
     np.array(ids, np.uint16).tofile(tmp_path / "train.bin")
     spec = tmp_path / "ids.yaml"
     spec.write_text("sources: [train.bin]\ntokenizer: {ids: 64, end: 0}\n".replace("train", str(tmp_path / "train")))
-    told = call(capsys, "data", "build", spec, "--out", tmp_path / "out")[0]
-    assert told.count("the bytes of its text are not known") == 1
+    reported = call(capsys, "data", "build", spec, "--out", tmp_path / "out")[0]
+    assert reported.count("the bytes of its text are not known") == 1
     sweep = parse_sweep(SWEEP.format(path=tmp_path / "out"), "x.yaml")
     assert sweep.model.vocab == 64
     assert math.isnan(load_text(sweep.corpus).bits_per_byte(2.0))

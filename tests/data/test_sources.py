@@ -1,4 +1,4 @@
-"""Sources: the documents of every format, and how a violation is told."""
+"""Sources: the documents of every format, and how a violation is reported."""
 
 import bz2
 import gzip
@@ -168,7 +168,7 @@ def test_a_local_dataset_is_read_and_a_folder_of_files_streamed(
         ("a.bin", b"\1\0\2", "a.bin: 3 bytes are no whole number of uint16 ids"),
     ],
 )
-def test_a_fault_is_one_line_with_its_place(tmp_path: Path, name: str, content: bytes, violation: str) -> None:
+def test_a_violation_is_one_line_with_its_place(tmp_path: Path, name: str, content: bytes, violation: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError) as error:
         documents(SourceSpec(path=str(tmp_path / name)))
@@ -177,7 +177,7 @@ def test_a_fault_is_one_line_with_its_place(tmp_path: Path, name: str, content: 
     assert violation in error.value.errors[0]
 
 
-def test_a_fault_in_a_later_range_has_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_violation_in_a_later_range_has_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.jsonl").write_bytes(jsonl() + b"{}\n")
     for parts in (3, 10, 50):
         monkeypatch.setattr(sources, "PART_BYTES", len(jsonl()) // parts)
@@ -185,7 +185,9 @@ def test_a_fault_in_a_later_range_has_its_line(tmp_path: Path, monkeypatch: pyte
             documents(SourceSpec(path=str(tmp_path / "a.jsonl")))
 
 
-def test_an_endless_line_is_told_and_an_endless_text_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_line_is_reported_and_an_endless_text_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(texts, "LONGEST", 2**20)
     (tmp_path / "a.jsonl").write_bytes(b"x" * (3 * 2**20))
     with pytest.raises(InputError, match=r"a\.jsonl:1: a line longer than 1 MiB"):
@@ -202,7 +204,7 @@ def test_columns_of_parquet_that_are_not_text(tmp_path: Path) -> None:
         documents(SourceSpec(path=str(tmp_path / "a.parquet"), text="n"))
 
 
-def test_a_damaged_index_is_told(tmp_path: Path) -> None:
+def test_a_damaged_index_is_reported(tmp_path: Path) -> None:
     megatron(tmp_path / "data", [[1, 2, 0], [3, 0]])
     whole = (tmp_path / "data.idx").read_bytes()
     for length in (0, 8, 20, 34, len(whole) - 1):

@@ -106,7 +106,7 @@ def test_ids_alone_and_bytes(tmp_path: Path) -> None:
     assert tokenizer.decode(np.array([97, 98])) == "ab"
 
 
-def test_another_tokenizer_in_its_place_is_told(tmp_path: Path) -> None:
+def test_another_tokenizer_in_its_place_is_reported(tmp_path: Path) -> None:
     record, _ = opened(TokenizerSpec(bpe=300), tmp_path)
     keep_tokenizer(TokenizerSpec(bpe=290), tmp_path, sentences())
     with pytest.raises(InputError, match="not the tokenizer that made the tokens"):
@@ -135,7 +135,7 @@ def test_no_tokenizer_is_one_line(tmp_path: Path, name: str, content: bytes, vio
         keep_tokenizer(TokenizerSpec(file=str(tmp_path / "missing.json")), tmp_path / "kept", sentences())
 
 
-def test_an_end_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_an_end_that_is_not_there_is_reported(tmp_path: Path) -> None:
     keep_tokenizer(TokenizerSpec(bpe=300), tmp_path, sentences())
     file = str(tmp_path / "tokenizer.json")
     assert keep_tokenizer(TokenizerSpec(file=file, end="a"), tmp_path, sentences()).end > 0

@@ -60,12 +60,12 @@ def test_a_chip_of_two_devices_takes_twice_the_bytes(monkeypatch: pytest.MonkeyP
 
 def test_a_refused_plan_is_followed_by_a_smaller_one(monkeypatch: pytest.MonkeyPatch) -> None:
     plans = compiler(monkeypatch, REFUSED, FITS)
-    told: list[str] = []
-    answer = assess(ask("llama3-8b", "v5p:4x4x4"), 15e12, report=told.append)
+    reported: list[str] = []
+    answer = assess(ask("llama3-8b", "v5p:4x4x4"), 15e12, report=reported.append)
     assert answer.fits
     assert answer.plan == plans[1] != plans[0]
     assert len(answer.refused) == 1
-    assert any("120.00G" in line for line in told)
+    assert any("120.00G" in line for line in reported)
 
 
 def test_after_enough_refusals_it_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +80,7 @@ def test_after_enough_refusals_it_does_not_fit(monkeypatch: pytest.MonkeyPatch) 
     assert answer.enough.topology.chips > 64
 
 
-def test_a_compiler_that_tells_no_figure_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiler_that_reports_no_figure_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
     silent = dataclasses.replace(REFUSED, refusal="RESOURCE_EXHAUSTED: Ran out of memory.")
     compiler(monkeypatch, *[silent] * 9)
     answer = assess(ask("llama3-8b", "v5p:4x4x4"), 15e12)
@@ -106,14 +106,14 @@ def test_of_gpus_only_the_arguments_are_compiled(monkeypatch: pytest.MonkeyPatch
 
 def test_more_gpus_than_the_host_can_show_are_stood_for_by_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     plans = compiler(monkeypatch, FITS)
-    told: list[str] = []
+    reported: list[str] = []
     request = dataclasses.replace(ask("llama3-70b", "h100:4096"), batch_tokens=32e6, fsdp=1024, tensor=1)
-    answer = assess(request, 15e12, report=told.append)
+    answer = assess(request, 15e12, report=reported.append)
     assert answer.plan.parallelism == Parallelism(data=4, fsdp=1024)
     assert plans[0].parallelism == Parallelism(fsdp=512)
     assert answer.compiled is not None
     assert answer.compiled.arguments == FITS.arguments // 2
-    assert "512 stand for them" in told[0]
+    assert "512 stand for them" in reported[0]
 
 
 def test_what_cannot_fit_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:

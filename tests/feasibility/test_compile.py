@@ -61,7 +61,7 @@ def test_a_compiler_that_fails_says_its_last_words(monkeypatch: pytest.MonkeyPat
         ("RESOURCE_EXHAUSTED: E1001: CompileTimeScopedVmemOom:", None),
     ],
 )
-def test_a_refusal_tells_what_is_taken_or_nothing(words: str, taken: float | None) -> None:
+def test_a_refusal_states_what_is_taken_or_nothing(words: str, taken: float | None) -> None:
     assert Compiled(4, 0, 0, 0, 0, words, 1.0, 1.0, None).total == (None if taken is None else int(taken))
 
 

@@ -158,8 +158,8 @@ def test_export_refuses_what_is_not_there_or_not_whole(tmp_path: Path, capsys: p
     run, out = finished(tmp_path / "runs"), tmp_path / "out"
 
     def line(*args: object) -> str:
-        (told,) = refused(capsys, "export", *args)
-        return told
+        (reported,) = refused(capsys, "export", *args)
+        return reported
 
     (tmp_path / "empty").mkdir()
     assert "not a run's folder" in line(tmp_path / "empty", "--to", "hf", out)
@@ -189,7 +189,7 @@ def _changed(folder: Path, **fields: Any) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), **fields}))
 
 
-def _retold(folder: Path, **tensors: np.ndarray | None) -> None:
+def _rewritten(folder: Path, **tensors: np.ndarray | None) -> None:
     file = folder / "model.safetensors"
     kept = {**load_file(file), **{name.replace("__", "."): array for name, array in tensors.items()}}
     save_file({name: array for name, array in kept.items() if array is not None}, file)
@@ -231,14 +231,14 @@ REFUSED: dict[str, tuple[Any, list[str]]] = {
     ),
     "another head_dim": (lambda f: _changed(f, head_dim=64), ["head_dim is 64; only hidden_size"]),
     "impossible": (lambda f: _changed(f, num_attention_heads=3), ["width 16 is not a multiple of heads 3"]),
-    "tensor missing": (lambda f: _retold(f, model__norm__weight=None), ["tensor model.norm.weight is missing"]),
+    "tensor missing": (lambda f: _rewritten(f, model__norm__weight=None), ["tensor model.norm.weight is missing"]),
     "another shape": (
-        lambda f: _retold(f, model__norm__weight=np.ones(15, np.float32)),
+        lambda f: _rewritten(f, model__norm__weight=np.ones(15, np.float32)),
         ["tensor model.norm.weight has shape [15]; config.json says [16]"],
     ),
-    "tensor too many": (lambda f: _retold(f, bias=np.ones(2)), ["tensor bias is none of such a model's"]),
+    "tensor too many": (lambda f: _rewritten(f, bias=np.ones(2)), ["tensor bias is none of such a model's"]),
     "tied to another": (
-        lambda f: _retold(f, lm_head__weight=np.ones((256, 16), np.float32)),
+        lambda f: _rewritten(f, lm_head__weight=np.ones((256, 16), np.float32)),
         ["tensor lm_head.weight is not the embedding, as tie_word_embeddings says"],
     ),
     "quantized": (lambda f: _changed(f, quantization_config={"bits": 4}), ["quantization_config is {'bits': 4}"]),
@@ -261,13 +261,13 @@ def test_the_commands_tell_what_they_did(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     main_ok(["import", str(exported), "--json"])
-    told = json.loads(capsys.readouterr().out)
-    assert told["folder"] == "runs/imported/exported"
-    assert told["params"] == sum(array.size for array in load_file(exported / "model.safetensors").values())
-    (tmp_path / told["folder"] / "tokenizer.json").unlink()
-    main_ok(["export", told["folder"], "--to", "hf", "again", "--json"])
-    told = json.loads(capsys.readouterr().out)
-    assert [warning["code"] for warning in told["warnings"]] == ["no-tokenizer"]
+    reported = json.loads(capsys.readouterr().out)
+    assert reported["folder"] == "runs/imported/exported"
+    assert reported["params"] == sum(array.size for array in load_file(exported / "model.safetensors").values())
+    (tmp_path / reported["folder"] / "tokenizer.json").unlink()
+    main_ok(["export", reported["folder"], "--to", "hf", "again", "--json"])
+    reported = json.loads(capsys.readouterr().out)
+    assert [warning["code"] for warning in reported["warnings"]] == ["no-tokenizer"]
 
 
 def main_ok(args: list[str]) -> None:

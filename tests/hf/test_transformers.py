@@ -76,8 +76,8 @@ def test_both_directions_give_the_same_logits(case: str, tmp_path: Path, transfo
     ours = np.asarray(llama_with(config, parameters).logits(jnp.asarray(tokens, jnp.int32)))
     assert ours.std() > 0.3
     export_model(as_imported(config, parameters, tmp_path / "mine"), tmp_path / "out")
-    model, told = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out", output_loading_info=True)
-    assert not any(told.values())
+    model, reported = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out", output_loading_info=True)
+    assert not any(reported.values())
     np.testing.assert_allclose(ours, logits_of(model, tokens), rtol=0, atol=1e-4)
 
     for precision in ("float32", "bfloat16"):

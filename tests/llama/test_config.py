@@ -1,4 +1,4 @@
-"""A shape is checked when it is made, and every violation is told at once."""
+"""A shape is checked when it is made, and every violation is reported at once."""
 
 import dataclasses
 
@@ -24,8 +24,8 @@ def test_impossible_shapes(change: dict[str, int], violations: list[str]) -> Non
     with pytest.raises(InputError) as caught:
         dataclasses.replace(GOOD, **change)
     assert len(caught.value.errors) == len(violations)
-    for told, expected in zip(caught.value.errors, violations, strict=True):
-        assert told.startswith(expected)
+    for reported, expected in zip(caught.value.errors, violations, strict=True):
+        assert reported.startswith(expected)
 
 
 def test_a_config_is_a_value() -> None:

@@ -42,7 +42,7 @@ def test_remat_and_tensor_shrink_activations_and_a_longer_batch_grows_them() -> 
     assert activations(2, Parallelism(), "none") > 1.9 * plain
 
 
-def test_what_cannot_be_split_is_told() -> None:
+def test_what_cannot_be_split_is_reported() -> None:
     assert Parallelism(fsdp=4, tensor=2).violations(TINY) == []
     assert Parallelism(tensor=3).violations(dataclasses.replace(TINY, vocab=63)) == [
         "width 16 is not a multiple of fsdp * tensor 3",

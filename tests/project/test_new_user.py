@@ -52,12 +52,12 @@ def test_three_commands_from_a_csv_to_a_forecast_and_a_report(tmp_path: Path) ->
     three = commands()
     assert len(three) == 3
     assert [command.split()[0] for command in three] == ["pip", "scaling", "scaling"]
-    told = [
+    reported = [
         subprocess.run(command, shell=True, cwd=clone, env=environment, check=True, capture_output=True, text=True)
         for command in three
     ]
-    assert "Traceback" not in "".join(each.stderr for each in told)
-    assert "interval" in told[1].stdout
+    assert "Traceback" not in "".join(each.stderr for each in reported)
+    assert "interval" in reported[1].stdout
     frozen = json.loads((clone / "forecast.json").read_text())
     low, high = frozen["interval"]
     assert low < expected < high

@@ -34,7 +34,7 @@ class Page:
     """One tab.
 
     Attributes:
-        events: what the browser told by itself since it was opened: (method, parameters).
+        events: the events that the browser sent since it was opened: (method, parameters).
     """
 
     def __init__(self, commands: int, answers: int) -> None:
@@ -112,8 +112,8 @@ class Page:
             assert more, "the browser has ended, or does not answer"
             self._rest += more
         message, _, self._rest = self._rest.partition(b"\0")
-        told: dict[str, Any] = json.loads(message)
-        return told
+        reported: dict[str, Any] = json.loads(message)
+        return reported
 
 
 @contextmanager

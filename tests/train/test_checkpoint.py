@@ -1,4 +1,4 @@
-"""Checkpoints: whatever happens to their files, what comes back is what was written, and what is wrong is told."""
+"""Checkpoints: whatever happens to their files, a restored state is the one written, and damage is reported."""
 
 import errno
 import gc
@@ -85,10 +85,10 @@ def test_every_file_of_the_newest_may_be_damaged(
         caplog.clear()
         found = Checkpoints(folder).restore(init_state(RUN))
         assert found is not None
-        told = f"{folder}: the checkpoint of step 3 " in caplog.text
-        assert same(found, state_at(2) if told else state_at(3)), file
-        assert (folder.with_name("damaged") / "3").exists() == told
-        named += told
+        reported = f"{folder}: the checkpoint of step 3 " in caplog.text
+        assert same(found, state_at(2) if reported else state_at(3)), file
+        assert (folder.with_name("damaged") / "3").exists() == reported
+        named += reported
     assert named, "none of its files matters"
 
 

@@ -1,4 +1,4 @@
-"""What is compiled ahead is what training then asks for."""
+"""Programs compiled ahead are those that training then uses."""
 
 from collections.abc import Iterator
 from dataclasses import replace

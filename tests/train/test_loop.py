@@ -95,7 +95,7 @@ def test_streams_pair_hyperparameters_and_nothing_else(run: RunConfig) -> None:
     assert len({run.stream, *(other.stream for other in others)}) == 4
 
 
-def test_divergence_is_told(text: RunText, tmp_path: Path) -> None:
+def test_divergence_is_reported(text: RunText, tmp_path: Path) -> None:
     outcome, seen = train(make_run(learning_rate=1e30), text, tmp_path)
     assert outcome.status == "diverged"
     assert math.isnan(outcome.loss)

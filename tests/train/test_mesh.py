@@ -128,9 +128,9 @@ def test_two_processes_give_the_curve_of_one(curves: dict[str, dict[int, float]]
     team = [
         start(tmp_path, 4, 0, *ways, JAX_COORDINATOR_ADDRESS=address, JAX_PROCESS_ID=str(index)) for index in range(2)
     ]
-    told, silent = (list(losses_of(process)) for process in team)
+    reported, silent = (list(losses_of(process)) for process in team)
     assert silent == []
-    for curve in told:
+    for curve in reported:
         print(f"two processes: {apart(curves['one'], curve):.1e}")
         assert apart(curves["one"], curve) < TOLERANCE
 

@@ -30,7 +30,7 @@ def test_cosine_falls_from_the_warm_up_to_a_tenth() -> None:
     assert middle == pytest.approx(0.55, abs=0.02)
 
 
-def test_no_warm_up_is_no_fault() -> None:
+def test_no_warm_up_is_valid() -> None:
     assert curve("wsd", 4, 0.0, 0.5, 0.0)[0] == 1
 
 

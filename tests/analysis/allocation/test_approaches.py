@@ -57,11 +57,11 @@ def test_llama_3_405b(published: Path) -> None:
 
 
 def test_far_beyond_the_budgets_it_warns() -> None:
-    for flops, told in ((1e26, "times the largest budget"), (1e10, "times less than the smallest budget")):
+    for flops, reported in ((1e26, "times the largest budget"), (1e10, "times less than the smallest budget")):
         split = allocate_by("isoflop", RunTable.from_frame(SHARED), flops)
         (warning,) = split.warnings
         assert warning.code == "far-extrapolation"
-        assert told in warning.message
+        assert reported in warning.message
 
 
 def test_fewer_than_two_budgets_are_refused_with_the_reasons() -> None:

@@ -118,7 +118,7 @@ def test_two_budgets_have_an_interval_by_their_noise_alone_and_say_so() -> None:
     assert low_high[0] < exponent("chinchilla") < low_high[1]
     three = isoflop(points_of(isoflop_frame("chinchilla", reach=(6, 6), noise=0.003, budgets=2, sizes=3)))
     assert three.params is not None
-    assert three.params.exponent_interval is None  # three sizes a budget leave no run to tell the noise by
+    assert three.params.exponent_interval is None  # three sizes a budget leave no degree of freedom for the noise
     assert all(parabola.interval is None for parabola in three.parabolas)
     one = isoflop(points_of(isoflop_frame("chinchilla", reach=(6, 6), budgets=1)))
     assert one.params is None

@@ -73,7 +73,7 @@ def test_a_design_that_suffices_lacks_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("runs", "told"),
+    ("runs", "reported"),
     [
         (cells([1e17, 1e19]), "6 different (params, tokens) are too few"),
         ([PlannedCell(1e8, d, 6e8 * d, 1) for d in np.geomspace(1e8, 1e11, 9)], "one size does not tell"),
@@ -83,8 +83,8 @@ def test_a_design_that_suffices_lacks_nothing() -> None:
         (cells([1e12, 1e13, 1e14]), "no forecast reaches that far"),
     ],
 )
-def test_what_a_design_lacks(runs: list[PlannedCell], told: str) -> None:
-    assert told in lacks(runs)
+def test_what_a_design_lacks(runs: list[PlannedCell], reported: str) -> None:
+    assert reported in lacks(runs)
 
 
 def test_the_cheapest_design_identifies_and_is_not_bought_twice() -> None:
@@ -119,7 +119,7 @@ def test_an_over_trained_target_is_reached_out_for() -> None:
     check(over, 1e20)
 
 
-def test_asked_again_after_each_batch_the_forecast_sharpens() -> None:
+def test_requested_again_after_each_batch_the_forecast_sharpens() -> None:
     frame = sweep(noise=0.005, seeds=2)
     target = PlannedCell(1e6, 3e7, 1.8e14, 1)
     offer = family(np.geomspace(1e3, 1e6, 25).tolist())
@@ -146,7 +146,7 @@ def test_asked_again_after_each_batch_the_forecast_sharpens() -> None:
 
 
 def table(n: Sequence[float], c: float | Sequence[float], loss: float | None = None) -> RunArrays:
-    """Runs of chinchilla's law with noise, from 1e17 to 1e18 FLOPs unless told otherwise, or all of one loss."""
+    """Runs of chinchilla's law with noise, from 1e17 to 1e18 FLOPs by default, or all of one loss."""
     sizes, flops = (x.ravel() for x in np.meshgrid(n, c))
     tokens = flops / 6 / sizes
     noise = np.exp(0.003 * np.random.default_rng(0).standard_normal(len(sizes)))
@@ -173,23 +173,23 @@ def test_more_flops_never_widen_and_tiny_runs_tell_next_to_nothing(monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    ("finished", "told"),
+    ("finished", "reported"),
     [
         (table([1e8], np.geomspace(1e16, 1e19, 12).tolist()), "one size does not tell"),
         (table(SIZES, BUDGETS, 2.0), "their losses hardly depend on parameters and tokens"),
     ],
 )
-def test_runs_that_identify_no_law_do_not_steer(finished: RunArrays, told: str) -> None:
+def test_runs_that_identify_no_law_do_not_steer(finished: RunArrays, reported: str) -> None:
     found = design(OFFER, ABOVE, 1e19, finished)
     assert found.before is None
     assert found.after is not None
     assert not found.after.fitted
     few = next(warning for warning in found.warnings if warning.code == "few-runs")
-    assert told in few.message
+    assert reported in few.message
     assert {cell.params for cell in design(OFFER, ABOVE, 1e19).cells} & {cell.params for cell in found.cells}
 
 
-def test_no_run_worth_training_is_told() -> None:
+def test_no_run_worth_training_is_reported() -> None:
     nothing = family([])
     with pytest.raises(InputError, match="no run of this family is worth training"):
         design(nothing, ABOVE, 1e19, table(SIZES, BUDGETS))
@@ -197,15 +197,15 @@ def test_no_run_worth_training_is_told() -> None:
 
 @pytest.mark.usefixtures("unsimulated")
 def test_budgets_of_the_sweep_are_kept() -> None:
-    asked: list[float] = []
+    requested: list[float] = []
 
     def offer(flops: float, fewest: float, most: float) -> list[PlannedCell]:
-        asked.append(flops)
+        requested.append(flops)
         return OFFER(flops, fewest, most)
 
     found = design(offer, TARGET, 1e20, None, CHINCHILLA, [7e17, 7.1e18, 1e21])
-    assert sorted(asked) == [2e16, 6.3e16, 2e17, 7e17, 2e18, 7.1e18, 2e19]
-    assert {cell.flops for cell in found.cells} <= set(asked)
+    assert sorted(requested) == [2e16, 6.3e16, 2e17, 7e17, 2e18, 7.1e18, 2e19]
+    assert {cell.flops for cell in found.cells} <= set(requested)
 
 
 def refusal(
@@ -214,32 +214,32 @@ def refusal(
     points = RunTable.from_frame(sweep()).arrays if finished else None
     with pytest.raises(InputError) as caught:
         design(offer, target, spend, points, CHINCHILLA)
-    assert all("\n" not in fault for fault in caught.value.errors)
+    assert all("\n" not in violation for violation in caught.value.errors)
     return "\n".join(caught.value.errors)
 
 
 @pytest.mark.usefixtures("unsimulated")
 def test_too_few_flops_say_the_least_that_does() -> None:
-    told = refusal(OFFER, TARGET, 1e14)
-    found = re.search(r"a law; about (\S+) do", told)
+    reported = refusal(OFFER, TARGET, 1e14)
+    found = re.search(r"a law; about (\S+) do", reported)
     assert found is not None
-    assert "no forecast reaches that far" in told
+    assert "no forecast reaches that far" in reported
     least = float(found[1])
     check(design(OFFER, TARGET, 1.1 * least, None, CHINCHILLA), 1.1 * least)
     refusal(OFFER, TARGET, least / 1.4)
 
 
 @pytest.mark.parametrize(
-    ("sizes", "told"),
+    ("sizes", "reported"),
     [([1e8], "one size"), ([1e8, 2e8], "two sizes"), ([], "there is no run"), ([9e9, 5e10, 8e10], "no")],
 )
-def test_a_family_that_cannot_identify_a_law(sizes: list[float], told: str) -> None:
+def test_a_family_that_cannot_identify_a_law(sizes: list[float], reported: str) -> None:
     refused = refusal(family(sizes), TARGET, 1e19)
-    assert told in refused
+    assert reported in refused
 
 
 @pytest.mark.parametrize(
-    ("target", "spend", "finished", "told"),
+    ("target", "spend", "finished", "reported"),
     [
         (TARGET, 1e23, False, "train it instead"),
         (replace(TARGET, flops=np.inf), 1e20, False, "more FLOPs than can be counted"),
@@ -247,8 +247,8 @@ def test_a_family_that_cannot_identify_a_law(sizes: list[float], told: str) -> N
         (PlannedCell(1e4, 1e5, 6e9, 1), 1e9, True, "it is no extrapolation"),
     ],
 )
-def test_targets_that_are_none(target: PlannedCell, spend: float, finished: bool, told: str) -> None:
-    assert told in refusal(OFFER, target, spend, finished)
+def test_targets_that_are_none(target: PlannedCell, spend: float, finished: bool, reported: str) -> None:
+    assert reported in refusal(OFFER, target, spend, finished)
 
 
 @pytest.mark.usefixtures("unsimulated")

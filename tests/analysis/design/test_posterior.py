@@ -1,4 +1,4 @@
-"""The posterior about a target: Gaussian conditioning, whatever the order, and what no number of seeds can tell."""
+"""The posterior about a target: Gaussian conditioning, in any order, and what no number of seeds can determine."""
 
 import numpy as np
 import pytest
@@ -52,14 +52,14 @@ def test_one_law_and_one_run_by_hand() -> None:
     j = terms / (1 + size + data)[:, None]
     # On the line of equal growth the distance is the log of the FLOPs' factor.
     missed = 0.002**2 * np.log(1e22 / 1e20) ** 1.5
-    told = (j[-1] @ j[10]) ** 2 / (j[10] @ j[10] + missed + 0.003**2)
+    reported = (j[-1] @ j[10]) ** 2 / (j[10] @ j[10] + missed + 0.003**2)
     found = Posterior.prior(at, [law], np.full(12, 0.003)).with_run(10)
-    assert found.std**2 == pytest.approx(j[-1] @ j[-1] - told)
+    assert found.std**2 == pytest.approx(j[-1] @ j[-1] - reported)
 
 
 def test_out_of_proportion_tells_less_and_like_the_target_more() -> None:
     def left(ratio: float, target_ratio: float) -> float:
-        """The least that any number of runs of a ratio leaves unknown of a target five times dearer."""
+        """The least that any number of runs of a ratio leaves unknown of a target of five times the FLOPs."""
         n, c = np.sqrt(np.array([1e21, 5e21]) / 6 / np.array([ratio, target_ratio])), np.array([1e21, 5e21])
         at = inputs_at(n, c / 6 / n, c)
         law = ("chinchilla", {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658})
@@ -73,10 +73,10 @@ def test_out_of_proportion_tells_less_and_like_the_target_more() -> None:
 
 
 def test_no_number_of_seeds_makes_up_for_distance() -> None:
-    cheap, spread = np.zeros(12, np.int64), np.zeros(12, np.int64)
-    cheap[:3] = 10**6
+    low_compute, spread = np.zeros(12, np.int64), np.zeros(12, np.int64)
+    low_compute[:3] = 10**6
     spread[:] = 1
-    assert posterior().given(spread).std < posterior().given(cheap).std / 3
+    assert posterior().given(spread).std < posterior().given(low_compute).std / 3
     assert posterior().given(np.full(12, 10**6)).std > 0.002
 
 

@@ -51,11 +51,11 @@ def test_greedy_is_close_to_the_best_of_all() -> None:
     purse = spent(found, "planned")
     prices = np.array([budget.flops for budget in found.budgets])
     rest = []
-    for dear in itertools.product(range(1, 9), range(1, 5), range(1, 4)):
-        first = int((purse * (1 + 1e-9) - prices[1:] @ dear) // prices[0])
+    for high in itertools.product(range(1, 9), range(1, 5), range(1, 4)):
+        first = int((purse * (1 + 1e-9) - prices[1:] @ high) // prices[0])
         if first >= 1:
             budget = np.searchsorted(prices * 1.1, [cell.flops for cell in cells])
-            seeds = np.array([first, *dear])[budget]
+            seeds = np.array([first, *high])[budget]
             tried = [PlannedCell(c.params, c.tokens, c.flops, int(n)) for c, n in zip(cells, seeds, strict=True)]
             other = plan_seeds(table, tried, TARGET)
             assert other is not None
@@ -90,7 +90,7 @@ def test_single_seeds_leave_nothing_to_move() -> None:
     assert found.wanted_std == found.planned_std
 
 
-def test_budgets_with_unequal_seeds_are_told_apart() -> None:
+def test_budgets_with_unequal_seeds_are_distinguished() -> None:
     frame = sweep(seeds=3)
     cells = [PlannedCell(c.params, c.tokens, c.flops, 5 if c.params > 1e4 else 2) for c in cells_of(frame, 1)]
     found = plan_seeds(RunTable.from_frame(frame), cells, TARGET)
@@ -100,8 +100,8 @@ def test_budgets_with_unequal_seeds_are_told_apart() -> None:
 
 def test_a_few_cells_suffice_and_no_replicates_do_not() -> None:
     frame = sweep(noise=0.02, seeds=3)
-    cheap = frame[frame.flops < 2e10]
-    found = plan_seeds(RunTable.from_frame(cheap), cells_of(frame, 4), TARGET)
+    low = frame[frame.flops < 2e10]
+    found = plan_seeds(RunTable.from_frame(low), cells_of(frame, 4), TARGET)
     assert found is not None
     assert len({budget.std for budget in found.budgets}) == 1
     assert found.wanted_std < found.planned_std
@@ -112,8 +112,8 @@ def test_a_few_cells_suffice_and_no_replicates_do_not() -> None:
 
 
 def test_the_json_has_the_budgets() -> None:
-    told = plan().to_dict()
-    assert set(told) == {"noise", "seeds"}
-    assert [set(budget) for budget in told["seeds"]] == [{"flops", "std", "planned", "wanted"}] * 4
-    assert told["noise"]["replicates"] == 48
-    assert told["noise"]["by_budget"][0]["std"] == pytest.approx(0.01, rel=0.5)
+    reported = plan().to_dict()
+    assert set(reported) == {"noise", "seeds"}
+    assert [set(budget) for budget in reported["seeds"]] == [{"flops", "std", "planned", "wanted"}] * 4
+    assert reported["noise"]["replicates"] == 48
+    assert reported["noise"]["by_budget"][0]["std"] == pytest.approx(0.01, rel=0.5)

@@ -1,4 +1,4 @@
-"""Choosing runs: within the FLOPs, close to the best of all choices, neither all cheap nor one dear."""
+"""Choosing runs: within the FLOPs, close to the best of all choices, neither all low-compute nor one high-compute."""
 
 import itertools
 
@@ -41,8 +41,8 @@ def test_within_the_flops_and_spread() -> None:
     assert choice.after < choice.before
     bought = [cell for cell, count in zip(cells, choice.seeds, strict=True) if count]
     assert len({cell.flops for cell in bought}) >= 4
-    dear = [cell.params for cell in bought if cell.flops == flops.max()]
-    assert min(dear) < np.sqrt(flops.max() / 120) < max(dear)
+    high = [cell.params for cell in bought if cell.flops == flops.max()]
+    assert min(high) < np.sqrt(flops.max() / 120) < max(high)
 
 
 def test_close_to_the_best_of_all_choices() -> None:
@@ -77,8 +77,8 @@ def test_what_is_finished_counts() -> None:
     choice = select_runs(cells, TARGET, 1e21, laws, finished)
     alone = select_runs(cells, TARGET, 1e21, laws)
     assert choice.before < alone.before
-    cheap = np.array([cell.flops < 2e18 for cell in cells])
-    assert choice.seeds[cheap].sum() < alone.seeds[cheap].sum()
+    low = np.array([cell.flops < 2e18 for cell in cells])
+    assert choice.seeds[low].sum() < alone.seeds[low].sum()
 
 
 def test_thousands_of_finished_runs_merge() -> None:

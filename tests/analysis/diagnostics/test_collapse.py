@@ -61,7 +61,7 @@ def test_branches_of_a_trunk_count_once() -> None:
     assert found.runs.groupby("params").tokens.nunique().eq(1).all()
 
 
-def test_too_few_curves_are_told() -> None:
+def test_too_few_curves_are_reported() -> None:
     with pytest.raises(InputError, match="6 runs have curves that can be compared, of 3 sizes; 8 are needed"):
         collapse(RunTable.from_frame(FRAME[:6]), curves_of(FRAME))
     with pytest.raises(InputError, match="of 1 sizes"):
@@ -99,8 +99,8 @@ def test_fit_warns_of_a_folder_s_runs(tmp_path: Path, capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit) as exit_info:
         main(["fit", str(tmp_path), "--bootstrap", "0", "--json"])
     assert exit_info.value.code == 0
-    told = {warning["code"]: warning["message"] for warning in json.loads(capsys.readouterr().out)["warnings"]}
-    assert SPOILT in told["off-curve"]
+    reported = {warning["code"]: warning["message"] for warning in json.loads(capsys.readouterr().out)["warnings"]}
+    assert SPOILT in reported["off-curve"]
 
 
 def test_the_common_curve_is_that_of_the_runs() -> None:

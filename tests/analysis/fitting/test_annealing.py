@@ -193,7 +193,7 @@ def test_the_hash_knows_every_value() -> None:
     ],
     ids=["no rate", "no loss", "text", "rate 0", "two models", "one row"],
 )
-def test_a_bad_table_is_one_line_a_fault(frame: pd.DataFrame, message: str, tmp_path: Path) -> None:
+def test_a_bad_table_is_one_line_a_violation(frame: pd.DataFrame, message: str, tmp_path: Path) -> None:
     frame.to_csv(tmp_path / "c.csv", index=False)
     with pytest.raises(InputError) as caught:
         read_curves(tmp_path / "c.csv")

@@ -24,7 +24,7 @@ def test_an_exact_law() -> None:
 def test_errors_of_simulated_laws(points: int, scatter: float) -> None:
     rng = np.random.default_rng(points)
     inputs = np.exp(3 * (np.outer(np.arange(points), [0.7549, 0.5698]) % 1))  # spread evenly over a square
-    covered, found, told = [], [], []
+    covered, found, reported = [], [], []
     for _ in range(100):
         noise = 0.03 + 0.25 * rng.random(points) ** 2
         estimated = noise * np.sqrt(rng.chisquare(6, points) / 6)
@@ -37,10 +37,10 @@ def test_errors_of_simulated_laws(points: int, scatter: float) -> None:
             assert interval is not None
             covered.append(interval[0] <= truth <= interval[1])
         found.append([law.params["a"], law.params["b"]])
-        told.append([law.stderr["a"], law.stderr["b"]])
+        reported.append([law.stderr["a"], law.stderr["b"]])
     assert np.mean(covered) >= 0.86
-    # Four points leave one degree of freedom: hardly a scatter can be told, which the interval makes up for.
-    ratio = np.mean(np.array(told, float), axis=0) / np.std(np.array(found, float), axis=0)
+    # Four points leave one degree of freedom: hardly a scatter can be estimated, which the interval makes up for.
+    ratio = np.mean(np.array(reported, float), axis=0) / np.std(np.array(found, float), axis=0)
     assert (ratio > (0.5 if points == 4 else 0.75)).all()
     assert (ratio < 1.7).all()
 

@@ -34,8 +34,8 @@ def test_intervals_of_parameters(law: str, design: str, noise: float) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("law", "design", "noise"),
-    # A sandwich of so few clusters falls short, as is known of it: the benchmark tells by how much.
-    [told for told in PARAMETERS if told[1] != "few_trunks"],
+    # A sandwich of so few clusters falls short, as is known of it: the benchmark measures by how much.
+    [reported for reported in PARAMETERS if reported[1] != "few_trunks"],
 )
 def test_intervals_of_parameters_in_200_sweeps(law: str, design: str, noise: float) -> None:
     check_parameters(law, design, noise, sweeps=200)

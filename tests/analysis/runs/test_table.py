@@ -45,12 +45,12 @@ def test_missing_column_names_the_closest(tmp_path: Path) -> None:
     assert "did you mean 'los'?" in message
 
 
-def test_two_candidates_are_a_fault(tmp_path: Path) -> None:
+def test_two_candidates_are_a_violation(tmp_path: Path) -> None:
     (message,) = refusal(write(tmp_path, "N,model_size,D,loss\n1,1,2,3\n"))
     assert "could all be 'params'" in message
 
 
-def test_every_bad_value_is_told_with_line_and_column(tmp_path: Path) -> None:
+def test_every_bad_value_is_reported_with_line_and_column(tmp_path: Path) -> None:
     path = write(tmp_path, "params,tokens,loss\n1e6,1e9,abc\n-5,1e9,2.5\n1e6,,2.4\n1e6,1e9,inf\n")
     assert [message.removeprefix(f"{path}:") for message in refusal(path)] == [
         "3: column 'params': -5.0 is not a positive number",
@@ -272,7 +272,7 @@ def test_parquet_of_mixed_and_odd_types(tmp_path: Path) -> None:
     assert rows["tokenizer"].iloc[0] == "['x']"
 
 
-def test_many_faults_are_counted(tmp_path: Path) -> None:
+def test_many_violations_are_counted(tmp_path: Path) -> None:
     errors = refusal(write(tmp_path, HEAD + "1e9,2e10,x\n" * 50))
     assert len(errors) == 21
     assert errors[-1].endswith("30 more errors")

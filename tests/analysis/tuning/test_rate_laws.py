@@ -1,4 +1,4 @@
-"""Laws of the best learning rate and batch: simulated grids with known laws, the published grid, and what is told."""
+"""Laws of the best learning rate and batch: simulated grids with known laws, the published grid, and errors."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -107,7 +107,7 @@ def test_deepseeks_form_where_it_holds() -> None:
 
 def test_errors_of_sparse_noisy_grids() -> None:
     """Nine cells of five rates, three paired seeds, a lopsided surface: 25 sweeps."""
-    covered, found, told, off = [], [], [], []
+    covered, found, reported, off = [], [], [], []
     for seed in range(25):
         tuning = tuning_of(rates_only(seed))
         law = tuning.laws["lr"]["step"]
@@ -116,11 +116,11 @@ def test_errors_of_sparse_noisy_grids() -> None:
             assert interval is not None
             covered.append(interval[0] <= STEP[name] <= interval[1])
         found.append([law.params["a"], law.params["b"]])
-        told.append([law.stderr["a"], law.stderr["b"]])
+        reported.append([law.stderr["a"], law.stderr["b"]])
         off.append(np.log(tuning.rate(1e6, 5e7)[0] / best_rate(1e6, 5e7)))
         assert tuning.to_dict()["batch_tokens"] is None
     assert np.mean(covered) >= 0.86
-    ratio = np.mean(np.array(told, float), axis=0) / np.std(np.array(found, float), axis=0)
+    ratio = np.mean(np.array(reported, float), axis=0) / np.std(np.array(found, float), axis=0)
     assert ((ratio > 0.75) & (ratio < 1.7)).all()
     # The quadratic's minimum lies towards the flat side of a lopsided surface, alike in every cell: it costs little.
     assert lopsided(float(np.mean(off))) < 0.0007
@@ -169,22 +169,22 @@ def test_a_grid_of_warm_ups_alone_has_no_law_but_a_best_in_each_cell() -> None:
     frame = rates_only(noise=0.001)
     share = frame["lr"] / frame.groupby(["params", "tokens"])["lr"].transform("median") / 10
     tuning = tuning_of(frame.assign(lr=0.01, warmup_tokens=share * frame["tokens"]))
-    told = tuning.to_dict()
-    assert told["learning_rate"] is None
-    assert told["batch_tokens"] is None
-    assert all(cell["warmup_stderr"] > 0 for cell in told["cells"])
+    reported = tuning.to_dict()
+    assert reported["learning_rate"] is None
+    assert reported["batch_tokens"] is None
+    assert all(cell["warmup_stderr"] > 0 for cell in reported["cells"])
     assert codes(tuning) == []
     edge = tuning_of(frame.assign(lr=0.01, warmup_tokens=share * frame["tokens"], loss=2 + share))
     assert codes(edge) == ["not-bracketed"]
     assert "and 3 more" in edge.warnings[0].message
 
 
-def test_few_cells_are_told() -> None:
+def test_few_cells_are_reported() -> None:
     tuning = tuning_of(rates_only(cells=[(1e6, 1e7), (1e6, 1e8), (5e6, 1e7), (5e6, 2e8)]))
     assert codes(tuning) == ["few-runs"]
     one_length = tuning_of(rates_only(cells=[(n, 1e7) for n, _ in SIZES[::3]] * 2))
-    (told,) = (warning.message for warning in one_length.warnings if warning.code == "collinear")
-    assert told.startswith("tokens hardly vary: the best lr is known at these only")
+    (reported,) = (warning.message for warning in one_length.warnings if warning.code == "collinear")
+    assert reported.startswith("tokens hardly vary: the best lr is known at these only")
     two = tuning_of(rates_only(cells=[(1e6, 2e7), (5e6, 1e8)]))
     assert {"few-runs", "collinear"} == set(codes(two))
     assert set(two.laws["lr"]["deepseek"].stderr.values()) == {None}
@@ -192,7 +192,7 @@ def test_few_cells_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "fault"),
+    ("change", "violation"),
     [
         (lambda frame: frame.drop(columns=["lr", "batch_tokens"]), "no column 'lr' or 'batch_tokens', 'warmup_"),
         (lambda frame: frame.assign(lr=0.01), "no size and length was trained at 3 values"),
@@ -201,8 +201,8 @@ def test_few_cells_are_told() -> None:
     ],
     ids=["no column", "one rate", "one cell", "all at the edge"],
 )
-def test_what_cannot_be_fitted_is_one_line(change: Callable[[pd.DataFrame], pd.DataFrame], fault: str) -> None:
-    with pytest.raises(InputError, match=fault) as raised:
+def test_what_cannot_be_fitted_is_one_line(change: Callable[[pd.DataFrame], pd.DataFrame], violation: str) -> None:
+    with pytest.raises(InputError, match=violation) as raised:
         tuning_of(change(rates_only()))
     assert len(raised.value.errors) == 1
 
@@ -270,12 +270,12 @@ def test_both_laws_lose_next_to_nothing(step_law: Tuning) -> None:
 
 
 def test_a_law_from_low_compute_cells_holds_at_high_compute(step_law: Tuning, published: Path) -> None:
-    cheap = fit_tuning(read_table(published / "steplaw_dense.csv", where="flops < 5e19"))
-    dear = [cell for cell in step_law.cells if cell.flops > 5e19]
-    assert len(dear) == 9
+    low = fit_tuning(read_table(published / "steplaw_dense.csv", where="flops < 5e19"))
+    high = [cell for cell in step_law.cells if cell.flops > 5e19]
+    assert len(high) == 9
     lost = [
-        surface.excess(np.log([cheap.rate(cell.params, cell.tokens)[0], cheap.batch(cell.tokens)[0]]))[0]
-        for cell in dear
+        surface.excess(np.log([low.rate(cell.params, cell.tokens)[0], low.batch(cell.tokens)[0]]))[0]
+        for cell in high
         if (surface := cell.grids[0].surface) is not None
     ]
     assert np.median(lost) < 0.002

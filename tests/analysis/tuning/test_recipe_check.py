@@ -62,7 +62,7 @@ def test_a_recipe_at_its_optimum_holds() -> None:
         assert cell.loss == pytest.approx(CURVATURE * math.log(best) ** 2 / 2, abs=3 * cell.loss_stderr)
 
 
-def test_a_recipe_that_is_off_is_told_where_and_by_how_much() -> None:
+def test_a_recipe_that_is_off_is_reported_where_and_by_how_much() -> None:
     check = check_recipe(runs(1.0, 1.0 / 2.5, rates=(0.25, 0.5, 1.0, 2.0)), TARGET)
     assert [warning.code for warning in check.warnings] == ["recipe-off", "recipe-drift"]
     assert check.cells[1].loss == pytest.approx(CURVATURE * math.log(2.5) ** 2 / 2, abs=3 * check.cells[1].loss_stderr)
@@ -89,8 +89,8 @@ def test_a_best_rate_beyond_those_tried_is_a_bound_and_so_is_the_drift() -> None
     assert check.to_dict()["cells"][1]["best_interval"] == [None, pytest.approx(0.5, abs=1e-3)]
     # The drift is at least the bound's, and the bias that of the bound.
     slope = high / math.log(LARGE / SMALL)
-    told = CURVATURE * slope**2 * math.log(TARGET / SMALL) * math.log(TARGET / LARGE) / 2
-    assert check.bias == pytest.approx(told, rel=0.2)
+    reported = CURVATURE * slope**2 * math.log(TARGET / SMALL) * math.log(TARGET / LARGE) / 2
+    assert check.bias == pytest.approx(reported, rel=0.2)
 
 
 def test_two_best_rates_beyond_one_end_tell_no_drift() -> None:
@@ -142,7 +142,7 @@ def test_two_rates_left_bracket_the_best_without_telling_it() -> None:
 
 
 @pytest.mark.parametrize("lost", [(0.01, 0.02), (0.005, 0.01, 0.02)])
-def test_a_recipe_that_diverges_is_told(lost: tuple[float, ...]) -> None:
+def test_a_recipe_that_diverges_is_reported(lost: tuple[float, ...]) -> None:
     found = runs(1.0, 1.0)
     dead = found["lr"].isin(lost) & (found["params"] > 1e4)
     found.loc[dead, ["status", "loss"]] = ["diverged", math.nan]

@@ -62,9 +62,9 @@ def test_killed_stopped_and_gone_on_with_the_table_is_the_same(tmp_path: Path, u
 @pytest.mark.usefixtures("one_cluster")
 @pytest.mark.slow
 def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
-    told = run(tmp_path / "out", *RAY, RAY_ADDRESS="127.0.0.1:1")
-    assert told.returncode == 2
-    (*_, line) = told.stderr.splitlines()
+    reported = run(tmp_path / "out", *RAY, RAY_ADDRESS="127.0.0.1:1")
+    assert reported.returncode == 2
+    (*_, line) = reported.stderr.splitlines()
     assert line.startswith("error: RAY_ADDRESS=127.0.0.1:1: ")
 
 
@@ -74,8 +74,8 @@ def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
 def test_processes_that_cannot_share_a_mesh_are_refused(tmp_path: Path) -> None:
     from scaling.sweep.executors.ray import ray_tasks
 
-    told = "`workers` 3: the mesh has 8 devices, of which each needs an equal share"
-    with pytest.raises(InputError, match=told), ray_tasks(SweepFolder(tmp_path), "fit", 3, 8):
+    reported = "`workers` 3: the mesh has 8 devices, of which each needs an equal share"
+    with pytest.raises(InputError, match=reported), ray_tasks(SweepFolder(tmp_path), "fit", 3, 8):
         pass
 
 
@@ -89,19 +89,19 @@ import ray
 from scaling.errors import InputError
 from scaling.sweep.executors.ray import share_of_mesh
 
-def told(workers, devices):
+def shares(workers, devices):
     try:
         return share_of_mesh(workers, devices)
     except InputError as error:
         return str(error)
 
 ray.init(address="local", num_cpus=2, num_gpus=4, include_dashboard=False, log_to_driver=False)
-print(told(None, 4), told(2, 4), told(None, 2))
-print(told(None, 8))
+print(shares(None, 4), shares(2, 4), shares(None, 2))
+print(shares(None, 8))
 ray.shutdown()
 ray.init(address="local", num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False)
-print(told(None, 2), told(1, 2))
-print(told(None, 4))
+print(shares(None, 2), shares(1, 2))
+print(shares(None, 4))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
@@ -121,5 +121,5 @@ from scaling.cli import main
 main(["run", "{QUICKSTART[0]}", "--executor", "{executor}"])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    told = f'error: --executor {executor} needs: pip install "scaling-law-toolkit[{executor}]"\n'
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
+    reported = f'error: --executor {executor} needs: pip install "scaling-law-toolkit[{executor}]"\n'
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", reported)

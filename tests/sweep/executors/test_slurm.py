@@ -36,41 +36,41 @@ def test_preempted_killed_and_stopped_the_table_is_the_same(tmp_path: Path, undi
     pd.testing.assert_frame_equal(table(out), undisturbed, check_exact=True)
 
 
-def faults(capsys: pytest.CaptureFixture[str], out: Path, *options: str) -> list[str]:
+def violations(capsys: pytest.CaptureFixture[str], out: Path, *options: str) -> list[str]:
     with pytest.raises(SystemExit) as caught:
         main(["run", *QUICKSTART, "--out", str(out), "--executor", "slurm", *options])
     assert caught.value.code == 2
     return capsys.readouterr().err.splitlines()
 
 
-def test_what_slurm_has_no_use_for_is_told(
+def test_what_slurm_has_no_use_for_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    assert faults(capsys, out, "--slurm", "partition") == ["error: --slurm partition: must be KEY=VALUE"]
-    assert faults(capsys, out, "--slurm", "time=1:00:00") == [
+    assert violations(capsys, out, "--slurm", "partition") == ["error: --slurm partition: must be KEY=VALUE"]
+    assert violations(capsys, out, "--slurm", "time=1:00:00") == [
         "error: --slurm time=1:00:00: must be a whole number of minutes"
     ]
-    assert faults(capsys, out, "--executor", "local", "--slurm", "time=60") == [
+    assert violations(capsys, out, "--executor", "local", "--slurm", "time=60") == [
         "error: --slurm time=60: only with --executor slurm"
     ]
-    assert faults(capsys, out) == ["error: --executor slurm needs --workers N: how many jobs there are at once"]
+    assert violations(capsys, out) == ["error: --executor slurm needs --workers N: how many jobs there are at once"]
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert faults(capsys, out, "--workers", "2") == [
+    assert violations(capsys, out, "--workers", "2") == [
         "error: --executor slurm: there is no Slurm here (srun is not found)"
     ]
     monkeypatch.setenv("SCALING_SLURM", "local")
-    (wrong,) = faults(capsys, out, "--workers", "2", "--slurm", "colour=red", "--slurm", "partition=gpu")
+    (wrong,) = violations(capsys, out, "--workers", "2", "--slurm", "colour=red", "--slurm", "partition=gpu")
     assert wrong.startswith("error: --slurm colour=red: Unknown argument 'colour'")
     assert not (out / "forecast.json").exists()
 
 
-def test_a_mesh_that_no_job_could_train_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mesh_that_no_job_could_train_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from scaling.sweep.executors.slurm import slurm_jobs
 
     monkeypatch.setenv("SCALING_SLURM", "local")
 
-    def told(workers: int | None, *options: str) -> str:
+    def reported(workers: int | None, *options: str) -> str:
         with (
             pytest.raises(InputError) as error,
             slurm_jobs(options)(SweepFolder(tmp_path), "fit", workers, 8),
@@ -79,12 +79,12 @@ def test_a_mesh_that_no_job_could_train_is_told(tmp_path: Path, monkeypatch: pyt
         (line,) = error.value.errors
         return line
 
-    assert told(None) == "`executor` slurm: a mesh needs `workers` N, its processes, or `slurm` gpus_per_node=N"
-    assert told(3) == "`workers` 3: the mesh has 8 devices, of which each needs an equal share"
-    assert told(4, "nodes=2") == "`workers` 4: nodes times tasks_per_node are 2 times 1 processes"
-    assert told(4, "tasks_per_node=3") == "`workers` 4: nodes times tasks_per_node are 2 times 3 processes"
-    # The nodes that follow from what was told, of which submitit's own processes have only one.
+    assert reported(None) == "`executor` slurm: a mesh needs `workers` N, its processes, or `slurm` gpus_per_node=N"
+    assert reported(3) == "`workers` 3: the mesh has 8 devices, of which each needs an equal share"
+    assert reported(4, "nodes=2") == "`workers` 4: nodes times tasks_per_node are 2 times 1 processes"
+    assert reported(4, "tasks_per_node=3") == "`workers` 4: nodes times tasks_per_node are 2 times 3 processes"
+    # The nodes that follow from the options, of which submitit's own processes have only one.
     one = "LocalExecutor can use only one node. Use nodes=1"
-    assert told(None, "gpus_per_node=4") == f"`slurm` nodes=2: {one}"
-    assert told(8, "tasks_per_node=2") == f"`slurm` nodes=4: {one}"
-    assert told(None, "nodes=2", "tasks_per_node=4") == f"`slurm` nodes=2: {one}"
+    assert reported(None, "gpus_per_node=4") == f"`slurm` nodes=2: {one}"
+    assert reported(8, "tasks_per_node=2") == f"`slurm` nodes=4: {one}"
+    assert reported(None, "nodes=2", "tasks_per_node=4") == f"`slurm` nodes=2: {one}"

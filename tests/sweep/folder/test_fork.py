@@ -1,4 +1,4 @@
-"""A sweep edited under its half-done folder: what differs is told, and a fork keeps what was, whole or not at all."""
+"""A sweep edited under its half-done folder: differences are reported, and a fork copies the earlier state atomically."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def refused(sweep: SweepFolder, plan: list[PlannedRun], after: dict = AFTER, for
     return error.value.errors
 
 
-def test_what_differs_is_told_a_line_each(sweep: SweepFolder) -> None:
+def test_what_differs_is_reported_a_line_each(sweep: SweepFolder) -> None:
     edited = {**AFTER, "target": {"flops": 1e9, "seeds": [0, 1]}, "dtype": "bfloat16"}
     assert refused(sweep, [*NEW, OTHER_TARGET], edited) == (
         f"{sweep.path}: holds another sweep (different: dtype, fit, target)",
@@ -95,8 +95,8 @@ def test_back_and_forth(sweep: SweepFolder) -> None:
 
 def test_no_forecast_is_made_after_its_target_has_begun(sweep: SweepFolder) -> None:
     sweep.run(TARGET.id).write_status({"state": "running", "step": 1, "steps": 2, "loss": 3.0})
-    (fault,) = refused(sweep, NEW, fork=True)
-    assert "the target's training has begun" in fault
+    (violation,) = refused(sweep, NEW, fork=True)
+    assert "the target's training has begun" in violation
     assert "--fork" not in refused(sweep, NEW)[-1], "what is refused is not recommended"
     assert "has begun" in refused(sweep, NEW[:-1], fork=True)[0], "nor with --fit-only"
     assert "has begun" in refused(sweep, [*OLD, OTHER_TARGET], fork=True)[0], "nor of one more seed"
@@ -125,8 +125,8 @@ def test_another_name_is_another_table_and_so_another_forecast(sweep: SweepFolde
 def test_what_is_being_trained_is_not_forked_from(sweep: SweepFolder) -> None:
     with sweep.run(FITTED[0].id).locked() as mine:
         assert mine
-        (fault,) = refused(sweep, NEW, fork=True)
-    assert f"runs are being trained now ({FITTED[0].id})" in fault
+        (violation,) = refused(sweep, NEW, fork=True)
+    assert f"runs are being trained now ({FITTED[0].id})" in violation
     sweep.prepare(AFTER, "after", NEW, fork=True)
 
 
@@ -270,11 +270,11 @@ def half_done(tmp_path: Path) -> Path:
 def test_an_edited_sweep_goes_on_and_gives_what_it_gives_by_itself(half_done: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(EDITED)
     command = ("run", tmp_path / "tiny.yaml", "--out", half_done)
-    told = scaling(*command)
-    assert told.returncode == 2
-    assert all(line.startswith("error: ") for line in told.stderr.splitlines())
-    assert "fit.0.flops: [1e+08, 3e+08, 1e+09] -> [2e+08, 3e+08, 1e+09]" in told.stderr
-    assert "8 runs are kept (" in told.stderr
+    reported = scaling(*command)
+    assert reported.returncode == 2
+    assert all(line.startswith("error: ") for line in reported.stderr.splitlines())
+    assert "fit.0.flops: [1e+08, 3e+08, 1e+09] -> [2e+08, 3e+08, 1e+09]" in reported.stderr
+    assert "8 runs are kept (" in reported.stderr
     done = scaling(*command, "--fork")
     assert done.returncode == 0, done.stderr
     alone = scaling("run", tmp_path / "tiny.yaml", "--out", tmp_path / "alone")

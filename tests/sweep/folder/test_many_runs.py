@@ -35,9 +35,9 @@ class Call:
     """A `scaling run --json`, with its output in files."""
 
     def __init__(self, folder: Path, out: Path, name: str) -> None:
-        self.told, self.complaints = folder / f"{name}.json", folder / f"{name}.err"
+        self.reported, self.complaints = folder / f"{name}.json", folder / f"{name}.err"
         command = [sys.executable, "-m", "scaling", "run", str(folder / "ten.yaml"), "--out", str(out), "--json"]
-        with self.told.open("wb") as stdout, self.complaints.open("wb") as stderr:
+        with self.reported.open("wb") as stdout, self.complaints.open("wb") as stderr:
             self.process = subprocess.Popen(
                 [*command, "--workers", "1"], stdout=stdout, stderr=stderr, start_new_session=True
             )
@@ -57,7 +57,7 @@ class Call:
         complaints = self.complaints.read_text()
         assert code == 0, complaints
         assert "Traceback" not in complaints
-        result: dict[str, Any] = json.loads(self.told.read_text())
+        result: dict[str, Any] = json.loads(self.reported.read_text())
         return result
 
 

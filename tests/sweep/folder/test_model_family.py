@@ -59,7 +59,7 @@ def test_what_every_family_offers_is_what_it_counts(file: str) -> None:
     assert family.cells(1e3, 1e7, 1e9) == []
 
 
-def test_no_run_is_of_a_size_or_length_that_tells_nothing() -> None:
+def test_no_run_has_a_size_or_length_that_says_nothing() -> None:
     ladder = Family.like(str(SWEEPS / "llama3-ladder.yaml"))
     assert min(ladder.sizes) >= 104991360
     usual = Family.usual()
@@ -125,7 +125,7 @@ def test_a_grown_sweep_keeps_its_runs(folder: SweepFolder) -> None:
     assert 1e9 in again.budgets
 
 
-def test_the_target_asked_for_is_the_one_written(folder: SweepFolder) -> None:
+def test_the_requested_target_is_the_one_written(folder: SweepFolder) -> None:
     family = Family.of_folder(folder.path)
     own = parse_sweep(SWEEP, "").target
     assert own is not None
@@ -133,11 +133,11 @@ def test_the_target_asked_for_is_the_one_written(folder: SweepFolder) -> None:
     params, tokens = count_params(shape).total, 1e10 / flops_per_token(shape, shape.seq_len)
     new = NewRuns(max(family.sizes), 1e15, 1)
     assert grow(family, new, target=(params, round(tokens, -3))).target == own
-    for asked in ((params, 1.2 * tokens), (2 * params, tokens)):
-        spec = grow(family, new, target=asked)
+    for requested in ((params, 1.2 * tokens), (2 * params, tokens)):
+        spec = grow(family, new, target=requested)
         assert spec.target is not None
-        assert spec.target.horizon == ("tokens", asked[1])
-        assert count_params(spec.shape(spec.target.size)).total == pytest.approx(asked[0], rel=0.1)
+        assert spec.target.horizon == ("tokens", requested[1])
+        assert count_params(spec.shape(spec.target.size)).total == pytest.approx(requested[0], rel=0.1)
 
 
 def test_folders_that_are_no_sweeps_to_grow(tmp_path: Path) -> None:

@@ -46,16 +46,16 @@ def test_without_a_readable_quota_every_visible_core(
 
 def answer(monkeypatch: pytest.MonkeyPatch, stdout: str, code: int = 0) -> list[object]:
     """A plugin is installed, and JAX says this; returns the list that grows with every question."""
-    asked: list[object] = []
+    requested: list[object] = []
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        asked.append(command)
+        requested.append(command)
         return subprocess.CompletedProcess(command, code, stdout, "")
 
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
     monkeypatch.setattr(machine, "_PLUGINS", ("json",))
     monkeypatch.setattr(machine.subprocess, "run", run)
-    return asked
+    return requested
 
 
 @pytest.mark.parametrize(
@@ -70,30 +70,30 @@ def answer(monkeypatch: pytest.MonkeyPatch, stdout: str, code: int = 0) -> list[
 def test_a_plugin_counts_only_with_its_device(
     monkeypatch: pytest.MonkeyPatch, stdout: str, code: int, kind: str | None
 ) -> None:
-    asked = answer(monkeypatch, stdout, code)
+    requested = answer(monkeypatch, stdout, code)
     assert machine.accelerator() == kind
     assert machine.accelerator() == kind
-    assert len(asked) == 1, "asked again"
+    assert len(requested) == 1, "queried again"
 
 
-def test_nobody_is_asked_without_a_plugin_or_told_to_use_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = answer(monkeypatch, "gpu\nNVIDIA H100 80GB HBM3\n1\n")
+def test_jax_is_not_queried_without_a_plugin_or_where_the_cpu_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    requested = answer(monkeypatch, "gpu\nNVIDIA H100 80GB HBM3\n1\n")
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     assert machine.accelerator() is None
     machine._accelerator.cache_clear()
     monkeypatch.delenv("JAX_PLATFORMS")
     monkeypatch.setattr(machine, "_PLUGINS", ("no_such_plugin",))
     assert machine.accelerator() is None
-    assert asked == []
+    assert requested == []
 
 
 def test_the_tpu_compiler_alone_is_no_tpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked = answer(monkeypatch, "tpu\nTPU v5 lite\n4\n")
+    requested = answer(monkeypatch, "tpu\nTPU v5 lite\n4\n")
     monkeypatch.setattr(machine, "_PLUGINS", ())
     monkeypatch.setattr(machine, "_TPU_PLUGIN", "json")
     monkeypatch.setattr(machine, "_TPU_FILES", (f"{tmp_path}/accel*",))
     assert machine.accelerator() is None
-    assert asked == []
+    assert requested == []
     machine._accelerator.cache_clear()
     (tmp_path / "accel0").touch()
     assert machine.accelerator() == "TPU v5 lite"
@@ -110,9 +110,11 @@ def test_a_probe_that_hangs_means_no_accelerator(monkeypatch: pytest.MonkeyPatch
 
 
 def test_jax_answers_the_probe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real question, to a JAX that is told to say cpu."""
+    """The real query, of a JAX that is set to the CPU."""
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    asked = subprocess.run([machine.sys.executable, "-c", machine._PROBE], capture_output=True, text=True, check=True)
-    platform, kind, count = asked.stdout.splitlines()
+    requested = subprocess.run(
+        [machine.sys.executable, "-c", machine._PROBE], capture_output=True, text=True, check=True
+    )
+    platform, kind, count = requested.stdout.splitlines()
     assert (platform, kind) == ("cpu", "cpu")
     assert int(count) >= 1

@@ -1,4 +1,4 @@
-"""A machine's speed: fitted to what shapes took, kept, and told where it cannot be measured."""
+"""A machine's speed: fitted to seconds of shapes, cached, and reported where it cannot be measured."""
 
 import json
 import sys
@@ -54,7 +54,7 @@ def test_known_speeds_are_found() -> None:
     assert (found.start_s, found.error) == (2.0, pytest.approx(0.0, abs=1e-6))
 
 
-def test_other_shapes_are_told_about_as_well_as_those_measured() -> None:
+def test_other_shapes_are_predicted_about_as_well_as_those_measured() -> None:
     found = fit(timings(error=0.05))
     assert 0 < found.error < 0.1
     for shape, batch in ((model(24), 6), (model(96, 3, 6, 128), 4), (model(512, 8, 8, 256), 8)):

@@ -45,10 +45,10 @@ def prepare(path: Path) -> tuple[SweepFolder, SweepText]:
 
 @pytest.mark.slow
 def test_a_worker_that_stacks_makes_the_same_table(tmp_path: Path) -> None:
-    asked: list[tuple[int, int]] = []
+    requested: list[tuple[int, int]] = []
 
     def four(config: RunConfig, available: int) -> int:
-        asked.append((config.model.width, available))
+        requested.append((config.model.width, available))
         return min(4, available)
 
     one, text = prepare(tmp_path / "one")
@@ -57,8 +57,8 @@ def test_a_worker_that_stacks_makes_the_same_table(tmp_path: Path) -> None:
     begun = time.monotonic()
     Worker(stacked, text, four).work("fit")
     took = time.monotonic() - begun
-    # The dearest first: the longer runs of width 8 and one of the shorter, then the rest; those of width 16.
-    assert sorted(asked) == [(8, 2), (8, 6), (16, 2)]
+    # Most FLOPs first: the longer runs of width 8 and one of the shorter, then the rest; those of width 16.
+    assert sorted(requested) == [(8, 2), (8, 6), (16, 2)]
     expected, found = one.table(), stacked.table()
     assert len(found) == 8
     for column in (

@@ -195,5 +195,5 @@ def test_a_trunk_is_counted_once_and_short_branches_are_warned_of() -> None:
     assert long["trunk"] == short["trunk"] not in (None, long["id"], short["id"])
     assert long["est_seconds"] == MEASURED.run_s(runs[0].config, 330)
     assert [code for code, _ in design_warnings(runs, FEWEST)] == []
-    (told,) = [message for code, message in design_warnings(branches(400, 60), FEWEST) if code == "short-branch"]
-    assert told.startswith("1 branches are as short as 1/7 of a trunk")
+    (reported,) = [message for code, message in design_warnings(branches(400, 60), FEWEST) if code == "short-branch"]
+    assert reported.startswith("1 branches are as short as 1/7 of a trunk")

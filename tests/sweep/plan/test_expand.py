@@ -75,7 +75,7 @@ def test_evaluation_stays_cheap_by_default(text: SweepText) -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "fault"),
+    ("overrides", "violation"),
     [
         (["fit.0.flops=[1e8, 1e5]"], "tokens is shorter than the context, 32"),
         (["fit.0.flops=[1e8, 1e13]"], "epochs of the corpus"),
@@ -84,10 +84,10 @@ def test_evaluation_stays_cheap_by_default(text: SweepText) -> None:
         (["target={size: {width: 8, depth: 1}, flops: 1e8}"], "the target is also one of the fitted runs"),
     ],
 )
-def test_impossible_budgets(text: SweepText, overrides: list[str], fault: str) -> None:
+def test_impossible_budgets(text: SweepText, overrides: list[str], violation: str) -> None:
     with pytest.raises(InputError) as error:
         plan(text, *overrides)
-    assert any(fault in line for line in error.value.errors)
+    assert any(violation in line for line in error.value.errors)
     assert all("\n" not in line for line in error.value.errors)
 
 
@@ -104,7 +104,7 @@ def test_eval_tokens_are_those_there_are(text: SweepText) -> None:
     assert 0.03 * len(text.train) < many < 0.1 * len(text.train)
 
 
-def test_a_fault_names_its_place(text: SweepText) -> None:
+def test_a_violation_names_its_place(text: SweepText) -> None:
     column = SWEEP.splitlines()[4].index("3e8") + 1
     with pytest.raises(InputError) as error:
         plan(text, source=SWEEP.replace("[1e8, 3e8]", "[1e8, 1e5]"))
@@ -151,26 +151,28 @@ def test_all_groups_follow_the_learning_rate(text: SweepText) -> None:
     assert half.weight_decay == pytest.approx(2 * one.weight_decay)  # its time scale is the run's
 
 
-def test_an_impossible_warmup_is_told(text: SweepText) -> None:
+def test_an_impossible_warmup_is_reported(text: SweepText) -> None:
     with pytest.raises(InputError, match=r"tiny.yaml:4:\d+: a warm-up of 2 of the run"):
         plan(text, source=GRID.replace("batch_tokens: [1x, 2x]", "warmup: 20x"))
 
 
 @pytest.mark.parametrize(
-    ("batches", "faults"),
+    ("batches", "violations"),
     [
         ("[10, 40, 60, 90]", ["4:59: grid.batch_tokens: 10 and 40 both come to 32, in whole sequences of 32, at 2.9k"]),
         ("[0.25x, 0.5x, 1x]", ["4:62: grid.batch_tokens: 0.25x and 0.5x both come to 32"]),
         ("[64, 2x, 1x]", ["4:63: grid.batch_tokens: 64 and 1x both come to 64"]),
     ],
 )
-def test_values_of_a_grid_that_come_to_the_same_are_told_once(text: SweepText, batches: str, faults: list[str]) -> None:
+def test_values_of_a_grid_that_come_to_the_same_are_reported_once(
+    text: SweepText, batches: str, violations: list[str]
+) -> None:
     # At each of three rates and two budgets.
     with pytest.raises(InputError) as error:
         plan(text, "fit.tokens=[100k, 101k]", source=GRID.replace("[1x, 2x]", batches))
-    assert len(error.value.errors) == len(faults)
-    for line, fault in zip(error.value.errors, faults, strict=True):
-        assert line.startswith(f"tiny.yaml:{fault}")
+    assert len(error.value.errors) == len(violations)
+    for line, violation in zip(error.value.errors, violations, strict=True):
+        assert line.startswith(f"tiny.yaml:{violation}")
 
 
 TUNED = Tuned(lambda model, _: 1.5 / count_params(model).total, lambda *_: 64.2)

@@ -29,9 +29,9 @@ def test_both_ends_at_a_tenth_of_the_cost(override: str) -> None:
     assert sorted({run.config.model.width for run in runs}) == [8, 24]
     assert {run.role for run in runs} == {"fit"}
     small, large = ([run.config for run in runs if run.config.model.width == width] for width in (8, 24))
-    cheapest = {width: min(r.config.flops for r in plan if r.config.model.width == width) for width in (8, 24)}
-    assert {config.flops for config in small} == {cheapest[8]}
-    assert max(config.flops for config in large) <= cheapest[24]
+    least_flops = {width: min(r.config.flops for r in plan if r.config.model.width == width) for width in (8, 24)}
+    assert {config.flops for config in small} == {least_flops[8]}
+    assert max(config.flops for config in large) <= least_flops[24]
     for configs in (small, large):
         assert len({config.recipe.rates.matrix for config in configs}) == 3
     assert len({config.seed for config in small}) >= 2

@@ -1,4 +1,4 @@
-"""Whatever a file holds, there is a spec or there are faults: one line each, never another exception."""
+"""Whatever a file holds, there is a spec or there are violations: one line each, never another exception."""
 
 from pathlib import Path
 
@@ -32,17 +32,17 @@ def mutated(draw: st.DrawFn) -> str:
 
 
 def check(text: str, overrides: list[str]) -> None:
-    faults: tuple[str, ...] = ()
+    violations: tuple[str, ...] = ()
     try:
         spec = parse_sweep(text, "x.yaml", overrides)
         sizes = [spec.target.size] if spec.target is not None else [size for block in spec.fit for size in block.sizes]
         assert all(spec.shape(size).depth > 0 for size in sizes)
     except InputError as error:
-        faults = error.errors or ("none",)
-    for fault in faults:
-        assert fault.startswith(("x.yaml:", "override '"))
-        assert "\n" not in fault
-        assert len(fault) < 500
+        violations = error.errors or ("none",)
+    for violation in violations:
+        assert violation.startswith(("x.yaml:", "override '"))
+        assert "\n" not in violation
+        assert len(violation) < 500
 
 
 @settings(max_examples=rounds(60, 5000), suppress_health_check=[HealthCheck.too_slow])

@@ -1,4 +1,4 @@
-"""Files of a finished sweep damaged one by one: each command tells it in a line, or goes on to the same table."""
+"""Files of a finished sweep damaged one by one: each command reports it in a line, or continues to the same table."""
 
 import itertools
 import json
@@ -44,12 +44,12 @@ def call(capsys: pytest.CaptureFixture[str], command: str, out: Path, finished: 
     }
     with pytest.raises(SystemExit) as exit_info:
         main(arguments[command])
-    told = capsys.readouterr()
+    reported = capsys.readouterr()
     if exit_info.value.code == 0:
         return ""
     assert exit_info.value.code == 2
-    assert told.out == ""
-    (line,) = (line for line in told.err.splitlines() if line.startswith("error: "))
+    assert reported.out == ""
+    (line,) = (line for line in reported.err.splitlines() if line.startswith("error: "))
     return line
 
 
@@ -90,7 +90,7 @@ def torn_metrics(out: Path) -> None:
 
 RETRAINS = "damaged; `scaling run` trains the run again"
 # What is damaged, and what the commands say that do not go on as if it were not.
-FAULTS: list[tuple[Callable[[Path], None], dict[str, str]]] = [
+DAMAGES: list[tuple[Callable[[Path], None], dict[str, str]]] = [
     (garbage_config, {"report": "config.json: unreadable"}),
     (another_config, {"report": "config.json: changed: it is the config of run"}),
     (garbage_status, {"report": RETRAINS}),
@@ -109,7 +109,7 @@ NAMES += ["score", "runs", "curves", "summary"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("damage", "refusals"), FAULTS, ids=NAMES)
+@pytest.mark.parametrize(("damage", "refusals"), DAMAGES, ids=NAMES)
 def test_a_damaged_file(
     damage: Callable[[Path], None],
     refusals: dict[str, str],
@@ -161,9 +161,9 @@ def read_only(finished: Path, tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.slow
 def test_a_folder_that_can_only_be_read(read_only: Path, finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = {command: call(capsys, command, read_only, finished) for command in COMMANDS}
+    reported = {command: call(capsys, command, read_only, finished) for command in COMMANDS}
     refused = f"error: {read_only}: cannot write the sweep's folder: Read-only file system"
-    assert told == {"status": "", "fit": "", "report": refused, "run": refused}
+    assert reported == {"status": "", "fit": "", "report": refused, "run": refused}
 
 
 def test_a_clock_that_is_set_back_between_heartbeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A tracker beside a sweep is told everything once, and whatever becomes of it, training neither waits nor fails."""
+"""A tracker gets every row of a running sweep once, and whatever becomes of it, training neither waits nor fails."""
 
 import os
 import signal
@@ -54,7 +54,7 @@ def untracked(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 
 def scalars(folder: Path) -> Iterator[tuple[str, int, float]]:
-    """Name, tokens and value of all that a run's event files tell, in their order."""
+    """Name, tokens and value of all values in a run's event files, in their order."""
     from tensorboardX.proto.event_pb2 import Event
 
     for file in sorted(folder.glob("events.out.tfevents.*")):
@@ -70,13 +70,13 @@ def scalars(folder: Path) -> Iterator[tuple[str, int, float]]:
                     yield value.tag, event.step, value.simple_value
 
 
-def told(out: Path, run_id: str) -> list[tuple[str, int, float]]:
+def reported(out: Path, run_id: str) -> list[tuple[str, int, float]]:
     (folder,) = (out / "tensorboard").glob(f"*/*{run_id}")
     return list(scalars(folder))
 
 
 @pytest.mark.slow
-def test_killed_and_gone_on_with_everything_is_told_once(tmp_path: Path, untracked: pd.DataFrame) -> None:
+def test_killed_and_gone_on_with_everything_is_reported_once(tmp_path: Path, untracked: pd.DataFrame) -> None:
     pytest.importorskip("tensorboardX", reason="the extra [tensorboard] is not installed")
     out = tmp_path / "out"
     process = subprocess.Popen(
@@ -84,7 +84,7 @@ def test_killed_and_gone_on_with_everything_is_told_once(tmp_path: Path, untrack
     )
     try:
         while not any("loss/train" in tag for folder in out.glob("tensorboard/*/*") for tag, _, _ in scalars(folder)):
-            assert process.poll() is None, "it has ended before a loss was told"
+            assert process.poll() is None, "it has ended before a loss was reported"
             time.sleep(0.1)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
@@ -93,9 +93,9 @@ def test_killed_and_gone_on_with_everything_is_told_once(tmp_path: Path, untrack
     pd.testing.assert_frame_equal(table(tmp_path), untracked, check_exact=True)
     sweep = SweepFolder(out)
     for row in untracked.itertuples():
-        values = told(out, str(row.run_id))
+        values = reported(out, str(row.run_id))
         losses = [tokens for tag, tokens, _ in values if tag == "loss/train"]
-        assert losses == sorted(set(losses)), "a step is told twice"
+        assert losses == sorted(set(losses)), "a step is reported twice"
         logged = [entry["step"] for entry in sweep.run(str(row.run_id)).metrics()]
         batch = sweep.run(str(row.run_id)).config().recipe.batch_tokens
         assert losses == [step * batch for step in sorted(set(logged))]
@@ -111,9 +111,9 @@ def test_one_that_fails_or_hangs_is_given_up(code: str, reason: str, tmp_path: P
     package = tmp_path / "before" / "tensorboardX"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text(code)
-    told = run(tmp_path, "--track", "tensorboard", before=package.parent).stderr
-    assert told.count(GIVEN_UP) == 1
-    assert reason in told
+    reported = run(tmp_path, "--track", "tensorboard", before=package.parent).stderr
+    assert reported.count(GIVEN_UP) == 1
+    assert reason in reported
     pd.testing.assert_frame_equal(table(tmp_path), untracked, check_exact=True)
 
 
@@ -126,15 +126,15 @@ def test_one_whose_disk_is_full_is_given_up(tmp_path: Path, untracked: pd.DataFr
     if mounted.returncode != 0:
         pytest.skip("no file system can be mounted here")
     try:
-        told = run(tmp_path, "--track", "tensorboard").stderr
+        reported = run(tmp_path, "--track", "tensorboard").stderr
     finally:
         subprocess.run(["umount", str(full)], check=True)
-    assert told.count(GIVEN_UP) == 1
-    assert "No space left" in told
+    assert reported.count(GIVEN_UP) == 1
+    assert "No space left" in reported
     pd.testing.assert_frame_equal(table(tmp_path), untracked, check_exact=True)
 
 
-def test_a_missing_one_is_told_before_anything_is_trained(
+def test_a_missing_one_is_reported_before_anything_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(trackers.TRACKERS, "tensorboard", "no_such_module")

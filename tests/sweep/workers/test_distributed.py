@@ -1,4 +1,4 @@
-"""A sweep on a mesh: what cannot be split is told; one worker, or two processes, train the runs of one device."""
+"""A sweep on a mesh: what cannot be split is reported; one worker, or two processes, train the runs of one device."""
 
 import json
 import os
@@ -41,37 +41,37 @@ def planned(source: str, *overrides: str) -> list[PlannedRun]:
     return expand(spec, load_text(spec.corpus))
 
 
-def faults(*overrides: str) -> list[str]:
+def violations(*overrides: str) -> list[str]:
     with pytest.raises(InputError) as error:
         planned(SWEEP + "mesh: {data: 4}\n", *overrides)
     return list(error.value.errors)
 
 
-def test_sizes_that_a_mesh_cannot_split_are_told_where_they_stand() -> None:
-    assert faults("mesh.fsdp=12") == [
+def test_sizes_that_a_mesh_cannot_split_are_reported_where_they_stand() -> None:
+    assert violations("mesh.fsdp=12") == [
         "x.yaml:6:14: fit.0.sizes.0: the mesh cannot split it: width 16 is not a multiple of fsdp * tensor 12",
         "x.yaml:7:14: fit.1.sizes.0: the mesh cannot split it: width 16 is not a multiple of fsdp * tensor 12",
     ]
-    assert faults("mesh.tensor=4")[0] == (
+    assert violations("mesh.tensor=4")[0] == (
         "x.yaml:6:14: fit.0.sizes.0: the mesh cannot split it: heads 2 is not a multiple of tensor 4, "
         "kv_heads 2 is not a multiple of tensor 4"
     )
-    assert len(faults("mesh.tensor=4")) == 4
+    assert len(violations("mesh.tensor=4")) == 4
 
 
-def test_batches_that_cannot_be_split_are_told_once_a_size() -> None:
-    told = faults("microbatches=3")
-    assert len(told) == 2
-    assert told[0].startswith("x.yaml:10:7: at ")
-    assert told[0].endswith(
+def test_batches_that_cannot_be_split_are_reported_once_a_size() -> None:
+    reported = violations("microbatches=3")
+    assert len(reported) == 2
+    assert reported[0].startswith("x.yaml:10:7: at ")
+    assert reported[0].endswith(
         "parameters batches (of 8 sequences) are not multiples of data * fsdp * microbatches 12; "
         "set recipe.batch_tokens to 384 or a multiple of it"
     )
 
 
 @pytest.mark.parametrize("wrong", ["mesh.data=0", "mesh.pipeline=2", "remat=some", "microbatches=1.5", "mesh=8"])
-def test_what_is_no_arrangement_is_one_fault(wrong: str) -> None:
-    assert len(faults(wrong)) == 1
+def test_what_is_no_arrangement_is_one_violation(wrong: str) -> None:
+    assert len(violations(wrong)) == 1
 
 
 def test_how_runs_are_carried_out_is_not_what_they_are(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def start(folder: Path, devices: int, *overrides: str, **more: str) -> "subproce
         **more,
     }
     command = [sys.executable, "-m", "scaling", "run", str(file), *overrides, "--out", str(folder), "--fit-only"]
-    # Too few runs for a forecast, which is told when all are trained.
+    # Too few runs for a forecast, which is reported when all are trained.
     return subprocess.Popen(
         [*command, "--json"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

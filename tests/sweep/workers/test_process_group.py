@@ -29,7 +29,7 @@ target: {size: {width: 16, depth: 1}, flops: 2e11}
 mesh: {data: 2}
 """
 TWO_DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-# Too few runs for a forecast, which is told when all are trained.
+# Too few runs for a forecast, which is reported when all are trained.
 TRAINED = "error: 2 runs are too few for any law: 5 or more are needed"
 
 
@@ -40,7 +40,7 @@ def start(out: Path, *options: str, **environment: str) -> "subprocess.Popen[str
 
 
 def trained(process: "subprocess.Popen[str]") -> str:
-    """What was told until all runs had ended."""
+    """Reports until all runs had ended."""
     done = ended(process)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1] == TRAINED
@@ -131,9 +131,9 @@ def test_slurm_preempts_the_job_of_a_group_and_another_one_follows(tmp_path: Pat
     wait_for_another(out, before)
     assert any("Requeued" in log.read_text() for log in (out / "logs" / "slurm").glob("*.out"))
     os.kill(members(out)[0], signal.SIGKILL)
-    told = trained(job)
-    assert "worker killed by SIGKILL" in told
-    assert "another one goes on" in told
+    reported = trained(job)
+    assert "worker killed by SIGKILL" in reported
+    assert "another one goes on" in reported
     same(out, alone)
 
 

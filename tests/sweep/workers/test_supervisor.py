@@ -1,4 +1,4 @@
-"""Workers on one folder: every run once, whoever trains it; failures and interruptions are told."""
+"""Workers on one folder: every run once, whoever trains it; failures and interruptions are reported."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -73,9 +73,9 @@ def test_a_worker_whose_corpus_changed_is_named(tmp_path: Path) -> None:
     (text / "0.txt").write_text("changed since " * 4000)
     with pytest.raises(InputError, match="its text has changed since the sweep was planned") as error:
         train_runs(sweep, "fit", 1, nothing)
-    (fault,) = error.value.errors
-    assert fault.startswith("worker exit 2: corpus text: ")
-    assert fault.endswith("fit-0.log)")
+    (violation,) = error.value.errors
+    assert violation.startswith("worker exit 2: corpus text: ")
+    assert violation.endswith("fit-0.log)")
     assert {row["state"] for row in states(sweep)} == {"planned"}
 
 

@@ -1,4 +1,4 @@
-"""A sweep's workers are asked to stop, killed, and left without room: nothing is lost, nothing goes unsaid."""
+"""A sweep's workers are stopped, killed, and left without room: nothing is lost, everything is reported."""
 
 import json
 import os
@@ -88,7 +88,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
 
 
 @pytest.mark.slow
-def test_asked_to_stop_it_saves_and_goes_on_to_the_same_end(tmp_path: Path, undisturbed: dict[str, float]) -> None:
+def test_requested_to_stop_it_saves_and_continues_to_the_same_end(
+    tmp_path: Path, undisturbed: dict[str, float]
+) -> None:
     sweep = prepare(tmp_path / "out", LONG)
     with start(sweep.path) as worker:
         wait_for(lambda: any(row["state"] == "running" and row["progress"] > 0.02 for row in states(sweep)))
@@ -130,7 +132,7 @@ def test_a_run_that_never_gets_anywhere_fails_and_the_others_go_on(tmp_path: Pat
         train_runs(sweep, "fit", 1, nothing)
     assert error.value.errors[0].startswith(f"run {hopeless.path.name} has failed: ")
     assert [row["state"] for row in states(sweep) if row["role"] == "fit"] == ["failed", "done", "done", "done"]
-    train_runs(sweep, "fit", 1, nothing)  # asked for again, it has as many attempts as any
+    train_runs(sweep, "fit", 1, nothing)  # requested again, it has as many attempts as any
     assert {row["state"] for row in states(sweep) if row["role"] == "fit"} == {"done"}
 
 
@@ -154,7 +156,7 @@ def test_a_disk_without_room_fails_the_run_and_keeps_its_last_state(
         sweep = prepare(disk / "out", "fit.sizes=[{width: 16, depth: 2}]", "fit.flops=[2e9, 1.5e11]", "fit.seeds=1")
         ordered = sorted(sweep.runs("fit"), key=lambda run_id: sweep.run(run_id).config().flops)
         short, long = (sweep.run(run_id) for run_id in ordered)
-        with start(sweep.path) as worker:  # the dearest first
+        with start(sweep.path) as worker:  # the one of the most FLOPs first
             wait_for(lambda: long.metrics())
             worker.send_signal(signal.SIGTERM)
             assert worker.wait(30) == STOPPED_EXIT
@@ -173,7 +175,7 @@ def test_a_disk_without_room_fails_the_run_and_keeps_its_last_state(
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_disk_too_small_for_the_plan_is_told_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_too_small_for_the_plan_is_reported_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = prepare(tmp_path / "out")
     real = shutil.disk_usage
     monkeypatch.setattr(shutil, "disk_usage", lambda path: real(path)._replace(free=2**20))
@@ -226,9 +228,9 @@ def test_the_command_stops_with_75_and_goes_on(tmp_path: Path) -> None:
     with subprocess.Popen(whole, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         wait_for(lambda: begun(out))
         process.send_signal(signal.SIGINT)
-        told, complaints = process.communicate(timeout=60)
+        reported, complaints = process.communicate(timeout=60)
     assert process.returncode == STOPPED_EXIT
-    assert not told
+    assert not reported
     assert complaints.splitlines()[-1].startswith("stopped; everything trained is saved")
     assert "Traceback" not in complaints
     assert not list(workers(out))
