@@ -1,4 +1,4 @@
-"""A sweep edited under its half-done folder: differences are reported, and a fork copies the earlier state atomically."""
+"""A sweep edited under its half-done folder: differences are reported, and a fork copies the old state atomically."""
 
 import json
 import os
