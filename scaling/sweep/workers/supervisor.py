@@ -98,7 +98,7 @@ def supervise(
 
     Raises:
         InputError: nothing can be trained.
-        Stopped: this process was asked to stop.
+        Stopped: this process was requested to stop.
     """
     while True:
         if stop_requested():
@@ -154,7 +154,7 @@ def join_group(sweep: SweepFolder, role: str, report: Callable[[], None] = lambd
 
     Raises:
         InputError: this rank, or rank 0, ended before its work was done.
-        Stopped: this process was asked to stop.
+        Stopped: this process was requested to stop.
     """
     if error := train_as_rank(sweep, role, report):
         raise InputError(error.message)
