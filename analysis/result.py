@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 
 class Result(ABC):
-    """A frozen result. ``print(result)`` shows what its command prints; a notebook shows :meth:`to_frame`.
+    """A frozen result. ``print(result)`` shows what its command prints, as IPython does; a notebook shows
+    :meth:`to_frame`.
 
     Attributes:
         warnings: what an expert would say about it.
@@ -34,6 +35,10 @@ class Result(ABC):
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """The warnings, each with a code and a message."""
         return self.warnings
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """The plain text that IPython shows. Its ``_repr_pretty_`` would yield to the ``__repr__`` of a dataclass."""
+        return {"text/plain": str(self)}
 
     def _repr_html_(self) -> str:
         """The table and the warnings, as a notebook shows them."""

@@ -14,25 +14,17 @@
 # # From a sweep to a forecast
 #
 # `make demo` trains small Llamas on English text, forecasts a larger one, freezes the forecast, and only then trains
-# the larger one. This notebook goes through such a table of runs step by step: the one kept in
+# the larger one. This notebook walks through such a table of runs step by step: the one kept in
 # `benchmarks/quickstart`, or your own.
 
 # %%
-from pathlib import Path
-
-import matplotlib.pyplot as plt
 import pandas as pd
 
 import scaling as sl
-from analysis.allocation.isoflop import isoflop
-from analysis.forecasting.forecast import read_forecast
-from analysis.plots import isoflop_parabolas, loss_vs_flops, loss_vs_tokens, residuals
-from analysis.runs.arrays import RunArrays
 
-root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "pyproject.toml").exists())
-sweep = root / "benchmarks" / "quickstart" / "sotu"  # or your own: root / "runs" / "quickstart"
-table = sl.read_runs(sweep)
-print(f"{len(table.fit)} fitted runs and {len(table.targets)} of the target, from {sweep.relative_to(root)}")
+sweep = "../benchmarks/quickstart/sotu"  # or your own: "../runs/quickstart"
+runs = sl.read_runs(sweep)
+print(f"{len(runs.fit)} fitted runs and {len(runs.targets)} of the target")
 
 # %% [markdown]
 # ## The runs
@@ -41,25 +33,23 @@ print(f"{len(table.fit)} fitted runs and {len(table.targets)} of the target, fro
 # held-out speeches, the same for every run.
 
 # %%
-cells = table.fit.assign(budget=table.fit.flops.map("{:.1e}".format))
+cells = runs.fit.assign(budget=[float(f"{flops:.1e}") for flops in runs.fit.flops])
 cells.pivot_table(index="budget", columns="params", values="loss").round(3)
 
 # %%
-curves = pd.read_parquet(sweep / "curves.parquet")
-figure, axes = plt.subplots(figsize=(7, 4))
-loss_vs_tokens(table, None, curves, axes)
-plt.show()
+sl.plot("tokens", sweep)
 
 # %% [markdown]
 # ## Which size is best for a budget?
 #
-# At each budget the loss has a minimum over size: too small a model cannot use the tokens, too large a model sees
-# too few of them.
+# At each budget the loss has a minimum over size: a model that is too small cannot use the tokens, and one that is too
+# large sees too few of them.
 
 # %%
-figure, axes = plt.subplots(figsize=(7, 4))
-isoflop_parabolas(isoflop(RunArrays.of(table.fit)), axes)
-plt.show()
+sl.plot("isoflop", sweep)
+
+# %%
+print(sl.isoflop(runs))
 
 # %% [markdown]
 # ## One law
@@ -69,29 +59,35 @@ plt.show()
 # text, is hardly determined by runs this small.
 
 # %%
-law = sl.fit(table, law="chinchilla")
+law = sl.fit(runs, law="chinchilla")
 pd.DataFrame({"value": law.params, "standard error": law.stderr}).round(3)
 
 # %% [markdown]
 # ## The forecast, made again
 #
 # The frozen forecast used the runs above and nothing else, so it can be made again. Its interval covers the noise
-# between seeds, the choice of law, and the distance to the target. On another kind of processor the fit of a law with
-# several optima (`broken`) may end in another of them, which moves the forecast in its last digits.
+# between seeds, the choice of law, and the distance to the target.
 
 # %%
-frozen = read_forecast(sweep / "forecast.json")
-again = sl.forecast(table, params=frozen.params, tokens=frozen.tokens, flops=frozen.flops, seeds=frozen.target_seeds)
-assert again.table_hash == frozen.table_hash
-low, high = frozen.interval
-print(f"frozen {frozen.loss:.4f}, made again {again.loss:.4f}: {again.loss / frozen.loss - 1:+.2%}")
-print(f"{frozen.extrapolation:.1f} times the FLOPs of the largest fitted run")
-print(f"forecast {frozen.loss:.4f}, {frozen.level:.0%} interval {low:.4f} to {high:.4f}, weights {frozen.weights}")
+target = runs.targets.iloc[0]
+forecast = sl.forecast(runs, params=target.params, tokens=target.tokens, flops=target.flops, seeds=len(runs.targets))
+print(forecast)
+
+# %% [markdown]
+# On another kind of processor the fit of a law with several optima (`broken`) may end in another of them, which moves
+# the forecast in its last digits.
 
 # %%
-figure, axes = plt.subplots(figsize=(7, 4))
-residuals(table, frozen, axes)
-plt.show()
+score = sl.score(f"{sweep}/forecast.json", runs)  # refused unless the forecast was made from these rows
+print(f"frozen {score.predicted:.4f}, made again {forecast.loss:.4f}: {forecast.loss / score.predicted - 1:+.2%}")
+
+# %% [markdown]
+# ## Does anything in the runs contradict the laws?
+#
+# Scatter is noise between seeds. A pattern along the axis would mean a law of the wrong form.
+
+# %%
+sl.plot("residuals", sweep)
 
 # %% [markdown]
 # ## What happened
@@ -100,14 +96,7 @@ plt.show()
 # over the largest fitted run, and a straight line through the frontier on logarithmic axes.
 
 # %%
-result = sl.score(frozen, table)
-print(
-    f"actual {result.actual:.4f}, error {result.error:+.2%}, {'inside' if result.covered else 'outside'} the interval"
-)
-for name, naive in result.baselines.items():
-    print(f"{name}: {naive.predicted:.4f}, error {naive.error:+.2%}")
+print(score)
 
 # %%
-figure, axes = plt.subplots(figsize=(7, 4))
-loss_vs_flops(table, frozen, result, axes)
-plt.show()
+sl.plot("flops", sweep)

@@ -18,17 +18,15 @@
 # rows and the errors that such files have, and goes from there to a forecast.
 
 # %%
+import os
 import tempfile
-from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
 
 import scaling as sl
-from analysis.plots import loss_vs_flops, residuals
 
-root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "pyproject.toml").exists())
-ours = pd.read_parquet(root / "benchmarks" / "quickstart" / "python" / "runs.parquet")
+ours = pd.read_parquet("../benchmarks/quickstart/python/runs.parquet")
+os.chdir(tempfile.mkdtemp())  # for the files that this notebook writes
 theirs = pd.DataFrame(
     {
         "experiment": ours.run_id,
@@ -39,6 +37,7 @@ theirs = pd.DataFrame(
         "stage": ours.role.map({"fit": "ladder", "target": "final"}),
     }
 )
+theirs.to_csv("runs.csv", index=False)
 theirs.head(3)
 
 # %% [markdown]
@@ -48,18 +47,16 @@ theirs.head(3)
 # line this is `scaling fit runs.csv --columns params=n_model,loss=val/loss --where "stage == 'ladder'"`.
 
 # %%
-with tempfile.TemporaryDirectory() as folder:
-    file = Path(folder, "runs.csv")
-    theirs.to_csv(file, index=False)
-    table = sl.read_runs(file, columns={"params": "n_model", "loss": "val/loss"}, where="stage == 'ladder'")
-table.fit[["params", "tokens", "loss", "seed"]].describe().loc[["count", "min", "max"]]
+columns = {"params": "n_model", "loss": "val/loss"}
+ladder = sl.read_runs("runs.csv", columns=columns, where="stage == 'ladder'")
+ladder.fit[["params", "tokens", "loss", "seed"]].describe().loc[["count", "min", "max"]]
 
 # %% [markdown]
 # FLOPs were not in the file, so $6ND$ stands in. Our own count has every matmul, and at these sizes attention and the
 # output head are a large part of it. Exponents depend on such conventions, and a fit says which it used.
 
 # %%
-print(table.convention)
+print(ladder.convention)
 print((ours.flops / ours.flops_6nd).describe()[["min", "max"]].round(2).to_dict())
 
 # %% [markdown]
@@ -69,13 +66,11 @@ print((ours.flops / ours.flops_6nd).describe()[["min", "max"]].round(2).to_dict(
 damaged = theirs.astype(object)
 damaged.loc[3, "val/loss"] = "NaN?"
 damaged.loc[7, "D"] = -1
-with tempfile.TemporaryDirectory() as folder:
-    file = Path(folder, "damaged.csv")
-    damaged.to_csv(file, index=False)
-    try:
-        sl.read_runs(file, columns={"params": "n_model", "loss": "val/loss"})
-    except sl.InputError as error:
-        print("\n".join(line.replace(folder, "").lstrip("/") for line in error.errors))
+damaged.to_csv("damaged.csv", index=False)
+try:
+    sl.read_runs("damaged.csv", columns=columns)
+except sl.InputError as error:
+    print(error)
 
 # %% [markdown]
 # ## A law, with warnings in plain words
@@ -83,7 +78,7 @@ with tempfile.TemporaryDirectory() as folder:
 # What a table cannot determine is stated, not printed as digits.
 
 # %%
-law = sl.fit(table, law="chinchilla")
+law = sl.fit(ladder, law="chinchilla")
 for warning in law.diagnostics:
     print(f"[{warning.code}] {warning.message}")
 pd.DataFrame({"value": law.params, "standard error": law.stderr}).round(3)
@@ -95,25 +90,29 @@ pd.DataFrame({"value": law.params, "standard error": law.stderr}).round(3)
 # runs.
 
 # %%
-record = pd.concat([sl.backtest(table, law=law).to_frame() for law in ("chinchilla", "skaling", "compute", "auto")])
+record = pd.concat([sl.backtest(ladder, law=law).to_frame() for law in ("chinchilla", "skaling", "compute", "auto")])
 record.pivot_table(index=["extrapolation", "n_train"], columns="law", values="signed").map("{:+.2%}".format)
 
 # %% [markdown]
-# ## The forecast, and the actual loss
+# ## The forecast
 
 # %%
-target = ours[ours.role == "target"]
-made = sl.forecast(table, params=float(target.params.iloc[0]), tokens=float(target.tokens.iloc[0]), seeds=len(target))
-low, high = made.interval
-print(f"{made.extrapolation:.3g} times the FLOPs of the largest run")
-print(f"forecast {made.loss:.4f}, {made.level:.0%} interval {low:.4f} to {high:.4f}")
-print(f"actual   {target.loss.mean():.4f}, error {made.loss / target.loss.mean() - 1:+.2%}")
+final = theirs[theirs.stage == "final"]
+params, tokens = float(final.n_model.iloc[0]), float(final.D.iloc[0])
+forecast = sl.forecast(ladder, params=params, tokens=tokens, seeds=len(final))
+print(forecast)
+
+# %% [markdown]
+# ## The actual loss
+#
+# The whole table has the target's runs as well. They are recognised by their parameters and tokens.
 
 # %%
-figure, axes = plt.subplots(figsize=(7, 4))
-loss_vs_flops(table, made, None, axes)
-axes.plot(target.flops_6nd, target.loss, "k*", ms=9)
-plt.show()
+everything = sl.read_runs("runs.csv", columns=columns)
+print(sl.score(forecast, everything))
+
+# %%
+sl.plot("flops", everything, forecast=forecast)
 
 # %% [markdown]
 # ## Does anything in the runs contradict the laws?
@@ -121,9 +120,7 @@ plt.show()
 # Scatter is noise between seeds. A pattern along the axis would mean a law of the wrong form.
 
 # %%
-figure, axes = plt.subplots(figsize=(7, 4))
-residuals(table, made, axes)
-plt.show()
+sl.plot("residuals", ladder, forecast=forecast)
 
 # %% [markdown]
 # ## Runs in memory

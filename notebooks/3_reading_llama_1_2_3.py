@@ -13,34 +13,22 @@
 # %% [markdown]
 # # Chinchilla, over-training, inference: reading Llama 1, 2 and 3
 #
-# What did Meta buy with each Llama's training compute? The published shapes, tokens and hours stand in
-# `scaling.llama.zoo`; the law is Chinchilla's form with the constants of Epoch's re-analysis (2404.10102). A loss
-# by it is of Chinchilla's data and tokenizer, not of the Llamas': read ratios, not losses.
+# What did Meta buy with each Llama's training compute? `sl.models` has the published shapes, tokens and hours; the law
+# is Chinchilla's form with the constants of Epoch's re-analysis (2404.10102). Its losses are those of Chinchilla's data
+# and tokenizer, not of the Llamas': read ratios, not losses.
 
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from analysis.allocation.allocate import allocate
-from analysis.allocation.estimate import published_surface
-from analysis.allocation.results import Request
-from scaling.llama.zoo import ZOO
+import scaling as sl
 
-llamas = pd.DataFrame(
-    [
-        {
-            "model": name,
-            "params": model.params,
-            "tokens": model.tokens,
-            "flops": model.flops_6nd,
-            "tokens per parameter": model.tokens / model.params,
-            "device hours": model.gpu_hours,
-        }
-        for name, model in ZOO.items()
-        if not model.distilled
-    ]
-).set_index("model")
+PAPER = "published:chinchilla-epoch"
+models = sl.models().to_frame()
+llamas = models.loc[~models.distilled, ["params", "tokens", "gpu_hours"]]
+llamas["flops"] = 6 * llamas.params * llamas.tokens  # as the paper counts them
+llamas["tokens per parameter"] = llamas.tokens / llamas.params
 llamas.map("{:.3g}".format)
 
 # %% [markdown]
@@ -49,9 +37,8 @@ llamas.map("{:.3g}".format)
 # For a training budget $C$, how many parameters $N^*$ and tokens $D^*$ give the least loss?
 
 # %%
-known = published_surface("chinchilla-epoch")
 budgets = np.geomspace(1e22, 1e26, 5)
-best = [allocate(known, Request(flops=c)) for c in budgets]
+best = [sl.allocate(PAPER, flops=budget) for budget in budgets]
 split = pd.DataFrame({"N*": [b.params for b in best], "D*": [b.tokens for b in best]}, index=budgets)
 split["D*/N*"] = split["D*"] / split["N*"]
 split.map("{:.3g}".format)
@@ -81,13 +68,13 @@ plt.show()
 
 # %%
 def beside(params: float, tokens: float) -> dict[str, float]:
-    made = allocate(known, Request(params=params, tokens=tokens))
-    assert made.optimum is not None
+    optimum = sl.allocate(PAPER, params=params, tokens=tokens).optimum
+    assert optimum is not None
     return {
-        "optimal params": made.optimum.params,
-        "training / optimal": made.optimum.training_ratio,
-        "inference saved": made.optimum.inference_saving,
-        "breaks even after": made.optimum.break_even_tokens or float("nan"),
+        "optimal params": optimum.params,
+        "training / optimal": optimum.training_ratio,
+        "inference saved": optimum.inference_saving,
+        "breaks even after": optimum.break_even_tokens or float("nan"),
     }
 
 
@@ -107,7 +94,7 @@ ratios.map("{:.3g}".format)
 # %%
 budget = float(llamas.flops["llama2-70b"])
 demands = [0.0, 1e11, 1e12, 1e13, 1e14]
-served = [allocate(known, Request(flops=budget, inference_tokens=demand)) for demand in demands]
+served = [sl.allocate(PAPER, flops=budget, inference_tokens=demand) for demand in demands]
 table = pd.DataFrame(
     {
         "params": [s.params for s in served],
@@ -141,7 +128,7 @@ plt.show()
 # %%
 rows = {}
 for name in ("chinchilla-epoch", "chinchilla-hoffmann", "chinchilla-sardana"):
-    made = allocate(published_surface(name), Request(flops=budget))
+    made = sl.allocate(f"published:{name}", flops=budget)
     rows[name] = {
         "N*": made.params,
         "D*": made.tokens,

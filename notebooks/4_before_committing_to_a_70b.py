@@ -22,44 +22,40 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from analysis.allocation.allocate import allocate
-from analysis.allocation.estimate import published_surface
-from analysis.allocation.results import Request
-from analysis.plots.allocation import same_flops
-from scaling.costing import compare_published, estimate_cost
-from scaling.feasibility.assess import assess, describe
-from scaling.feasibility.search import Asked
-from scaling.feasibility.topology import find_topology
-from scaling.hardware import find_device
-from scaling.llama.zoo import find
+import scaling as sl
 
-llama = find("llama3-70b")
-print(
-    f"{llama.params / 1e9:.1f}B parameters on {llama.tokens / 1e12:.0f}T tokens: {llama.flops:.3g} FLOPs, every matmul"
-)
+print(sl.models("llama3-70b"))
 
 # %% [markdown]
 # ## How large, on how many tokens?
 #
-# A paper's law stands in for runs of our own here. With a sweep of yours it is
-# `estimate_surface(read_table("runs/mine"))`, and the answer is about your data and recipe.
+# A paper's law stands in for runs of our own here. With a sweep of yours it is `sl.allocate("../runs/mine", ...)`, and
+# the answer is about your data and recipe.
 
 # %%
-known = published_surface("chinchilla-epoch")
-plain = allocate(known, Request(flops=llama.flops_6nd))
-serving = allocate(known, Request(flops=llama.flops_6nd, inference_tokens=1e13))
+llama = sl.models("llama3-70b").to_frame().iloc[0]
+budget = 6 * llama.params * llama.tokens  # as the paper counts FLOPs
+plain = sl.allocate("published:chinchilla-epoch", flops=budget)
+serving = sl.allocate("published:chinchilla-epoch", flops=budget, inference_tokens=1e13)
 pd.DataFrame(
     {
         "training alone": [plain.params, plain.tokens, plain.tokens_per_param, plain.flops],
         "and 10T tokens served": [serving.params, serving.tokens, serving.tokens_per_param, serving.flops],
-        "Llama 3 70B": [llama.params, llama.tokens, llama.tokens / llama.params, llama.flops_6nd],
+        "Llama 3 70B": [llama.params, llama.tokens, llama.tokens / llama.params, budget],
     },
     index=["parameters", "tokens", "tokens per parameter", "training FLOPs"],
 ).map("{:.3g}".format)
 
 # %%
+law = sl.published("chinchilla-epoch")
+sizes = plain.params * np.geomspace(1 / 5, 5, 100)
 figure, axes = plt.subplots(figsize=(7, 4))
-same_flops(known, plain, axes)
+axes.semilogx(sizes, law.predict(params=sizes, tokens=budget / 6 / sizes), label=f"{budget:.3g} training FLOPs")
+axes.axvspan(*plain.near_optimal["params"], alpha=0.1, lw=0, label="within 0.25 % of the lowest loss")
+axes.plot(plain.params, plain.loss, "*", ms=12, color="#d55e00", label="compute-optimal")
+axes.plot(llama.params, law.predict(params=llama.params, tokens=llama.tokens), "ko", label="Llama 3 70B")
+axes.set_xlabel("parameters")
+axes.set_ylabel("loss (nats per token)")
 axes.legend(frameon=False, fontsize=8)
 plt.show()
 
@@ -73,7 +69,7 @@ plt.show()
 # %%
 rows = {}
 for name in ("a100", "h100", "h200", "b200", "v5p"):
-    cost = estimate_cost(llama.flops, find_device(name), devices=8192)
+    cost = sl.cost("llama3-70b", device=name, devices=8192).cost
     low, high = cost.device_hours_range or (cost.device_hours, cost.device_hours)
     rows[name] = {
         "MFU": f"{cost.utilization.mfu:.0%}",
@@ -92,16 +88,13 @@ pd.DataFrame(rows).T
 # and trained on its logits, which the estimate knows nothing of.
 
 # %%
-compared = pd.DataFrame(
-    [{"model": row.run, "published": row.hours, "estimate": row.estimate} for row in compare_published()]
-).set_index("model")
-compared["estimate / published"] = (compared.estimate / compared.published).round(2)
-compared
+compared = sl.published_hours().to_frame().set_index("run")[["device_hours", "estimate", "ratio"]]
+compared.round({"device_hours": 0, "estimate": 0, "ratio": 2})
 
 # %%
 figure, axes = plt.subplots(figsize=(7, 4))
-axes.loglog(compared.published, compared.estimate, "o", color="#0072b2")
-ends = np.array([compared.published.min() / 2, compared.published.max() * 2])
+axes.loglog(compared.device_hours, compared.estimate, "o", color="#0072b2")
+ends = np.array([compared.device_hours.min() / 2, compared.device_hours.max() * 2])
 axes.plot(ends, ends, color="0.6", lw=1, label="as published")
 axes.set_xlabel("published device hours")
 axes.set_ylabel("estimated device hours")
@@ -111,20 +104,19 @@ plt.show()
 # %% [markdown]
 # ## Does it fit, and how fast could it be?
 #
-# By arithmetic here. Without `compiling=False` (`scaling feasible`), our own sharded training step is compiled for
+# By arithmetic here. Without `compile=False`, our own sharded training step is compiled for
 # these chips, by the TPU's own compiler where it is a TPU, in a minute or two.
 
 # %%
 rows = {}
 for name in ("h100:512", "h100:2048", "v5p:8x8x8", "v5e:16x16"):
-    asked = Asked(config=llama.config, topology=find_topology(name), batch_tokens=16e6)
-    answer = assess(asked, llama.tokens, compiling=False)
+    found = sl.feasible("llama3-70b", topology=name, batch_tokens=16e6, compile=False).to_dict()
     rows[name] = {
-        "fits": "yes" if answer.fits else "no",
-        "GiB a chip": f"{answer.bytes_per_chip / 2**30:.1f} of {answer.memory / 2**30:.0f}",
-        "sharding": describe(answer.plan),
-        "bound by": answer.roofline.bound if answer.fits else "",
-        "days at least": f"{answer.days(llama.tokens):.0f}" if answer.fits else "",
+        "fits": "yes" if found["fits"] else "no",
+        "GiB a chip": f"{found['bytes_per_device'] / 2**30:.1f} of {found['memory_per_device'] / 2**30:.0f}",
+        "sharding": ", ".join(f"{name} {size}" for name, size in found["sharding"].items() if size > 1),
+        "bound by": found["roofline"]["bound"] if found["fits"] else "",
+        "days at least": f"{found['days']:.0f}" if found["fits"] else "",
     }
 pd.DataFrame(rows).T
 

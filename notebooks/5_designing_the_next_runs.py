@@ -18,32 +18,26 @@
 # rest of the sweep, and checks whether the forecast became better.
 
 # %%
+import tempfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 
-from analysis.design.design import design
-from analysis.design.seeds import PlannedCell, plan_seeds
-from analysis.design.selection import cells_of
-from analysis.design.simulate import simulate_forecast
-from analysis.errors import InputError
-from analysis.forecasting.forecast import forecast
-from analysis.runs.table import RunTable, read_table
+import scaling as sl
 
-root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "pyproject.toml").exists())
-table = read_table(root / "benchmarks" / "quickstart" / "sotu")
-runs, actual = table.fit, table.targets.loss.mean()
-target = PlannedCell(*(float(table.targets[name].iloc[0]) for name in ("params", "tokens", "flops")), seeds=2)
-print(f"{len(runs)} runs, {runs.flops.sum():.3g} FLOPs; the target takes {target.flops:.3g}")
+sweep = "../benchmarks/quickstart/sotu"
+everything = sl.read_runs(sweep)
+target, actual = everything.targets.iloc[0], everything.targets.loss.mean()
+at = {"params": target.params, "tokens": target.tokens, "flops": target.flops, "seeds": len(everything.targets)}
+print(f"{len(everything.fit)} runs, {everything.fit.flops.sum():.3g} FLOPs; the target takes {target.flops:.3g}")
 
 # %% [markdown]
 # ## The finished runs: the lower half of the budgets
 
 # %%
-finished = RunTable.from_frame(runs[runs.flops < 8e10], "low-compute runs")
-now = forecast(finished, target.params, target.tokens, target.flops, target_seeds=2)
+finished = sl.read_runs(sweep, where="flops < 8e10")
+now = sl.forecast(finished, **at)
 
 
 def row_of(made, name: str) -> dict[str, str]:
@@ -62,31 +56,21 @@ pd.DataFrame([row_of(now, "low-compute")]).set_index("runs")
 # %% [markdown]
 # ## Which runs next?
 #
-# Available is what this sweep trained at its larger budgets. `design` takes several laws to be possible, and
+# Available is what this sweep trained at its larger budgets. `select_runs` takes several laws to be possible, and
 # chooses the runs that lower the variance of the target's forecast most per FLOP (c-optimal: for the one number that
 # counts).
 
 # %%
-offered = [cell for cell in cells_of(table.arrays) if cell.flops >= 8e10]
-
-
-def offer(flops: float, fewest: float, most: float) -> list[PlannedCell]:
-    """Runs of about so many FLOPs; sizes between the two, in parameters."""
-    near = [cell for cell in offered if abs(np.log(cell.flops / flops)) < 0.3]
-    return [cell for cell in near if fewest <= cell.params <= most]
-
-
-spend = 1e12
-chosen = design(offer, target, spend, finished.arrays)
-selected = pd.DataFrame([vars(cell) for cell in chosen.cells])
-print(f"{chosen.flops:.3g} of {spend:.3g} FLOPs")
-selected.map("{:.3g}".format)
+aim = {"target_params": target.params, "target_tokens": target.tokens}
+selected = sl.select_runs(finished, among=everything, target_flops=target.flops, spend=1e12, **aim)
+print(selected)
 
 # %%
+cells = selected.to_frame()
 figure, axes = plt.subplots(figsize=(7, 4))
-axes.loglog(runs.tokens, runs.params, ".", color="0.8", label="available")
+axes.loglog(everything.fit.tokens, everything.fit.params, ".", color="0.8", label="available")
 axes.loglog(finished.fit.tokens, finished.fit.params, ".", color="0.4", label="finished")
-axes.scatter(selected.tokens, selected.params, s=25 * selected.seeds, c="#d55e00", label="chosen (area: seeds)")
+axes.scatter(cells.tokens, cells.params, s=25 * cells.seeds, c="#d55e00", label="chosen (area: seeds)")
 axes.plot(target.tokens, target.params, "*", ms=12, color="k", label="target")
 axes.set_xlabel("training tokens")
 axes.set_ylabel("parameters")
@@ -96,24 +80,10 @@ plt.show()
 # %% [markdown]
 # ## Did it help?
 
-
 # %%
-def take(cells) -> pd.DataFrame:
-    """The finished runs, and as many of each cell as were chosen."""
-    parts = [finished.fit]
-    for cell in cells:
-        same = (np.abs(np.log(runs.params / cell.params)) < 0.01) & (np.abs(np.log(runs.tokens / cell.tokens)) < 0.01)
-        parts.append(runs[same].head(cell.seeds))
-    return pd.concat(parts)
-
-
-after = forecast(
-    RunTable.from_frame(take(chosen.cells), "with those chosen"), target.params, target.tokens, target.flops
-)
-whole = forecast(table, target.params, target.tokens, target.flops, target_seeds=2)
-pd.DataFrame(
-    [row_of(now, "low-compute"), row_of(after, "and chosen"), row_of(whole, f"all, {runs.flops.sum():.2g} FLOPs")]
-).set_index("runs")
+after, whole = sl.forecast(selected.table, **at), sl.forecast(everything, **at)
+names = ("low-compute", "and chosen", f"all, {everything.fit.flops.sum():.2g} FLOPs")
+pd.DataFrame([row_of(made, name) for made, name in zip((now, after, whole), names, strict=True)]).set_index("runs")
 
 # %% [markdown]
 # One sweep proves nothing about a method: [benchmarks/design.md](../benchmarks/design.md) has the comparison with
@@ -121,27 +91,39 @@ pd.DataFrame(
 #
 # ## What could be expected before?
 #
-# The simulated half-width of a design, by the law and the noise of the low-compute runs alone, before any of the
-# others is trained.
+# The half-width of a forecast simulated with the law and the noise of the low-compute runs, before any of the chosen
+# runs is trained.
 
 # %%
-for name, cells in (("low-compute", cells_of(finished.arrays)), ("all", cells_of(table.arrays))):
-    guess = simulate_forecast(cells, target, finished.arrays)
-    print(f"{name}: expected half-width {guess.half_width:.1%} (90 %)")
+for name, expected in (("low-compute", selected.chosen.before), ("and chosen", selected.chosen.after)):
+    print(f"{name}: expected half-width {expected.half_width:.1%} (90 %)")
+
+# %% [markdown]
+# ## Runs that nobody has trained yet
+#
+# `design` is free to choose any size of a family, and writes the sweep file that `scaling run` trains.
+
+# %%
+with tempfile.TemporaryDirectory() as folder:
+    file = Path(folder, "next.yaml")
+    sl.design(finished, spend=1e12, like=f"{sweep}/sweep.yaml", output=file, **aim)
+    print(file.read_text())
 
 # %% [markdown]
 # ## How many seeds at which budget?
+#
+# The plan of the whole sweep, given the noise between the seeds of its finished runs.
 
 # %%
-plan = plan_seeds(finished, cells_of(table.arrays), target)
-assert plan is not None
-pd.DataFrame([vars(budget) for budget in plan.budgets]).map("{:.3g}".format)
+planned = sl.plan(f"{sweep}/sweep.yaml", noise=sweep, calibrate=False).to_dict()
+print(f"expected half-width {planned['expected']['half_width']:.1%} (90 %)")
+pd.DataFrame(planned["seeds"]).map("{:.3g}".format)
 
 # %% [markdown]
 # ## What cannot identify a law is refused
 
 # %%
 try:
-    design(offer, target, 2e11, finished.arrays)
-except InputError as error:
-    print("\n".join(error.errors))
+    sl.select_runs(finished, among=everything, target_flops=target.flops, spend=2e11, **aim)
+except sl.InputError as error:
+    print(error)

@@ -23,6 +23,9 @@ def executed(source: Path) -> nbformat.NotebookNode:
     NotebookClient(notebook, timeout=60 * MINUTES, resources={"metadata": {"path": str(HERE)}}).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times of day
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output.data.pop("text/html", None)  # the same figure as SVG, which code hosts do not show
     return notebook
 
 

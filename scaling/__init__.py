@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from scaling.api.designs import design
     from scaling.api.fits import fit, published
     from scaling.api.forecasts import backtest, forecast, forecast_task, score
-    from scaling.api.hardware.costs import cost
+    from scaling.api.hardware.costs import cost, published_hours
     from scaling.api.hardware.feasible import feasible
+    from scaling.api.hardware.models import models
     from scaling.api.pages import plot, report
+    from scaling.api.selections import select_runs
     from scaling.api.sweeps import plan, run
     from scaling.api.tables import read_runs
 
@@ -39,24 +41,29 @@ __all__ = [
     "forecast_task",
     "isoflop",
     "laws",
+    "models",
     "plan",
     "plot",
     "published",
+    "published_hours",
     "read_runs",
     "report",
     "run",
     "score",
+    "select_runs",
 ]
 
 _HOMES = {
     "analysis.errors": ("InputError",),
     "scaling.api.allocations": ("allocate", "envelope", "isoflop"),
-    "scaling.api.hardware.costs": ("cost",),
+    "scaling.api.hardware.costs": ("cost", "published_hours"),
     "scaling.api.designs": ("design",),
     "scaling.api.hardware.feasible": ("feasible",),
+    "scaling.api.hardware.models": ("models",),
     "scaling.api.fits": ("fit", "published"),
     "scaling.api.forecasts": ("backtest", "forecast", "forecast_task", "score"),
     "scaling.api.pages": ("plot", "report"),
+    "scaling.api.selections": ("select_runs",),
     "scaling.api.sweeps": ("plan", "run"),
     "scaling.api.tables": ("read_runs",),
 }

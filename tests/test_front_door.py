@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from synthetic import bracketed, sweep
 
 import scaling as sl
 from analysis.laws import LAWS
 from analysis.laws.law import Law
 from analysis.result import Result
+from scaling.api.pages import Plot
 from scaling.cli import main
 
 FRAME = sweep()
@@ -149,6 +151,71 @@ def check(result: Result) -> None:
     assert len(result.to_frame())
     assert result._repr_html_().lstrip().startswith(("<table", "<svg", "<?xml", "<div"))
     assert [w.code for w in result.diagnostics] == [w["code"] for w in result.to_dict().get("warnings", [])]
+
+
+def in_notebook(result: Result) -> dict[str, Any]:
+    """What IPython displays of a result, by type."""
+    shown, _ = DisplayFormatter().format(result)
+    return dict(shown)
+
+
+def test_a_notebook_shows_the_text_of_the_command_and_the_table() -> None:
+    paper = sl.published("kaplan")
+    shown = in_notebook(paper)
+    assert set(shown) == {"text/plain", "text/html"}
+    assert shown["text/plain"] == str(paper)
+    assert shown["text/html"] == paper._repr_html_()
+
+
+def test_a_notebook_shows_a_figure_as_svg_and_png(folder: Path) -> None:
+    drawn = sl.plot("flops", folder)
+    shown = in_notebook(drawn)
+    assert shown["text/plain"] == str(drawn) == "figure         flops"
+    assert shown["text/html"].startswith("<svg")
+    assert shown["image/png"].startswith(b"\x89PNG")
+
+
+def test_a_figure_shows_the_forecast_that_is_given(folder: Path) -> None:
+    with pytest.raises(sl.InputError, match="nothing to be off from"):
+        sl.plot("residuals", FRAME)
+    made = sl.forecast(FRAME, law="compute", bootstrap=20, **AT)
+    assert "actual" in _legend(sl.plot("flops", FRAME, forecast=made))
+    assert "actual" not in _legend(sl.plot("flops", FRAME[FRAME.role == "fit"], forecast=made))
+    frozen = sl.plot("residuals", FRAME, forecast=folder / "forecast.json")
+    assert frozen.drawing.reading == sl.plot("residuals", folder).drawing.reading
+    assert frozen.drawing.reading != sl.plot("residuals", FRAME, forecast=made).drawing.reading
+    with pytest.raises(sl.InputError, match="not the table that the forecast was made from"):
+        sl.plot("residuals", FRAME, where="flops < 1e11", forecast=made)
+
+
+def _legend(drawn: Plot) -> str:
+    return " ".join(drawn.figure.axes[0].get_legend_handles_labels()[1])
+
+
+def test_runs_are_selected_among_trained_ones() -> None:
+    pool = bracketed()
+    known = sl.read_runs(pool, where="flops < 2e11")
+    aim: dict[str, Any] = {"target_params": 2e5, "target_tokens": 2.5e6, "spend": 2.5e12}
+    found = sl.select_runs(known, among=pool, **aim)
+    check(found)
+    assert 0 < found.chosen.flops <= aim["spend"]
+    assert found.rows.flops.sum() == pytest.approx(found.chosen.flops)
+    assert found.rows.flops.min() > 2e11, "known runs are not selected again"
+    assert len(found.table.fit) == len(known.fit) + len(found.rows) == len(known.fit) + found.to_frame().seeds.sum()
+    assert len(json.loads(json.dumps(found.to_dict()))["runs"]) == len(found.rows)
+    worse = pool.assign(loss=pool.loss.where(pool.flops < 2e11, 2 * pool.loss))
+    assert sl.select_runs(known, among=worse, **aim).chosen == found.chosen, "losses are not looked at"
+    with pytest.raises(sl.InputError, match="no run of this family is worth training"):
+        sl.select_runs(known, among=known, **aim)
+
+
+def test_a_design_takes_the_numbers_of_a_table(tmp_path: Path) -> None:
+    like = {"like": ROOT / "sweeps/llama3-ladder.yaml", "spend": 1e21}
+    made = [
+        sl.design("published:chinchilla-epoch", target_params=kind(8e9), target_tokens=kind(15e12), **like, output=path)
+        for kind, path in ((float, tmp_path / "plain.yaml"), (np.float64, tmp_path / "table.yaml"))
+    ]
+    assert made[0].path.read_text() == made[1].path.read_text()
 
 
 def test_auto_is_all_laws_with_their_weights(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,6 +94,19 @@ class Score(Result):
         save_text(Path(path), json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
 
 
+def refuse_other_table(table: RunTable, forecast: Forecast) -> None:
+    """Refuses a table that a forecast was not made from.
+
+    Raises:
+        InputError: if its fitted rows hash to another value than the forecast's.
+    """
+    if table.hash() != forecast.table_hash:
+        raise InputError(
+            f"{table.source}: not the table that the forecast was made from: its fitted rows hash to "
+            f"{table.hash()[:12]}, the forecast's to {forecast.table_hash[:12]}"
+        )
+
+
 def score(forecast: Forecast, table: RunTable) -> Score:
     """Compares a forecast with the finished runs at its target.
 
@@ -104,11 +117,7 @@ def score(forecast: Forecast, table: RunTable) -> Score:
         InputError: if the forecast was made from another table, or its target has not been run.
     """
     table = table.with_target(forecast.params, forecast.tokens)
-    if table.hash() != forecast.table_hash:
-        raise InputError(
-            f"{table.source}: not the table that the forecast was made from: its fitted rows hash to "
-            f"{table.hash()[:12]}, the forecast's to {forecast.table_hash[:12]}"
-        )
+    refuse_other_table(table, forecast)
     rows = table.targets
     near = table.near(rows, forecast.params, forecast.tokens)
     if not near.any():

@@ -25,6 +25,7 @@ FORECAST, ACTUAL = "#d55e00", "#cc79a7"
 PARAMS, TOKENS = "#0072b2", "#009e73"
 INK = "#5f6368"  # replaced by the page's own text colour in the report
 WIDTH, HEIGHT = 5.4, 3.7  # inches: half a landscape page, or a phone
+_NOTEBOOK_DPI = 110
 _RUN = "run:"
 _MOST_NAMED = 1000  # runs of a figure that carry a label: each takes 200 bytes
 _STYLE: Any = {
@@ -65,6 +66,14 @@ def svg(made: Figure, name: str) -> str:
     """The figure as an SVG element: text as text, ink in the page's colour; ``name`` keeps ids apart."""
     text = _svg(made, name, "none")
     return text[text.index("<svg") :].replace(INK, "currentColor").replace('id="figure_1"', f'id="{name}"')
+
+
+def png(made: Figure) -> bytes:
+    """The figure as a PNG on white."""
+    buffer = io.BytesIO()
+    with rc_context(_STYLE):
+        made.savefig(buffer, format="png", dpi=_NOTEBOOK_DPI, facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def save(made: Figure, path: str) -> None:

@@ -1,4 +1,4 @@
-"""Which runs to buy next, as a sweep file."""
+"""The choice of the next runs, as a sweep file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ _MOST_SEEDS = 8
 
 @dataclass(frozen=True)
 class DesignedSweep(Result):
-    """Runs to buy next, and the sweep file that they are written to.
+    """The next runs to train, and the sweep file that they are written to.
 
     Attributes:
         chosen: the runs, and what the forecast is worth without and with them.
@@ -140,7 +140,8 @@ def design(
     source = table.source if isinstance(runs, RunTable | pd.DataFrame) and table is not None else str(runs)
     family = _family(source, folder, like)
     path = _free(Path("next.yaml") if output is None else Path(output))
-    target = PlannedCell(target_params, target_tokens, family.flops(target_params, target_tokens), 1)
+    n, d = float(target_params), float(target_tokens)  # a table's numbers are numpy's, which YAML does not take
+    target = PlannedCell(n, d, family.flops(n, d), 1)
     offer = _Offer(family)
     try:
         law = None if paper is None else published_fit(paper)
@@ -148,13 +149,13 @@ def design(
     except InputError as error:
         raise InputError([*error.errors, *([_short(family)] if offer.cut else [])]) from None
     warnings = (*(() if table is None else check_table(table)), *chosen.warnings)
-    if target_tokens > family.longest:
-        message = f"the target's {format_quantity(target_tokens)} tokens: {_short(family)}"
+    if d > family.longest:
+        message = f"the target's {format_quantity(d)} tokens: {_short(family)}"
         warnings += (Diagnostic("repeated-data", message),)
     if table is not None and folder is None:
         warnings += (Diagnostic("pooled-corpora", _foreign(source, path, family)),)
     new = [NewRuns(round(cell.params), cell.flops, cell.seeds) for cell in chosen.cells]
-    text = f"{_SIGNATURE}: {source}, {len(new)} cells\n{family.grown(new, target_params, target_tokens)}"
+    text = f"{_SIGNATURE}: {source}, {len(new)} cells\n{family.grown(new, n, d)}"
     parse_sweep(text, str(path))
     try:
         path.write_text(text)
@@ -228,7 +229,7 @@ def _free(path: Path) -> Path:
     """The file to write, unless it holds what no design wrote."""
     try:
         if path.exists() and not path.read_text(errors="replace").startswith(_SIGNATURE):
-            raise InputError(f"{path}: exists and was not written by scaling design; select_runs another with -o")
+            raise InputError(f"{path}: exists and was not written by scaling design; choose another with -o")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     if not path.parent.is_dir():

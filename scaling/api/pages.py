@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis import plots
 from analysis.diagnostics.codes import Diagnostic
+from analysis.forecasting.forecast import Forecast, read_forecast
 from analysis.report import write_report
 from analysis.report.draw import draw, save_figure
 from analysis.report.figures import Drawing
@@ -115,13 +116,19 @@ class Plot(Result):
         return pd.DataFrame([{"kind": self.kind, "figure": self.path, "reading": self.drawing.reading}])
 
     def _repr_html_(self) -> str:
+        """An SVG within the page, which names a run under the pointer."""
         return plots.svg(self.figure, self.kind)
+
+    def _repr_png_(self) -> bytes:
+        """For viewers that show no SVG within HTML, such as code hosts."""
+        return plots.png(self.figure)
 
 
 def plot(
     kind: str,
     runs: Runs,
     *,
+    forecast: Forecast | str | Path | None = None,
     output: str | Path | None = None,
     where: str | None = None,
     columns: Mapping[str, str] | None = None,
@@ -133,16 +140,19 @@ def plot(
         kind: such as ``isoflop``; ``scaling plot --help`` lists them.
         runs: see :func:`read_runs`, also for ``where``, ``columns`` and ``best``. Of a sweep's folder, its forecast,
             score and curves are shown too.
+        forecast: a forecast from these runs, or the file that it is frozen in, to show in place of the folder's.
         output: a .png, .svg or .pdf to write; by default none, as a notebook shows the figure.
 
     Raises:
-        InputError: for a figure that the table cannot give, or a file that cannot be written.
+        InputError: for a figure that the table cannot give, a forecast from other runs, or a file that cannot be
+            written.
     """
     if output is not None and Path(output).suffix.lower() not in FIGURES:
         raise InputError(f"`output` {output}: write .png, .svg or .pdf")
     table = read_runs(runs, where=where, columns=columns, best=best)
     place = Path(runs) if isinstance(runs, str | Path) else Path(table.source)
-    drawing, figure = draw(kind, table, place)
+    frozen = forecast if forecast is None or isinstance(forecast, Forecast) else read_forecast(forecast)
+    drawing, figure = draw(kind, table, place, frozen)
     if output is not None:
         save_figure(figure, output)
     return Plot(kind, drawing, figure, None if output is None else str(output), drawing.warnings)

@@ -24,7 +24,7 @@ COMMANDS = {
     "backtest": ("forecasts", "Measure how far forecasts from low-compute runs miss the high-compute ones."),
     "allocate": ("forecasts", "Split a FLOP budget between parameters and tokens."),
     "cost": ("hardware", "Estimate the FLOPs, device hours, days and price of a training run."),
-    "design": ("forecasts", "Choose which runs to buy next."),
+    "design": ("forecasts", "Choose the runs to train next."),
     "feasible": ("hardware", "Check that the full-size run compiles and fits its devices."),
     "recipe": ("sweeps", "Tune and check the recipe of a sweep."),
     "data": ("files", "Make the data that sweeps train on, and look at it."),

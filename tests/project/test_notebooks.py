@@ -32,4 +32,5 @@ def test_it_stores_no_path_of_a_machine(source: Path) -> None:
 def test_it_runs(source: Path) -> None:
     notebook = build.executed(source)
     figures = [o for cell in notebook.cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
-    assert len(figures) == source.read_text().count("plt.show()")
+    text = source.read_text()
+    assert len(figures) == text.count("plt.show()") + text.count("sl.plot(")

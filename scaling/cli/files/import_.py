@@ -21,8 +21,8 @@ def command(folder: Path, out: Path | None, as_json: bool) -> None:
     """Read a Llama from a Hugging Face folder: config.json and safetensors, in one file or in shards.
 
     Llamas 1 to 3 are read, with Llama 3.1's RoPE scaling, tied or not, in float32, float16 or bfloat16, and Qwen3's
-    dense models, as saved by versions 4 and 5 of transformers. What cannot be held is told, a line each. The model is
-    kept in float32; `scaling export` writes it again.
+    dense models, as saved by versions 4 and 5 of transformers. Whatever our model cannot
+    represent is an error, one line each. The model is kept in float32; `scaling export` writes it again.
 
     \b
     Examples:

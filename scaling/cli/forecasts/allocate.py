@@ -12,7 +12,7 @@ from scaling.cli.tables import refuse_options, table_options
 HELP = """How many parameters, on how many tokens: for a training budget, for a loss, or for a model given.
 
 \b
---flops C                       the least loss that C buys
+--flops C                       the lowest loss for C training FLOPs
 --flops C --inference-tokens T  the least FLOPs, training and serving, for that loss
 --loss L                        the least FLOPs for a loss, those of serving included
 with --params or --tokens       the other one, and what it costs beside the best split
@@ -93,7 +93,7 @@ class Request:
     default="auto",
     show_default=True,
     metavar="NAME",
-    help="auto weighs every law that tells parameters from tokens, as `scaling predict` does; or one of them.",
+    help="auto weighs every law of both parameters and tokens, as `scaling predict` does; or one law by its name.",
 )
 @click.option(
     "--plot",

@@ -1,4 +1,4 @@
-"""``scaling design``: which runs to buy next."""
+"""``scaling design``: the choice of the next runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from scaling.cli.common import QUANTITY, collected, emit, json_option
 from scaling.cli.folders import TABLE
 from scaling.cli.tables import refuse_options, table_options
 
-HELP = """Choose which runs to buy next, so that the forecast of the target becomes sharpest for the FLOPs.
+HELP = """Choose the runs to train next: those that narrow the forecast of the target most for the FLOPs.
 
 TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss: the runs that there
 are. published:NAME stands for none, with a paper's law for what to expect: see scaling allocate --help.

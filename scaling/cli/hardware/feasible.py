@@ -63,8 +63,8 @@ class Request:
     default="4M",
     show_default=True,
     metavar="B",
-    help="Tokens per step, to the nearest number of sequences that the devices can share; beyond 5 % the warning "
-    "batch-rounded tells.",
+    help="Tokens per step, to the nearest number of sequences that the devices can share; a change beyond 5 % is "
+    "the warning batch-rounded.",
 )
 @click.option("--seq-len", type=_WHOLE, metavar="S", help="Tokens per sequence.  [default: the model's own context]")
 @click.option("--tokens", type=QUANTITY, metavar="D", help="Training tokens.  [default: the model's published tokens]")

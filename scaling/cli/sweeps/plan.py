@@ -19,10 +19,10 @@ at the accelerator's list price; a CPU has none.
 The expected interval is that of forecasts of simulated sweeps. Where there are finished runs, losses are drawn by
 their law and noise; real intervals were then 0.6 to 2.6 times as wide, published tables mostly wider. Where
 there are none, a usual law and the scatter of published runs stand in, and the figure is a guess: intervals of
-published tables were 1 to 13 times as wide, half of them over 2.5 times. In JSON, expected.fitted tells the two
-apart.
+published tables were 1 to 13 times as wide, half of them over 2.5 times. In JSON, expected.fitted is
+true in the first case and false in the second.
 
-Where finished runs tell the noise, the plan also says how many seeds each budget should have for the same FLOPs.
+Where finished runs determine the noise, the plan also says how many seeds each budget should have for the same FLOPs.
 Warnings name what a forecast would suffer from, and finished runs that are far from those planned.
 
 \b

@@ -17,14 +17,14 @@ A sweep with a grid has no target: it is trained, and tuned from by: scaling rec
 
 The forecast is frozen before the target's first step. Call it again to go on after an interruption: finished
 runs are kept, the others resume from their last checkpoint. Until the forecast is frozen, the file may grow by
-further runs, as scaling design writes them. A file edited in another way is refused with what differs; --fork goes
-on with it, unless a forecast would then be made after its target has begun.
+further runs, as scaling design writes them. A file edited in another way is refused, and the differences
+are listed; --fork accepts the edit, unless a forecast would then be made after its target has begun.
 
 With a mesh in the file, several hosts train as one, with --out on a disk that all see. --executor ray starts its
 processes, as few as the GPUs of a node allow or else one per device; --executor slurm starts them in one job, one
 on each of its nodes. --workers says how many. Without an executor, call it on each host with
 JAX_COORDINATOR_ADDRESS (host:port of the first), JAX_NUM_PROCESSES and JAX_PROCESS_ID set; under Slurm and on TPUs
-they are found without. The first plans, logs and tells the results.
+they are found without. The first process plans, logs and reports the results.
 
 \b
 Examples:
