@@ -80,7 +80,7 @@ for number, way in enumerate(ways):
 
 def environment(devices: int, **more: str) -> dict[str, str]:
     flags = f"--xla_force_host_platform_device_count={devices}"
-    path = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
+    path = f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'support'}"
     kept = {name: value for name, value in os.environ.items() if name.startswith(("PATH", "HOME", "JAX_"))}
     return {**kept, "PYTHONPATH": path, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, **more}
 

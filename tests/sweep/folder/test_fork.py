@@ -238,7 +238,7 @@ model: {seq_len: 32, heads: 2, depth: 1}
 corpus: sotu
 fit:
 - {sizes: [{width: 8, depth: 1}, {width: 12, depth: 1}, {width: 20, depth: 1}], flops: [1e8, 3e8, 1e9]}
-- {sizes: [{width: 20, depth: 1}], flops: 5e10}
+- {sizes: [{width: 40, depth: 1}], flops: 6e11}
 target: {size: {width: 20, depth: 1}, flops: 2e10}
 eval_tokens: 2048
 """
