@@ -51,7 +51,9 @@ class Terminal:
                 stderr=slave,
                 start_new_session=True,
                 cwd=ROOT,
-                env=dict(os.environ) | {"TERM": term},
+                # Its size is the terminal's own, whatever these say of the one that the tests run in.
+                env={name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+                | {"TERM": term},
             )
         os.close(slave)
 
