@@ -192,9 +192,9 @@ def test_a_table_without_roles_is_scored_at_the_target(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"level": 90.0}, "interval = 90.0"),
-        ({"bootstrap": 3}, "bootstrap = 3"),
-        ({"flops": -1.0}, "flops = -1.0"),
+        ({"level": 90.0}, "`interval` = 90.0"),
+        ({"bootstrap": 3}, "`bootstrap` = 3"),
+        ({"flops": -1.0}, "`flops` = -1.0"),
         ({"law": "chinch"}, "did you mean 'chinchilla'"),
     ],
 )
