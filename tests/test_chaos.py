@@ -21,8 +21,8 @@ SEED = 0
 # How it is killed, one after the other, mixed. Left to chance alone, most moments would be before there is a
 # checkpoint to damage: most often, what kills the whole of it waits for one.
 KILLS = ["all, with a checkpoint"] * rounds(4, 12) + ["all"] * rounds(1, 3) + ["one worker"] * rounds(3, 11)
-# Trunks with branches and runs by themselves, each long enough to be killed several times.
-FLOPS = rounds(4, 10)
+# Trunks with branches and runs by themselves, each long enough for several checkpoints on a fast machine.
+FLOPS = 10
 SWEEP = f"""\
 name: chaos
 model: {{seq_len: 64, heads: 2, depth: 2}}
@@ -123,7 +123,7 @@ def test_killed_and_damaged_it_comes_to_the_same_table(tmp_path: Path) -> None:
 
     chance = random.Random(SEED)
     # By what is trained, so that it is killed as often on a machine of any speed, from its beginning to its end.
-    moments = sorted(stratified(chance, 0, 0.8 * len(logged(calm)), len(KILLS)))
+    moments = sorted(stratified(chance, 0, 0.7 * len(logged(calm)), len(KILLS)))
     kills, damages = 0, []
     reported = (tmp_path / "reported").open("w")
 
