@@ -1,7 +1,4 @@
-"""The steps of a sweep in order: run, fit, freeze, target, score, report.
-
-Besides ``planning.py`` and the command line, the only file of ``scaling`` that imports ``analysis``.
-"""
+"""The steps of a sweep in order: run, fit, freeze, target, score, report."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -60,16 +57,6 @@ class SweepResult:
     forecast: Forecast
     score: Score
     warnings: tuple[Diagnostic, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON object of ``scaling run``."""
-        warnings = dict.fromkeys(self.warnings + self.forecast.warnings + self.score.warnings)
-        return {
-            "folder": str(self.folder),
-            "forecast": self.forecast.to_dict(),
-            "score": self.score.to_dict(),
-            "warnings": [warning.to_dict() for warning in warnings],
-        }
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from elsewhere import wait_for
+from elsewhere import wait_for, workers
 from rounds import rounds, stratified
 
 from scaling.train.checkpoints.index import last_step
@@ -48,19 +48,6 @@ class Damage:
 
 def command(file: Path, out: Path) -> list[str]:
     return [sys.executable, "-m", "scaling", "run", str(file), "--out", str(out), "--workers", "2"]
-
-
-def workers(out: Path) -> list[int]:
-    """Processes that train in a folder."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"scaling.sweep.workers.worker" in words and str(out).encode() in words:
-            found.append(int(entry.name))
-    return sorted(found)
 
 
 def kill(number: int) -> None:

@@ -97,13 +97,16 @@ class SurfaceEstimate:
         return None
 
 
-def estimate_surface(table: RunTable, law: str = AUTO, unique_tokens: float = np.inf) -> SurfaceEstimate:
+def estimate_surface(
+    table: RunTable, law: str = AUTO, unique_tokens: float = np.inf, fitted: Ensemble | None = None
+) -> SurfaceEstimate:
     """Estimates the surface from a table's runs.
 
     Args:
         table: the runs.
         law: a name in ``LAWS``, or ``auto`` to weigh all laws that separate parameters from tokens.
         unique_tokens: training tokens available before they repeat: repeats count for less and less (2305.16264).
+        fitted: the law's ensemble of this table, where it is fitted already.
 
     Raises:
         InputError: for an unknown law, one that does not separate parameters from tokens, or too few runs; or if all
@@ -112,7 +115,7 @@ def estimate_surface(table: RunTable, law: str = AUTO, unique_tokens: float = np
     cells = _distinct(table.arrays.inputs)
     if law != AUTO:
         _check_law(law_named(law), unique_tokens)
-    together = ensemble(table, law, _RESAMPLES)
+    together = ensemble(table, law, _RESAMPLES) if fitted is None else fitted
     members = [
         member
         for member in together.members

@@ -18,16 +18,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float, Int
 
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.annealing_inputs import AnnealingInputs, inputs_of_schedule, stacked
-from analysis.fitting.fit import FitStatus, estimate
-from analysis.fitting.text import fit_frame, fit_text
+from analysis.fitting.fit import estimate
+from analysis.fitting.law_fit import FitStatus, LawFit
 from analysis.laws.law import Law, Losses, Parameters, Partials
-from analysis.result import Result
 from analysis.runs.curves import Curve, CurveTable, LoggedSchedule
 
 ANNEALING = "annealing"
@@ -82,7 +80,7 @@ LAW: Law[AnnealingInputs] = Law(
 
 
 @dataclass(frozen=True)
-class AnnealingFit(Result):
+class AnnealingFit(LawFit):
     """The multi-power law fitted to curves of one model.
 
     Attributes:
@@ -118,26 +116,10 @@ class AnnealingFit(Result):
             raise InputError("a loss is predicted at steps after 0")
         return LAW.predict(dict(self.params), inputs_of_schedule(schedule, step))
 
-    def to_dict(self) -> dict[str, object]:
-        """The JSON object of ``scaling fit``."""
-        return {
-            "law": self.law,
-            "params": dict(self.params),
-            "stderr": dict(self.stderr),
-            "objective": self.objective,
-            "status": self.status.value,
-            "n_runs": self.n_runs,
-            "warnings": [warning.to_dict() for warning in self.warnings],
-            "convention": self.convention,
-            "table_hash": self.table_hash,
-        }
-
-    def __str__(self) -> str:
-        return fit_text(self, LAW)
-
-    def to_frame(self) -> pd.DataFrame:
-        """Frame with one row a parameter: ``value``, ``stderr``."""
-        return fit_frame(self)
+    @property
+    def form(self) -> Law[AnnealingInputs]:
+        """The multi-power law."""
+        return LAW
 
 
 def fit_annealing(table: CurveTable, bootstrap: int = 1000, seed: int = 0) -> AnnealingFit:

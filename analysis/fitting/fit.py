@@ -2,19 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float, Int
 
 from analysis.diagnostics import checks, fit_checks
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.huber_newton import SolverStatus, best_of_starts, minimise
-from analysis.fitting.text import fit_frame, fit_text
+from analysis.fitting.law_fit import FitStatus, LawFit
 from analysis.laws import LAWS, Inputs, Law, X
-from analysis.result import Result
 from analysis.runs.arrays import RunArrays
 from analysis.runs.filter import closest
 from analysis.runs.table import RunTable
@@ -23,17 +20,8 @@ from analysis.runs.table import RunTable
 _RESAMPLE_TOLERANCE = 1e-5
 
 
-class FitStatus(Enum):
-    """The end of a search for parameters; the value is the message."""
-
-    CONVERGED = "converged"
-    ITERATIONS = "stopped at the iteration limit before the objective settled"
-    NO_FLOOR = "converged with the irreducible loss E at zero"
-    PUBLISHED = "constants as published, not fitted here"
-
-
 @dataclass(frozen=True)
-class FitResult(Result):
+class FitResult(LawFit):
     """A fitted law.
 
     Attributes:
@@ -60,30 +48,14 @@ class FitResult(Result):
     convention: str
     samples: Float[np.ndarray, "resamples params"] = field(repr=False)
 
+    @property
+    def form(self) -> Law[Inputs]:
+        """The law in ``LAWS``."""
+        return LAWS[self.law]
+
     def predict(self, inputs: Inputs) -> Float[np.ndarray, " rows"]:
         """Loss at some inputs, nats per token."""
-        return LAWS[self.law].predict(dict(self.params), inputs)
-
-    def to_dict(self) -> dict[str, object]:
-        """The JSON object of ``scaling fit``."""
-        return {
-            "law": self.law,
-            "params": dict(self.params),
-            "stderr": dict(self.stderr),
-            "objective": self.objective,
-            "status": self.status.value,
-            "n_runs": self.n_runs,
-            "warnings": [warning.to_dict() for warning in self.warnings],
-            "convention": self.convention,
-            "table_hash": self.table_hash,
-        }
-
-    def __str__(self) -> str:
-        return fit_text(self, LAWS[self.law])
-
-    def to_frame(self) -> pd.DataFrame:
-        """Frame with one row a parameter: ``value``, ``stderr``."""
-        return fit_frame(self)
+        return self.form.predict(dict(self.params), inputs)
 
 
 def law_named(name: str) -> Law[Inputs]:

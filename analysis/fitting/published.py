@@ -11,7 +11,8 @@ from pydantic import ConfigDict
 
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
-from analysis.fitting.fit import FitResult, FitStatus
+from analysis.fitting.fit import FitResult
+from analysis.fitting.law_fit import FitStatus
 from analysis.laws import LAWS
 from analysis.package_data import read_toml
 from analysis.result import Result

@@ -19,7 +19,11 @@ from scaling.api.tables import Runs, read_runs
 from scaling.api.targets import leaves_out_embeddings, one_of
 from scaling.errors import InputError
 
-FIGURES = (".png", ".svg", ".pdf")
+
+def check_figure(parameter: str, path: str | Path | None) -> None:
+    """Raises InputError for a file that no figure is written to, before any work is done."""
+    if path is not None and Path(path).suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise InputError(f"`{parameter}` {path}: write .png, .svg or .pdf")
 
 
 def allocate(
@@ -58,8 +62,7 @@ def allocate(
         InputError: for a request that is incomplete or contradicts itself, a loss that cannot be reached, or what is
             absurdly far from the runs.
     """
-    if plot is not None and Path(plot).suffix.lower() not in FIGURES:
-        raise InputError(f"`plot` {plot}: write .png, .svg or .pdf")
+    check_figure("plot", plot)
     fresh = inf if unique_tokens is None else unique_tokens
     paper = runs if isinstance(runs, str) and runs.startswith(PREFIX) else None
     table = None if paper is not None else read_runs(runs, where=where, columns=columns, best=best)

@@ -1,6 +1,6 @@
 """The choice of the next runs, as a sweep file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from analysis.design.seeds import PlannedCell
 from analysis.design.simulate import ExpectedForecast
 from analysis.diagnostics.checks import check_table
 from analysis.diagnostics.codes import Diagnostic
+from analysis.files import save_text
 from analysis.fitting.published import PREFIX
 from analysis.fitting.published import published as published_fit
 from analysis.result import Result
@@ -51,17 +52,13 @@ class DesignedSweep(Result):
 
     def __str__(self) -> str:
         chosen = self.chosen
-        rows = [
-            (f"{cell.flops:.2g}", format_quantity(cell.params), format_quantity(cell.tokens), str(cell.seeds))
-            for cell in chosen.cells
-        ]
         runs = sum(cell.seeds for cell in chosen.cells)
         then, kept = f"scaling run {self.path} --fit-only", ""
         if self.folder:
             then, kept = f"scaling run {self.path} --out {self.folder} --fit-only", ", with the target requested"
         return "\n".join(
             [
-                table_text("rrrr", ("FLOPs", "params", "tokens", "seeds"), rows),
+                cells_text(chosen.cells),
                 f"{runs} runs, {chosen.flops:.3g} FLOPs, none above {chosen.max_run_flops:.2g}; shapes, corpus and "
                 f"recipe of {self.source}",
                 f"expected half-width of the forecast: {_width(chosen.before)} now, {_width(chosen.after)} with them",
@@ -92,6 +89,15 @@ class DesignedSweep(Result):
     def to_frame(self) -> pd.DataFrame:
         """One row per run: parameters, tokens, FLOPs."""
         return pd.DataFrame(self.to_dict()["runs"])
+
+
+def cells_text(cells: Sequence[PlannedCell]) -> str:
+    """A table of cells as text, one a line."""
+    rows = [
+        (f"{cell.flops:.2g}", format_quantity(cell.params), format_quantity(cell.tokens), str(cell.seeds))
+        for cell in cells
+    ]
+    return table_text("rrrr", ("FLOPs", "params", "tokens", "seeds"), rows)
 
 
 def _width(expected: ExpectedForecast | None) -> str:
@@ -157,10 +163,7 @@ def design(
     new = [NewRuns(round(cell.params), cell.flops, cell.seeds) for cell in chosen.cells]
     text = f"{_SIGNATURE}: {source}, {len(new)} cells\n{family.grown(new, n, d)}"
     parse_sweep(text, str(path))
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+    save_text(path, text)
     return DesignedSweep(chosen, path, family.source, folder, warnings)
 
 

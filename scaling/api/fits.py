@@ -35,8 +35,8 @@ class Fit(Result):
         law: its name; of several, the one with the largest weight.
         fits: each law's fit, by name.
         warnings: about the table and the fits.
-        table: the runs; None for a paper's constants, whose name is
-        paper: the entry of ``published``; None for a table.
+        table: the runs; None for a paper's constants.
+        paper: the name of a paper's constants; None for a table.
         ensemble: the laws with their weights; None for one law.
     """
 
@@ -105,7 +105,7 @@ class Fit(Result):
         if self.table is None:
             assert self.paper is not None
             return published_surface(self.paper)
-        return estimate_surface(self.table, self.law if self.ensemble is None else AUTO)
+        return estimate_surface(self.table, self.law if self.ensemble is None else AUTO, fitted=self.ensemble)
 
     def __str__(self) -> str:
         if self.ensemble is None:

@@ -15,9 +15,8 @@ from analysis.report import write_report
 from analysis.report.draw import draw, save_figure
 from analysis.report.figures import Drawing
 from analysis.result import Result
-from scaling.api.allocations import FIGURES
+from scaling.api.allocations import check_figure
 from scaling.api.tables import Runs, read_runs
-from scaling.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -147,8 +146,7 @@ def plot(
         InputError: for a figure that the table cannot give, a forecast from other runs, or a file that cannot be
             written.
     """
-    if output is not None and Path(output).suffix.lower() not in FIGURES:
-        raise InputError(f"`output` {output}: write .png, .svg or .pdf")
+    check_figure("output", output)
     table = read_runs(runs, where=where, columns=columns, best=best)
     place = Path(runs) if isinstance(runs, str | Path) else Path(table.source)
     frozen = forecast if forecast is None or isinstance(forecast, Forecast) else read_forecast(forecast)

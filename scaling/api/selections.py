@@ -17,9 +17,8 @@ from analysis.result import Result
 from analysis.runs.arrays import usual_flops
 from analysis.runs.groups import budgets_of
 from analysis.runs.table import RunTable
-from analysis.table_text import table_text
+from scaling.api.designs import cells_text
 from scaling.api.tables import Runs, read_runs
-from scaling.quantity import format_quantity
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +38,7 @@ class SelectedRuns(Result):
     warnings: tuple[Diagnostic, ...]
 
     def __str__(self) -> str:
-        rows = [
-            (f"{cell.flops:.2g}", format_quantity(cell.params), format_quantity(cell.tokens), str(cell.seeds))
-            for cell in self.chosen.cells
-        ]
-        cells = table_text("rrrr", ("FLOPs", "params", "tokens", "seeds"), rows)
-        return f"{cells}\n{len(self.rows)} runs, {self.chosen.flops:.3g} FLOPs"
+        return f"{cells_text(self.chosen.cells)}\n{len(self.rows)} runs, {self.chosen.flops:.3g} FLOPs"
 
     def to_dict(self) -> dict[str, Any]:
         """The selected runs, their FLOPs, and the half-width of the forecast to expect with them."""

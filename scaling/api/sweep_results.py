@@ -80,7 +80,12 @@ class FinishedSweep(Result):
         return sweep_text(self.result)
 
     def to_dict(self) -> dict[str, Any]:
-        return self.result.to_dict()
+        return {
+            "folder": str(self.folder),
+            "forecast": self.forecast.to_dict(),
+            "score": self.score.to_dict(),
+            "warnings": [warning.to_dict() for warning in self.warnings],
+        }
 
     def to_frame(self) -> pd.DataFrame:
         """As the score's: one row per run at the target."""

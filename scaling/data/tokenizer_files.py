@@ -68,7 +68,8 @@ def keep_tokenizer(spec: TokenizerSpec, folder: Path, text: Iterator[bytes]) -> 
         try:
             content = path.read_bytes()
         except (OSError, ValueError) as error:
-            raise InputError(f"tokenizer {path}: cannot be read: {getattr(error, 'strerror', error)}") from None
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise InputError(f"tokenizer {path}: cannot be read: {reason}") from None
         name, stem = path.name, path.stem if path.stem != "tokenizer" else path.absolute().parent.name
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / name, content)

@@ -52,7 +52,8 @@ class RunFolder:
         try:
             config = read_config(file.read_text(), str(file))
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{file}: unreadable: {getattr(error, 'strerror', None) or error}") from None
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise InputError(f"{file}: unreadable: {reason}") from None
         if config.id != self.path.name:
             raise InputError(f"{file}: changed: it is the config of run {config.id}")
         return config

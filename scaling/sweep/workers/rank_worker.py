@@ -111,6 +111,6 @@ if __name__ == "__main__":
         os._exit(2)  # the others are not to be waited for
     except Stopped:
         os._exit(STOPPED_EXIT)
-    except Exception:
+    except Exception:  # printed in full; a usual exit would have JAX wait for ranks that have died
         traceback.print_exc()
-        os._exit(1)  # as is JAX, which would wait for those that have died
+        os._exit(1)

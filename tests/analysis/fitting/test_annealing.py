@@ -10,7 +10,7 @@ import pytest
 from analysis.errors import InputError
 from analysis.fitting.annealing import LAW, AnnealingFit, fit_annealing
 from analysis.fitting.annealing_inputs import inputs_of_schedule, stacked
-from analysis.fitting.fit import FitStatus
+from analysis.fitting.law_fit import FitStatus
 from analysis.runs.curves import Curve, CurveTable, LoggedSchedule, read_curves
 from scaling.cli import main
 

@@ -8,8 +8,9 @@ import pytest
 from synthetic import sweep
 
 from analysis.errors import InputError
-from analysis.fitting.fit import FitStatus, fit
+from analysis.fitting.fit import fit
 from analysis.fitting.huber_newton import SolverStatus, best_of_starts, minimise, starts_of
+from analysis.fitting.law_fit import FitStatus
 from analysis.laws import LAWS
 from analysis.runs.arrays import RunArrays
 from analysis.runs.table import RunTable, read_table
