@@ -1,5 +1,6 @@
 # make demo: a forecast from small Llamas, then the larger one that confirms it (or not).
-# make test: the fast tests; make test TESTS=all: the slow ones too, in one session. Both make .venv and install pinned versions first; only Python >= 3.11 is needed.
+# make test: the fast tests; make test TESTS=all: the slow ones too, in one session.
+# Both make .venv and install pinned versions first; only Python >= 3.11 is needed.
 # Another Python: make demo PYTHON=/usr/bin/python3.12
 
 VENV := .venv

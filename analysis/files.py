@@ -82,3 +82,13 @@ def readable(path: Path | str, what: str) -> Iterator[None]:
     ) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: not a readable {what} ({reason[:200]})") from None
+
+
+def check_figure(parameter: str, path: str | Path) -> None:
+    """Checks the kind of a figure's file by its suffix, which can be done before any work.
+
+    Raises:
+        InputError: naming the parameter, for anything but a .png, .svg or .pdf.
+    """
+    if Path(path).suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise InputError(f"`{parameter}` {path}: write .png, .svg or .pdf")

@@ -39,7 +39,7 @@ SCORE, CURVES, SUMMARY, REPORT = (
 )
 # Runs whose loss is above this share of what the frequencies of tokens alone give have learnt hardly anything.
 _LEARNT = 0.98
-Report = Callable[[str, SweepProgress], None]
+ReportProgress = Callable[[str, SweepProgress], None]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class SweepPipeline:
     source: str
     out: Path
     workers: int | None
-    report: Report
+    report: ReportProgress
     fork: bool = False
     executor: Executor = local
 

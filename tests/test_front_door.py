@@ -275,20 +275,18 @@ def test_the_best_size_is_the_one_that_allocate_finds(folder: Path) -> None:
         sl.fit(folder, law="compute", bootstrap=0).N_opt(1e13)
 
 
-def test_a_law_of_ones_own_is_found_everywhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_law_of_ones_own_is_found_everywhere(folder: Path) -> None:
     own: Law[Any] = dataclasses.replace(LAWS["chinchilla"], name="mine", source="this test")
-    with monkeypatch.context() as patched:
-        patched.setattr("analysis.laws.LAWS", LAWS)
-        sl.laws.register(own)
-        try:
-            assert sl.fit(folder, law="mine", bootstrap=0).params == pytest.approx(
-                dict(sl.fit(folder, law="chinchilla", bootstrap=0).params)
-            )
-            assert "mine" in sl.fit(folder, bootstrap=0).weights
-            with pytest.raises(sl.InputError, match="one of that name"):
-                sl.laws.register(dataclasses.replace(own, source="another"))
-        finally:
-            del LAWS["mine"]
+    sl.laws.register(own)
+    try:
+        assert sl.fit(folder, law="mine", bootstrap=0).params == pytest.approx(
+            dict(sl.fit(folder, law="chinchilla", bootstrap=0).params)
+        )
+        assert "mine" in sl.fit(folder, bootstrap=0).weights
+        with pytest.raises(sl.InputError, match="one of that name"):
+            sl.laws.register(dataclasses.replace(own, source="another"))
+    finally:
+        del LAWS["mine"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from analysis import plots
 from analysis.errors import InputError
+from analysis.files import check_figure
 from analysis.forecasting.forecast import Forecast
 from analysis.forecasting.score import refuse_other_table, score
 from analysis.report.figures import KINDS, Drawing
@@ -51,8 +52,9 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     """Writes a figure to a .png, .svg or .pdf.
 
     Raises:
-        InputError: if the file cannot be written.
+        InputError: for another kind of file, or one that cannot be written.
     """
+    check_figure("path", path)
     try:
         plots.save(figure, str(path))
     except OSError as error:

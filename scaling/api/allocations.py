@@ -13,17 +13,12 @@ from analysis.allocation.envelope import Envelope
 from analysis.allocation.estimate import estimate_surface, published_surface
 from analysis.allocation.isoflop import IsoFlop
 from analysis.allocation.results import LawAllocation, Request
+from analysis.files import check_figure
 from analysis.fitting.published import PREFIX, constants
 from analysis.forecasting.ensemble import AUTO
-from scaling.api.tables import Runs, read_runs
+from scaling.api.tables import Runs, read_runs, refuse_given
 from scaling.api.targets import leaves_out_embeddings, one_of
 from scaling.errors import InputError
-
-
-def check_figure(parameter: str, path: str | Path | None) -> None:
-    """Raises InputError for a file that no figure is written to, before any work is done."""
-    if path is not None and Path(path).suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise InputError(f"`{parameter}` {path}: write .png, .svg or .pdf")
 
 
 def allocate(
@@ -62,9 +57,12 @@ def allocate(
         InputError: for a request that is incomplete or contradicts itself, a loss that cannot be reached, or what is
             absurdly far from the runs.
     """
-    check_figure("plot", plot)
+    if plot is not None:
+        check_figure("plot", plot)
     fresh = inf if unique_tokens is None else unique_tokens
     paper = runs if isinstance(runs, str) and runs.startswith(PREFIX) else None
+    if paper is not None:
+        refuse_given(paper, "a paper's fit", law=None if law == AUTO else law, where=where, columns=columns, best=best)
     table = None if paper is not None else read_runs(runs, where=where, columns=columns, best=best)
     bare = leaves_out_embeddings(table) if table is not None else constants(str(paper)).nonembedding
     # Before any fit, as that takes seconds.

@@ -19,7 +19,7 @@ from analysis.fitting.published import published as published_fit
 from analysis.result import Result
 from analysis.runs.table import RunTable
 from analysis.table_text import table_text
-from scaling.api.tables import Runs, read_runs
+from scaling.api.tables import Runs, read_runs, refuse_given
 from scaling.errors import InputError
 from scaling.pipeline import FORECAST, TABLE, write_tables
 from scaling.quantity import format_quantity
@@ -107,7 +107,7 @@ def _width(expected: ExpectedForecast | None) -> str:
     return text if expected.fitted else f"{text} (a guess: see scaling plan --help)"
 
 
-def is_sweep(place: object) -> bool:
+def _is_sweep(place: object) -> bool:
     """Whether runs are given as a sweep's folder, with its plan."""
     return isinstance(place, str | Path) and (Path(place) / PLAN).exists()
 
@@ -138,10 +138,13 @@ def design(
     Raises:
         InputError: a target that is none, FLOPs that cannot identify a law, or a file that holds something else.
     """
-    folder = Path(str(runs)) if is_sweep(runs) else None
+    folder = Path(str(runs)) if _is_sweep(runs) else None
     if folder is not None:
+        refuse_given(folder, "a sweep's folder and has a family of its own", like=like)
         _refresh(folder)
     paper = runs if isinstance(runs, str) and runs.startswith(PREFIX) else None
+    if paper is not None:
+        refuse_given(paper, "a paper's fit", where=where, columns=columns, best=best)
     table = None if paper is not None else read_runs(runs, where=where, columns=columns, best=best)
     source = table.source if isinstance(runs, RunTable | pd.DataFrame) and table is not None else str(runs)
     family = _family(source, folder, like)
@@ -232,7 +235,7 @@ def _free(path: Path) -> Path:
     """The file to write, unless it holds what no design wrote."""
     try:
         if path.exists() and not path.read_text(errors="replace").startswith(_SIGNATURE):
-            raise InputError(f"{path}: exists and was not written by scaling design; choose another with -o")
+            raise InputError(f"{path}: exists and was not written by scaling design; choose another `output`")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     if not path.parent.is_dir():

@@ -19,6 +19,7 @@ from analysis.forecasting.ensemble import AUTO
 from analysis.forecasting.forecast import Forecast, read_forecast
 from analysis.forecasting.score import Score
 from analysis.result import Result
+from analysis.runs.table import RunTable
 from scaling.api.tables import Runs, read_runs
 from scaling.api.targets import leaves_out_embeddings, target_of, vocabulary_of
 from scaling.errors import InputError
@@ -125,16 +126,17 @@ def score(forecast: Forecast | str | Path, runs: Runs) -> Score:
 
     Args:
         forecast: the forecast, or the file that it is frozen in.
-        runs: the table that the forecast was made from, with the target's runs beside it: rows with role ``target``
+        runs: the table that the forecast was made from, with the target's runs beside it, read with the forecast's
+            own ``where``, ``columns`` and ``best`` unless it is read already: rows with role ``target``
             or, in a table without roles, those at the target's parameters and tokens.
 
     Raises:
         InputError: if the forecast was made from other runs, or the target has not been run.
     """
     frozen = forecast if isinstance(forecast, Forecast) else read_forecast(forecast)
-    if isinstance(runs, str | Path):
+    if not isinstance(runs, RunTable):
         runs = read_runs(runs, columns=frozen.columns, where=frozen.where, best=frozen.best)
-    return scores.score(frozen, read_runs(runs))
+    return scores.score(frozen, runs)
 
 
 @dataclass(frozen=True)

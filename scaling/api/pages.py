@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 
 from analysis import plots
 from analysis.diagnostics.codes import Diagnostic
+from analysis.files import check_figure
 from analysis.forecasting.forecast import Forecast, read_forecast
 from analysis.report import write_report
 from analysis.report.draw import draw, save_figure
 from analysis.report.figures import Drawing
 from analysis.result import Result
-from scaling.api.allocations import check_figure
 from scaling.api.tables import Runs, read_runs
 
 
@@ -146,7 +146,8 @@ def plot(
         InputError: for a figure that the table cannot give, a forecast from other runs, or a file that cannot be
             written.
     """
-    check_figure("output", output)
+    if output is not None:
+        check_figure("output", output)
     table = read_runs(runs, where=where, columns=columns, best=best)
     place = Path(runs) if isinstance(runs, str | Path) else Path(table.source)
     frozen = forecast if forecast is None or isinstance(forecast, Forecast) else read_forecast(forecast)

@@ -7,8 +7,8 @@ from pathlib import Path
 from analysis.design.seeds import FEWEST_CELLS
 from analysis.diagnostics.codes import Diagnostic
 from scaling.api.sweep_results import FinishedSweep, ForecastSweep, SweepPlan, TrainedSweep
-from scaling.errors import InputError
-from scaling.pipeline import Report, SweepPipeline, join_sweep
+from scaling.api.tables import refuse_given
+from scaling.pipeline import ReportProgress, SweepPipeline, join_sweep
 from scaling.planning import plan_with_warnings, prospect
 from scaling.sweep.executors.registry import find_executor
 from scaling.sweep.host import machine, machine_speed
@@ -16,8 +16,9 @@ from scaling.sweep.plan.estimate import describe
 from scaling.sweep.spec.sweep_file import load_sweep
 from scaling.sweep.tracking.trackers import need_tracker, tracking
 
+_GRID = "a grid and forecasts nothing"
 # Of a sweep's name: yields what is called with the role that trains (fit or target) and its progress.
-Progress = Callable[[str], AbstractContextManager[Report]]
+Progress = Callable[[str], AbstractContextManager[ReportProgress]]
 
 
 def plan(
@@ -25,7 +26,7 @@ def plan(
     *,
     overrides: Sequence[str] = (),
     out: str | Path | None = None,
-    noise: str | None = None,
+    noise: str | Path | None = None,
     workers: int | None = None,
     calibrate: bool | None = None,
     note: Callable[[str], None] = lambda _: None,
@@ -45,6 +46,9 @@ def plan(
         InputError: an impossible sweep, with file, line and column.
     """
     spec = load_sweep(str(sweep), tuple(overrides))
+    if spec.grid is not None:
+        refuse_given(sweep, _GRID, noise=noise)
+    noise = None if noise is None else str(noise)
     planned, warnings = plan_with_warnings(spec)
     folder = Path("runs", spec.name) if out is None else Path(out)
     worth = None if spec.target is None else prospect(planned, folder, noise)
@@ -74,14 +78,9 @@ def _speed(wanted: bool | None, note: Callable[[str], None]) -> machine_speed.Ma
 
 
 @contextmanager
-def silent(_: str) -> Iterator[Report]:
+def silent(_: str) -> Iterator[ReportProgress]:
     """Shows no progress."""
     yield lambda _role, _progress: None
-
-
-def has_grid(sweep: str | Path, overrides: Sequence[str] = ()) -> bool:
-    """Whether a sweep tunes a recipe, and has no target."""
-    return load_sweep(str(sweep), tuple(overrides)).grid is not None
 
 
 def source_of(sweep: str | Path, overrides: Sequence[str]) -> str:
@@ -124,12 +123,12 @@ def run(
     if track is not None:
         need_tracker(track)
     spec = load_sweep(str(sweep), tuple(overrides))
+    if spec.grid is not None:
+        refuse_given(sweep, _GRID, fit_only=fit_only)
     folder = Path("runs", spec.name) if out is None else Path(out)
     source = source_of(sweep, overrides)
     if process := join_sweep(spec, folder, target=not fit_only):
         return TrainedSweep(folder, None, process)
-    if spec.grid is not None and fit_only:
-        raise InputError("`fit_only`: a sweep with a grid forecasts nothing")
     with progress(spec.name) as show, tracking(folder, track, show) as report:
         pipeline = SweepPipeline(spec, source, folder, workers, report, fork, backend)
         if spec.grid is not None:

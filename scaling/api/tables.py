@@ -42,3 +42,19 @@ def read_runs(
     if isinstance(source, pd.DataFrame):
         return table_of(source, "table", columns, where, extra, best)
     return read_table(source, columns, where, extra, best)
+
+
+def refuse_given(source: object, reason: str, **arguments: object) -> None:
+    """Refuses arguments that could only be ignored.
+
+    Args:
+        source: the argument that they do not go with.
+        reason: what it is, for the message.
+        arguments: by name; those that are None or False were not given.
+
+    Raises:
+        InputError: one line per argument that was given.
+    """
+    given = [name for name, value in arguments.items() if value is not None and value is not False]
+    if given:
+        raise InputError(f"`{name}`: does not apply to {source}, which is {reason}" for name in given)

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 # How the command line calls the parameters of the front door that it does not call --name, with dashes.
 _OPTIONS = {
     "output": "-o",
-    "runs": "TABLE",
-    "level": "--interval",
     "compile=False": "--no-compile",
 }
 

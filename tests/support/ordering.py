@@ -28,10 +28,10 @@ def in_order(units: list[str], seconds: list[float], workers: int) -> list[int]:
         indices into ``units``.
     """
     tests: defaultdict[str, list[int]] = defaultdict(list)
-    length: Counter[str] = Counter()
+    length: defaultdict[str, float] = defaultdict(float)
     for index, (unit, taken) in enumerate(zip(units, seconds, strict=True)):
         tests[unit].append(index)
-        length[unit] += taken  # type: ignore[assignment]
+        length[unit] += taken
     parts: list[list[int]] = [[] for _ in range(workers)]
     loads = [0.0] * workers
     for unit in sorted(tests, key=lambda name: (-length[name], name)):

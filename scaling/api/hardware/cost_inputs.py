@@ -77,7 +77,7 @@ def read_prices(path: Path) -> dict[str, float]:
     """Reads US dollars per device hour from YAML 1.2: a mapping from devices, in any case, to positive numbers.
 
     Raises:
-        InputError: one line per fault, each with file:line:column where there is a line.
+        InputError: one line per error, each with file:line:column where there is a line.
     """
     from scaling.sweep.spec.fields import show
     from scaling.sweep.spec.yaml_locations import read_yaml
@@ -88,7 +88,7 @@ def read_prices(path: Path) -> dict[str, float]:
         raise InputError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not text in UTF-8") from None
-    root, faults = read_yaml(text, str(path))
+    root, violations = read_yaml(text, str(path))
     prices: dict[str, float] = {}
     items = root.value if root is not None and isinstance(root.value, dict) else {}
     for key, item in items.items():
@@ -97,15 +97,15 @@ def read_prices(path: Path) -> dict[str, float]:
             if device in prices:
                 raise InputError(f"{device} has a price already")
         except InputError as error:
-            faults.append((item.key or item.location, error.errors[0]))
+            violations.append((item.key or item.location, error.errors[0]))
             continue
         prices[device] = _price(item.value)
         if not prices[device] > 0:
             message = f"{device}: a price is a positive number of US dollars, not {show(item.plain())}"
             # Where a value is missing, the parser only knows where it would have ended.
-            faults.append((item.key if item.key and item.value is None else item.location, message))
-    if faults:
-        ordered = sorted(faults, key=lambda fault: (fault[0].line, fault[0].column))
+            violations.append((item.key if item.key and item.value is None else item.location, message))
+    if violations:
+        ordered = sorted(violations, key=lambda each: (each[0].line, each[0].column))
         raise InputError(f"{place}: {message}" for place, message in ordered)
     if not prices:
         raise InputError(f"{path}: no prices; write one device a line, for example h100: 2.49")

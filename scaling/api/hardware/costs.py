@@ -83,7 +83,8 @@ class CostEstimate(Result):
     def to_frame(self) -> pd.DataFrame:
         """One row: FLOPs, device hours, price and energy."""
         names = ("flops", "tokens", "device", "device_hours", "mfu", "goodput", "price_usd", "energy_mwh")
-        return pd.DataFrame([{name: self.to_dict()[name] for name in names}])
+        content = self.to_dict()
+        return pd.DataFrame([{name: content[name] for name in names}])
 
 
 def cost(
@@ -97,7 +98,7 @@ def cost(
     mfu: str | float | None = None,
     goodput: float | None = None,
     price: float | None = None,
-    prices: Path | None = None,
+    prices: str | Path | None = None,
 ) -> CostEstimate:
     """Estimates the FLOPs, device hours, days, price and energy of a training run.
 
@@ -133,7 +134,7 @@ def cost(
     if goodput is not None and goodput < 1 and utilization.of == "hours":
         message = f"a goodput of {goodput:.0%} on top of an MFU that is of all hours counts lost time twice"
         warnings.append(Diagnostic("goodput-twice", message))
-    rate, price_source = _rate(chosen, price, prices)
+    rate, price_source = _rate(chosen, price, None if prices is None else Path(prices))
     return CostEstimate(
         cost=estimate_cost(total, chosen, utilization, goodput, rate, devices),
         tokens=tokens if entry is None or tokens is not None else entry.tokens,

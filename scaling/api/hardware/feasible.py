@@ -92,7 +92,8 @@ class FeasibleRun(Result):
     def to_frame(self) -> pd.DataFrame:
         """One row: whether it fits, its memory, and its bounds of time."""
         names = ("model", "topology", "fits", "method", "bytes_per_device", "memory_per_device", "step_s_lower_bound")
-        return pd.DataFrame([{name: self.to_dict()[name] for name in names}])
+        content = self.to_dict()
+        return pd.DataFrame([{name: content[name] for name in names}])
 
 
 def feasible(

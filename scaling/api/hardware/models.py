@@ -1,6 +1,7 @@
 """The published Llamas, as a result."""
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +32,7 @@ class Models(Result):
     warnings: tuple[Diagnostic, ...] = ()
 
     def __str__(self) -> str:
-        return _detail(self.entries[0]) if len(self.entries) == 1 else _table()
+        return _detail(self.entries[0]) if len(self.entries) == 1 else _table(self.entries)
 
     def to_dict(self) -> dict[str, Any]:
         return {"models": [_row(entry) for entry in self.entries]}
@@ -88,8 +89,8 @@ def _row(entry: ZooEntry) -> dict[str, Any]:
     }
 
 
-def _table() -> str:
-    numbers = {source: number for number, source in enumerate(dict.fromkeys(e.source for e in ZOO.values()), 1)}
+def _table(entries: Sequence[ZooEntry]) -> str:
+    numbers = {source: number for number, source in enumerate(dict.fromkeys(entry.source for entry in entries), 1)}
     columns = ("name", "params", "width", "depth", "heads", "ffn", "vocab", "context", "tokens", "lr", "batch")
     rows = (
         (
@@ -108,7 +109,7 @@ def _table() -> str:
             f"{published_mfu(entry):.0%}",
             f"[{numbers[entry.source]}]",
         )
-        for entry in ZOO.values()
+        for entry in entries
     )
     table = table_text("lrrrrrrrrrrrrl", (*columns, "hours", "MFU", "source"), rows, gap=1)
     notes = [textwrap.fill(s, _WIDTH, initial_indent=f"[{n}] ", subsequent_indent="    ") for s, n in numbers.items()]

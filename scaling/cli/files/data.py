@@ -174,8 +174,8 @@ def inspect(folder: str, verify: bool, documents: int, as_json: bool) -> None:
 
     path = Path(folder).expanduser()
     manifest = read_manifest(path)
-    if verify and (faults := verify_shards(path, manifest)):
-        raise InputError(faults)
+    if verify and (damages := verify_shards(path, manifest)):
+        raise InputError(damages)
     result = summary(manifest) | {"documents": list(samples(path, manifest, documents)), "warnings": []}
     if verify:
         result["verified"] = True

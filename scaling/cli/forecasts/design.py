@@ -8,7 +8,7 @@ import click
 
 from scaling.cli.common import QUANTITY, collected, emit, json_option
 from scaling.cli.folders import TABLE
-from scaling.cli.tables import refuse_options, table_options
+from scaling.cli.tables import table_options
 
 HELP = """Choose the runs to train next: those that narrow the forecast of the target most for the FLOPs.
 
@@ -66,13 +66,8 @@ class Request:
 @collected(Request)
 def command(request: Request, as_json: bool) -> None:
     """Chooses runs, writes their sweep file and prints them."""
-    from analysis.fitting.published import PREFIX
-    from scaling.api.designs import design, is_sweep
+    from scaling.api.designs import design
 
-    if is_sweep(request.table):
-        refuse_options(("like",), request.table, "a sweep's folder and has a family of its own")
-    if request.table.startswith(PREFIX):
-        refuse_options(("where", "columns", "best"), request.table, "a paper's fit")
     chosen = design(
         request.table,
         target_params=request.target_params,

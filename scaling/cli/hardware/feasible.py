@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from scaling.cli.common import QUANTITY, Quantity, collected, emit, json_option
+from scaling.cli.common import QUANTITY, Quantity, collected, emit, json_option, note
 
 HELP = """Check that the full-size run compiles and fits the memory of its devices.
 
@@ -90,6 +90,6 @@ def command(request: Request, as_json: bool) -> None:
         tensor=request.tensor,
         microbatch=request.microbatch,
         compile=request.compiling,
-        report=lambda line: click.echo(line, err=True),
+        report=note,
     )
     emit(answer, as_json)

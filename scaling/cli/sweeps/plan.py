@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from scaling.cli.common import collected, emit, json_option, note, out_option, workers_option
-from scaling.cli.tables import refuse_options
 
 HELP = """List the runs of a sweep with FLOPs, memory, time, cost and what their forecast would be worth; spends
 nothing.
@@ -40,7 +39,7 @@ class Request:
     sweep: str
     overrides: tuple[str, ...]
     out: Path | None
-    table: str | None
+    noise: str | None
     workers: int | None
     calibrate: bool | None
 
@@ -51,7 +50,6 @@ class Request:
 @out_option
 @click.option(
     "--noise",
-    "table",
     metavar="TABLE",
     help="Finished runs to learn the law and the noise from.  [default: those in the sweep's folder]",
 )
@@ -66,15 +64,13 @@ class Request:
 @collected(Request)
 def command(request: Request, as_json: bool) -> None:
     """Plans a sweep and prints its runs."""
-    from scaling.api.sweeps import has_grid, plan
+    from scaling.api.sweeps import plan
 
-    if request.table and has_grid(request.sweep, request.overrides):
-        refuse_options(["table"], request.sweep, "a grid and forecasts nothing")
     planned = plan(
         request.sweep,
         overrides=request.overrides,
         out=request.out,
-        noise=request.table,
+        noise=request.noise,
         workers=request.workers,
         calibrate=request.calibrate,
         note=note,

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from scaling.cli.common import collected, emit, json_option, out_option, stoppable, workers_option
-from scaling.cli.tables import refuse_options
 
 HELP = """Train what is not yet trained, then forecast, train the target, score, report.
 
@@ -88,10 +87,8 @@ class Request:
 @collected(Request)
 def command(request: Request, as_json: bool) -> None:
     """Runs a sweep and prints what it came to."""
-    from scaling.api.sweeps import has_grid, run
+    from scaling.api.sweeps import run
 
-    if request.fit_only and has_grid(request.sweep, request.overrides):
-        refuse_options(["fit_only"], request.sweep, "a grid and forecasts nothing")
     result = run(
         request.sweep,
         overrides=request.overrides,
