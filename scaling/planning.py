@@ -18,7 +18,8 @@ from analysis.tuning.rate_laws import ScaledHyperparameter, Tuning, fit_tuning
 from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params, flops_per_token
-from scaling.sweep.folder.sweep_folder import PLAN, SweepFolder
+from scaling.sweep.folder.plan_file import PLAN
+from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.plan.corpus_text import load_text
 from scaling.sweep.plan.expand import PlannedRun, expand
 from scaling.sweep.spec.sweep_spec import SweepSpec
@@ -144,7 +145,7 @@ def prospect(plan: Sequence[PlannedRun], out: Path, source: str | None) -> Prosp
         source: a table of runs to take instead of the folder's.
 
     Raises:
-        InputError (of analysis): no table of runs.
+        InputError : no table of runs.
     """
     finished = _finished(SweepFolder(out)) if source is None else read_table(source)
     if finished is not None and finished.unfit is not None:

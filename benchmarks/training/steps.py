@@ -99,7 +99,7 @@ class Ours:
 
 
 class Stacked:
-    """Our step of several seeds stacked, as ``train.ensemble`` calls it; a step is one of a member.
+    """Our step of several seeds stacked, as ``train.stacked`` calls it; a step is one of a member.
 
     Args:
         config: the runs', but for the seed.

@@ -24,8 +24,9 @@ from scaling.errors import InputError
 from scaling.pipeline import FORECAST, TABLE, write_tables
 from scaling.quantity import format_quantity
 from scaling.sweep.folder.model_family import Family, NewRuns, overridden
+from scaling.sweep.folder.plan_file import PLAN
 from scaling.sweep.folder.run_folder import ENDED
-from scaling.sweep.folder.sweep_folder import PLAN, SweepFolder
+from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.spec.sweep_file import parse_sweep
 
 _SIGNATURE = "# written by scaling design"

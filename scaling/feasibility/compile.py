@@ -1,6 +1,6 @@
 """Compiles the full-size training step for devices that are not there, in a process of its own.
 
-Run as ``python -m scaling.feasibility.compile`` in the environment of ``environment_for``: reads a Job as JSON from
+Run as ``python -m scaling.feasibility.compile`` in the environment of ``_environment``: reads a Job as JSON from
 stdin, writes a Compiled as JSON to stdout. A process of its own, so that the caller's JAX is left alone, the compiler's
 memory can be measured, and its death be reported.
 """

@@ -11,7 +11,7 @@ END = "<|endoftext|>"
 def of_bytes() -> dict[str, Any]:
     """A tokenizer.json in which every byte is a token with its own number; NUL, which no text has, ends a document."""
     vocab = {END if byte == BYTES.end else letter: byte for byte, letter in enumerate(_letters())}
-    return _tokenizer(vocab, [], BYTES.end, _level())
+    return _tokenizer({"type": "BPE", "vocab": vocab, "merges": []}, BYTES.end, _level())
 
 
 def of_ranks(ranks: Mapping[bytes, int], pattern: str, end: int) -> dict[str, Any]:
@@ -35,7 +35,9 @@ def of_ranks(ranks: Mapping[bytes, int], pattern: str, end: int) -> dict[str, An
     ]
     split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
     first = {"type": "Sequence", "pretokenizers": [split, _level()]}
-    return _tokenizer({spelled(token): rank for token, rank in ranks.items()} | {END: end}, merges, end, first)
+    vocab = {spelled(token): rank for token, rank in ranks.items()} | {END: end}
+    # A piece that is a token as a whole is that token, whatever the merges would make of it.
+    return _tokenizer({"type": "BPE", "vocab": vocab, "merges": merges, "ignore_merges": True}, end, first)
 
 
 def _letters() -> list[str]:
@@ -49,7 +51,7 @@ def _level() -> dict[str, Any]:
     return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
 
 
-def _tokenizer(vocab: dict[str, int], merges: list[list[str]], end: int, first: dict[str, Any]) -> dict[str, Any]:
+def _tokenizer(model: dict[str, Any], end: int, first: dict[str, Any]) -> dict[str, Any]:
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     return {
         "version": "1.0",
@@ -60,6 +62,5 @@ def _tokenizer(vocab: dict[str, int], merges: list[list[str]], end: int, first: 
         "pre_tokenizer": first,
         "post_processor": None,
         "decoder": _level(),
-        # A piece that is a token as a whole is that token, whatever the merges would make of it.
-        "model": {"type": "BPE", "vocab": vocab, "merges": merges, "ignore_merges": True},
+        "model": model,
     }

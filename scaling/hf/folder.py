@@ -20,8 +20,9 @@ from scaling.hf.names import from_hf, to_hf
 from scaling.hf.tensors import SINGLE, Tensors, read_json
 from scaling.hf.tokenizer import FILE, SETTINGS, write_tokenizer
 from scaling.llama.config import LlamaConfig
+from scaling.sweep.folder.plan_file import PLAN
 from scaling.sweep.folder.run_folder import RunFolder
-from scaling.sweep.folder.sweep_folder import PLAN, SweepFolder
+from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.locks.local import LocalLocks
 from scaling.sweep.storage.folder_locks import locks_of
 from scaling.train.checkpoints.parameters import PARAMETERS, read_parameters, write_parameters
@@ -134,7 +135,8 @@ def _run_at(place: Path) -> RunFolder:
         raise InputError(f"{place}: has {found}; name one run's folder, such as {place / 'runs'}/ID")
     if not (place / CONFIG).exists():
         raise InputError(f"{place}: not a run's folder, such as runs/NAME/runs/ID")
-    return RunFolder(place, locks_of(place.absolute().parent.parent))
+    place = place.absolute()  # as the locks of a mirror name what they hold
+    return RunFolder(place, locks_of(place.parent.parent))
 
 
 @contextmanager

@@ -7,9 +7,6 @@ same steps in the same order give the same ids.
 import base64
 from typing import Any
 
-from scaling.data.tokenizer_files import imported
-from scaling.errors import InputError
-
 _SPACE = "▁"
 
 
@@ -60,11 +57,8 @@ def of_model(content: bytes) -> dict[str, Any]:
 
 
 def _parsed(content: bytes) -> Any:
-    imported("sentencepiece")
-    try:
-        from sentencepiece import sentencepiece_model_pb2
-    except ImportError:
-        raise InputError('reading a SentencePiece model needs: pip install "scaling-law-toolkit[tokenizers]"') from None
+    from sentencepiece import sentencepiece_model_pb2
+
     spec = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
     spec.ParseFromString(content)
     return spec

@@ -22,6 +22,8 @@ _HARD = (
     "na\u00efve nai\u0308ve \u201cquoted\u201d \u6771\u4eac \U0001f642 \u00a0\ufb01 end  "
 )
 _SAMPLE = 100_000
+# Besides the tokenizers library.
+_LIBRARIES = {"tiktoken": ("tiktoken",), "sentencepiece": ("sentencepiece", "google.protobuf")}
 
 
 def write_tokenizer(data: DataConfig, context: int, folder: Path) -> tuple[int | None, str | None]:
@@ -50,9 +52,11 @@ def write_tokenizer(data: DataConfig, context: int, folder: Path) -> tuple[int |
     record, place = manifest.tokenizer, built / TOKENIZER
     if record.hash != data.tokenizer["hash"]:
         raise InputError(f"{built}: its tokenizer {record.name} is not the run's, {data.tokenizer['name']}")
-    tokenizer = open_tokenizer(record, place) if record.kind in ("tiktoken", "sentencepiece") else None
     try:
-        if tokenizer is not None:
+        if record.kind in ("tiktoken", "sentencepiece"):
+            _require("tokenizers", *_LIBRARIES[record.kind])
+            tokenizer = open_tokenizer(record, place)
+            assert tokenizer is not None
             content = _converted(record, place)
             _compare(content, tokenizer, _texts(built, manifest, tokenizer))
         elif record.kind == "huggingface":
@@ -66,6 +70,15 @@ def write_tokenizer(data: DataConfig, context: int, folder: Path) -> tuple[int |
     return record.end, None
 
 
+def _require(*libraries: str) -> None:
+    """Raises NotConverted where a library is not installed, as a run's parameters can be exported without it."""
+    for library in libraries:
+        try:
+            imported(library)
+        except InputError as error:
+            raise NotConverted(str(error)) from None
+
+
 def _converted(record: TokenizerRecord, place: Path) -> bytes:
     path = place / str(record.file)
     if record.kind == "tiktoken":
@@ -77,10 +90,9 @@ def _converted(record: TokenizerRecord, place: Path) -> bytes:
 
 def _compare(content: bytes, ours: Tokenizer, texts: Iterable[str]) -> None:
     """Raises NotConverted where a tokenizer.json gives other ids than the tokenizer it was converted from."""
+    library = imported("tokenizers")
     try:
-        theirs = imported("tokenizers").Tokenizer.from_str(content.decode())
-    except InputError:
-        raise
+        theirs = library.Tokenizer.from_str(content.decode())
     except Exception as error:  # the library raises plain Exceptions
         raise NotConverted(f"the tokenizers library refuses it: {error}") from None
     theirs.encode_special_tokens = True

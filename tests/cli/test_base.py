@@ -119,5 +119,5 @@ def test_warnings_go_to_stderr_in_text_and_stay_in_json(capsys: pytest.CaptureFi
 def test_a_parameter_of_the_library_is_called_by_its_option() -> None:
     reported = "`train_below` 3: choose `columns` params=..., not `output`; `-x` and `A B` are no names"
     assert common.as_options(reported) == (
-        "--train-below 3: choose --columns params=..., not --interval; `-x` and `A B` are no names"
+        "--train-below 3: choose --columns params=..., not -o; `-x` and `A B` are no names"
     )

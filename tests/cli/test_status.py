@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -99,12 +100,15 @@ def test_elsewhere_it_is_a_line_when_a_run_has_ended(sweep: SweepFolder) -> None
     environment = os.environ | {"TERM": "xterm", "FORCE_COLOR": "1"}
     with subprocess.Popen(watch(sweep), stdout=subprocess.PIPE, text=True, env=environment) as watching:
         assert watching.stdout is not None
+        deadline = threading.Timer(120, watching.kill)  # rather than wait for ever for a line that does not come
+        deadline.start()
         assert watching.stdout.readline() == "0 of 4 runs ended, 4 planned\n"
         done(sweep, first)
         assert watching.stdout.readline() == "1 of 4 runs ended, 3 planned\n"
         for run_id in others:
             done(sweep, run_id)
         rest = watching.stdout.read()
+        deadline.cancel()
     assert watching.returncode == 0
     assert rest.splitlines()[-1].startswith("4 of 4 runs ended")
     assert "\033" not in rest

@@ -126,7 +126,7 @@ def test_megatron_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dty
 def test_a_local_dataset_is_read_and_a_folder_of_files_streamed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    datasets = pytest.importorskip("datasets")
+    datasets = pytest.importorskip("datasets", reason='needs pip install -e ".[hf]"')
     monkeypatch.setattr(sources, "_ROWS", 60)
     rows = datasets.Dataset.from_dict({"text": [line.decode() for line in LINES]})
     rows.save_to_disk(str(tmp_path / "plain"))

@@ -35,7 +35,7 @@ def tiktoken_file(path: Path) -> None:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small SentencePiece model, made here."""
-    library, made = pytest.importorskip("sentencepiece"), io.BytesIO()
+    library, made = pytest.importorskip("sentencepiece", reason='needs pip install -e ".[tokenizers]"'), io.BytesIO()
     text = [sentence.decode() for sentence in sentences()]
     library.SentencePieceTrainer.train(
         sentence_iterator=iter(text), model_writer=made, vocab_size=400, byte_fallback=True, model_type="bpe",
@@ -74,7 +74,7 @@ def test_bpe_trained_here(tmp_path: Path) -> None:
 
 
 def test_tiktoken(tmp_path: Path) -> None:
-    pytest.importorskip("tiktoken")
+    pytest.importorskip("tiktoken", reason='needs pip install -e ".[tokenizers]"')
     tiktoken_file(tmp_path / "own.tiktoken")
     record, tokenizer = opened(TokenizerSpec(file=str(tmp_path / "own.tiktoken")), tmp_path / "kept")
     assert (record.name, record.vocab, record.end) == ("own260", 260, 259)
@@ -126,7 +126,7 @@ def test_another_tokenizer_in_its_place_is_reported(tmp_path: Path) -> None:
     ],
 )
 def test_no_tokenizer_is_one_line(tmp_path: Path, name: str, content: bytes, violation: str) -> None:
-    pytest.importorskip("sentencepiece")
+    pytest.importorskip("sentencepiece", reason='needs pip install -e ".[tokenizers]"')
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=violation) as error:
         keep_tokenizer(TokenizerSpec(file=str(tmp_path / name)), tmp_path / "kept", sentences())

@@ -22,6 +22,7 @@ from scaling.llama.config import LlamaConfig, RopeScaling
 from scaling.llama.model import Llama
 from scaling.llama.parameters import named_parameters
 from scaling.sweep.folder.run_folder import RunFolder
+from scaling.sweep.locks.local import LocalLocks
 
 CASES = {**parity.CASES, "qk-norm": replace(parity.CASES["gqa"], qk_norm=True)}
 LLAMA3 = {
@@ -41,7 +42,7 @@ def finished(folder: Path) -> RunFolder:
     """A run's folder as it is when the run is done; its parameters are those it began with."""
     config = make_run()
     config = replace(config, data=replace(config.data, tokenizer={"name": "bytes", "hash": BYTES.hash}))
-    run = RunFolder(folder / config.id)
+    run = RunFolder(folder / config.id, LocalLocks())
     run.path.mkdir(parents=True)
     (run.path / "config.json").write_text(config.to_json())
     digest = run.keep(fresh(config.model))
@@ -144,7 +145,7 @@ def test_shards_and_half_precision_are_read(tmp_path: Path, exported: Path) -> N
 
 
 def test_the_bytes_tokenizer_gives_our_ids(exported: Path) -> None:
-    library = pytest.importorskip("tokenizers")
+    library = pytest.importorskip("tokenizers", reason='needs pip install -e ".[tokenizers]"')
     tokenizer = library.Tokenizer.from_file(str(exported / "tokenizer.json"))
     every = "".join(map(chr, range(1, 0x3000))) + "東京 🦙 <|end of text|>\r\n\t  x"
     assert tokenizer.encode(every).ids == BYTES.encode(every.encode()).tolist()

@@ -1,6 +1,7 @@
 """Tokenizers of built data as a tokenizer.json: the same ids as the file that made the data, or none and why."""
 
 import base64
+import importlib
 import io
 import json
 from collections.abc import Iterator
@@ -12,10 +13,12 @@ from scaling.data.build import build
 from scaling.data.shards import TOKENIZER, read_manifest
 from scaling.data.spec import BuildSpec
 from scaling.data.tokenizer_files import open_tokenizer
+from scaling.errors import InputError
 from scaling.hf.tokenizer import write_tokenizer
 from scaling.train.config import DataConfig
 
-tokenizers = pytest.importorskip("tokenizers")
+NEEDS = 'needs pip install -e ".[tokenizers]"'
+tokenizers = pytest.importorskip("tokenizers", reason=NEEDS)
 HARD = "  Two  spaces, na\u00efve DON'T\n\n\t12345 \u6771\u4eac \U0001f642 end  "
 
 
@@ -31,7 +34,7 @@ def tiktoken_file(path: Path) -> None:
 
 
 def sentencepiece_file(path: Path, **options: object) -> None:
-    library, made = pytest.importorskip("sentencepiece"), io.BytesIO()
+    library, made = pytest.importorskip("sentencepiece", reason=NEEDS), io.BytesIO()
     library.SentencePieceTrainer.train(
         sentence_iterator=documents(),
         model_writer=made,
@@ -70,7 +73,7 @@ def same_ids(built: Path, out: Path) -> None:
 
 
 def test_tiktoken(tmp_path: Path) -> None:
-    pytest.importorskip("tiktoken")
+    pytest.importorskip("tiktoken", reason=NEEDS)
     tiktoken_file(tmp_path / "own.tiktoken")
     without, built, out = exported(tmp_path / "own.tiktoken", tmp_path)
     assert without is None
@@ -103,7 +106,7 @@ def test_what_a_tokenizer_json_cannot_hold_is_reported(options: dict[str, object
 
 def test_a_conversion_that_gives_other_ids_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A conversion is compared with the tokenizer itself before it is written."""
-    pytest.importorskip("tiktoken")
+    pytest.importorskip("tiktoken", reason=NEEDS)
     tiktoken_file(tmp_path / "own.tiktoken")
     monkeypatch.setattr("scaling.hf.tokenizer.of_ranks", wrong)
     without, _, out = exported(tmp_path / "own.tiktoken", tmp_path)
@@ -120,3 +123,21 @@ def wrong(ranks: dict[bytes, int], pattern: str, end: int) -> dict[str, object]:
     made["model"]["merges"].reverse()
     made["model"]["ignore_merges"] = False
     return made
+
+
+def test_without_the_libraries_the_reason_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parameters of a run are exported all the same."""
+    pytest.importorskip("tiktoken", reason=NEEDS)
+    tiktoken_file(tmp_path / "own.tiktoken")
+    monkeypatch.setattr("scaling.hf.tokenizer.imported", missing)
+    without, _, out = exported(tmp_path / "own.tiktoken", tmp_path)
+    assert without is not None
+    assert without.endswith(": tiktoken is missing")
+    assert list(out.iterdir()) == []
+
+
+def missing(library: str) -> object:
+    """As ``imported``, without tiktoken."""
+    if library == "tiktoken":
+        raise InputError("tiktoken is missing")
+    return importlib.import_module(library)

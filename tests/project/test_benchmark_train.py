@@ -41,7 +41,7 @@ def test_processes_are_timed_in_turn_and_one_that_fails_says_why() -> None:
 
 @pytest.mark.slow
 def test_pytorch_trains_the_same_llama() -> None:
-    pytest.importorskip("transformers")
+    pytest.importorskip("transformers", reason='needs pip install -e ".[parity]"')
     config = steps.make_run(MODEL, 2)
     step = steps.PyTorch(config, compiled=False)
     assert step.dispatch() > 0

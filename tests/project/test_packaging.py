@@ -48,7 +48,13 @@ def test_every_dependency_is_pinned() -> None:
 
 def code_of(text: str) -> str:
     """The blocks of shell commands and their output on a page."""
-    return "".join(re.findall(r"^```\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL))
+    blocks = re.findall(r"^```([^\n]*)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    return "".join(body for language, body in blocks if not language)
+
+
+def test_commands_on_a_page_are_those_of_blocks_without_a_language() -> None:
+    page = "```yaml\na: 1\n```\nscaling prose\n```\nscaling plan x.yaml\n```\nmore\n```python\nimport scaling\n```\n"
+    assert code_of(page) == "scaling plan x.yaml\n"
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -21,7 +21,7 @@ def chunked(
     key: Float[Array, "batch seq kv_heads head_dim"],
     value: Float[Array, "batch seq kv_heads head_dim"],
 ) -> Float[Array, "batch seq heads head_dim"]:
-    """Causal softmax attention, as ``attention.attention`` says."""
+    """Causal softmax attention, as ``attention.dispatch.attention`` says."""
     return _forward(query, key, value)[0]
 
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import numpy as np
 from scaling.errors import InputError
 from scaling.files import append_row, read_rows, write_text
 from scaling.sweep.locks.leases import still_held
-from scaling.sweep.locks.local import LocalLocks
 from scaling.sweep.locks.locks import Locks
 from scaling.train.checkpoints.index import forget, last_step
 from scaling.train.checkpoints.parameters import PARAMETERS, read_parameters, write_parameters
@@ -35,7 +34,7 @@ class RunFolder:
     """
 
     path: Path
-    locks: Locks = field(default_factory=LocalLocks)
+    locks: Locks
 
     @property
     def checkpoints(self) -> Path:

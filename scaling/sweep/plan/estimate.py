@@ -114,7 +114,7 @@ class _Clock:
 
     @property
     def summary(self) -> dict[str, Any] | None:
-        """A line for users about the measurement; None if nothing was measured."""
+        """The machine, date and error of the measurement, by name; None if nothing was measured."""
         if self.calibration is None:
             return None
         return {name: value for name, value in asdict(self.calibration).items() if name in _SHOWN}

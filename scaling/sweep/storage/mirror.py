@@ -208,7 +208,7 @@ def mirror_for(url: str) -> Mirror:
 
 
 def fetched(url: str) -> Path:
-    """A context with a local copy of one file in shared storage.
+    """Fetches one file in shared storage into this machine's cache; returns its path.
 
     Raises:
         InputError: there is no such storage or file, or it cannot be reached.

@@ -4,7 +4,6 @@ import errno
 import importlib.util
 import logging
 import random
-import re
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,18 +22,12 @@ T = TypeVar("T")
 # The package that each scheme needs besides fsspec.
 _NEEDS = {"gs": "gcsfs", "s3": "s3fs", "memory": None, "file": None}
 _EXTRA = 'pip install "scaling-law-toolkit[cloud]"'
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # Trying again changes nothing of these.
 _FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
 # Between attempts: together less than a worker's grace time.
 _DELAYS_S = (0.5, 1.0, 2.0, 4.0)
 _AT_ONCE = 16
 _LOG = logging.getLogger(__name__)
-
-
-def is_url(text: str) -> bool:
-    """Whether a text names something in shared storage rather than on the disk."""
-    return _URL.match(text) is not None
 
 
 class Remote:
@@ -130,7 +123,7 @@ class Remote:
 
 @dataclass(frozen=True)
 class RemoteRecords:
-    """The records of one lease, ``leases.Records``, in shared storage: ``leases/<lock>/1``, ..."""
+    """The records of one lease, ``locks.records.Records``, in shared storage: ``leases/<lock>/1``, ..."""
 
     remote: Remote
     lock: str

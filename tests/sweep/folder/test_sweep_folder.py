@@ -12,6 +12,7 @@ from scaling.errors import InputError
 from scaling.files import write_text
 from scaling.sweep.folder.run_folder import RunFolder
 from scaling.sweep.folder.sweep_folder import SweepFolder
+from scaling.sweep.locks.local import LocalLocks
 from scaling.sweep.plan.expand import PlannedRun
 
 PLAN = [PlannedRun(make_run(seed=0), "fit"), PlannedRun(make_run(seed=1), "target")]
@@ -60,7 +61,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_a_torn_row_is_passed_over_and_the_last_row_of_a_step_counts(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path)
+    run = RunFolder(tmp_path, LocalLocks())
     for step, loss in ((1, 3.0), (2, 2.0), (3, 1.5), (2, 2.1)):
         run.log({"step": step, "loss": loss})
     with open(tmp_path / "metrics.jsonl", "a") as file:
@@ -71,18 +72,20 @@ def test_a_torn_row_is_passed_over_and_the_last_row_of_a_step_counts(tmp_path: P
 def test_a_lock_keeps_other_processes_out_and_dies_with_its_holder(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\nfrom scaling.sweep.folder.run_folder import RunFolder\n"
-        "with RunFolder(Path(sys.argv[1])).locked() as mine:\n    print(mine, flush=True)\n    sys.stdin.read()\n"
+        "from scaling.sweep.locks.local import LocalLocks\n"
+        "with RunFolder(Path(sys.argv[1]), LocalLocks()).locked() as mine:\n"
+        "    print(mine, flush=True)\n    sys.stdin.read()\n"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == "True\n"
-    with RunFolder(tmp_path).locked() as mine:
+    with RunFolder(tmp_path, LocalLocks()).locked() as mine:
         assert not mine
     holder.kill()
     holder.communicate()
-    with RunFolder(tmp_path).locked() as mine:
+    with RunFolder(tmp_path, LocalLocks()).locked() as mine:
         assert mine
 
 

@@ -17,6 +17,7 @@ from sweep.locks.attempts import LOCKS, mine
 from scaling.sweep.folder.run_folder import RunFolder
 from scaling.sweep.locks import leases
 from scaling.sweep.locks.leases import LeaseLost, leased, still_held
+from scaling.sweep.locks.local import LocalLocks
 from scaling.sweep.locks.process_identity import this_process
 from scaling.sweep.locks.records import FileRecords
 from scaling.train.stop import STOPPED_EXIT
@@ -203,7 +204,7 @@ def test_a_holder_renews_its_lease(path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.usefixtures("lease")
 def test_who_has_lost_its_lease_writes_nothing(tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    run = RunFolder(tmp_path)
+    run = RunFolder(tmp_path, LocalLocks())
     with run.locked() as got:
         assert got
         run.write_status({"state": "running"})
@@ -228,7 +229,7 @@ def test_who_has_lost_its_lease_writes_nothing(tmp_path: Path, clock: Clock, cap
 
 @pytest.mark.usefixtures("lease")
 def test_the_last_word_is_not_had_without_a_look(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path)
+    run = RunFolder(tmp_path, LocalLocks())
     with run.locked():
         record(tmp_path / "lock", 2)
         run.write_status({"state": "running"})  # no time has passed in which another could have had it
@@ -244,7 +245,7 @@ def test_a_lease_that_cannot_be_renewed_is_no_more(
     def fail(*_: object) -> bool:
         raise OSError(errno.EIO, "Input/output error")
 
-    run = RunFolder(tmp_path)
+    run = RunFolder(tmp_path, LocalLocks())
     with run.locked():
         monkeypatch.setattr(FileRecords, "renew", fail)
         run.write_status({"state": "running"})
@@ -258,9 +259,10 @@ def test_a_worker_that_was_suspended_leaves_the_run_to_others(tmp_path: Path, mo
     """A real one, stopped for longer than its lease holds."""
     code = (
         "import itertools, sys, time\nfrom pathlib import Path\nfrom scaling.sweep.locks import leases\n"
+        "from scaling.sweep.locks.local import LocalLocks\n"
         "from scaling.sweep.folder.run_folder import RunFolder\nfrom scaling.train.stop import STOPPED_EXIT, Stopped\n"
         "leases.RENEW_S, leases.LAPSE_S = 0.1, 1.0\n"
-        "run = RunFolder(Path(sys.argv[1]))\n"
+        "run = RunFolder(Path(sys.argv[1]), LocalLocks())\n"
         "try:\n"
         "    with run.locked():\n"
         "        for step in itertools.count():\n"
@@ -272,7 +274,7 @@ def test_a_worker_that_was_suspended_leaves_the_run_to_others(tmp_path: Path, mo
     monkeypatch.setattr(leases, "RENEW_S", 0.1)
     monkeypatch.setattr(leases, "LAPSE_S", 1.0)
     monkeypatch.setattr(leases, "has_ended", lambda _: False)  # as if on another machine
-    run = RunFolder(tmp_path)
+    run = RunFolder(tmp_path, LocalLocks())
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.PIPE, text=True) as holder:
         while len(run.metrics()) < 5:
             assert holder.poll() is None
