@@ -16,9 +16,9 @@ from analysis.tuning.recipe_check import RecipeCheck, check_recipe
 from scaling.errors import InputError
 from scaling.files import write_parquet, write_text
 from scaling.llama.counts import count_params, flops_per_token
-from scaling.planning import TABLE, plan_sweep, plan_with_warnings
+from scaling.planning import plan_sweep, plan_with_warnings
 from scaling.quantity import format_quantity
-from scaling.sweep.folder.plan_file import FORECAST
+from scaling.sweep.folder.file_names import CURVES, FORECAST, SCORE, SUMMARY, TABLE
 from scaling.sweep.folder.progress import SweepProgress
 from scaling.sweep.folder.run_folder import ENDED
 from scaling.sweep.folder.sweep_folder import SweepFolder
@@ -31,12 +31,6 @@ from scaling.sweep.workers.local import local
 from scaling.sweep.workers.supervisor import join_group, train_runs
 from scaling.sweep.workers.worker_pool import Executor
 
-SCORE, CURVES, SUMMARY, REPORT = (
-    "score.json",
-    "curves.parquet",
-    "summary.json",
-    "report.html",
-)
 # Runs whose loss is above this share of what the frequencies of tokens alone give have learnt hardly anything.
 _LEARNT = 0.98
 ReportProgress = Callable[[str, SweepProgress], None]

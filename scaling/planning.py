@@ -18,14 +18,13 @@ from analysis.tuning.rate_laws import ScaledHyperparameter, Tuning, fit_tuning
 from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params, flops_per_token
-from scaling.sweep.folder.plan_file import PLAN
+from scaling.sweep.folder.file_names import PLAN, TABLE
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.plan.corpus_text import load_text
 from scaling.sweep.plan.expand import PlannedRun, expand
 from scaling.sweep.spec.sweep_spec import SweepSpec
 from scaling.train.recipe import Tuned
 
-TABLE = "runs.parquet"
 # Factor in params or tokens by which a run may lie outside the cells that its recipe was tuned at.
 _NEAR = 3.0
 # Factor in FLOPs by which a run may lie outside the finished ones that determine law and noise.

@@ -21,10 +21,10 @@ from analysis.runs.table import RunTable
 from analysis.table_text import table_text
 from scaling.api.tables import Runs, read_runs, refuse_given
 from scaling.errors import InputError
-from scaling.pipeline import FORECAST, TABLE, write_tables
+from scaling.pipeline import write_tables
 from scaling.quantity import format_quantity
+from scaling.sweep.folder.file_names import FORECAST, PLAN, SOURCE, TABLE
 from scaling.sweep.folder.model_family import Family, NewRuns, overridden
-from scaling.sweep.folder.plan_file import PLAN
 from scaling.sweep.folder.run_folder import ENDED
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.spec.sweep_file import parse_sweep
@@ -190,7 +190,7 @@ def _family(source: str, folder: Path | None, like: str | Path | None) -> Family
     """The family of the new runs: the folder's own, the one requested, the one beside the table, or a plain one."""
     if folder is not None:
         return Family.of_folder(folder)
-    beside = Path(source) / "sweep.yaml"
+    beside = Path(source) / SOURCE
     if like:
         return Family.like(str(like))
     return Family.like(str(beside), overridden(beside)) if beside.exists() else Family.usual()

@@ -73,7 +73,7 @@ def report(
 
 def _trained_here(place: Path) -> bool:
     """Whether a folder has a plan and run folders; a copy without them keeps the tables that it has."""
-    from scaling.sweep.folder.plan_file import PLAN
+    from scaling.sweep.folder.file_names import PLAN
     from scaling.sweep.folder.sweep_folder import RUNS
 
     return (place / PLAN).exists() and (place / RUNS).is_dir()

@@ -14,6 +14,7 @@ from analysis.result import Result
 from scaling.api.plan_text import noise_text, prospect_text, runs_text, totals_text
 from scaling.pipeline import SweepResult
 from scaling.planning import Prospect
+from scaling.sweep.folder.file_names import REPORT
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def sweep_text(result: SweepResult) -> str:
         f"error      {score.error:+.2%}, {'inside' if score.covered else 'OUTSIDE'} the interval",
         *(f"naive      {b.predicted:.4f}, error {b.error:+.2%} ({name})" for name, b in score.baselines.items()),
         f"seed noise {noise or 'unknown: no run has a replicate'}",
-        f"report     {result.folder / 'report.html'}",
+        f"report     {result.folder / REPORT}",
     ]
     return "\n".join(lines)
 

@@ -85,7 +85,7 @@ def _workers_import_as_here() -> Iterator[None]:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Runs one command: exit 0 on success, 2 on bad input with one line per error on stderr, 75 if asked to stop."""
+    """Runs one command: exit 0 on success, 2 on bad input with one line per error on stderr, 75 if stopped."""
     try:
         with _workers_import_as_here():
             code = cli.main(args=args, prog_name="scaling", standalone_mode=False)

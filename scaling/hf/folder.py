@@ -20,7 +20,7 @@ from scaling.hf.names import from_hf, to_hf
 from scaling.hf.tensors import SINGLE, Tensors, read_json
 from scaling.hf.tokenizer import FILE, SETTINGS, write_tokenizer
 from scaling.llama.config import LlamaConfig
-from scaling.sweep.folder.plan_file import PLAN
+from scaling.sweep.folder.file_names import PLAN
 from scaling.sweep.folder.run_folder import RunFolder
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.locks.local import LocalLocks

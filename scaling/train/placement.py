@@ -68,18 +68,18 @@ def _placed(array: np.ndarray, sharding: NamedSharding) -> Array:
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
-def decided(wish: int) -> Callable[[], int]:
+def decided(request: int) -> Callable[[], int]:
     """The greatest request of all processes, so that all of them do the same.
 
-    The answer comes when what was dispatched before is done: ask before a dispatch, and call what is returned after
-    it, and no device waits.
+    The answer comes when what was dispatched before is done: call this before a dispatch and what it returns after it,
+    and no device waits.
     """
     if jax.process_count() == 1:
-        return lambda: wish
+        return lambda: request
     mesh = Mesh(np.array(jax.devices()), ("devices",))
-    mine = np.array([wish], np.int32)
-    wishes = jax.make_array_from_callback((mesh.size,), NamedSharding(mesh, PartitionSpec("devices")), lambda _: mine)
-    answer = _greatest(mesh)(wishes)
+    mine = np.array([request], np.int32)
+    requests = jax.make_array_from_callback((mesh.size,), NamedSharding(mesh, PartitionSpec("devices")), lambda _: mine)
+    answer = _greatest(mesh)(requests)
     return lambda: int(answer)
 
 

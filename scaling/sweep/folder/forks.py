@@ -6,11 +6,9 @@ import uuid
 from pathlib import Path
 
 from scaling.errors import InputError
-from scaling.sweep.folder.plan_file import FORECAST, PLAN, SOURCE
+from scaling.sweep.folder.file_names import PLAN, RESULTS, SOURCE
 
 FORKS = "forks"
-# What is made from a sweep's runs: no longer true of another sweep.
-RESULTS = (FORECAST, "score.json", "runs.parquet", "curves.parquet", "summary.json", "report.html")
 _MOST_SHOWN = 20
 
 

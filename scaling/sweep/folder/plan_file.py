@@ -5,7 +5,6 @@ import re
 import textwrap
 from typing import Any
 
-PLAN, SOURCE, FORECAST = "plan.json", "sweep.yaml", "forecast.json"
 _ID = re.compile(r"[0-9a-f]{12}")
 _ROLES = ("fit", "target")
 Plan = dict[str, Any]

@@ -12,9 +12,10 @@ import pandas as pd
 
 from scaling.errors import InputError
 from scaling.files import write_text
+from scaling.sweep.folder.file_names import FORECAST, PLAN, SOURCE
 from scaling.sweep.folder.forks import FORKS, discard_results, keep, refuse_links, take_back
 from scaling.sweep.folder.plan_changes import begun, conflict, describe_changes, forecast_holds, with_target_left
-from scaling.sweep.folder.plan_file import FORECAST, PLAN, SOURCE, Plan, read_plan
+from scaling.sweep.folder.plan_file import Plan, read_plan
 from scaling.sweep.folder.run_folder import ENDED, RunFolder
 from scaling.sweep.folder.run_table import number_or_nan, run_row
 from scaling.sweep.locks.locks import Locks, waited_for
@@ -122,7 +123,7 @@ class SweepFolder:
         if fork or reason is None:
             raise InputError(f"{self.path}: {obstacle}; choose another `out`")
         way = (
-            f"choose another `out`; or go on with it by scaling run --fork, which keeps what was in {self.path / FORKS}"
+            f"choose another `out`; or go on with it by `fork`, which keeps what was in {self.path / FORKS}"
             if obstacle is None
             else f"choose another `out`: {obstacle}"
         )

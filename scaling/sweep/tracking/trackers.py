@@ -106,4 +106,6 @@ class TrackerProcess:
     def _give_up(self, reason: str) -> None:
         if not self._given_up:
             self._given_up = True
-            _LOG.warning("--track %s has failed and is given up; no run is the worse for it: %s", self._name, reason)
+            _LOG.warning(
+                "the tracker %s has failed and is given up; no run is the worse for it: %s", self._name, reason
+            )

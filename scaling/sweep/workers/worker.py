@@ -220,5 +220,5 @@ if __name__ == "__main__":
         print("\n".join(error.errors), file=sys.stderr)
         sys.exit(2)
     except Stopped:
-        print("asked to stop; what was trained is saved", file=sys.stderr)
+        print("stopped on request; what was trained is saved", file=sys.stderr)
         sys.exit(STOPPED_EXIT)

@@ -13,9 +13,8 @@ import pytest
 from elsewhere import wait_for
 from tiny import make_run
 
-from scaling import pipeline
 from scaling.errors import InputError
-from scaling.sweep.folder.forks import RESULTS
+from scaling.sweep.folder.file_names import RESULTS
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.plan.corpus_text import load_text
 from scaling.sweep.plan.expand import PlannedRun, expand
@@ -63,7 +62,7 @@ def test_what_differs_is_reported_a_line_each(sweep: SweepFolder) -> None:
         f"{sweep.path}: dtype: not given -> bfloat16",
         f"{sweep.path}: 3 runs are kept (1 finished, 1 half-trained); 1 run is no longer part of it (1 half-trained); "
         "2 runs are new",
-        f"{sweep.path}: choose another `out`; or go on with it by scaling run --fork, which keeps what was in "
+        f"{sweep.path}: choose another `out`; or go on with it by `fork`, which keeps what was in "
         f"{sweep.path / 'forks'}",
     )
 
@@ -288,8 +287,3 @@ def test_an_edited_sweep_goes_on_and_gives_what_it_gives_by_itself(half_done: Pa
     late = scaling(*command, "--fork")
     assert late.returncode == 2
     assert "the target's training has begun" in late.stderr
-
-
-def test_a_fork_knows_every_result() -> None:
-    named = {pipeline.FORECAST, pipeline.SCORE, pipeline.TABLE, pipeline.CURVES, pipeline.SUMMARY, pipeline.REPORT}
-    assert set(RESULTS) == named

@@ -23,7 +23,7 @@ corpus: sotu
 fit: {sizes: [{width: 8, depth: 1}], flops: [1e8, 1.2e8, 1.5e8, 2e8, 2.5e8, 5e9]}
 target: {size: {width: 8, depth: 1}, flops: 1e10}
 """
-GIVEN_UP = "--track tensorboard has failed and is given up; no run is the worse for it"
+GIVEN_UP = "the tracker tensorboard has failed and is given up; no run is the worse for it"
 
 
 def command(path: Path, *arguments: str) -> list[str]:

@@ -1,0 +1,7 @@
+"""The files of a sweep's folder, beside the folders of its runs and trunks."""
+
+PLAN, SOURCE = "plan.json", "sweep.yaml"
+FORECAST, SCORE, TABLE, CURVES = "forecast.json", "score.json", "runs.parquet", "curves.parquet"
+SUMMARY, REPORT = "summary.json", "report.html"
+# What is made from a sweep's runs: no longer true of another sweep.
+RESULTS = (FORECAST, SCORE, TABLE, CURVES, SUMMARY, REPORT)
