@@ -29,11 +29,12 @@ hypothesis.settings.register_profile("usual", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("soak", deadline=None)
 hypothesis.settings.load_profile("soak" if SOAK else "usual")
 
-# Before either package is imported: every annotation, array shapes included, is checked at each call.
+# Before either package is imported: every annotation, array shapes included, is checked when a function is called.
 jaxtyping.install_import_hook(["scaling", "analysis"], "typecheck.check")
 
 import finished  # noqa: E402 (the environment and the hook come first)
 import ordering  # noqa: E402
+import typecheck  # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,18 +48,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(ordering.Recorder())
 
 
+def pytest_runtest_setup() -> None:
+    typecheck.begin()
+
+
 @pytest.hookimpl(trylast=True)  # after tests are deselected
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "workerinput"):
         ordering.reorder(items, config.workerinput["workercount"])
-
-
-@pytest.fixture
-def unchecked() -> Iterator[None]:
-    """Annotations are not checked in this test: it repeats, thousands of times, calls that other tests check."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

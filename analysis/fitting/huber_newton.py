@@ -173,7 +173,7 @@ def _minimise(
         steps[live] += 1
         here, slope = theta[live], gradient[live]
         free = ~((here <= low) & (slope > 0) | (here >= high) & (slope < 0))
-        trial = np.clip(here + _step(slope, newton[live], metric[live], mu[live], free), low, high)
+        trial = np.minimum(np.maximum(here + _step(slope, newton[live], metric[live], mu[live], free), low), high)
         value = np.empty(live.size)
         derivatives = _derivatives(law, inputs, log_loss[live], weights[live], trial, value)
         better = value < objective[live]
@@ -223,7 +223,7 @@ def _derivatives(
         huber = np.where(size <= DELTA, 0.5 * residual**2, DELTA * (size - 0.5 * DELTA))
         objective[:] = (weights * huber).sum(axis=1)
         transposed = jacobian.transpose(0, 2, 1)
-        psi = weights * np.clip(residual, -DELTA, DELTA)
+        psi = weights * np.minimum(np.maximum(residual, -DELTA), DELTA)
         majorant = weights * (DELTA / np.maximum(size, DELTA))
         gradient = (transposed @ psi[:, :, None])[:, :, 0]
         newton = transposed @ (jacobian * (weights * (size <= DELTA))[:, :, None])
@@ -250,7 +250,7 @@ def _step(
     matrix += (1e-13 + 1e-10 * mu[:, None, None]) * identity
     right = np.where(free, gradient / scale, 0.0)
     step: Float[np.ndarray, "batch params"] = -np.linalg.solve(matrix, right[:, :, None])[:, :, 0] / scale
-    return np.clip(step, -3.0, 3.0)
+    return np.minimum(np.maximum(step, -3.0), 3.0)
 
 
 def starts_of(

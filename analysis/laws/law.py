@@ -108,7 +108,10 @@ class Law(Generic[X]):
         """
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             loss, partials = self.function(tuple(theta.T[:, :, None]), inputs)
-        return loss, np.stack([np.broadcast_to(p, loss.shape) for p in partials], axis=-1)
+        jacobian = np.empty((*loss.shape, len(partials)))
+        for place, partial in enumerate(partials):
+            jacobian[..., place] = partial
+        return loss, jacobian
 
     def internal(self, params: dict[str, float]) -> Float[np.ndarray, " params"]:
         """Reported parameters as the function takes them; a coefficient of 0 becomes a tiny one."""

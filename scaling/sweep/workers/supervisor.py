@@ -170,9 +170,11 @@ def train_as_rank(sweep: SweepFolder, role: str, report: Callable[[], None] = la
             time.sleep(_POLL_S)
             report()
     finally:
-        if worker.code is None:
+        # One that was killed says so, though the others' errors, which it caused, have led to a stop meanwhile.
+        by_itself = worker.code is not None
+        if not by_itself:
             worker.terminate()
         worker.wait()
-    if stop_requested() or worker.code == STOPPED_EXIT:
+    if not by_itself or worker.code == STOPPED_EXIT:
         raise Stopped
     return worker.error()

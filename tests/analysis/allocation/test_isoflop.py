@@ -35,7 +35,6 @@ def test_sizes_that_drift_with_the_budget_do_not_move_the_exponent() -> None:
     assert result.exponent == pytest.approx(exponent("steep-size"), abs=0.01)
 
 
-@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("law", "noise"),
     [

@@ -10,9 +10,6 @@ import pytest
 from analysis.laws import LAWS
 from benchmarks.coverage import LEVELS, PARAMETERS, of_forecasts, of_parameters, sampling_error
 
-# Monte Carlo: thousands of fits.
-pytestmark = pytest.mark.usefixtures("unchecked")
-
 BOUND = 3.3
 
 

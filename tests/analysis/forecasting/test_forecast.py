@@ -49,7 +49,6 @@ def test_beats_the_naive_forecasts(frozen: Forecast) -> None:
     assert all(abs(baseline.error) > 2 * abs(result.error) for baseline in result.baselines.values())
 
 
-@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("noise", [0.004, pytest.param(0.01, marks=pytest.mark.slow)])
 def test_intervals_cover_unseen_sweeps(noise: float) -> None:
     """Three seeds' mean, forecast from sweeps of the law's own form and of another: 90 % intervals."""
