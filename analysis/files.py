@@ -46,6 +46,11 @@ def synced(path: Path, content: bytes) -> None:
 
 
 def save_text(path: Path, text: str) -> None:
+    """Writes a text that a user asked for: see :func:`save_bytes`."""
+    save_bytes(path, text.encode())
+
+
+def save_bytes(path: Path, content: bytes) -> None:
     """Writes a file that a user asked for, and the folders it lies in, whole or not at all.
 
     Raises:
@@ -53,7 +58,7 @@ def save_text(path: Path, text: str) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, text)
+        write_bytes(path, content)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
 

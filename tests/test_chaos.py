@@ -22,18 +22,19 @@ SEED = 0
 # checkpoint to damage: most often, what kills the whole of it waits for one.
 KILLS = ["all, with a checkpoint"] * rounds(4, 12) + ["all"] * rounds(1, 3) + ["one worker"] * rounds(3, 11)
 # Trunks with branches and runs by themselves, each long enough for several checkpoints on a fast machine.
-FLOPS = 10
+FLOPS, SEEDS = 10, rounds(1, 2)
 SWEEP = f"""\
 name: chaos
 model: {{seq_len: 64, heads: 2, depth: 2}}
 corpus: sotu
 fit:
   sizes: [{{width: 16, depth: 2}}, {{width: 24, depth: 2}}]
-  flops: [{FLOPS}e10, {3 * FLOPS}e10]
-  seeds: 2
+  flops: [{FLOPS}e10, {2 * FLOPS}e10, {3 * FLOPS}e10]
+  seeds: {SEEDS}
   trunk: true
 target: {{size: {{width: 32, depth: 2}}, flops: {9 * FLOPS}e10, seeds: 2}}
 """
+RUNS = 2 + 6 * SEEDS
 MAY_DIFFER = ["wall_s", "mfu"]
 
 
@@ -150,12 +151,12 @@ def test_killed_and_damaged_it_comes_to_the_same_table(tmp_path: Path) -> None:
     for damage in damages:
         assert f"{damage.folder}: the checkpoint of step {damage.step} " in log, damage
     tables = [pd.read_parquet(folder / "runs.parquet").drop(columns=MAY_DIFFER) for folder in (calm, out)]
-    assert len(tables[0]) == 10
+    assert len(tables[0]) == RUNS
     assert tables[0].status.eq("done").all()
     pd.testing.assert_frame_equal(*tables, check_exact=True)
     kept = [
         {file.parent.name: file.read_bytes() for file in f.glob("runs/*/parameters.safetensors")} for f in (calm, out)
     ]
-    assert len(kept[0]) == 10
+    assert len(kept[0]) == RUNS
     assert kept[0] == kept[1]
     assert not list(out.glob("runs/*/checkpoints")), "nothing is left behind"

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from analysis.fitting.fit import FitResult, resample_weights
 from analysis.fitting.huber_newton import best_of_starts, minimise
-from analysis.forecasting.candidates import Candidate
+from analysis.forecasting.candidates import Candidate, CandidateName
 from analysis.laws import Inputs, Law
 from analysis.runs.arrays import RunArrays
 
@@ -63,28 +63,32 @@ def fit_members(runs: RunArrays, fit: FitResult, candidates: Sequence[Candidate]
         resamples: of every other candidate.
     """
     plain = candidates[0].law.internal(dict(fit.params))
-    return [
-        Member(each, plain, fit.samples) if each.plain else _fit_member(runs, each, plain, resamples)
-        for each in candidates
-    ]
+    others = _fit_together(runs, [each for each in candidates if not each.plain], plain, resamples)
+    return [Member(each, plain, fit.samples) if each.plain else others[each.name] for each in candidates]
 
 
 def fit_members_quickly(runs: RunArrays, candidates: Sequence[Candidate]) -> list[Member]:
     """Fits the candidates of one law with few resamples, for a rolling-origin fold."""
     law = candidates[0].law
     plain = best_of_starts(law, runs.inputs, runs.log_loss, np.ones(len(runs))).value[0]
-    return [_fit_member(runs, each, plain, FOLD_RESAMPLES) for each in candidates]
+    return list(_fit_together(runs, candidates, plain, FOLD_RESAMPLES).values())
 
 
-def _fit_member(runs: RunArrays, candidate: Candidate, plain: Float[np.ndarray, " params"], resamples: int) -> Member:
-    """Fits one candidate and its resamples, from the law's plain fit."""
-    law, weight, theta = candidate.law, candidate.run_weights(runs), plain
-    if not candidate.plain:
-        theta = minimise(law, runs.inputs, runs.log_loss, weight[None], theta[None]).value[0]
-    drawn = resample_weights(runs.cluster, resamples, 0) * weight
-    starts = np.repeat(theta[None], resamples, axis=0)
+def _fit_together(
+    runs: RunArrays, candidates: Sequence[Candidate], plain: Float[np.ndarray, " params"], resamples: int
+) -> dict[CandidateName, Member]:
+    """Fits candidates of one law and their resamples, from the law's plain fit, in one batch each."""
+    if not candidates:
+        return {}
+    law, weights = candidates[0].law, np.stack([each.run_weights(runs) for each in candidates])
+    theta = np.repeat(plain[None], len(candidates), axis=0)
+    moved = [place for place, each in enumerate(candidates) if not each.plain]
+    theta[moved] = minimise(law, runs.inputs, runs.log_loss, weights[moved], theta[moved]).value
+    drawn = (weights[:, None] * resample_weights(runs.cluster, resamples, 0)).reshape(-1, len(runs))
+    starts = np.repeat(theta, resamples, axis=0)
     samples = minimise(law, runs.inputs, runs.log_loss, drawn, starts, _STEPS, _TOLERANCE).value
-    return Member(candidate, theta, samples)
+    each_samples = samples.reshape(len(candidates), resamples, -1)
+    return {c.name: Member(c, t, s) for c, t, s in zip(candidates, theta, each_samples, strict=True)}
 
 
 def _finite_log(loss: Float[np.ndarray, "batch rows"]) -> Float[np.ndarray, "batch rows"]:

@@ -5,34 +5,26 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from analysis.allocation.estimate import SurfaceEstimate
 from analysis.allocation.results import LawAllocation
 from analysis.allocation.split import TOLERANCE, AllocationProblem
-from analysis.errors import InputError
 from analysis.formatting import format_quantity
-from analysis.plots import ACTUAL, FORECAST, SIZES, figure, log_axis, power, save, si
+from analysis.plots import ACTUAL, FORECAST, SIZES, figure, log_axis, power, si
 
 _POINTS = 160
 _DRAWN = 40
 _LINE = SIZES(0.25)
 
 
-def plot_allocation(estimate: SurfaceEstimate, made: LawAllocation, path: str) -> None:
-    """Writes the figure to a .png, .svg or .pdf.
-
-    Raises:
-        InputError: if the file cannot be written.
-    """
+def allocation_figure(estimate: SurfaceEstimate, made: LawAllocation) -> Figure:
+    """The figure: loss over size for the same FLOPs, or FLOPs over size where a loss was asked for."""
     at = np.log([made.params]), np.log([made.tokens])
     estimate = estimate.scaled(made.loss / float(estimate.surface.loss(*at)[0]))  # to the loss that was found
     draw = same_flops if made.optimum is None else same_loss
-    drawn = figure(lambda axes: draw(estimate, made, axes))
-    try:
-        save(drawn, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+    return figure(lambda axes: draw(estimate, made, axes))
 
 
 def same_flops(estimate: SurfaceEstimate, made: LawAllocation, axes: Axes) -> Axes:

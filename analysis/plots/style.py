@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from analysis.files import save_bytes, save_text
 from analysis.formatting import format_power, format_quantity
 
 # Viridis without its ends, which vanish on a dark or a white page, in few steps, so that its bar is drawn as shapes;
@@ -76,15 +78,20 @@ def png(made: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def save(made: Figure, path: str) -> None:
-    """Writes a figure on white, in the format of the file's suffix."""
-    if path.lower().endswith(".svg"):
-        text = _svg(made, "figure", "white")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
+def save(made: Figure, path: Path) -> None:
+    """Writes a figure on white, in the format of the file's suffix, whole or not at all.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    kind = path.suffix.lower().removeprefix(".")
+    if kind == "svg":
+        save_text(path, _svg(made, "figure", "white"))
         return
+    buffer = io.BytesIO()
     with rc_context(_STYLE):
-        made.savefig(path, dpi=150, facecolor="white")
+        made.savefig(buffer, format=kind, dpi=150, facecolor="white")
+    save_bytes(path, buffer.getvalue())
 
 
 def _svg(made: Figure, name: str, paper: str) -> str:

@@ -55,7 +55,4 @@ def save_figure(figure: Figure, path: str | Path) -> None:
         InputError: for another kind of file, or one that cannot be written.
     """
     check_figure("path", path)
-    try:
-        plots.save(figure, str(path))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+    plots.save(figure, Path(path))

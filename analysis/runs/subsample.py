@@ -10,7 +10,7 @@ MOST_ROWS = 4000
 
 
 def representative(rows: pd.DataFrame) -> pd.DataFrame:
-    """Indices of a representative subsample: all rows, or at most ``MOST_ROWS``.
+    """A representative subsample: all rows, or at most ``MOST_ROWS`` of them.
 
     Each bin of FLOPs, a factor of 1.2 wide, keeps the same number of rows, or all that it has. Within a bin one row of
     every trunk comes before a second row of any. The choice depends on the values of the rows, not on their order.

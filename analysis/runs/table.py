@@ -13,7 +13,7 @@ from jaxtyping import Bool
 from analysis.errors import InputError
 from analysis.runs.arrays import RunArrays
 from analysis.runs.filter import closest, columns_of, select
-from analysis.runs.readers import read_columns
+from analysis.runs.readers import read_columns, refuse_repeated
 from analysis.runs.schema import ALIASES, NUMBERS, RECIPE, REQUIRED, TEXTS, renamed
 from analysis.runs.table_hash import table_hash
 from analysis.runs.validation import checked
@@ -158,20 +158,12 @@ def read_table(
     Raises:
         InputError: one line per error, with row and column.
     """
-    path = Path(path)
+    path, wanted = Path(path), _wanted(columns, where, extra)
     if path.is_dir():
         path = path / "runs.parquet"
         if not path.is_file():
             raise InputError(f"{path.parent}: a folder without runs.parquet; give a sweep's folder, or a file")
-    named = columns_of(where) if where else set()
-    wanted = {*NUMBERS, *TEXTS, *chain(*ALIASES.values()), *(columns or {}).values(), *extra, *named}
-    frame = read_columns(path, wanted)
-    known = frame.attrs["known"]
-    if absent := [name for name in extra if name not in known]:
-        raise InputError(f"{path}: no column {name!r}{closest(name, known)}" for name in absent)
-    frame = renamed(frame, str(path), columns, {*extra, *named})
-    table = _checked(frame, str(path), where, columns, extra)
-    return table.best() if best else table
+    return _made(read_columns(path, wanted), str(path), columns, where, extra, best)
 
 
 def table_of(
@@ -195,8 +187,28 @@ def table_of(
     frame = frame.reset_index(drop=True)
     frame.index += 1
     frame.attrs["known"] = [str(name) for name in frame.columns]
-    if absent := [name for name in extra if name not in frame]:
-        raise InputError(f"{source}: no column {name!r}{closest(name, frame.attrs['known'])}" for name in absent)
+    refuse_repeated(frame.attrs["known"], _wanted(columns, where, extra), source)
+    return _made(frame, source, columns, where, extra, best)
+
+
+def _wanted(columns: Mapping[str, str] | None, where: str | None, extra: Sequence[str]) -> set[str]:
+    """Names of all columns that a table may read."""
+    named = columns_of(where) if where else set()
+    return {*NUMBERS, *TEXTS, *chain(*ALIASES.values()), *(columns or {}).values(), *extra, *named}
+
+
+def _made(
+    frame: pd.DataFrame,
+    source: str,
+    columns: Mapping[str, str] | None,
+    where: str | None,
+    extra: Sequence[str],
+    best: bool,
+) -> RunTable:
+    """A table of a frame with the source's own names, all of which ``attrs["known"]`` lists."""
+    known = frame.attrs["known"]
+    if absent := [name for name in extra if name not in known]:
+        raise InputError(f"{source}: no column {name!r}{closest(name, known)}" for name in absent)
     frame = renamed(frame, source, columns, {*extra, *(columns_of(where) if where else ())})
     table = _checked(frame, source, where, columns, extra)
     return table.best() if best else table

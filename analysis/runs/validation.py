@@ -45,7 +45,7 @@ def checked(frame: pd.DataFrame, source: str, used: Bool[np.ndarray, " rows"], e
 
 
 def _numbers(values: pd.Series, used: Bool[np.ndarray, " rows"]) -> tuple[pd.Series, pd.Series]:
-    """A column in float64, and a mask of used values that are no numbers."""
+    """A column in float64, and those of its used cells that are no numbers, as they are written."""
     if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
         return values.astype("float64"), values[:0]
     # Through text: what pandas would convert includes dates and truth values.
@@ -54,7 +54,7 @@ def _numbers(values: pd.Series, used: Bool[np.ndarray, " rows"]) -> tuple[pd.Ser
 
 
 def _outside(values: pd.Series, used: Bool[np.ndarray, " rows"], column: str, source: str) -> Iterator[str]:
-    """Mask of used values that are not positive or are too large."""
+    """A line on each used value that is not positive or is too large."""
     with np.errstate(invalid="ignore"):
         bad = used & ~values.between(1 / _LARGEST, _LARGEST).to_numpy()
     for row, value in values[bad].items():

@@ -70,9 +70,10 @@ def allocate(
     known = published_surface(str(paper), fresh) if table is None else estimate_surface(table, law, fresh)
     made = allocate_on(known, request)
     if plot is not None:
-        from analysis.plots.allocation import plot_allocation  # late: imports what draws
+        from analysis.plots import save  # late: imports what draws
+        from analysis.plots.allocation import allocation_figure
 
-        plot_allocation(known, made, str(plot))
+        save(allocation_figure(known, made), Path(plot))
     without = f"; {model} without its embeddings" if model is not None and bare else ""
     return replace(made, convention=made.convention + without, model=model)
 

@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 # Cut down to a minute.
 QUICKSTART = (
     str(ROOT / "sweeps" / "quickstart.yaml"),
-    "fit=[{sizes: [11k, 15k, 20k], flops: [1.2e10, 2e10]}, {sizes: [20k], flops: [6e10], seeds: 2}]",
-    "target.flops=1.2e11",
+    "fit=[{sizes: [11k, 15k, 20k], flops: [6e9, 1e10]}, {sizes: [20k], flops: [3e10], seeds: 2}]",
+    "target.flops=6e10",
     "target.seeds=1",
 )
 

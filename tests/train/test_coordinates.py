@@ -5,6 +5,7 @@ own output each matrix moves, stay of one order, so log RMS against log size has
 rate and one initial standard deviation for all, the same measures have slopes of 0.5 and more.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
@@ -164,6 +165,7 @@ def run_of(config: LlamaConfig, standard: bool, seed: int) -> RunConfig:
     return RunConfig(config, DATA, recipe, HORIZON, seed)
 
 
+@functools.cache
 def measure(config: LlamaConfig, standard: bool, seed: int) -> dict[str, float]:
     """RMS of the states at first, of their change after the first steps and after more, and of the matrices' part."""
     run = run_of(config, standard, seed)

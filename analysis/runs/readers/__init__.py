@@ -4,7 +4,7 @@ A format is a function (path, lower-case names of the wanted columns or None for
 :func:`analysis.runs.readers.frames.framed` gives it, and one entry of ``READERS`` for each of its suffixes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -53,7 +53,13 @@ def read_columns(path: Path, wanted: set[str]) -> pd.DataFrame:
     known = frame.attrs["known"]
     if not known:
         raise InputError(f"{path}: no rows")
-    twice = {name for name in known if known.count(name) > 1 and name.lower() in wanted}
-    if twice:
-        raise InputError(f"{path}: column {name!r} occurs more than once" for name in sorted(twice))
+    refuse_repeated(known, wanted, str(path))
     return frame
+
+
+def refuse_repeated(known: Sequence[str], wanted: set[str], source: str) -> None:
+    """Raises InputError where a wanted column's name, in any case, is that of several columns."""
+    lower = {name.lower() for name in wanted}
+    repeated = {name for name in known if known.count(name) > 1 and name.lower() in lower}
+    if repeated:
+        raise InputError(f"{source}: column {name!r} occurs more than once" for name in sorted(repeated))

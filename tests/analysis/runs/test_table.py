@@ -12,7 +12,7 @@ from analysis.fitting.fit import fit
 from analysis.forecasting.backtest import backtest
 from analysis.forecasting.forecast import forecast
 from analysis.runs.filter import select
-from analysis.runs.table import RunTable, read_table
+from analysis.runs.table import RunTable, read_table, table_of
 
 
 def write(tmp_path: Path, text: str, name: str = "t.csv") -> Path:
@@ -254,6 +254,13 @@ def test_files_that_are_not_what_they_say(tmp_path: Path, name: str, content: by
     errors = refusal(path)
     assert reason in errors[0]
     assert not any("\n" in message for message in errors)
+
+
+def test_a_frame_with_two_columns_of_one_name_is_refused() -> None:
+    frame = pd.DataFrame([[1e6, 1e9, 3.0, 4.0]], columns=["params", "tokens", "loss", "loss"])
+    with pytest.raises(InputError) as error:
+        table_of(frame, "made")
+    assert error.value.errors == ("made: column 'loss' occurs more than once",)
 
 
 def test_a_folder_without_a_table(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ corpus: sotu
 fit: {sizes: [{width: 8, depth: 1}], flops: [2e9, 4e9, 8e9], seeds: 2}
 target: {size: {width: 8, depth: 1}, flops: 1.6e10, seeds: 2}
 """
-ROUNDS = {"flock": rounds(4, 20), "lease": rounds(1, 2)}
+ROUNDS = {"flock": rounds(2, 20), "lease": rounds(1, 2)}
 CALLS = 3
 
 

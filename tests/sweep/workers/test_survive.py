@@ -32,7 +32,7 @@ corpus: sotu
 fit: {sizes: [{width: 8, depth: 1}], flops: [2e8, 3e8], seeds: 2}
 target: {size: {width: 8, depth: 1}, flops: 1e9}
 """
-LONG = "fit.flops=[1.6e10, 2e10]"
+LONG = "fit.flops=[6e9, 8e9]"
 
 
 def prepare(path: Path, *overrides: str) -> SweepFolder:
@@ -223,7 +223,7 @@ def command(folder: Path) -> list[str]:
         LONG,
         "fit.sizes=[{width: 8, depth: 1}, {width: 12, depth: 1}, {width: 16, depth: 1}]",
         "fit.seeds=1",
-        "target.flops=5e10",
+        "target.flops=2e10",
     ]
     return [sys.executable, "-m", "scaling", "run", str(file), *longer, "--fit-only", "--out", str(folder / "out")]
 
