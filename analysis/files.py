@@ -46,18 +46,19 @@ def synced(path: Path, content: bytes) -> None:
 
 
 def save_text(path: Path, text: str) -> None:
-    """Writes a text that a user asked for: see :func:`save_bytes`."""
-    save_bytes(path, text.encode())
+    """Writes a text that a user asked for, and the folders it lies in: see :func:`save_bytes`."""
+    save_bytes(path, text.encode(), folders=True)
 
 
-def save_bytes(path: Path, content: bytes) -> None:
-    """Writes a file that a user asked for, and the folders it lies in, whole or not at all.
+def save_bytes(path: Path, content: bytes, folders: bool = False) -> None:
+    """Writes a file that a user asked for whole or not at all, and the folders it lies in if ``folders``.
 
     Raises:
         InputError: it cannot be written there.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if folders:
+            path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, content)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None

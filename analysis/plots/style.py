@@ -17,7 +17,7 @@ from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from analysis.files import save_bytes, save_text
+from analysis.files import save_bytes
 from analysis.formatting import format_power, format_quantity
 
 # Viridis without its ends, which vanish on a dark or a white page, in few steps, so that its bar is drawn as shapes;
@@ -86,7 +86,7 @@ def save(made: Figure, path: Path) -> None:
     """
     kind = path.suffix.lower().removeprefix(".")
     if kind == "svg":
-        save_text(path, _svg(made, "figure", "white"))
+        save_bytes(path, _svg(made, "figure", "white").encode())
         return
     buffer = io.BytesIO()
     with rc_context(_STYLE):
