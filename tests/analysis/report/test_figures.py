@@ -65,7 +65,7 @@ def test_every_kind_has_labels_with_units_and_one_line(kind: str, found: Finding
 
 @pytest.mark.parametrize("suffix", ["svg", "pdf"])
 def test_files_are_vectors_throughout(suffix: str, found: Findings, tmp_path: Path) -> None:
-    plots.save(plots.figure(KINDS["tokens"].make(found).draw), str(tmp_path / f"figure.{suffix}"))
+    plots.save(plots.figure(KINDS["tokens"].make(found).draw), tmp_path / f"figure.{suffix}")
     content = (tmp_path / f"figure.{suffix}").read_bytes()
     assert b"<image" not in content
     assert b"/Subtype /Image" not in content
