@@ -15,7 +15,7 @@ demo: $(VENV)/installed
 
 # Files go to the workers longest first (tests/support/ordering.py); who has finished takes tests from the others.
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
-JOBS := 3
+JOBS := 2
 TESTS := fast
 EXTRAS := dev,hf,notebooks,parity,ray,slurm,tensorboard,test,tokenizers,tpu
 
