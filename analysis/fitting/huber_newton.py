@@ -173,6 +173,7 @@ def _minimise(
         steps[live] += 1
         here, slope = theta[live], gradient[live]
         free = ~((here <= low) & (slope > 0) | (here >= high) & (slope < 0))
+        # Not np.clip: on arrays this small it takes longer than the work.
         trial = np.minimum(np.maximum(here + _step(slope, newton[live], metric[live], mu[live], free), low), high)
         value = np.empty(live.size)
         derivatives = _derivatives(law, inputs, log_loss[live], weights[live], trial, value)
