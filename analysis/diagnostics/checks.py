@@ -19,7 +19,7 @@ _ODD_COST = 10.0  # head and attention account for a factor of 3 in tiny models
 PADDING = 1.05  # vocabularies are padded to round numbers
 _TEXTS: dict[str, Code] = {"corpus": "pooled-corpora", "tokenizer": "tokenizer-mismatch"}
 # Columns of the schema that may separate recipes; tuned hyperparameters have their own warning.
-_RECIPES = frozenset(["sweep", "schedule", "dtype", "seq_len"])
+_RECIPES = frozenset(["sweep", "schedule", "optimizer", "recipe", "dtype", "seq_len"])
 
 
 def check_table(table: RunTable, needs: tuple[str, ...] = ()) -> tuple[Diagnostic, ...]:
@@ -64,7 +64,8 @@ def _progress(rows: pd.DataFrame) -> Iterator[Diagnostic]:
 
 def _left_out(table: RunTable) -> Iterator[Diagnostic]:
     if table.diverged:
-        message = f"{len(table.diverged)} diverged runs are left out of the fit: {listed(table.diverged)}"
+        lost = "runs that diverged or have no finite loss are left out of the fit"
+        message = f"{len(table.diverged)} {lost}: {listed(table.diverged)}"
         yield Diagnostic("diverged-rows", message)
     if len(table.fit) > MOST_ROWS:
         yield Diagnostic(

@@ -15,6 +15,7 @@ _MAX_VALUES, _MIN_ROWS, _MIN_PAIRS = 20, 4, 8
 # A disagreement is clear if it exceeds rounding, and is either far larger than the scatter within a group or, between
 # two groups, far too constant for chance.
 _MIN_GAP, _TIMES_SCATTER, _TIMES_ERROR = 0.005, 3.0, 8.0
+_FEW_PAIRS, _TIMES_FEW = 4, 12.0
 
 
 @dataclass(frozen=True)
@@ -84,14 +85,21 @@ def _gap(frame: pd.DataFrame) -> float:
     gap = float(np.median(gaps))
     if min(len(gaps), len(scatter)) >= 2 * _MIN_PAIRS and gap > _TIMES_SCATTER * float(np.median(np.abs(scatter))):
         return gap
-    constant = [abs(float(np.median(each))) for each in pairs.values() if _is_constant(np.array(each))]
+    two = len(pairs) == 1
+    constant = [abs(float(np.median(each))) for each in pairs.values() if _is_constant(np.array(each), two)]
     return max(constant, default=0.0)
 
 
-def _is_constant(gaps: Float[np.ndarray, " pairs"]) -> bool:
-    """Whether the difference of two groups is constant; each row enters it twice, so half of the pairs count."""
+def _is_constant(gaps: Float[np.ndarray, " pairs"], two: bool) -> bool:
+    """Whether the difference of two groups is constant; each row enters it twice, so half of the pairs count.
+
+    Of two groups, four pairs may suffice; among many groups some would agree so far by chance.
+    """
     count = len(gaps) / 2
-    return bool(count >= _MIN_PAIRS and abs(gaps.mean()) > _TIMES_ERROR * gaps.std() / np.sqrt(count))
+    if count < (_FEW_PAIRS if two else _MIN_PAIRS):
+        return False
+    times = _TIMES_ERROR if count >= _MIN_PAIRS else _TIMES_FEW
+    return bool(abs(gaps.mean()) > times * gaps.std() / np.sqrt(count))
 
 
 def _differences(curve: _Curve, other: _Curve) -> Float[np.ndarray, " pairs"]:

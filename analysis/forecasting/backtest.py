@@ -20,6 +20,7 @@ from analysis.runs.table import RunTable
 
 LEVEL = 0.9
 _FACTORS = (3.0, 10.0, 30.0, 100.0)
+_ROUNDING = 0.01  # in log FLOPs: nearer than this, two runs are of one budget
 _FEWEST_TRAIN, _FEWEST_TEST = 12, 3
 
 
@@ -164,8 +165,9 @@ def backtest(
     flops = np.exp(runs.inputs.c)
     if train_below is None:
         limits = [float(flops.max()) / factor * (1 + 1e-9) for factor in _FACTORS]
-        limits = [f for f in limits if (flops <= f).sum() >= _FEWEST_TRAIN and (flops > f).sum() >= _FEWEST_TEST]
-        limits = list({int((flops <= f).sum()): f for f in reversed(limits)}.values())[::-1]  # the same split once
+        counts = {f: int(_below(runs, f).sum()) for f in limits}
+        limits = [f for f in limits if counts[f] >= _FEWEST_TRAIN and len(runs) - counts[f] >= _FEWEST_TEST]
+        limits = list({counts[f]: f for f in reversed(limits)}.values())[::-1]  # the same split once
         if not limits:
             raise InputError(
                 f"{table.source}: no threshold 3 to 100 times below the largest run leaves {_FEWEST_TRAIN} "
@@ -173,7 +175,7 @@ def backtest(
             )
     else:
         limits = [train_below]
-        if not (flops <= train_below).any() or not (flops > train_below).any():
+        if _below(runs, train_below).all() or not _below(runs, train_below).any():
             raise InputError(
                 f"`train_below` {train_below:.4g}: the runs span {flops.min():.4g} to {flops.max():.4g} FLOPs"
             )
@@ -181,8 +183,24 @@ def backtest(
     return Backtest(splits, tuple(checks.check_table(table)))
 
 
+def _below(runs: RunArrays, limit: float) -> Bool[np.ndarray, " rows"]:
+    """Mask (rows,) of the runs up to a limit in FLOPs, and of those that differ from these by rounding.
+
+    Runs of one budget differ by part of a step, or by the digits that are printed: a limit does not part them.
+    """
+    order = np.argsort(runs.inputs.c, kind="stable")
+    compute = runs.inputs.c[order]
+    count = int(np.searchsorted(compute, np.log(limit) + 1e-9, side="right"))
+    most = int(np.searchsorted(compute, np.log(limit) + 2 * _ROUNDING, side="right"))
+    while 0 < count < most and compute[count] - compute[count - 1] <= _ROUNDING:
+        count += 1
+    below = np.zeros(len(runs), bool)
+    below[order[:count]] = True
+    return below
+
+
 def _split(runs: RunArrays, laws: Sequence[str], limit: float, bootstrap: int) -> SplitScore:
-    below = np.exp(runs.inputs.c) <= limit
+    below = _below(runs, limit)
     train, test = runs.subset(below), runs.subset(~below)
     fitted = ensembles_of_arrays(train, laws, bootstrap)
     if not fitted:

@@ -1,7 +1,11 @@
 """The candidates of a forecast: a law, fitted under a weighting of the runs, over a window of compute.
 
 A new weighting or window is one entry of ``WEIGHTINGS`` or ``WINDOWS``; every law that ``auto`` weighs is fitted under
-each pair of them.
+each pair of them that the runs suffice for.
+
+The low-compute end of a table is often in another regime than its target, and every law's error then shrinks as it is
+left out. A window does that; it needs cells enough to fit a law well, and is the other way of looking at a table, not
+the better one.
 
 The frontier is the lowest loss reached with a budget's FLOPs or fewer. Runs far above it, with too many parameters for
 their tokens or too few, are where laws break down first, and no large run is planned there. A frontier weighting of
@@ -36,9 +40,21 @@ class Weighting:
 
 @dataclass(frozen=True)
 class Window:
-    """A window of compute: the runs with at least 1 / ``factor`` of the FLOPs of the largest run."""
+    """A window of compute: the runs with at least 1 / ``factor`` of the FLOPs of the largest run.
+
+    Attributes:
+        factor: infinite for all runs.
+        fewest: cells that a window of a part of the runs must hold: with fewer, laws of five parameters fit it well and
+            forecast badly.
+    """
 
     factor: float = np.inf
+    fewest: int = 16
+
+    def suits(self, runs: RunArrays) -> bool:
+        """Whether it is the window of all runs, or leaves some out and holds cells enough."""
+        held = self.holds(runs)
+        return self == ALL_RUNS or bool(not held.all() and runs.subset(held).cells >= self.fewest)
 
     def holds(self, runs: RunArrays) -> Bool[np.ndarray, " rows"]:
         """Mask (rows,) of the runs in the window, its edge included."""
@@ -68,7 +84,7 @@ def above_frontier(runs: RunArrays) -> Float[np.ndarray, " rows"]:
 EQUAL = Weighting(None, equal_weights)
 ALL_RUNS = Window()
 WEIGHTINGS = (EQUAL, frontier_weighting(0.2), frontier_weighting(0.05))
-WINDOWS = (ALL_RUNS,)
+WINDOWS = (ALL_RUNS, Window(5.0))
 
 CandidateName = tuple[str, float | str | None, float]
 
@@ -102,9 +118,13 @@ class Candidate:
         weight = self.weighting.weights(runs) * self.window.holds(runs)
         return weight * (len(runs) / weight.sum())
 
-    def suffices(self, count: int) -> bool:
-        """Whether ``count`` runs are enough to fit the law: its parameters + 2."""
-        return len(self.law.names) + 2 <= count
+    def suits(self, runs: RunArrays) -> bool:
+        """Whether the window suits the runs and holds enough of them to fit the law: its parameters + 2."""
+        return self.window.suits(runs) and len(self.law.names) + 2 <= int(self.window.holds(runs).sum())
+
+    def suits_fold(self, runs: RunArrays) -> bool:
+        """Whether it suits a fold's fitted runs, where what must suffice is cells, not runs."""
+        return self.suits(runs) and len(self.law.names) + 2 <= runs.subset(self.window.holds(runs)).cells
 
     def to_dict(self) -> dict[str, Any]:
         """The candidate as a JSON object: ``focus``, and ``window`` where it leaves runs out."""

@@ -15,11 +15,11 @@ from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.fit import FitResult, fit_arrays, law_named, on_table, too_few
 from analysis.forecasting.calibration import Calibration, calibrate, fold_error, run_noise
-from analysis.forecasting.candidates import WEIGHTINGS, WINDOWS, Candidate, Weighting, Window, candidates_of
+from analysis.forecasting.candidates import ALL_RUNS, WEIGHTINGS, WINDOWS, Candidate, Weighting, Window, candidates_of
 from analysis.forecasting.folds import Fold, rolling_origin_folds
 from analysis.forecasting.member import FOLD_RESAMPLES, Member, fit_members
 from analysis.forecasting.pooling import pooled_log_loss, pooled_spread
-from analysis.forecasting.weights import MemberWeights, inverse_square_weights
+from analysis.forecasting.weights import MemberWeights, shrunk_weights
 from analysis.laws import LAWS, Inputs, weighed
 from analysis.runs.arrays import RunArrays, beyond
 from analysis.runs.table import RunTable
@@ -41,7 +41,7 @@ class Method:
 
     weightings: tuple[Weighting, ...] = WEIGHTINGS
     windows: tuple[Window, ...] = WINDOWS
-    weigh: MemberWeights = inverse_square_weights
+    weigh: MemberWeights = shrunk_weights
 
 
 METHOD = Method()
@@ -174,7 +174,7 @@ def combine(
     fits: Mapping[str, FitResult],
     folds: Sequence[Fold],
     noise: float,
-    weigh: MemberWeights = inverse_square_weights,
+    weigh: MemberWeights = shrunk_weights,
 ) -> Ensemble:
     """Combines members into an ensemble, weighed and calibrated by the folds that hold any of them.
 
@@ -192,7 +192,7 @@ def combine(
     return Ensemble(
         members=tuple(replace(member, weight=weights[member.candidate.name]) for member in members),
         fits={name: fit for name, fit in fits.items() if any(member.law.name == name for member in members)},
-        calibration=calibrate([fold_error(fold, weights) for fold in own], noise),
+        calibration=calibrate([fold_error(fold, weights) for fold in own], noise, pooled=len(members) > 1),
         fitted=runs.inputs,
         folds=len(own),
         tested=max((fold.reach for fold in own), default=0.0),
@@ -208,7 +208,7 @@ def _candidates(runs: RunArrays, names: Sequence[str], method: Method) -> dict[s
         every = candidates_of(law, method.weightings, method.windows) if name in of_auto else []
         if name in alone and not any(each.plain for each in every):
             every = [Candidate(law), *every]
-        if enough := [each for each in every if each.suffices(int(each.window.holds(runs).sum()))]:
+        if enough := [each for each in every if each.suits(runs)]:
             found[name] = enough
     return found
 
@@ -222,5 +222,6 @@ def _takes_part(candidate: Candidate, name: str, method: Method) -> bool:
 
 
 def _noise(runs: RunArrays, members: Sequence[Member]) -> float:
-    residuals = [member.log_loss(runs.inputs) - runs.log_loss for member in members]
-    return run_noise(runs, residuals, [len(member.theta) for member in members])
+    whole = [member for member in members if member.candidate.window == ALL_RUNS]
+    residuals = [member.log_loss(runs.inputs) - runs.log_loss for member in whole]
+    return run_noise(runs, residuals, [len(member.theta) for member in whole])

@@ -70,7 +70,7 @@ def rolling_origin_folds(runs: RunArrays, candidates: Sequence[Candidate]) -> li
     for origin in origins(runs):
         below = runs.budget <= origin
         fitted, held_out = runs.subset(below), runs.subset(~below)
-        enough = [each for each in candidates if each.suffices(fitted.subset(each.window.holds(fitted)).cells)]
+        enough = [each for each in candidates if each.suits_fold(fitted)]
         members = [
             member
             for _, of_law in groupby(enough, key=lambda each: each.law.name)

@@ -171,5 +171,5 @@ def _warnings(table: RunTable) -> list[Diagnostic]:
     if "status" not in frame or "role" not in frame:
         return []
     lost = diverged_runs(frame, (frame["role"] == "target").to_numpy(bool))
-    message = f"{len(lost)} diverged target runs are not scored: {listed(lost)}"
+    message = f"{len(lost)} target runs that diverged or have no finite loss are not scored: {listed(lost)}"
     return [Diagnostic("diverged-rows", message)] if lost else []

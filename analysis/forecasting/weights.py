@@ -14,11 +14,14 @@ from analysis.forecasting.folds import Fold
 MemberWeights = Callable[[Sequence[CandidateName], Sequence[Fold]], Float[np.ndarray, " members"]]
 
 
-def inverse_square_weights(names: Sequence[CandidateName], folds: Sequence[Fold]) -> Float[np.ndarray, " members"]:
-    """Weights (members,) inverse to the mean square over folds of ``Fold.errors`` (Bates & Granger 1969).
+def shrunk_weights(names: Sequence[CandidateName], folds: Sequence[Fold]) -> Float[np.ndarray, " members"]:
+    """Weights (members,) by the mean square over folds of ``Fold.errors``, shrunk towards equal ones:
 
-    Each fold counts by its share of the runs. A member that no fold had enough runs for has no weight; without folds
-    all weigh the same.
+        1 / (mean square + median of all members' mean squares)
+
+    A few folds with noise in them say which members are poor, not which of the good ones is best: without the median
+    (Bates & Granger 1969) a member that was lucky takes most of the weight. Each fold counts by its share of the runs.
+    A member that no fold had enough runs for is taken to be as good as the median; without folds all weigh the same.
     """
     total, seen = np.zeros(len(names)), np.zeros(len(names))
     for fold in folds:
@@ -27,9 +30,11 @@ def inverse_square_weights(names: Sequence[CandidateName], folds: Sequence[Fold]
             if name in errors:
                 total[i] += fold.share * errors[name] ** 2
                 seen[i] += fold.share
-    if not seen.any():
+    tested = seen > 0
+    if not tested.any():
         return np.full(len(names), 1 / len(names))
-    scores = np.where(seen > 0, total / np.maximum(seen, 1e-12), np.inf)
-    weights = max(float(scores.min()), 1e-300) / np.maximum(scores, 1e-300)
-    weights = np.where(np.isfinite(weights), weights, 0.0)
+    squares = total / np.maximum(seen, 1e-12)
+    median = float(np.median(squares[tested]))
+    weights = 1 / np.maximum(np.where(tested, squares, median) + median, 1e-300)
+    weights /= weights.max()  # before the sum, which may overflow where all were forecast exactly
     return weights / weights.sum()

@@ -42,6 +42,8 @@ TEXTS = (
     "role",
     "status",
     "schedule",
+    "optimizer",
+    "recipe",
     "corpus",
     "tokenizer",
     "dtype",
@@ -58,6 +60,7 @@ ALIASES = {
     "corpus": ("train_data", "dataset", "data", "training_data", "train_set"),
     "lr": ("learning_rate", "peak_lr", "max_lr"),
     "weight_decay": ("wd",),
+    "optimizer": ("optim", "opt"),
     "epochs": ("n_epochs",),
 }
 # What a sweep may vary at one size and length, looking for the least loss; a seed is not looked for.
@@ -68,6 +71,8 @@ RECIPE = (
     "schedule",
     "decay_fraction",
     "weight_decay",
+    "optimizer",
+    "recipe",
     "width",
     "depth",
     "heads",

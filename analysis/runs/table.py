@@ -16,7 +16,7 @@ from analysis.runs.filter import closest, columns_of, select
 from analysis.runs.readers import read_columns, refuse_repeated
 from analysis.runs.schema import ALIASES, NUMBERS, RECIPE, REQUIRED, TEXTS, renamed
 from analysis.runs.table_hash import table_hash
-from analysis.runs.validation import checked
+from analysis.runs.validation import NO_LOSS, checked
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +118,7 @@ class RunTable:
 
     @property
     def diverged(self) -> tuple[str, ...]:
-        """The rows to fit that were left out because their status is ``diverged``: run ids, or else row numbers."""
+        """The rows to fit that were left out as diverged or without a finite loss: run ids, or else row numbers."""
         return diverged_runs(self.frame, self._chosen)
 
     @property
@@ -237,10 +237,10 @@ def _checked(
 
 
 def diverged_runs(frame: pd.DataFrame, chosen: Bool[np.ndarray, " rows"]) -> tuple[str, ...]:
-    """Names of the chosen rows with status ``diverged``: their run ids, or else ``row 1`` and so on."""
+    """Names of the chosen rows that diverged or have no finite loss: their run ids, or else ``row 1`` and so on."""
     if "status" not in frame:
         return ()
-    rows = np.flatnonzero(chosen & (frame["status"] == "diverged").to_numpy(bool))
+    rows = np.flatnonzero(chosen & frame["status"].isin(["diverged", NO_LOSS]).to_numpy(bool))
     if "run_id" in frame and frame["run_id"].notna().all():
         return tuple(frame["run_id"].iloc[rows].astype(str))
     return tuple(f"row {row + 1}" for row in rows)

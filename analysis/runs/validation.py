@@ -13,10 +13,14 @@ _POSITIVE = (*REQUIRED, "flops")
 # Beyond any count or loss, and far enough from the largest float for products of such numbers.
 _LARGEST = 1e60
 _MOST_ERRORS = 20
+NO_LOSS = "no loss"
+"""Status of a row that would be used, but whose loss is NaN, infinite or missing."""
 
 
 def checked(frame: pd.DataFrame, source: str, used: Bool[np.ndarray, " rows"], extra: Sequence[str]) -> pd.DataFrame:
     """A checked frame: the schema's names, numbers in float64 and texts as text.
+
+    Used rows without a finite loss get the status ``NO_LOSS``.
 
     Args:
         frame: its index is each row's place in the source.
@@ -29,15 +33,22 @@ def checked(frame: pd.DataFrame, source: str, used: Bool[np.ndarray, " rows"], e
     """
     frame = frame.copy(deep=False)
     errors: list[str] = []
+    lossless = np.zeros(len(frame), bool)
     for name in [c for c in dict.fromkeys((*NUMBERS, *extra)) if c in frame]:
         values, texts = _numbers(frame[name], used)
         errors += [f"{source}:{row}: column {name!r}: {_shown(text)} is not a number" for row, text in texts.items()]
         frame[name] = values
+        if name == "loss":  # NaN, infinite or empty: the run has failed, which is no error of the table
+            lossless = used & ~np.isfinite(values.to_numpy()) & ~frame.index.isin(texts.index)
+            used = used & ~lossless
         if name in _POSITIVE:
             errors += _outside(values, used & ~frame.index.isin(texts.index), f"column {name!r}", source)
     if errors:
         hidden = len(errors) - _MOST_ERRORS
         raise InputError(errors[:_MOST_ERRORS] + ([f"{source}: {hidden} more errors"] if hidden > 0 else []))
+    if lossless.any():
+        given = frame["status"] if "status" in frame else pd.Series("done", frame.index)
+        frame["status"] = given.where(~lossless, NO_LOSS)
     for name in [c for c in TEXTS if c in frame]:
         if not pd.api.types.is_numeric_dtype(frame[name].dtype):
             frame[name] = frame[name].astype("str")  # whatever a JSON or Parquet cell holds

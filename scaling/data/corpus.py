@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, StrictBool, model_validator
 from scaling.errors import InputError
 
 HELD_OUT = 0.05
-"""Fraction of a corpus's bytes that is held out, as near as whole documents allow."""
+"""Fraction of a corpus's bytes that is held out, as near as whole documents allow; up to twice that of few documents."""
+_ENOUGH_DOCUMENTS = 24  # fewer say little about the others
 
 
 class CorpusSpec(BaseModel):
@@ -167,7 +168,7 @@ def _text_violation(text: bytes) -> str | None:
 def _held_out(sizes: dict[bytes, int]) -> set[bytes]:
     """Hashes of the held-out documents: those first in order of hash, up to the share HELD_OUT of the bytes.
 
-    Order of hash is as good as random, the same on every machine, and keeps a document on its side as long
+    Where that are few documents, more are taken, up to twice the share. Order of hash is as good as random, the same on every machine, and keeps a document on its side as long
     as the corpus does not change much. A document that would make the held-out part twice too large is passed
     over; where that leaves none, the smallest document is taken.
     """
@@ -175,7 +176,7 @@ def _held_out(sizes: dict[bytes, int]) -> set[bytes]:
     taken: set[bytes] = set()
     size = 0
     for digest in sorted(sizes):
-        if size >= wanted:
+        if size >= wanted and len(taken) >= _ENOUGH_DOCUMENTS:
             break
         if size + sizes[digest] <= 2 * wanted:
             taken.add(digest)

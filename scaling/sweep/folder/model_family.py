@@ -16,7 +16,6 @@ from scaling.llama.counts import count_params, flops_per_token
 from scaling.quantity import format_quantity, parse_quantity
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.plan.corpus_text import load_text
-from scaling.sweep.plan.expand import EVAL_SHARE, MOST_EVAL_TOKENS
 from scaling.sweep.spec.shapes import ShapeRule, Size
 from scaling.sweep.spec.sweep_file import load_sweep
 from scaling.sweep.spec.sweep_spec import CorpusChoice, Target
@@ -28,7 +27,7 @@ _SHORTEST = 100  # sequences that a run is trained on at least
 _FEWEST_PER_PARAM = 2  # tokens: shorter runs have hardly begun, and laws fail there
 _MOST_EMBEDDED = 0.5  # share of embedding and head in the parameters: beyond, a size says little about layers
 _SAME = 0.01  # tokens of one target, as people round them
-_ALONE = ("fit", "target", "grid", "eval_tokens")  # a sweep's own, not its family's
+_ALONE = ("fit", "target", "grid")  # a sweep's own, not its family's
 
 
 @dataclass(frozen=True)
@@ -47,13 +46,11 @@ class Family:
     Attributes:
         sweep: as JSON has it (``SweepSpec.canonical``), or without runs.
         source: where it is from, for people.
-        eval_tokens: that finished runs were evaluated on; None if there are none.
         smallest: parameters of the smallest fitted size; None without fitted runs.
     """
 
     sweep: Mapping[str, Any]
     source: str
-    eval_tokens: int | None = None
     smallest: int | None = None
 
     @classmethod
@@ -64,11 +61,10 @@ class Family:
             InputError: no sweep's folder, or one of a sweep that tunes and has no target.
         """
         store = SweepFolder(folder)
-        ids, sweep = store.runs(), store.sweep()
+        sweep = store.sweep()
         if "grid" in sweep:
             raise InputError(f"{folder}: a sweep with a grid tunes its recipe and forecasts nothing")
-        evaluated = store.run(ids[0]).config().data.eval_tokens
-        return cls(sweep, f"the sweep in {folder}", evaluated, _smallest(sweep))
+        return cls(sweep, f"the sweep in {folder}", _smallest(sweep))
 
     @classmethod
     def like(cls, file: str, overrides: Sequence[str] = ()) -> "Family":
@@ -167,8 +163,6 @@ class Family:
     def grown(self, new: Collection[NewRuns], target_params: float, target_tokens: float) -> str:
         """The text of a sweep file: the sweep's own runs, further runs, and the target.
 
-        What the runs are evaluated on is pinned, so that those finished stay the same runs.
-
         Args:
             new: the further runs.
             target_params: of the run to forecast, which stays as the sweep writes it where that means the same; and
@@ -186,9 +180,7 @@ class Family:
             ),
         ]
         target = self._target(round(target_params), target_tokens)
-        sweep = {"eval_tokens": self._evaluated_on(new), **self.sweep, "fit": fit, "target": target}
-        if self.eval_tokens is not None:
-            sweep["eval_tokens"] = self.eval_tokens
+        sweep = {**self.sweep, "fit": fit, "target": target}
         first = ("name", "model", "corpus", "fit", "target")
         return "".join(_entry(key, sweep[key]) for key in (*first, *(key for key in sweep if key not in first)))
 
@@ -215,11 +207,6 @@ class Family:
             if shape in shapes and runs.flops in block.get("flops", ()):
                 used |= set(block["seeds"])
         return tuple([seed for seed in range(len(used) + runs.seeds) if seed not in used][: runs.seeds])
-
-    def _evaluated_on(self, new: Collection[NewRuns]) -> int:
-        """The default number of held-out tokens of a sweep with these runs."""
-        shortest = min(runs.flops / self._per_token(self.sizes[runs.params]) for runs in new)
-        return max(int(min(EVAL_SHARE * shortest, MOST_EVAL_TOKENS)), self.rule.seq_len)
 
 
 def overridden(file: Path) -> list[str]:

@@ -17,10 +17,6 @@ from scaling.sweep.spec.sweep_spec import SweepSpec
 from scaling.train.config import DataConfig, RunConfig
 from scaling.train.recipe import RECIPES, Overrides, Recipe, Tuned
 
-# Evaluating costs a third of training per token: this share of the smallest run's tokens stays below 10 % of its time.
-EVAL_SHARE = 0.2
-MOST_EVAL_TOKENS = 2**18
-
 
 @dataclass(frozen=True)
 class PlannedRun:
@@ -76,7 +72,7 @@ def expand(spec: SweepSpec, text: SweepText, tuned: Tuned | None = None) -> list
         corpus=spec.corpus.model_dump(mode="json", exclude={"epochs"}),
         fingerprint=asdict(text.fingerprint),
         tokenizer={"name": text.tokenizer.name, "hash": text.tokenizer.hash},
-        eval_tokens=_eval_tokens(spec, cells, text),
+        eval_tokens=_eval_tokens(spec, text),
     )
     runs: dict[str, PlannedRun] = {}
     for cell in cells:
@@ -219,14 +215,11 @@ def _unsplit(spec: SweepSpec, cells: Sequence[_RecipeCell]) -> Iterator[str]:
         yield f"{location}: at {format_quantity(count_params(model).total)} parameters {reason}"
 
 
-def _eval_tokens(spec: SweepSpec, cells: Sequence[_RecipeCell], text: SweepText) -> int:
-    """Held-out tokens that every run is evaluated on: the number requested, or a small share of the shortest run's."""
-    wanted = spec.eval_tokens
-    if wanted is None:
-        wanted = int(min(EVAL_SHARE * min(cell.tokens for cell in cells), MOST_EVAL_TOKENS))
+def _eval_tokens(spec: SweepSpec, text: SweepText) -> int:
+    """Held-out tokens that every run is evaluated on: the number requested, or as many as there are."""
     seq_len = spec.model.seq_len
     try:
-        windows, _ = held_out_windows(text.held_out, seq_len, wanted)
+        windows, _ = held_out_windows(text.held_out, seq_len, spec.eval_tokens)
     except InputError as error:
         raise InputError(f"{spec.where('model', 'seq_len')}: {line}" for line in error.errors) from None
     return len(windows) * seq_len

@@ -87,6 +87,22 @@ def test_backtest_at_a_threshold() -> None:
     assert set(result.summary) == set(split.laws)
 
 
+@pytest.mark.parametrize("digits", [1, 2, 3, 17])
+def test_a_threshold_parts_no_budget(digits: int) -> None:
+    frame = sweep()
+    wanted = np.sort(frame["flops"])[20]
+    limit = float(f"{wanted:.{digits}e}")
+    (split,) = backtest(RunTable.from_frame(frame), ["compute"], train_below=limit, bootstrap=20).splits
+    assert (split.n_train, split.n_test) == (24, 8)
+
+
+def test_a_threshold_among_runs_without_budgets_holds() -> None:
+    frame = sweep(seeds=1)
+    frame = frame.assign(flops=np.geomspace(1e10, 1e12, len(frame)))
+    (split,) = backtest(RunTable.from_frame(frame), ["compute"], train_below=1.001e11, bootstrap=20).splits
+    assert split.n_train == (frame[frame["role"] == "fit"]["flops"] <= 1.001e11).sum()
+
+
 def test_backtest_refuses_what_cannot_be_split() -> None:
     with pytest.raises(InputError, match="choose one with `train_below`"):
         backtest(RunTable.from_frame(sweep()[:10]))

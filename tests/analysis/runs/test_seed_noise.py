@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from synthetic import sweep
 
+from analysis.diagnostics.checks import check_table
 from analysis.runs.seed_noise import BudgetNoise, SeedNoise, seed_noise
 from analysis.runs.table import RunTable
 
@@ -72,3 +73,14 @@ def test_runs_of_another_weight_decay_are_no_replicates() -> None:
     tried = frame.assign(weight_decay=0.1 + 0.1 * frame["seed"], loss=frame["loss"] * (1 + 0.01 * frame["seed"]))
     assert seed_noise(RunTable.from_frame(tried).arrays).freedom == 0
     assert seed_noise(RunTable.from_frame(tried.drop(columns="weight_decay")).arrays).freedom == 16
+
+
+@pytest.mark.parametrize("column", ["optimizer", "recipe"])
+def test_the_gap_between_two_optimizers_or_recipes_is_no_seed_noise(column: str) -> None:
+    frame = sweep(seeds=2, noise=0.002)
+    second = frame["seed"] == 1
+    frame = frame.assign(loss=frame["loss"] * np.where(second, 1.05, 1.0), **{column: np.where(second, "b", "a")})
+    table = RunTable.from_frame(frame[frame["role"] == "fit"][:12])
+    assert seed_noise(table.arrays).pooled is None
+    (warning,) = [each for each in check_table(table) if each.code == "mixed-conventions"]
+    assert warning.message.startswith(f"{column} (a, b) splits the runs into groups whose losses")

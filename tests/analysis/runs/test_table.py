@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from synthetic import sweep
 
+from analysis.diagnostics.checks import check_table
 from analysis.errors import InputError
 from analysis.fitting.fit import fit
 from analysis.forecasting.backtest import backtest
@@ -51,12 +52,12 @@ def test_two_candidates_are_a_violation(tmp_path: Path) -> None:
 
 
 def test_every_bad_value_is_reported_with_line_and_column(tmp_path: Path) -> None:
-    path = write(tmp_path, "params,tokens,loss\n1e6,1e9,abc\n-5,1e9,2.5\n1e6,,2.4\n1e6,1e9,inf\n")
+    path = write(tmp_path, "params,tokens,loss\n1e6,1e9,abc\n-5,1e9,2.5\n1e6,,2.4\n1e6,1e9,-1\n")
     assert [message.removeprefix(f"{path}:") for message in refusal(path)] == [
         "3: column 'params': -5.0 is not a positive number",
         "4: column 'tokens': nan is not a positive number",
         "2: column 'loss': 'abc' is not a number",
-        "5: column 'loss': inf is not a positive number",
+        "5: column 'loss': -1.0 is not a positive number",
     ]
 
 
@@ -64,6 +65,24 @@ def test_diverged_rows_may_lack_a_loss(tmp_path: Path) -> None:
     table = read_table(write(tmp_path, "N,D,loss,status\n1e6,1e9,3,done\n1e6,1e9,nan,diverged\n"))
     assert len(table.fit) == 1
     assert table.diverged == ("row 2",)
+
+
+@pytest.mark.parametrize("status", ["", "done"])
+@pytest.mark.parametrize("loss", ["nan", "inf", ""])
+def test_rows_without_a_finite_loss_are_left_out_and_named(status: str, loss: str, tmp_path: Path) -> None:
+    rows = f"N,D,loss,status,role\n1e6,1e9,3,{status},fit\n1e6,2e9,{loss},{status},fit\n1e7,1e9,{loss},{status},target\n"
+    table = read_table(write(tmp_path, rows))
+    assert table.fit["loss"].tolist() == [3]
+    assert table.diverged == ("row 2",)
+    assert table.targets.empty
+    (warning,) = [each for each in check_table(table) if each.code == "diverged-rows"]
+    assert warning.message == "1 runs that diverged or have no finite loss are left out of the fit: row 2"
+
+
+def test_a_table_without_any_loss_has_no_row_to_fit(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path, "N,D,loss\n1e6,1e9,nan\n1e6,2e9,nan\n"))
+    with pytest.raises(InputError, match="no row to fit: status is 'no loss' in every row"):
+        _ = table.fit
 
 
 @pytest.mark.parametrize(
@@ -211,7 +230,7 @@ HEAD = "params,tokens,loss\n"
         ("1e9,2e10,2\n1e9,2e10\n", "CSV parse error: Row #3: Expected 3 columns, got 2"),
         (f"1e9,2e10,{'x' * 500}\n", f"2: column 'loss': '{'x' * 35}...' is not a number"),
         ("1e9,0,2\n", "2: column 'tokens': 0.0 is not a positive number"),
-        ("1e9,2e10,1e400\n", "2: column 'loss': inf is not a positive number"),
+        ("1e9,1e400,2\n", "2: column 'tokens': inf is not a positive number"),
     ],
 )
 def test_cells_that_are_no_numbers(tmp_path: Path, text: str, message: str) -> None:

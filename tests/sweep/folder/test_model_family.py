@@ -83,14 +83,12 @@ def grow(family: Family, *new: NewRuns, target: tuple[float, float] = (8e9, 15e1
 
 def test_a_file_from_nothing() -> None:
     family = Family.usual()
-    (small, _), (large, tokens) = family.cells(1e15, 1e6, 1e7)[0], family.cells(1e16, 1e6, 1e7)[-1]
+    (small, _), (large, _) = family.cells(1e15, 1e6, 1e7)[0], family.cells(1e16, 1e6, 1e7)[-1]
     spec = grow(family, NewRuns(large, 1e16, 1), NewRuns(small, 1e15, 3))
     assert [(block.flops, block.seeds) for block in spec.fit] == [((1e15,), (0, 1, 2)), ((1e16,), (0,))]
     assert count_params(spec.shape(spec.fit[1].sizes[0])).total == large
     assert spec.target is not None
     assert spec.target.horizon == ("tokens", 15e12)
-    assert spec.eval_tokens is not None
-    assert 512 <= spec.eval_tokens <= 0.2 * tokens
 
 
 def test_like_a_file_but_for_its_runs() -> None:
@@ -120,9 +118,7 @@ def test_a_grown_sweep_keeps_its_runs(folder: SweepFolder) -> None:
     after = runs(folder)
     assert [run for run in after if run in before] == before
     assert len(after) == len(before) + 4
-    again = Family.of_folder(folder.path)
-    assert (again.eval_tokens, again.sweep["eval_tokens"]) == (family.eval_tokens, family.eval_tokens)
-    assert 1e9 in again.budgets
+    assert 1e9 in Family.of_folder(folder.path).budgets
 
 
 def test_the_requested_target_is_the_one_written(folder: SweepFolder) -> None:

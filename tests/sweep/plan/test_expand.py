@@ -66,12 +66,12 @@ def test_what_changes_the_result_changes_every_id(text: SweepText, other: str) -
     assert not ids & {run.id for run in plan(text)}
 
 
-def test_evaluation_stays_cheap_by_default(text: SweepText) -> None:
+def test_every_sweep_on_a_corpus_evaluates_on_the_same_tokens(text: SweepText) -> None:
     runs = plan(text)
-    smallest = min(run.config.tokens for run in runs)
-    assert {run.config.data.eval_tokens for run in runs} == {runs[0].config.data.eval_tokens}
-    # a held-out token costs a third of a training token
-    assert runs[0].config.data.eval_tokens / 3 < 0.1 * smallest
+    assert {run.config.data.eval_tokens for run in runs} == {2**17}
+    # So a run is the same run in a sweep that is smaller at its low-compute end, and its loss compares.
+    fewer = plan(text, "fit.0.flops=[3e8]")
+    assert {run.id for run in fewer} < {run.id for run in runs}
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_held_out_text_must_hold_a_window(tmp_path: Path) -> None:
 
 def test_eval_tokens_are_those_there_are(text: SweepText) -> None:
     many = plan(text, "eval_tokens=100M")[0].config.data.eval_tokens
-    assert 0.03 * len(text.train) < many < 0.1 * len(text.train)
+    assert 0.03 * len(text.train) < many < 0.12 * len(text.train)
 
 
 def test_a_violation_names_its_place(text: SweepText) -> None:
