@@ -50,7 +50,7 @@ def allocate(estimate: SurfaceEstimate, request: Request) -> LawAllocation:
     answer = Answer.of(problem, split)
     if min(split.n, split.d, answer.optimum.n, answer.optimum.d) < 0:
         raise InputError(
-            f"{flops:.3g} FLOPs and a loss of {split.loss:.3g} nats per token are of less than one parameter or token"
+            f"{flops:.3g} FLOPs and a loss of {split.loss:.3g} {estimate.unit} are of less than one parameter or token"
         )
     # Given numbers as given, not as the exponentials of their logarithms.
     figures = answer.figures | request.fixed
@@ -63,6 +63,7 @@ def allocate(estimate: SurfaceEstimate, request: Request) -> LawAllocation:
         law=estimate.law,
         source=estimate.source,
         convention=estimate.convention,
+        unit=estimate.unit,
         model=None,
         extrapolation=flops / estimate.largest,
         warnings=(
@@ -86,12 +87,14 @@ def _levelled(estimate: SurfaceEstimate, request: Request) -> tuple[SurfaceEstim
         problem = AllocationProblem(estimate.surface, request.inference_tokens)
         split = requested_split(problem, request)
         if split is None:
-            raise InputError(_unreached(estimate.law, problem, request))
+            raise InputError(_unreached(estimate, problem, request))
         ratio = estimate.forecast_ratio(split.n, split.d)
         if abs(ratio - 1) < _ROUNDING:
             return estimate, problem, split
         estimate = estimate.scaled(ratio)
-    raise InputError(f"a loss of {request.loss:g} nats per token is where the laws part: too far from the runs to tell")
+    raise InputError(
+        f"a loss of {request.loss:g} {estimate.unit} is where the laws part: too far from the runs to tell"
+    )
 
 
 def _near_optimal(problem: AllocationProblem, best: ComputeSplit) -> dict[str, tuple[float, float]]:
@@ -151,9 +154,9 @@ def _interval(values: Float[np.ndarray, " draws"]) -> tuple[float, float]:
     return low, high
 
 
-def _unreached(law: str, problem: AllocationProblem, request: Request) -> str:
+def _unreached(estimate: SurfaceEstimate, problem: AllocationProblem, request: Request) -> str:
     n, d = (None if x is None else float(np.log(x)) for x in (request.params, request.tokens))
-    loss = f"a loss of {request.loss:g} nats per token"
+    loss = f"a loss of {request.loss:g} {estimate.unit}"
     if n is not None:
         lowest = problem.lowest_loss_at_size(n)
         return f"a model of {request.params:.4g} parameters does not reach {loss}: {lowest:.4f} at best"
@@ -164,7 +167,7 @@ def _unreached(law: str, problem: AllocationProblem, request: Request) -> str:
     if np.isfinite(problem.surface.unique_tokens):
         unique = f"{problem.surface.unique_tokens:.4g} unique tokens"
         return f"{loss} is out of reach with {unique}, however often they repeat: {lowest:.4f} at best"
-    which = law if len(problem.surface.weights) == 1 else "these laws"
+    which = estimate.law if len(problem.surface.weights) == 1 else "these laws"
     return f"{loss} is out of reach: the irreducible loss of {which} is {lowest:.4f}"
 
 

@@ -105,6 +105,7 @@ def allocate_by(approach: str, table: RunTable, flops: float) -> FrontierAllocat
         skew=found.skew if isinstance(found, IsoFlop) else None,
         budgets=Budgets(found.used, found.left_out),
         convention=table.convention,
+        unit=table.unit,
     )
 
 

@@ -1,7 +1,7 @@
 """An estimated loss surface with draws of its uncertainty: from a table's runs, or from a paper's constants."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from analysis.forecasting.ensemble import AUTO, Ensemble, ensemble
 from analysis.forecasting.member import Member
 from analysis.laws import LAWS, Inputs, Law
 from analysis.runs.arrays import RunArrays, training_cost
+from analysis.runs.schema import NATS
 from analysis.runs.table import RunTable
 
 _DRAWS = 200
@@ -43,6 +44,7 @@ class SurfaceEstimate:
         largest: FLOPs of the largest run.
         published_runs: the runs behind published constants; None for a table.
         convention: how parameters and FLOPs are counted.
+        unit: of the loss.
         tested: the largest log(FLOPs / FLOPs fitted) of a rolling-origin fold.
         warnings: about the table and the fit.
         forecaster: the ensemble that ``scaling predict`` forecasts with; None for published constants.
@@ -57,6 +59,7 @@ class SurfaceEstimate:
     largest: float
     published_runs: PublishedRuns | None
     convention: str
+    unit: str = field(default=NATS, kw_only=True)
     tested: float
     warnings: tuple[Diagnostic, ...]
     forecaster: Ensemble | None = None
@@ -148,6 +151,7 @@ def estimate_surface(
         largest=float(np.exp(together.fitted.c.max())),
         published_runs=None,
         convention=table.convention,
+        unit=table.unit,
         tested=together.tested,
         warnings=together.warnings,
         forecaster=together,

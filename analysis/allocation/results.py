@@ -10,6 +10,7 @@ from analysis.allocation.text import law_allocation_text
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.result import Result
+from analysis.runs.schema import NATS
 
 Interval = tuple[float | None, float | None]
 
@@ -78,6 +79,7 @@ class Allocation(Result):
         extrapolation: flops / those of the largest run known.
         warnings: in words and codes.
         convention: how parameters and FLOPs are counted.
+        unit: of the loss.
         model: the published model whose parameters were given, or None.
     """
 
@@ -94,11 +96,12 @@ class Allocation(Result):
     extrapolation: float
     warnings: tuple[Diagnostic, ...]
     convention: str = field(default="", kw_only=True)
+    unit: str = field(default=NATS, kw_only=True)
     model: str | None = field(default=None, kw_only=True)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of ``scaling allocate``."""
-        return {name: value for name, value in asdict(self).items() if name not in ("convention", "model")}
+        return {name: value for name, value in asdict(self).items() if name not in ("convention", "unit", "model")}
 
     def to_frame(self) -> pd.DataFrame:
         """One row a quantity: ``value`` and the ends ``low`` and ``high`` of its 90 % interval, where it has one."""

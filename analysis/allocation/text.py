@@ -69,7 +69,7 @@ def _counts(made: "Allocation") -> list[str]:
     return [
         f"parameters     {format_quantity(made.params)}{_span(made, 'params')}",
         f"tokens         {format_quantity(made.tokens)}{_span(made, 'tokens')}: {ratio} per parameter",
-        f"loss           {made.loss:.4f}{_span(made, 'loss', '.4f')} nats per token",
+        f"loss           {made.loss:.4f}{_span(made, 'loss', '.4f')} {made.unit}",
         f"training       {made.flops:.4g}{_span(made, 'flops', '.3g')} FLOPs: {made.extrapolation:.3g} times the "
         "largest run's",
         f"near-optimal   {low} to {high} parameters, {few} to {many} tokens per parameter: within 0.25 %",

@@ -26,6 +26,7 @@ from analysis.forecasting.text import forecast_text
 from analysis.laws import LAWS, Inputs
 from analysis.result import Result
 from analysis.runs.arrays import inputs_at, usual_flops
+from analysis.runs.schema import loss_unit
 from analysis.runs.seed_noise import seed_noise
 from analysis.runs.table import RunTable
 
@@ -36,8 +37,8 @@ class Forecast(Result):
 
     Attributes:
         law: the law, or the one with the largest weight.
-        loss: forecast of the mean loss of the target's runs, nats per token.
-        interval: of the mean of ``target_seeds`` runs, nats per token.
+        loss: forecast of the mean loss of the target's runs, in ``unit``.
+        interval: of the mean of ``target_seeds`` runs, in ``unit``.
         level: the probability that the interval holds it.
         extrapolation: target FLOPs / largest fitted FLOPs.
         weights: of each law, together 1.
@@ -95,6 +96,11 @@ class Forecast(Result):
                 values.append(np.log(LAWS[name].predict(member["params"], inputs)))
                 weights.append(member["weight"])
         return np.exp(interquartile_mean(np.stack(values), np.array(weights)))
+
+    @property
+    def unit(self) -> str:
+        """The unit of the loss, as of the table's."""
+        return loss_unit(self.columns)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of ``scaling predict``."""

@@ -16,6 +16,7 @@ from analysis.forecasting.forecast import Forecast
 from analysis.forecasting.text import score_text
 from analysis.formatting import listed
 from analysis.result import Result
+from analysis.runs.schema import NATS
 from analysis.runs.table import RunTable, diverged_runs
 
 
@@ -41,8 +42,8 @@ class Score(Result):
     """The score of a forecast against the actual runs.
 
     Attributes:
-        predicted: forecast loss, nats per token.
-        actual: mean loss of the target's runs, nats per token.
+        predicted: forecast loss, in ``unit``.
+        actual: mean loss of the target's runs.
         error: predicted / actual - 1.
         interval: as forecast.
         level: of the interval.
@@ -53,6 +54,7 @@ class Score(Result):
         seed_std: standard deviation of the actual log losses; None for one run.
         baselines: the naive forecasts.
         warnings: in words and codes.
+        unit: of the losses.
     """
 
     predicted: float
@@ -67,6 +69,7 @@ class Score(Result):
     seed_std: float | None
     baselines: Mapping[str, Baseline]
     warnings: tuple[Diagnostic, ...]
+    unit: str = NATS
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of ``scaling score``."""
@@ -144,6 +147,7 @@ def score(forecast: Forecast, table: RunTable) -> Score:
         seed_std=float(np.std(np.log(losses), ddof=1)) if len(losses) > 1 else None,
         baselines={name: Baseline(loss, loss / actual - 1) for name, loss in forecast.baselines.items()},
         warnings=tuple(_warnings(table)),
+        unit=forecast.unit,
     )
 
 

@@ -18,7 +18,7 @@ def forecast_text(made: "Forecast") -> str:
     low, high = made.interval
     return "\n".join(
         [
-            f"loss           {made.loss:.4f} nats per token, {100 * made.level:.4g}% interval {low:.4f} to {high:.4f} "
+            f"loss           {made.loss:.4f} {made.unit}, {100 * made.level:.4g}% interval {low:.4f} to {high:.4f} "
             f"({low / made.loss - 1:+.1%} {high / made.loss - 1:+.1%})",
             target_line(made),
             "laws           " + shares(made.weights),
@@ -109,7 +109,7 @@ def score_text(result: "Score") -> str:
     seeds = "" if result.seed_std is None else f" (seed standard deviation {result.seed_std:.2%})"
     return "\n".join(
         [
-            f"predicted      {result.predicted:.4f} nats per token",
+            f"predicted      {result.predicted:.4f} {result.unit}",
             f"actual         {result.actual:.4f}: " + ", ".join(f"{run.loss:.4f}" for run in result.actuals) + seeds,
             f"error          {result.error:+.2%}, {result.extrapolation:.3g} times the largest fit",
             f"interval       {low:.4f} to {high:.4f} ({result.level:.0%}): the actual lies "

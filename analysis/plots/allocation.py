@@ -44,7 +44,7 @@ def same_flops(estimate: SurfaceEstimate, made: LawAllocation, axes: Axes) -> Ax
     axes.axvspan(low, high, color=_LINE, alpha=0.1, lw=0, zorder=0, label=label)
     _mark(axes, made, made.loss)
     axes.set_ylim(made.loss - 0.1 * (losses.max() - made.loss), float(losses.max()))
-    axes.set_ylabel("loss (nats per token)")
+    axes.set_ylabel(f"loss ({made.unit})")
     return _sizes(axes, lambda sizes: made.total_flops / sizes / estimate.surface.cost(np.log(sizes)))
 
 

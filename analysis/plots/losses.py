@@ -61,7 +61,7 @@ def loss_vs_tokens(table: RunTable, forecast: Forecast | None, curves: pd.DataFr
         axes.plot([], [], "--", color=INK, lw=1.1, label="fitted laws")
     axes.set_xlim(0.4 * rows["tokens"].min(), 2 * rows["tokens"].max())
     log_axis(axes, "training tokens", si)
-    loss_axis(axes, rows["loss"])
+    loss_axis(axes, rows["loss"], table.unit)
     legend(axes, 3)
     size_bar(axes, norm, rows)
     return axes
@@ -98,7 +98,7 @@ def overtraining(table: RunTable, forecast: Forecast | None, score: Score | None
         if score is not None:
             shown.append(_actual(axes, ratio, score))
     log_axis(axes, "training tokens per parameter", si)
-    loss_axis(axes, pd.concat(shown))
+    loss_axis(axes, pd.concat(shown), table.unit)
     legend(axes)
     size_bar(axes, norm, rows)
     return axes
@@ -130,7 +130,7 @@ def loss_vs_flops(
     if score is not None and forecast is not None:
         shown.append(_actual(axes, forecast.flops, score))
     log_axis(axes, "training FLOPs", power)
-    loss_axis(axes, pd.concat(shown))
+    loss_axis(axes, pd.concat(shown), table.unit)
     legend(axes)
     size_bar(axes, norm, rows)
     return axes

@@ -29,6 +29,7 @@ from analysis.plots.style import (
     si,
 )
 from analysis.runs.arrays import training_cost
+from analysis.runs.schema import NATS
 from analysis.runs.subsample import representative
 from analysis.runs.table import RunTable
 
@@ -65,7 +66,8 @@ def isoflop_parabolas(result: IsoFlop, axes: Axes, table: RunTable | None = None
             if parabola.interval is not None:
                 axes.hlines(parabola.minimum, *parabola.interval, color=FORECAST, lw=1.6, zorder=4)
     log_axis(axes, "parameters", si)
-    loss_axis(axes, pd.Series(np.concatenate([p.loss for p in result.parabolas])))
+    losses = pd.Series(np.concatenate([p.loss for p in result.parabolas]))
+    loss_axis(axes, losses, NATS if table is None else table.unit)
     legend(axes)
     colour_bar(axes, norm, "FLOPs", budgets, power)
     return axes

@@ -19,6 +19,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 
 from analysis.files import save_bytes
 from analysis.formatting import format_power, format_quantity
+from analysis.runs.schema import NATS
 
 # Viridis without its ends, which vanish on a dark or a white page, in few steps, so that its bar is drawn as shapes;
 # Okabe-Ito colours for all else.
@@ -182,7 +183,7 @@ def _log_ticks(low: float, high: float, most: int) -> LogLocator:
     return LogLocator(subs=subs, numticks=most + 2)
 
 
-def loss_axis(axes: Axes, losses: "pd.Series[float]") -> None:
+def loss_axis(axes: Axes, losses: "pd.Series[float]", unit: str = NATS) -> None:
     """Makes the y axis logarithmic with plain numbers, just holding the endpoints; early parts of curves are cut."""
     low, high = 0.97 * float(losses.min()), 1.05 * float(losses.max())
     axes.set_yscale("log")
@@ -190,7 +191,7 @@ def loss_axis(axes: Axes, losses: "pd.Series[float]") -> None:
     axes.yaxis.set_major_locator(FixedLocator(list(MaxNLocator(7).tick_values(low, high))))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_ylabel("loss (nats per token)")
+    axes.set_ylabel(f"loss ({unit})")
 
 
 def size_bar(axes: Axes, norm: Normalize, rows: pd.DataFrame) -> None:

@@ -1,5 +1,6 @@
 """The schema of a table of runs: its columns, their aliases and their meanings."""
 
+import re
 from collections.abc import Collection, Mapping
 
 import pandas as pd
@@ -50,6 +51,9 @@ TEXTS = (
     "device",
 )
 REQUIRED = ("params", "tokens", "loss")
+NATS = "nats per token"
+_BITS = re.compile(r"\b(?:bits?\W*(?:per|/)\W*(byte|char|token)|bp([bct])\b)")
+_PER = {"b": "byte", "c": "character", "t": "token", "char": "character"}
 ALIASES = {
     "params": ("n", "n_params", "model_size"),
     "tokens": ("d", "n_tokens", "train_tokens"),
@@ -80,6 +84,19 @@ RECIPE = (
     "ffn",
     "dtype",
 )
+
+
+def loss_unit(columns: Mapping[str, str] | None) -> str:
+    """Unit of a table's loss: nats per token unless the name of the column it is taken from says bits.
+
+    Args:
+        columns: the user's mapping from the schema's names to the file's.
+    """
+    found = _BITS.search((columns or {}).get("loss", "").lower().replace("_", " "))
+    if found is None:
+        return NATS
+    per = found[1] or found[2]
+    return f"bits per {_PER.get(per, per)}"
 
 
 def renamed(

@@ -14,7 +14,7 @@ from analysis.errors import InputError
 from analysis.runs.arrays import RunArrays
 from analysis.runs.filter import closest, columns_of, select
 from analysis.runs.readers import read_columns, refuse_repeated
-from analysis.runs.schema import ALIASES, NUMBERS, RECIPE, REQUIRED, TEXTS, renamed
+from analysis.runs.schema import ALIASES, NUMBERS, RECIPE, REQUIRED, TEXTS, loss_unit, renamed
 from analysis.runs.table_hash import table_hash
 from analysis.runs.validation import NO_LOSS, checked
 
@@ -125,6 +125,11 @@ class RunTable:
     def convention(self) -> str:
         """The convention that counts parameters and FLOPs, on which exponents depend (2406.19146)."""
         return "params as given, flops " + ("as given" if "flops" in self.frame else "= 6 params tokens")
+
+    @property
+    def unit(self) -> str:
+        """The unit of the loss: nats per token, or bits where its column's name says so."""
+        return loss_unit(self.columns)
 
     def hash(self) -> str:
         """SHA-256 over the canonical values of the fitted rows, one line each, in sorted order.

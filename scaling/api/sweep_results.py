@@ -168,6 +168,6 @@ def forecast_lines(forecast: Forecast, frozen: str = "; not frozen, and the targ
     low, high = forecast.interval
     return [
         f"{forecast.n_runs} runs fitted; the target is {forecast.extrapolation:.3g}x the FLOPs of the largest",
-        f"forecast   {forecast.loss:.4f} nats per token, {forecast.level:.0%} interval [{low:.4f}, {high:.4f}] "
+        f"forecast   {forecast.loss:.4f} {forecast.unit}, {forecast.level:.0%} interval [{low:.4f}, {high:.4f}] "
         f"(+-{(high - low) / 2 / forecast.loss:.1%}){frozen}",
     ]

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, StrictBool, model_validator
 from scaling.errors import InputError
 
 HELD_OUT = 0.05
-"""Fraction of a corpus's bytes that is held out, as near as whole documents allow; up to twice that of few documents."""
+"""Fraction of a corpus's bytes that is held out, as near as whole documents allow; of few, up to twice that."""
 _ENOUGH_DOCUMENTS = 24  # fewer say little about the others
 
 
@@ -168,9 +168,9 @@ def _text_violation(text: bytes) -> str | None:
 def _held_out(sizes: dict[bytes, int]) -> set[bytes]:
     """Hashes of the held-out documents: those first in order of hash, up to the share HELD_OUT of the bytes.
 
-    Where that are few documents, more are taken, up to twice the share. Order of hash is as good as random, the same on every machine, and keeps a document on its side as long
-    as the corpus does not change much. A document that would make the held-out part twice too large is passed
-    over; where that leaves none, the smallest document is taken.
+    Where that are few documents, more are taken, up to twice the share. Order of hash is as good as random, the same on
+    every machine, and keeps a document on its side as long as the corpus does not change much. A document that would
+    make the held-out part twice too large is passed over; where that leaves none, the smallest document is taken.
     """
     wanted = HELD_OUT * sum(sizes.values())
     taken: set[bytes] = set()

@@ -7,15 +7,20 @@ import pandas as pd
 import pytest
 from synthetic import CHINCHILLA, chinchilla, sweep
 
+from analysis.allocation.allocate import allocate
+from analysis.allocation.estimate import estimate_surface
 from analysis.allocation.isoflop import isoflop
+from analysis.allocation.results import Request
 from analysis.errors import InputError
 from analysis.fitting.published import predict_published, published
 from analysis.forecasting.backtest import backtest
 from analysis.forecasting.baselines import LARGEST, LINE, baselines
+from analysis.forecasting.forecast import forecast
+from analysis.forecasting.score import score
 from analysis.laws import LAWS
 from analysis.runs.arrays import RunArrays
 from analysis.runs.seed_noise import seed_noise
-from analysis.runs.table import RunTable, read_table
+from analysis.runs.table import RunTable, read_table, table_of
 
 
 def points_of(frame: pd.DataFrame) -> RunArrays:
@@ -116,3 +121,25 @@ def test_backtest_on_published_tables(published: Path) -> None:
     summary = backtest(table, ["auto"], bootstrap=100).summary["auto"]
     assert summary["mean_are"] < 0.01
     assert summary["coverage"] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("Bits_Per_Byte", "bits per byte"),
+        ("val/bpb", "bits per byte"),
+        ("eval bits/char", "bits per character"),
+        ("bpt", "bits per token"),
+        ("val_loss", "nats per token"),
+        ("bpbx", "nats per token"),
+    ],
+)
+def test_a_loss_in_bits_is_not_called_nats_per_token(name: str, unit: str) -> None:
+    frame = sweep()
+    (params, tokens), *_ = frame.loc[frame["role"] == "target", ["params", "tokens"]].to_numpy(float).tolist()
+    table = table_of(frame.rename(columns={"loss": name}), columns={"loss": name})
+    made = forecast(table, params, tokens, bootstrap=20)
+    split = allocate(estimate_surface(table, "chinchilla"), Request(flops=1e13))
+    for text in map(str, (made, score(made, table), split)):
+        assert f" {unit}" in text
+        assert (unit == "nats per token") == ("nats" in text)

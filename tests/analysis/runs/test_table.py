@@ -70,8 +70,8 @@ def test_diverged_rows_may_lack_a_loss(tmp_path: Path) -> None:
 @pytest.mark.parametrize("status", ["", "done"])
 @pytest.mark.parametrize("loss", ["nan", "inf", ""])
 def test_rows_without_a_finite_loss_are_left_out_and_named(status: str, loss: str, tmp_path: Path) -> None:
-    rows = f"N,D,loss,status,role\n1e6,1e9,3,{status},fit\n1e6,2e9,{loss},{status},fit\n1e7,1e9,{loss},{status},target\n"
-    table = read_table(write(tmp_path, rows))
+    rows = (f"1e6,1e9,3,{status},fit", f"1e6,2e9,{loss},{status},fit", f"1e7,1e9,{loss},{status},target")
+    table = read_table(write(tmp_path, "\n".join(("N,D,loss,status,role", *rows, ""))))
     assert table.fit["loss"].tolist() == [3]
     assert table.diverged == ("row 2",)
     assert table.targets.empty
