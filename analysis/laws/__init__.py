@@ -17,8 +17,8 @@ LAWS: dict[str, Law[Inputs]] = {law.name: law for law in (*parametric.LAWS, *com
 def weighed() -> tuple[str, ...]:
     """Names of the laws that ``auto`` weighs.
 
-    The one for repeated data is among them: it also models parameters in excess of the tokens, and forecasts
-    well where nothing repeats.
+    The one for repeated data is among them: where nothing repeats it is Chinchilla's with tied exponents, and also
+    models parameters in excess of the tokens.
     """
     return tuple(law.name for law in LAWS.values() if law.auto)
 

@@ -70,7 +70,7 @@ class Law(Generic[X]):
         domains: (lowest, highest) value of some parameters, as reported; the others range over the whole line.
         function: (parameters [batch, 1] each, inputs) -> (loss [*batch, rows], derivative by each
             parameter).
-        auto: whether ``auto`` weighs it: False for one that is another in other parameters, or extrapolates badly.
+        auto: whether ``auto`` weighs it: False for one that is a case of another, or that extrapolates badly.
     """
 
     name: str

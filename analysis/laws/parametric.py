@@ -134,6 +134,7 @@ LAWS = (
         starts={"alpha": _GRID},
         domains={"alpha": _EXPONENT},
         function=_chinchilla_tied,
+        auto=False,  # data-constrained is the same where no text repeats: twice, it pulls the others to itself
     ),
     Law(
         name="overtraining",

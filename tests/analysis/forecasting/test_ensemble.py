@@ -99,7 +99,7 @@ def test_a_window_needs_sixteen_cells_and_leaves_runs_out() -> None:
 
 def test_pooled_laws_are_expected_to_miss_by_half_of_their_spread() -> None:
     alone, pooled = calibrate([], 0.005), calibrate([], 0.005, pooled=True)
-    assert pooled.scale == pytest.approx(alone.scale / 2, rel=0.05)
+    assert 0.4 < pooled.scale < 0.6 < 0.9 < alone.scale < 1.2  # means of log-normals about 0.5 and 1
     assert pooled.form == pytest.approx(alone.form)
 
 
@@ -165,7 +165,7 @@ def test_auto_weighs_every_law_under_every_weighting(auto: Ensemble) -> None:
     assert [member.candidate.weighting for member in auto.members] == list(WEIGHTINGS) * len(weighed())
     assert sum(auto.weights.values()) == pytest.approx(1)
     # The truth is Chinchilla's: laws that hold it as a case outweigh laws of compute alone.
-    holds = sum(auto.weights[name] for name in ("chinchilla", "chinchilla-tied", "skaling", "data-constrained"))
+    holds = sum(auto.weights[name] for name in ("chinchilla", "skaling", "data-constrained"))
     assert holds > 0.6
     assert auto.leader.law == max(auto.weights, key=lambda name: auto.weights[name])
     for name, law in auto.to_dict().items():

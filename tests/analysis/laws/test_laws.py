@@ -147,5 +147,5 @@ def test_a_break_bends_the_slope_and_none_is_the_law_of_compute() -> None:
 
 
 def test_a_form_is_weighed_once() -> None:
-    # One is chinchilla-tied again where C is 6 N D, the other the worst of all in forecasts.
-    assert set(LAWS) - set(weighed()) == {"overtraining", "broken"}
+    # Two are data-constrained again where nothing repeats and C is 6 N D; the last is the worst of all in forecasts.
+    assert set(LAWS) - set(weighed()) == {"chinchilla-tied", "overtraining", "broken"}
