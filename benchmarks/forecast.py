@@ -10,6 +10,7 @@ result holds is also what ``scaling backtest TABLE`` prints.
 import os
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ JUDGED = (
     *(Source(f"Gadre, {n} (2403.08540)", "gadre2024", f'train_data == "{t}"') for n, t in GADRE.items()),
     Source("(Mis)fitting (Li et al. 2025)", "misfitting2025_final", best=True),
 )
-# Further tables, by which nothing was chosen. Porian's hold runs of less than a token per parameter, where laws fail.
+# Further tables. Porian's hold runs of less than a token per parameter, where laws fail.
 STAGES = (
     "main0:rw/base/warmup-long/kaplan/count-kaplan/train",
     "main1:rw/base/warmup-long/kaplan/count-standard/val",
@@ -53,6 +54,7 @@ FURTHER = (
     *(Source(f"Porian, stage {i} (2406.19146)", "porian2024_isoflop", f'stage == "{s}"') for i, s in enumerate(STAGES)),
 )
 AUTO = "auto"
+FACTORS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 
 
 def main() -> None:
@@ -90,6 +92,12 @@ def _page(judged: dict[Source, Backtest], further: dict[Source, Backtest]) -> st
             "## auto on further tables",
             "",
             *_splits(further),
+            "",
+            "## auto, by extrapolation factor",
+            "",
+            "Every held-out run of every split, by its FLOPs / the largest fitted run's.",
+            "",
+            *_factors(judged, further),
             "",
             "## Commands",
             "",
@@ -130,6 +138,24 @@ def _splits(results: dict[Source, Backtest]) -> list[str]:
             )
     mean, worst, coverage, width = _summary([s.laws[AUTO] for r in results.values() for s in r.splits])
     lines.append(f"| all | | | | | {mean:.2%}, worst {worst:.2%} | | {coverage:.1%} | {width:.2%} |")
+    return lines
+
+
+def _factors(*groups: dict[Source, Backtest]) -> list[str]:
+    figures = "mean error | covered | half-width"
+    lines = [f"| factor | judged: runs | {figures} | further: runs | {figures} |", "| --- " * 9 + "|"]
+    runs = [[split.held_out[AUTO] for result in group.values() for split in result.splits] for group in groups]
+    for low, high in pairwise(FACTORS):
+        cells = []
+        for held_out in runs:
+            reach, error, covered, width = (
+                np.concatenate([getattr(each, name) for each in held_out])
+                for name in ("reach", "error", "covered", "half_width")
+            )
+            here = (reach > low) & (reach <= high)
+            means = (np.abs(error[here]).mean(), covered[here].mean(), width[here].mean())
+            cells += [f"{here.sum()}", *(f"{mean:.2%}" for mean in means)]
+        lines.append(f"| {low:g}x to {high:g}x | " + " | ".join(cells) + " |")
     return lines
 
 

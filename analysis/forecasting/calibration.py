@@ -13,7 +13,7 @@ The variance of the error of a forecast log loss is taken to be
 
 Neither ``scale`` nor ``form`` can be read off residuals, so both are inferred from the errors of rolling-origin folds,
 with a log-normal prior: form is 0.2 % to a factor of about 2, and scale 1 to a factor of 1.6 where one law forecasts.
-Where several are pooled, scale is 0.5 to a factor of 1.35: they lie on both sides of the truth, so that their centre
+Where several are pooled, scale is 0.45 to a factor of 1.35: they lie on both sides of the truth, so that their centre
 misses by about half of what they disagree by. That is knowledge of other tables, as one table has too few folds to
 tell: the errors on published tables and our own sweeps, each left out in turn, are likeliest near that. A 90 % interval
 that resamples one law covered the truth in 27 % of 22 splits of six published tables.
@@ -34,7 +34,7 @@ from analysis.runs.seed_noise import seed_noise
 from analysis.stats import robust_std
 
 _SCALE_ALONE, _ALONE_LOG_SD = 1.0, 0.5
-_SCALE_POOLED, _POOLED_LOG_SD = 0.5, 0.3
+_SCALE_POOLED, _POOLED_LOG_SD = 0.45, 0.3
 FORM, _FORM_LOG_SD = 0.002, 0.7  # per factor e of reach
 # Every pair of (scale, form) in the posterior.
 _SCALES, _FORMS = (
