@@ -207,7 +207,7 @@ class _Design:
         members: list[list[Member]] = [[] for _ in means]
         for name, theta in start.items():
             law = LAWS[name]
-            for candidate in candidates_of(law):
+            for candidate in [each for each in candidates_of(law) if each.suits(points)]:
                 weight = self.seeds[kept] * candidate.run_weights(points)
                 weights, starts = (np.tile(row, (draws, 1)) for row in (weight / weight.mean(), theta))
                 found = minimise(law, cells, means[:, kept], weights, starts, _STEPS, _TOLERANCE).value
