@@ -54,7 +54,7 @@ def test_the_json_and_the_file_say_the_same(table: Path, capsys: pytest.CaptureF
     assert 0 < reported["expected_half_width"] < reported["expected_half_width_now"]
     assert (reported["expected_fitted"], reported["level"]) == (True, 0.9)
     assert [warning["code"] for warning in reported["warnings"]] == ["repeated-data", "pooled-corpora"]
-    assert "gives a run at most 11.5M" in reported["warnings"][0]["message"]
+    assert "gives a run at most 11M" in reported["warnings"][0]["message"]
     assert "add the rows of the new runs.parquet to that table" in reported["warnings"][1]["message"]
     spec = load_sweep("own.yaml")
     assert sum(len(b.sizes) * len(b.flops or ()) * len(b.seeds) for b in spec.fit) == len(reported["runs"])
