@@ -25,8 +25,7 @@ from scaling.llama.config import LlamaConfig
 from scaling.sweep.host.machine_speed import MachineSpeed, measure, recall
 
 HERE = Path(__file__).parent
-SWEEPS = ("quickstart/sotu", "quickstart/sotu-1", "quickstart/sotu-2", "quickstart/python", "quickstart/python-1")
-SWEEPS += ("quickstart/python-2", "recipe/larger")
+SWEEPS = tuple(f"corpora/{name}" for name in ("law", "headers", "sotu-1", "sotu-2", "python-1", "python-2"))
 _REACH = 10.0
 
 

@@ -61,7 +61,7 @@ def test_without_finished_runs_seeds_do_not_buy_certainty() -> None:
 def test_finished_sweeps_have_about_the_expected_interval() -> None:
     """None by a factor of two, and none as a rule too wide or too narrow."""
     ratios = []
-    for folder in ("quickstart/sotu", "quickstart/python", "recipe/larger"):
+    for folder in ("corpora/law", "corpora/python-2", "corpora/sotu-2"):
         forecast = json.loads((BENCHMARKS / folder / "forecast.json").read_text())
         points = read_table(BENCHMARKS / folder).arrays
         target = PlannedCell(*(forecast[name] for name in ("params", "tokens", "flops", "target_seeds")))
