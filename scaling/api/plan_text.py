@@ -70,7 +70,7 @@ def prospect_text(worth: Prospect) -> list[str]:
         ]
     return [
         f"expected interval of the forecast: a guess, {width} or several times that: no finished runs give law and",
-        "  noise. Published tables had 1 to 13 times as much, half of them over 2.5; ask again with --noise TABLE, of",
+        "  noise. Published tables had 1 to 5 times as much, half of them over 2; ask again with --noise TABLE, of",
         "  runs like these, or when the first have finished",
     ]
 

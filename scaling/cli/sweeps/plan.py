@@ -16,9 +16,9 @@ a rough guide, from its peak and the MFU that large models attain, which narrow 
 at the accelerator's list price; a CPU has none.
 
 The expected interval is that of forecasts of simulated sweeps. Where there are finished runs, losses are drawn by
-their law and noise; real intervals were then 0.6 to 2.6 times as wide, published tables mostly wider. Where
+their law and noise; real intervals were then 0.4 to 2 times as wide, published tables mostly wider. Where
 there are none, a usual law and the scatter of published runs stand in, and the figure is a guess: intervals of
-published tables were 1 to 13 times as wide, half of them over 2.5 times. In JSON, expected.fitted is
+published tables were 1 to 5 times as wide, half of them over 2 times. In JSON, expected.fitted is
 true in the first case and false in the second.
 
 Where finished runs determine the noise, the plan also says how many seeds each budget should have for the same FLOPs.
