@@ -98,9 +98,12 @@ def test_a_window_needs_sixteen_cells_and_leaves_runs_out() -> None:
 
 
 def test_pooled_laws_are_expected_to_miss_by_half_of_their_spread() -> None:
-    alone, pooled = calibrate([], 0.005), calibrate([], 0.005, pooled=True)
-    assert 0.4 < pooled.scale < 0.6 < 0.9 < alone.scale < 1.2  # means of log-normals about 0.45 and 1
-    assert pooled.form == pytest.approx(alone.form)
+    nothing = FoldError(0.0, 1.0, 1.0, 1.0)  # of no weight
+    alone = calibrate([], 0.005)
+    untested, tested = (calibrate([nothing] * folds, 0.005, pooled=True) for folds in (2, 3))
+    # Means of log-normals about 0.45, 0.8 and 1.
+    assert 0.4 < tested.scale < 0.6 < 0.75 < untested.scale < 0.9 < alone.scale < 1.2
+    assert tested.form == pytest.approx(alone.form)
 
 
 def test_a_window_keeps_the_runs_of_most_compute() -> None:
