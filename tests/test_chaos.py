@@ -27,6 +27,7 @@ SWEEP = f"""\
 name: chaos
 model: {{seq_len: 64, heads: 2, depth: 2}}
 corpus: sotu
+eval_tokens: 4k
 fit:
   sizes: [{{width: 16, depth: 2}}, {{width: 24, depth: 2}}]
   flops: [{FLOPS}e10, {2 * FLOPS}e10, {3 * FLOPS}e10]

@@ -12,6 +12,7 @@ GRID = """\
 name: grid
 model: {seq_len: 32, heads: 2, depth: 1}
 corpus: sotu
+eval_tokens: 4k
 grid: {learning_rate: [0.2x, 1x, 5x]}
 fit:
   - {sizes: [{width: 8, depth: 1}, {width: 20, depth: 1}], tokens: [20k, 60k], seeds: 2}
@@ -20,6 +21,7 @@ SWEEP = """\
 name: sweep
 model: {seq_len: 32, heads: 2, depth: 1}
 corpus: sotu
+eval_tokens: 4k
 recipe: {warmup: 5%}
 fit: {sizes: [{width: 8, depth: 1}, {width: 20, depth: 1}], tokens: [20k, 60k]}
 target: {size: {width: 20, depth: 1}, tokens: 400k}

@@ -19,6 +19,7 @@ SWEEP = """\
 name: tiny
 model: {seq_len: 32, heads: 2, depth: 1}
 corpus: sotu
+eval_tokens: 4k
 fit: {sizes: [{width: 8, depth: 1}], flops: [2e8, 3e8, 4e8]}
 target: {size: {width: 8, depth: 1}, flops: 1e9}
 """

@@ -19,6 +19,7 @@ QUICKSTART = (
     "fit=[{sizes: [11k, 15k, 20k], flops: [6e9, 1e10]}, {sizes: [20k], flops: [3e10], seeds: 2}]",
     "target.flops=6e10",
     "target.seeds=1",
+    "eval_tokens=16k",
 )
 
 

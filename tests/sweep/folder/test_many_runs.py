@@ -24,6 +24,7 @@ SWEEP = """\
 name: ten-seconds
 model: {seq_len: 32, heads: 2, depth: 1}
 corpus: sotu
+eval_tokens: 4k
 fit: {sizes: [{width: 8, depth: 1}], flops: [2e9, 4e9, 8e9], seeds: 2}
 target: {size: {width: 8, depth: 1}, flops: 1.6e10, seeds: 2}
 """

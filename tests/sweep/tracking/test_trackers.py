@@ -20,6 +20,7 @@ SWEEP = """\
 name: tracked
 model: {seq_len: 32, heads: 2, depth: 1}
 corpus: sotu
+eval_tokens: 4k
 fit: {sizes: [{width: 8, depth: 1}], flops: [1e8, 1.2e8, 1.5e8, 2e8, 2.5e8, 5e9]}
 target: {size: {width: 8, depth: 1}, flops: 1e10}
 """

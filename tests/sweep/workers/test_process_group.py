@@ -22,6 +22,7 @@ SWEEP = """\
 name: tiny
 model: {seq_len: 32, heads: 2, depth: 1}
 corpus: sotu
+eval_tokens: 4k
 recipe: {name: llama, batch_tokens: 256, learning_rate: 0.001}
 fit:
   - {sizes: [{width: 16, depth: 1}], flops: [1e9, 6e10]}
