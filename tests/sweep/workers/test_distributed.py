@@ -26,13 +26,13 @@ SWEEP = """\
 name: tiny
 model: {seq_len: 32, heads: 2, depth: 1}
 corpus: sotu
-eval_tokens: 4k
 recipe: {name: llama, batch_tokens: 256, learning_rate: 0.001}
 fit:
   - {sizes: [{width: 16, depth: 1}, {width: 24, depth: 1}], flops: 1e9}
   - {sizes: [{width: 16, depth: 1}], flops: [4e8, 6e8], trunk: true}
 target: {size: {width: 24, depth: 1}, flops: 2e9}
 schedule: wsd
+eval_tokens: 4k
 """
 MESH = "mesh={data: 2, fsdp: 2, tensor: 2}"
 
@@ -63,7 +63,7 @@ def test_sizes_that_a_mesh_cannot_split_are_reported_where_they_stand() -> None:
 def test_batches_that_cannot_be_split_are_reported_once_a_size() -> None:
     reported = violations("microbatches=3")
     assert len(reported) == 2
-    assert reported[0].startswith("x.yaml:10:7: at ")
+    assert reported[0].startswith("x.yaml:11:7: at ")
     assert reported[0].endswith(
         "parameters batches (of 8 sequences) are not multiples of data * fsdp * microbatches 12; "
         "set recipe.batch_tokens to 384 or a multiple of it"
