@@ -14,9 +14,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 CTRL_C = "\x03"
-# Makes the terminal the one whose Ctrl-C the command hears.
+# Makes the terminal the one whose Ctrl-C the command hears, even where the tests run in the background of a script.
 _CONTROLLED = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+    "import fcntl, os, signal, sys, termios; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+    "fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
 )
 _TOKEN = re.compile(r"\033\[([?\d;]*)([A-Za-z])|([^\033])", re.DOTALL)
 _UNSEEN = "mhl"  # colours, and whether the cursor is shown
