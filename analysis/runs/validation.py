@@ -48,7 +48,7 @@ def checked(frame: pd.DataFrame, source: str, used: Bool[np.ndarray, " rows"], e
         raise InputError(errors[:_MOST_ERRORS] + ([f"{source}: {hidden} more errors"] if hidden > 0 else []))
     if lossless.any():
         given = frame["status"] if "status" in frame else pd.Series("done", frame.index)
-        frame["status"] = given.where(~lossless, NO_LOSS)
+        frame["status"] = given.astype(object).where(~lossless, NO_LOSS)  # Parquet may hold it as categories
     for name in [c for c in TEXTS if c in frame]:
         if not pd.api.types.is_numeric_dtype(frame[name].dtype):
             frame[name] = frame[name].astype("str")  # whatever a JSON or Parquet cell holds

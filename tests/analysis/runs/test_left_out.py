@@ -1,12 +1,15 @@
 """Rows that are left out of a fit: diverged runs, and those without a finite loss."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.diagnostics.checks import check_table
 from analysis.errors import InputError
-from analysis.runs.table import read_table
+from analysis.runs.table import read_table, table_of
 
 
 def write(folder: Path, text: str) -> Path:
@@ -31,6 +34,12 @@ def test_rows_without_a_finite_loss_are_left_out_and_named(status: str, loss: st
     assert table.targets.empty
     (warning,) = [each for each in check_table(table) if each.code == "diverged-rows"]
     assert warning.message == "1 runs that diverged or have no finite loss are left out of the fit: row 2"
+
+
+@pytest.mark.parametrize("dtype", ["category", "str", object])
+def test_a_status_of_any_type_holds_it(dtype: Any) -> None:
+    frame = pd.DataFrame({"N": [1e6, 2e6], "D": 1e9, "loss": [np.nan, 3.0], "status": "done"}).astype({"status": dtype})
+    assert table_of(frame).diverged == ("row 1",)
 
 
 def test_a_table_without_any_loss_has_no_row_to_fit(tmp_path: Path) -> None:
