@@ -47,8 +47,8 @@ class Request:
     show_default=True,
     metavar="NAME",
     help="auto fits six laws, if they suit the runs, and weighs them by rolling-origin folds. Of endpoints: "
-    "chinchilla, chinchilla-tied, kaplan, overtraining, skaling, farseer, data-constrained, compute or broken; of whole "
-    "loss curves: annealing.",
+    "chinchilla, chinchilla-tied, kaplan, overtraining, skaling, farseer, data-constrained, compute or broken; of "
+    "whole loss curves: annealing.",
 )
 @click.option(
     "--bootstrap",
