@@ -68,7 +68,7 @@ class Request:
     default="auto",
     show_default=True,
     metavar="NAME",
-    help="auto weighs six laws, if they suit the runs, by rolling-origin folds; or chinchilla, chinchilla-tied, "
+    help="auto weighs six laws, if they suit the runs, by rolling-origin folds. Or one: chinchilla-tied, chinchilla, "
     "kaplan, overtraining, skaling, farseer, data-constrained, compute or broken.",
 )
 @click.option(
