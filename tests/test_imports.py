@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 # Rooms in the order of the pipeline, a step a line. A room imports itself and rooms of the lines above it.
 ANALYSIS = """
     analysis analysis.errors analysis.stats analysis.formatting analysis.files analysis.package_data analysis.table_text
+    analysis.yaml_locations
     analysis.laws
     analysis.runs
     analysis.diagnostics
@@ -62,6 +63,7 @@ SCALING |= {
 # The rooms of scaling that import analysis; any may import what both packages share.
 FORECASTERS = {"scaling", "scaling.planning", "scaling.pipeline", "scaling.api", "scaling.cli"}
 SHARED = {"analysis.errors", "analysis.files", "analysis.formatting", "analysis.package_data"}
+SHARED |= {"analysis.yaml_locations"}
 
 
 def steps(rooms: str) -> dict[str, int]:

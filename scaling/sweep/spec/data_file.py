@@ -7,9 +7,8 @@ from pydantic import ValidationError
 
 from scaling.data.spec import BuildSpec
 from scaling.errors import InputError
-from scaling.sweep.spec.fields import show
-from scaling.sweep.spec.violations import lines_of, violation_of
-from scaling.sweep.spec.yaml_locations import Location, read_file, read_yaml
+from scaling.sweep.spec.violations import lines_of, read_mapping, violation_of
+from scaling.sweep.spec.yaml_locations import read_file
 
 
 def load_build(path: str | Path) -> BuildSpec:
@@ -18,13 +17,8 @@ def load_build(path: str | Path) -> BuildSpec:
     Raises:
         InputError: every violation, as ``file:line:column: message``.
     """
-    root, violations = read_yaml(read_file(path, "data file"), str(path))
-    if root is None or not isinstance(root.value, dict):
-        found = "the file is empty" if root is None else f"not {show(root.plain())}"
-        raise InputError(
-            lines_of(violations or [(Location(str(path), 1, 1), f"a data file maps keys to values; {found}")])
-        )
-    data: Any = {"name": Path(path).stem, **dict(root.plain().items())}  # type: ignore[attr-defined]
+    root, items, violations = read_mapping(read_file(path, "data file"), str(path), "data file")
+    data: Any = {"name": Path(path).stem, **{key: item.plain() for key, item in items.items()}}
     try:
         spec = BuildSpec.model_validate(data)
     except ValidationError as errors:

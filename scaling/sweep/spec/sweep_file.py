@@ -11,11 +11,11 @@ from scaling.data.tokenizer import BYTES, Vocabulary
 from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.sweep.spec.arrangement import MeshChoice
-from scaling.sweep.spec.fields import positive, show
+from scaling.sweep.spec.fields import positive
 from scaling.sweep.spec.shapes import ShapeRule, Size
 from scaling.sweep.spec.sweep_spec import SweepSpec
-from scaling.sweep.spec.violations import dotted, lines_of, violation_of
-from scaling.sweep.spec.yaml_locations import Location, expand, override, read_file, read_yaml
+from scaling.sweep.spec.violations import dotted, lines_of, read_mapping, violation_of
+from scaling.sweep.spec.yaml_locations import expand, override, read_file
 
 _SHORTHANDS = {"corpus": "name", "recipe": "name", "schedule": "kind"}
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -36,14 +36,11 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
 
 def parse_sweep(text: str, name: str, overrides: Sequence[str] = ()) -> SweepSpec:
     """Validates a sweep file's text, which messages call ``name``; as :func:`load_sweep`."""
-    root, violations = read_yaml(text, name)
-    if root is None or not isinstance(root.value, dict):
-        found = "the file is empty" if root is None else f"not {show(root.plain())}"
-        raise InputError(lines_of(violations or [(Location(name, 1, 1), f"a sweep file maps keys to values; {found}")]))
+    root, items, violations = read_mapping(text, name, "sweep file")
     for assignment in overrides:
         violations += override(root, assignment, _SHORTHANDS)
-    for key in root.value.keys() & _SHORTHANDS.keys():
-        root.value[key] = expand(root.value[key], _SHORTHANDS[key])
+    for key in items.keys() & _SHORTHANDS.keys():
+        items[key] = expand(items[key], _SHORTHANDS[key])
     data: Any = root.plain()
     violations += [(root.find(path).location, f"{dotted(path)}: {message}") for path, message in _fit_vocab(data)]
     try:

@@ -1,16 +1,41 @@
 """Messages on violations of a schema, each with its location."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from scaling.errors import InputError
 from scaling.sweep.spec.fields import show
-from scaling.sweep.spec.yaml_locations import Located, Location, Violations
+from scaling.sweep.spec.yaml_locations import Located, Location, Violations, read_yaml
 
 _MOST_VIOLATIONS = 50
+_ANCHORS = "x-"  # begins the keys of a file whose values are there for others to repeat or merge
+
+
+def read_mapping(text: str, source: str, what: str) -> tuple[Located, dict[str, Located], Violations]:
+    """Reads the mapping of a file of ours; its keys that begin with ``x-`` are left out.
+
+    Args:
+        text: of the file.
+        source: its name, for locations.
+        what: such a file in messages.
+
+    Returns:
+        The mapping with its location, its items, and its violations.
+
+    Raises:
+        InputError: it is not YAML, or no mapping.
+    """
+    root, violations = read_yaml(text, source)
+    if root is None or not isinstance(root.value, dict):
+        found = "the file is empty" if root is None else f"not {show(root.plain())}"
+        raise InputError(lines_of(violations or [(Location(source, 1, 1), f"a {what} maps keys to values; {found}")]))
+    items = {key: item for key, item in root.value.items() if not key.startswith(_ANCHORS)}
+    return replace(root, value=items), items, violations
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -75,7 +100,8 @@ def _unknown(key: str, schema: type[BaseModel], path: Sequence[str | int]) -> st
     hint = _suggest(key, known)
     if not hint:
         others = [name for name in schema.model_fields if key in _keys(_model_at(schema, [name]))]
-        hint = f"; it belongs under '{others[0]}'" if others else f"; the keys here are {', '.join(known)}"
+        here = ", ".join(known) + ("" if path else f", and {_ANCHORS}... for what aliases repeat")
+        hint = f"; it belongs under '{others[0]}'" if others else f"; the keys here are {here}"
     return f"unknown key '{key}'{hint}"
 
 
