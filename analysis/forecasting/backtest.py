@@ -170,7 +170,7 @@ def backtest(
         limits = list({counts[f]: f for f in reversed(limits)}.values())[::-1]  # the same split once
         if not limits:
             raise InputError(
-                f"{table.source}: no threshold 3 to 100 times below the largest run leaves {_FEWEST_TRAIN} "
+                f"{table.source}: no threshold of 3, 10, 30 or 100 times below the largest run leaves {_FEWEST_TRAIN} "
                 f"runs to train on and {_FEWEST_TEST} to test; choose one with `train_below`"
             )
     else:

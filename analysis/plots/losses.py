@@ -139,8 +139,8 @@ def loss_vs_flops(
 def _target(axes: Axes, x: float, forecast: Forecast) -> "pd.Series[float]":
     """The forecast with its interval; what must be in view."""
     low, high = forecast.interval
-    label = f"forecast, {forecast.level:.0%} interval"
-    reach = [[forecast.loss - low], [high - forecast.loss]]
+    label = f"forecast, {100 * forecast.level:.4g}% interval"
+    reach = [[max(forecast.loss - low, 0.0)], [max(high - forecast.loss, 0.0)]]
     axes.errorbar([x], [forecast.loss], reach, fmt="D", ms=5, capsize=4, color=FORECAST, zorder=5, label=label)
     return pd.Series(forecast.interval)
 
@@ -149,7 +149,7 @@ def _actual(axes: Axes, x: float, score: Score) -> "pd.Series[float]":
     """The target's runs, beside the forecast; what must be in view."""
     losses = [run.loss for run in score.actuals]
     place = np.full(len(losses), x * _BESIDE)
-    marks = axes.scatter(place, losses, s=22, marker="x", lw=1.4, color=ACTUAL, zorder=6, label="actual, each seed")
+    marks = axes.scatter(place, losses, s=22, marker="x", lw=1.4, color=ACTUAL, zorder=6, label="actual, each run")
     label_dots(marks, [f"{run.run_id}: the target, loss {run.loss:.4f}" for run in score.actuals])
     return pd.Series(losses)
 

@@ -42,10 +42,7 @@ def isoflop_parabolas(result: IsoFlop, axes: Axes, table: RunTable | None = None
         axes: the axes to draw on.
         table: its runs, whose labels the dots get, or None.
     """
-    known: dict[tuple[float, float], str] = {}
-    if table is not None:
-        rows = representative(table.fit)
-        known = dict(zip(_places(rows["params"], rows["loss"]), run_labels(rows), strict=True))
+    rows = None if table is None else representative(table.fit)
     budgets = [parabola.flops for parabola in result.parabolas]
     norm = log_norm(np.array(budgets))
     labels = {True: "minimum, 90 % interval", False: "budget left out"}
@@ -55,8 +52,8 @@ def isoflop_parabolas(result: IsoFlop, axes: Axes, table: RunTable | None = None
         label = None if good else labels.pop(False, None)
         face: Any = {"color": colour, "lw": 0} if good else {"facecolors": "none", "edgecolors": colour, "label": label}
         dots = axes.scatter(n, parabola.loss, s=15, zorder=3, **face)
-        if known:
-            label_dots(dots, [known[place] for place in _places(n, parabola.loss)])
+        if rows is not None:
+            label_dots(dots, run_labels(_nearest(rows, parabola.n, np.log(parabola.loss))))
         if good:
             near = parabola.n[parabola.near]
             n = np.linspace(near.min() - 0.1, near.max() + 0.1, 80)
@@ -73,11 +70,11 @@ def isoflop_parabolas(result: IsoFlop, axes: Axes, table: RunTable | None = None
     return axes
 
 
-def _places(
-    params: "Float[np.ndarray, ' runs'] | pd.Series[float]", loss: "Float[np.ndarray, ' runs'] | pd.Series[float]"
-) -> list[tuple[float, float]]:
-    """Where runs lie, of the digits that are left after logs and units."""
-    return [(float(f"{n:.9g}"), float(f"{y:.9g}")) for n, y in zip(params, loss, strict=True)]
+def _nearest(rows: pd.DataFrame, n: Float[np.ndarray, " runs"], log_loss: Float[np.ndarray, " runs"]) -> pd.DataFrame:
+    """The row at each place, or next to it: logs and units cost the last digits."""
+    sizes, losses = np.log(rows["params"].to_numpy()), np.log(rows["loss"].to_numpy())
+    places = [int(np.argmin(np.hypot(sizes - x, losses - y))) for x, y in zip(n, log_loss, strict=True)]
+    return rows.iloc[places]
 
 
 def envelope_of_sizes(found: Envelope, axes: Axes) -> Axes:
@@ -89,7 +86,8 @@ def envelope_of_sizes(found: Envelope, axes: Axes) -> Axes:
         colour = SIZES(norm(size))
         axes.plot(np.exp(c), np.exp(curve.at(c)), color=colour, lw=0.8, alpha=0.7, zorder=2)
         axes.plot(np.exp(curve.c), np.exp(curve.log_loss), "o", ms=2.5, color=colour, mec="none", zorder=2)
-    axes.plot(np.exp(found.c), found.loss, "--", color=INK, lw=1.0, zorder=3, label="envelope")
+    if len(found.c):
+        axes.plot(np.exp(found.c), found.loss, "--", color=INK, lw=1.0, zorder=3, label="envelope")
     log_axis(axes, "training FLOPs", power)
     loss_axis(axes, pd.Series(np.concatenate([np.exp(curve.log_loss) for curve in found.curves])))
     if len(found.minima.c):

@@ -66,12 +66,12 @@ def backtest_errors(result: Backtest, law: str, score: Score | None, axes: Axes)
         for side in (-1, 1):
             axes.plot(at, side * bounds, "--", color=colour, lw=0.8, zorder=2)
     if score is not None:
-        low, high = (100 * (end / score.predicted - 1) for end in score.interval)
+        # Errors at the ends of the interval: it reaches over 0 where it holds the actual loss.
+        low, high = (100 * (end / score.actual - 1) for end in score.interval)
         error = 100 * score.error
-        label = f"the frozen forecast, {score.level:.0%} interval"
-        axes.errorbar(
-            [score.extrapolation], [error], [[-low], [high]], fmt="D", ms=5, capsize=4, color=FORECAST, label=label
-        )
+        reach = [[max(error - low, 0.0)], [max(high - error, 0.0)]]
+        label = f"the frozen forecast, {100 * score.level:.4g}% interval"
+        axes.errorbar([score.extrapolation], [error], reach, fmt="D", ms=5, capsize=4, color=FORECAST, label=label)
     log_axis(axes, "extrapolation factor: FLOPs / largest fitted FLOPs", lambda value, _: f"{value:g}")
     axes.set_ylabel("predicted / actual - 1 (%)")
     legend(axes)

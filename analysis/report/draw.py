@@ -1,6 +1,5 @@
 """One figure of a table, and its file."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -9,9 +8,8 @@ from analysis import plots
 from analysis.errors import InputError
 from analysis.files import check_figure
 from analysis.forecasting.forecast import Forecast
-from analysis.forecasting.score import refuse_other_table, score
 from analysis.report.figures import KINDS, Drawing
-from analysis.report.findings import Findings, read_findings
+from analysis.report.findings import read_findings
 from analysis.runs.table import RunTable
 
 
@@ -33,19 +31,10 @@ def draw(kind: str, table: RunTable, place: Path, forecast: Forecast | None = No
     if kind not in KINDS:
         raise InputError(f"no figure {kind!r}; there are {', '.join(KINDS)}")
     try:
-        found = read_findings(place, table)
-        drawing = KINDS[kind].make(found if forecast is None else _with_forecast(found, forecast))
+        drawing = KINDS[kind].make(read_findings(place, table, forecast))
         return drawing, plots.figure(drawing.draw)
     except InputError as error:
         raise InputError(line if str(place) in line else f"{place}: {line}" for line in error.errors) from None
-
-
-def _with_forecast(found: Findings, forecast: Forecast) -> Findings:
-    """The findings with another forecast, and with its score where its target has been run."""
-    table = found.table.with_target(forecast.params, forecast.tokens)
-    refuse_other_table(table, forecast)
-    known = table.near(table.targets, forecast.params, forecast.tokens).any()
-    return replace(found, table=table, forecast=forecast, score=score(forecast, table) if known else None)
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:

@@ -66,7 +66,7 @@ def _isoflop(found: Findings) -> Drawing:
 def _envelope(found: Findings) -> Drawing:
     lowest = found.lowest
     if len(lowest.curves) < 3:
-        raise InputError("fewer than three sizes were trained at two computes, so there is no envelope")
+        raise InputError("fewer than three sizes have a loss that falls between two computes, so there is no envelope")
     return Drawing(lambda axes: plots.envelope_of_sizes(lowest, axes), captions.of_envelope(lowest), lowest.warnings)
 
 
@@ -75,7 +75,7 @@ def _optimum(found: Findings) -> Drawing:
     laws = [(each.params, each.tokens) for each in (parabolas, lowest)]
     known: list[tuple[FrontierLaw, FrontierLaw]] = [(n, d) for n, d in laws if n is not None and d is not None]
     if not known:
-        raise InputError("fewer than two budgets bracket their best size, so how it grows is not known")
+        raise InputError("fewer than two budgets bracket their best size, so how it changes is not known")
     return Drawing(
         lambda axes: plots.optimum(table, parabolas, lowest, forecast, axes),
         captions.of_optimum(*known[0], forecast),
@@ -85,15 +85,17 @@ def _optimum(found: Findings) -> Drawing:
 
 def _overtraining(found: Findings) -> Drawing:
     table, forecast = found.table, found.forecast
-    if table.fit.groupby("params")["tokens"].nunique().max() < 2:
-        raise InputError("no size was trained to two lengths, so nothing is seen of over-training")
     return Drawing(
         lambda axes: plots.overtraining(table, forecast, found.score, axes), captions.of_overtraining(table, forecast)
     )
 
 
 def _backtest(found: Findings) -> Drawing:
-    result, law, score = found.backtest, found.law, found.score
+    law, score = found.law, found.score
+    try:
+        result = found.backtest
+    except InputError as error:
+        raise InputError(line.replace("`train_below`", "`scaling backtest`") for line in error.errors) from None
     return Drawing(
         lambda axes: plots.backtest_errors(result, law, score, axes),
         captions.of_backtest(result, law, score),
@@ -104,7 +106,7 @@ def _backtest(found: Findings) -> Drawing:
 def _residuals(found: Findings) -> Drawing:
     table, forecast = found.table, found.forecast
     if forecast is None:
-        raise InputError("there is no forecast.json beside the table, so there is nothing to be off from")
+        raise InputError("no forecast.json was read with the table, so there is nothing to be off from")
     miss = plots.misses(table, forecast)
     return Drawing(lambda axes: plots.residuals(table, forecast, axes), captions.of_residuals(table, miss))
 
@@ -115,7 +117,8 @@ def _rates(found: Findings) -> Drawing:
         reading = captions.of_rates(table, found.recipe)
     except InputError:
         raise InputError(
-            "no size and length was trained at three learning rates; `scaling recipe check SWEEP.yaml` trains such runs"
+            "no size and length has three learning rates that vary on their own; `scaling recipe check SWEEP.yaml` "
+            "trains such runs"
         ) from None
     warnings = found.recipe.warnings if found.recipe is not None else ()
     return Drawing(lambda axes: loss_vs_rate(table, axes), reading, warnings)
@@ -137,7 +140,7 @@ KINDS = {
     "flops": Kind("Loss and compute", _flops),
     "tokens": Kind("Loss and tokens", _tokens),
     "isoflop": Kind("The best size of each budget", _isoflop),
-    "optimum": Kind("How the best size grows", _optimum),
+    "optimum": Kind("How the best size changes with compute", _optimum),
     "overtraining": Kind("Over-training", _overtraining),
     "backtest": Kind("Forecasts of runs that are known", _backtest),
     "residuals": Kind("What the laws leave unexplained", _residuals),

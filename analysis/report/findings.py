@@ -15,7 +15,7 @@ from analysis.files import readable
 from analysis.forecasting.backtest import Backtest, backtest
 from analysis.forecasting.ensemble import AUTO
 from analysis.forecasting.forecast import Forecast, read_forecast
-from analysis.forecasting.score import Score, read_score
+from analysis.forecasting.score import Score, read_score, refuse_other_table, score
 from analysis.runs.table import RunTable, read_table
 from analysis.tuning.recipe_check import RecipeCheck, check_recipe
 
@@ -55,6 +55,13 @@ class Findings:
         """The envelope of the runs (approach 1)."""
         return envelope(self.table.arrays)
 
+    @cached_property
+    def made_elsewhere(self) -> bool:
+        """Whether the forecast was made from other rows than the fitted ones here."""
+        return self.forecast is not None and (
+            self.table.unfit is not None or self.table.hash() != self.forecast.table_hash
+        )
+
     @property
     def law(self) -> str:
         """The law that the backtest tests: the forecast's own; without a forecast, one that is fitted quickly."""
@@ -75,7 +82,7 @@ class Findings:
     def collapse(self) -> Collapse | str:
         """The collapsed loss curves, or why they cannot be compared."""
         if self.curves is None:
-            return "no loss curves were logged"
+            return "no loss curves were read with the table"
         try:
             return collapse(self.table, self.curves)
         except InputError as error:
@@ -98,34 +105,50 @@ class Findings:
             return None
 
 
-def read_findings(place: Path, table: RunTable | None = None, forecast: Path | None = None) -> Findings:
+def read_findings(place: Path, table: RunTable | None = None, forecast: Forecast | Path | None = None) -> Findings:
     """Reads a table of runs and the files beside it.
 
     Args:
         place: a sweep's folder, or a table's file, beside which nothing is looked for.
         table: the runs, if they are read already; by default those that the forecast was made from.
-        forecast: a frozen forecast; by default the folder's, if it has one.
+        forecast: a forecast, or the file that it is frozen in, scored where its target's runs are in the table; by
+            default the folder's, if it has one, with the folder's score.
 
     Raises:
         InputError: if a file is not what its name says, or the given forecast was made from other runs.
     """
     folder = place if place.is_dir() else None
+    given = forecast is not None
     frozen = forecast or _there(folder, FORECAST)
-    made = read_forecast(frozen) if frozen is not None else None
+    made = read_forecast(frozen) if isinstance(frozen, Path) else frozen
     if table is None:
         table = read_table(place) if made is None else read_table(place, made.columns, made.where, best=made.best)
-    if forecast is not None and made is not None and table.hash() != made.table_hash:
+    if made is not None:
+        table = table.with_target(made.params, made.tokens)
+    if isinstance(forecast, Path) and made is not None and table.hash() != made.table_hash:
         raise InputError(f"{table.source}: not the table that the forecast {forecast} was made from")
-    score, curves = _there(folder, SCORE), _there(folder, CURVES)
+    if isinstance(forecast, Forecast):
+        refuse_other_table(table, forecast)
+    scored, curves = _there(folder, SCORE), _there(folder, CURVES)
     beside = None if folder is None else folder.resolve().with_name(folder.resolve().name + CHECK)
     checked = _there(beside, RUNS)
     return Findings(
         table,
         made,
-        read_score(score) if score is not None else None,
+        None if made is None else _score_of(made, table, scored, given),
         _read_curves(curves) if curves is not None else None,
         read_table(checked) if checked is not None else None,
     )
+
+
+def _score_of(made: Forecast, table: RunTable, path: Path | None, given: bool) -> Score | None:
+    """The score of a forecast: that in a file if it is this forecast's; that of a given forecast from its table."""
+    kept = None if path is None else read_score(path)
+    if kept is not None and kept.forecast_sha256 == made.sha256:
+        return kept
+    if given and table.near(table.targets, made.params, made.tokens).any():
+        return score(made, table)
+    return None
 
 
 def off_curve(place: Path, table: RunTable) -> tuple[Diagnostic, ...]:

@@ -17,6 +17,7 @@ from analysis.report.figures import ReportFigure, report_figures
 from analysis.report.findings import Findings
 from analysis.report.summary import SweepCost, bits_per_byte, sweep_cost, title, warnings
 from analysis.report.tables import Table, baselines, laws, noise, provenance, runs, spent, sweep_file
+from analysis.report.words import change, count
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Page:
         title: the sweep's name, or that of the folder or file.
         forecast: the frozen forecast, or None.
         score: its score, or None while the target is not trained.
+        made_elsewhere: whether the forecast was made from other rows.
         bits_per_byte: the forecast's loss in bits per byte, or None where the runs do not determine the factor.
         cost: FLOPs and time of the runs, or None before one has ended.
         warnings: what limits the forecast.
@@ -44,6 +46,7 @@ class Page:
     title: str
     forecast: Forecast | None
     score: Score | None
+    made_elsewhere: bool
     bits_per_byte: float | None
     cost: SweepCost | None
     warnings: tuple[Diagnostic, ...]
@@ -71,6 +74,7 @@ def page_of(found: Findings, place: Path) -> Page:
         title=title(found, place),
         forecast=forecast,
         score=score,
+        made_elsewhere=found.made_elsewhere,
         bits_per_byte=None if forecast is None else bits_per_byte(found.table.frame, forecast.loss),
         cost=sweep_cost(found),
         warnings=warnings(found),
@@ -100,6 +104,7 @@ def render(page: Page) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"quantity": format_quantity, "duration": format_duration, "number": format, "drawn": Markup}
+    environment.filters |= {"change": change, "count": count}
     style, script = (
         files("analysis.report").joinpath("templates", name).read_text() for name in ("page.css", "page.js")
     )

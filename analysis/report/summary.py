@@ -1,6 +1,6 @@
 """The head of the report as plain data: title, cost and warnings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,27 +37,31 @@ def bits_per_byte(frame: pd.DataFrame, loss: float) -> float | None:
 
 @dataclass(frozen=True)
 class Spent:
-    """What some runs took.
+    """What some finished runs took.
 
     Attributes:
-        runs: number of runs.
+        runs: number of runs; rows that share a run's name are points along it.
         flops: sum over the runs.
         seconds: wall-clock time summed over the runs, or None where one has none.
         devices: names of the devices.
+        shared: whether some of them are branches of one trunk, whose FLOPs count in each.
     """
 
     runs: int
     flops: float
     seconds: float | None
     devices: tuple[str, ...]
+    shared: bool
 
     @classmethod
     def of(cls, rows: pd.DataFrame) -> "Spent":
         """What the runs of a table took."""
+        rows = rows.sort_values("flops", kind="stable").drop_duplicates("run_id", keep="last")
         timed = "wall_s" in rows and not rows["wall_s"].isna().any()
         devices = sorted(set(rows["device"].dropna().astype(str))) if "device" in rows else []
         seconds = float(rows["wall_s"].sum()) if timed else None
-        return cls(len(rows), float(rows["flops"].sum()), seconds, tuple(devices))
+        shared = "trunk_id" in rows and bool(rows["trunk_id"].dropna().duplicated().any())
+        return cls(len(rows), float(rows["flops"].sum()), seconds, tuple(devices), shared)
 
 
 @dataclass(frozen=True)
@@ -66,27 +70,26 @@ class SweepCost:
 
     Attributes:
         fitted: the fitted runs.
+        diverged: how many more diverged, or have no finite loss.
         target: the target's runs, or None.
         target_seconds: expected time of a target run at the speed of the largest fitted runs, or None where no speed
             is known.
     """
 
     fitted: Spent
+    diverged: int
     target: Spent | None
     target_seconds: float | None
 
 
 def sweep_cost(found: Findings) -> SweepCost | None:
     """FLOPs and time of the runs that have ended; None before a fitted run has."""
-    frame = found.table.frame
-    frame = frame.assign(role="fit") if "role" not in frame else frame
-    frame = frame.assign(flops=6 * frame["params"] * frame["tokens"]) if "flops" not in frame else frame
-    ended = frame if "status" not in frame else frame[frame["status"].isin(["done", "diverged"])]
-    fitted, target = (ended[ended["role"] == role] for role in ("fit", "target"))
-    if fitted.empty:
+    table = replace(found.table, best_only=False)
+    if table.unfit is not None:
         return None
-    expected = None if found.forecast is None else _expected_seconds(fitted, found.forecast.flops)
-    return SweepCost(Spent.of(fitted), None if target.empty else Spent.of(target), expected)
+    target = table.targets
+    expected = None if found.forecast is None else _expected_seconds(table.fit, found.forecast.flops)
+    return SweepCost(Spent.of(table.fit), len(table.diverged), None if target.empty else Spent.of(target), expected)
 
 
 def _expected_seconds(rows: pd.DataFrame, flops: float) -> float | None:

@@ -97,8 +97,9 @@ def test_captions_follow_the_data(found: Findings) -> None:
     assert first > last > expected
     assert (expected, extrapolation) == (pytest.approx(found.forecast.loss, abs=1e-3), pytest.approx(10, rel=0.01))
     assert actual == pytest.approx(TABLE.targets.loss.mean(), abs=1e-3)
-    size, longer, shorter, change, ratio = numbers(KINDS["overtraining"].make(found).reading)
+    size, after, longer, before, shorter, change, ratio = numbers(KINDS["overtraining"].make(found).reading)
     assert longer > shorter
+    assert change == pytest.approx(after / before - 1, abs=2e-3)
     assert change < 0
     assert ratio == pytest.approx(found.forecast.tokens / found.forecast.params, rel=0.01)
     assert size in {float(f"{n:.3g}") for n in fit.params}
@@ -144,8 +145,8 @@ def test_the_check_beside_a_sweep_is_read_against_its_recipe(best: float, verdic
         ("overtraining", FRAME[FRAME.flops < 2e10], "no size was trained to two lengths"),
         ("backtest", FRAME[:4], "runs to train on"),
         ("residuals", FRAME, "no forecast.json"),
-        ("rates", FRAME, "no size and length was trained at three learning rates"),
-        ("collapse", FRAME, "no loss curves were logged"),
+        ("rates", FRAME, "no size and length has three learning rates that vary on their own"),
+        ("collapse", FRAME, "no loss curves were read"),
     ],
 )
 def test_what_a_table_cannot_give_is_one_line(kind: str, frame: pd.DataFrame, reason: str, tmp_path: Path) -> None:

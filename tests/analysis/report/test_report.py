@@ -57,7 +57,7 @@ def test_loss_vs_flops_holds_everything_in_view(made: Forecast) -> None:
     assert high > max(TABLE.fit["loss"].max(), *made.baselines.values())
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert "forecast, 90% interval" in labels
-    assert "actual, each seed" in labels
+    assert "actual, each run" in labels
     assert axes.get_xlabel() == "training FLOPs"
     assert axes.get_ylabel() == "loss (nats per token)"
 
@@ -108,7 +108,7 @@ def test_report(made: Forecast, tmp_path: Path) -> None:
 
 def test_report_without_a_forecast(tmp_path: Path) -> None:
     FRAME[:8].to_parquet(tmp_path / "runs.parquet")
-    assert "No forecast has been frozen yet" in write_report(tmp_path).read_text()
+    assert "There is no forecast here yet" in write_report(tmp_path).read_text()
 
 
 @pytest.mark.parametrize("rows", [1, 3, 8])
@@ -169,7 +169,7 @@ def test_what_it_cost_and_what_the_target_costs(made: Forecast, tmp_path: Path) 
     fit.to_parquet(tmp_path / "runs.parquet")
     made.freeze(tmp_path / "forecast.json")
     page = write_report(tmp_path).read_text()
-    assert f"{len(fit)} small runs took {fit.flops.sum():.3g} FLOPs and {format_duration(fit.wall_s.sum())} of" in page
+    assert f"{len(fit)} runs took {fit.flops.sum():.3g} FLOPs and {format_duration(fit.wall_s.sum())} of" in page
     largest = fit[fit.flops > 0.5 * fit.flops.max()]
     expected = made.flops / (largest.flops.sum() / largest.wall_s.sum())
     assert f"about {format_duration(expected)} at the speed of the largest of them" in page
@@ -179,7 +179,7 @@ def test_what_it_cost_and_what_the_target_costs(made: Forecast, tmp_path: Path) 
     # A foreign table has neither FLOPs nor times.
     fit.drop(columns=["flops", "wall_s"]).to_csv(tmp_path / "theirs.csv", index=False)
     page = write_report(tmp_path / "theirs.csv").read_text()
-    assert f"{len(fit)} small runs took {fit.flops.sum():.3g} FLOPs.</p>" in page
+    assert f"{len(fit)} runs took {fit.flops.sum():.3g} FLOPs.</p>" in page
 
 
 def test_bits_per_byte_stand_beside_the_loss_where_they_are_known(made: Forecast, tmp_path: Path) -> None:
