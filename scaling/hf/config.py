@@ -1,24 +1,32 @@
 """A Llama's shape as transformers' ``config.json``, and back.
 
-With normalised queries and keys it is what transformers calls Qwen3 (2505.09388), and nothing else differs.
+Four of its architectures are Llamas: ``llama`` itself; ``qwen2`` with biases of queries, keys and values (2407.10671);
+``qwen3`` with normalised queries and keys (2505.09388); and ``mistral``, where attention's window is the whole context.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from scaling.errors import InputError
-from scaling.llama.config import LlamaConfig, RopeScaling
+from scaling.hf.rope import not_positive, rope_fields, rope_of
+from scaling.llama.config import LlamaConfig
 
-_ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}
-# What else a config.json may request, and the value with which it requests nothing.
-_PLAIN: dict[str, Any] = {
-    "attention_bias": False,
-    "mlp_bias": False,
-    "hidden_act": "silu",
-    "use_sliding_window": False,
-    "partial_rotary_factor": 1.0,
-    "quantization_config": None,
+_ARCHITECTURES = {
+    "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
 }
+_QWEN = {"max_position_embeddings": 32768, "num_key_value_heads": 32, "sliding_window": 4096}
+# What transformers takes for a field that a file leaves out.
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "llama": {"max_position_embeddings": 2048},
+    "mistral": {"max_position_embeddings": 131072, "num_key_value_heads": 8, "sliding_window": 4096},
+    "qwen2": _QWEN,
+    "qwen3": {**_QWEN, "head_dim": 128},
+}
+# What else a config.json may request, and the value with which it requests nothing.
+_PLAIN: dict[str, tuple[Any, ...]] = {"mlp_bias": (False,), "hidden_act": ("silu", "swish")}
 _COUNTS = {
     "vocab": "vocab_size",
     "width": "hidden_size",
@@ -28,26 +36,20 @@ _COUNTS = {
     "ffn": "intermediate_size",
     "seq_len": "max_position_embeddings",
 }
-_SCALING = {
-    "factor": "factor",
-    "low_freq_factor": "low_freq_factor",
-    "high_freq_factor": "high_freq_factor",
-    "original_context": "original_max_position_embeddings",
-}
 
 
-def config_of(model: LlamaConfig, end: int | None) -> dict[str, Any]:
+def config_of(model: LlamaConfig, special_ids: Mapping[str, Any]) -> dict[str, Any]:
     """The ``config.json`` of a model in float32, as versions 4 and 5 of transformers read it.
 
     Args:
         model: its shape.
-        end: id that closes a document, at which generation ends; None if it is not known.
+        special_ids: of the tokens that begin and end a text and fill a batch, by their fields' names.
+
+    Raises:
+        InputError: no architecture of transformers has this shape.
     """
-    kind = "qwen3" if model.qk_norm else "llama"
-    rope: dict[str, Any] = {"rope_type": "default"}
-    if model.rope_scaling is not None:
-        rope = {"rope_type": "llama3"}
-        rope |= {theirs: getattr(model.rope_scaling, ours) for ours, theirs in _SCALING.items()}
+    kind = _kind_of(model)
+    biased = model.attention_bias == "all"
     return {
         "architectures": [_ARCHITECTURES[kind]],
         "model_type": kind,
@@ -55,19 +57,31 @@ def config_of(model: LlamaConfig, end: int | None) -> dict[str, Any]:
         "head_dim": model.head_dim,
         "rms_norm_eps": model.norm_eps,
         "tie_word_embeddings": model.tie_embeddings,
-        "rope_theta": model.rope_theta,
-        "rope_scaling": rope if model.rope_scaling else None,
-        "rope_parameters": {**rope, "rope_theta": model.rope_theta},
+        **rope_fields(model),
         "hidden_act": "silu",
-        "attention_bias": False,
-        "mlp_bias": False,
+        **({"attention_bias": biased, "mlp_bias": False} if kind in ("llama", "qwen3") else {}),
+        **({"sliding_window": None} if kind == "mistral" else {}),
         "attention_dropout": 0.0,
-        "bos_token_id": end,
-        "eos_token_id": end,
-        "pad_token_id": None,
+        **special_ids,
         "torch_dtype": "float32",
         "dtype": "float32",
     }
+
+
+def _kind_of(model: LlamaConfig) -> str:
+    """The architecture that has a shape; Mistral's is Llama's, but its width need not be a multiple of the heads."""
+    if model.qk_norm and model.attention_bias != "qkv":
+        return "qwen3"
+    if not model.qk_norm and model.attention_bias == "qkv":
+        return "qwen2"
+    if not model.qk_norm and model.width % model.heads == 0:
+        return "llama"
+    if not model.qk_norm and model.attention_bias == "none":
+        return "mistral"
+    raise InputError(
+        f"no architecture of transformers has attention_bias {model.attention_bias!r} with qk_norm "
+        f"{model.qk_norm}, width {model.width} and {model.heads} heads"
+    )
 
 
 def llama_of(config: Mapping[str, Any], where: str) -> LlamaConfig:
@@ -82,74 +96,82 @@ def llama_of(config: Mapping[str, Any], where: str) -> LlamaConfig:
     """
     kind = config.get("model_type")
     if kind not in _ARCHITECTURES:
-        raise InputError(f"{where}: model_type is {kind!r}; only {' and '.join(_ARCHITECTURES)} are read")
-    violations = [
-        f"{where}: {name} is {config[name]!r}; only {plain!r} can be read"
-        for name, plain in _PLAIN.items()
-        if config.get(name, plain) not in (plain, None)
-    ]
-    given = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "tie_word_embeddings": False, **config}
+        raise InputError(f"{where}: model_type is {kind!r}; only {', '.join(_ARCHITECTURES)} are read")
+    given = {"rms_norm_eps": 1e-6, "tie_word_embeddings": False, "attention_bias": False, **_DEFAULTS[kind], **config}
     if given.get("num_key_value_heads") is None:  # before there was grouped-query attention
         given["num_key_value_heads"] = given.get("num_attention_heads")
-    for name in _COUNTS.values():
-        if not isinstance(given.get(name), int) or isinstance(given[name], bool):
-            violations.append(f"{where}: {name} is {given.get(name)!r}; it must be a whole number")
-    if not isinstance(given["tie_word_embeddings"], bool):
-        violations.append(f"{where}: tie_word_embeddings is {given['tie_word_embeddings']!r}; it must be true or false")
-    numbers = {"rms_norm_eps": given["rms_norm_eps"], "rope_theta": _theta(given)}
-    scaling, unreadable = _scaling(given)
-    violations += [f"{where}: {violation}" for violation in [*_odd(numbers), *unreadable]]
-    if violations:
-        raise InputError(violations)
+    violations = _violations(kind, given)
     try:
-        model = LlamaConfig(
-            **{ours: given[theirs] for ours, theirs in _COUNTS.items()},
-            rope_theta=float(numbers["rope_theta"]),
+        theta, scaling = rope_of(given)
+    except InputError as error:
+        violations += error.errors
+    if violations:
+        raise InputError([f"{where}: {violation}" for violation in violations])
+    counts = {ours: given[theirs] for ours, theirs in _COUNTS.items()}
+    head_dim = given.get("head_dim")
+    try:
+        return LlamaConfig(
+            **counts,
+            rope_theta=theta,
             rope_scaling=scaling,
-            norm_eps=float(numbers["rms_norm_eps"]),
+            norm_eps=float(given["rms_norm_eps"]),
             tie_embeddings=given["tie_word_embeddings"],
             qk_norm=kind == "qwen3",
+            head_size=None if head_dim is None or head_dim * counts["heads"] == counts["width"] else head_dim,
+            attention_bias=_biases(kind, given["attention_bias"]),
         )
     except InputError as error:
         raise InputError([f"{where}: {line}" for line in error.errors]) from None
-    head_dim = given.get("head_dim")
-    if head_dim not in (None, model.head_dim):
-        line = f"head_dim is {head_dim!r}; only hidden_size / num_attention_heads = {model.head_dim} can be read"
-        raise InputError(f"{where}: {line}")
-    return model
 
 
-def _rope(config: Mapping[str, Any]) -> Any:
-    """The field on RoPE: version 5's, else version 4's."""
-    return config.get("rope_parameters") or config.get("rope_scaling") or {}
+def _biases(kind: str, requested: bool | None) -> Literal["none", "qkv", "all"]:
+    """Where attention has biases: Qwen2 always has its own, and Mistral none, whatever the file says."""
+    if kind == "qwen2":
+        return "qkv"
+    return "all" if requested and kind != "mistral" else "none"
 
 
-def _theta(config: Mapping[str, Any]) -> Any:
-    rope = _rope(config)
-    of_rope = rope.get("rope_theta") if isinstance(rope, dict) else None
-    return config.get("rope_theta", 10000.0) if of_rope is None else of_rope
-
-
-def _scaling(config: Mapping[str, Any]) -> tuple[RopeScaling | None, list[str]]:
-    """Llama 3.1's scaling if the config requests it, and a line for each value that cannot be read."""
-    rope = _rope(config)
-    if not isinstance(rope, dict):
-        return None, [f"rope_parameters is {rope!r}; it must map keys to values"]
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    if kind == "default":
-        return None, []
-    if kind != "llama3":
-        return None, [f"rope_type is {kind!r}; only 'default' and 'llama3' can be read"]
-    if odd := _odd({name: rope.get(name) for name in _SCALING.values()}):
-        return None, odd
-    numbers = {ours: rope[theirs] for ours, theirs in _SCALING.items()}
-    return RopeScaling(**{**numbers, "original_context": int(numbers["original_context"])}), []
-
-
-def _odd(values: Mapping[str, Any]) -> list[str]:
-    """A line for each value that is not a positive number."""
-    return [
-        f"{name} is {value!r}; it must be a positive number"
-        for name, value in values.items()
-        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < float("inf")
+def _violations(kind: str, given: Mapping[str, Any]) -> list[str]:
+    """A line for each field but those on RoPE that is not what it must be, or requests what cannot be held."""
+    violations = [
+        f"{name} is {given[name]!r}; only {plain[0]!r} can be read"
+        for name, plain in _PLAIN.items()
+        if given.get(name) not in (None, *plain)
     ]
+    for name in _COUNTS.values():
+        if not isinstance(given.get(name), int) or isinstance(given[name], bool):
+            violations.append(f"{name} is {given.get(name)!r}; it must be a whole number")
+    head_dim, heads, width = (given.get(name) for name in ("head_dim", "num_attention_heads", "hidden_size"))
+    if head_dim is not None and (not isinstance(head_dim, int) or isinstance(head_dim, bool) or head_dim < 1):
+        violations.append(f"head_dim is {head_dim!r}; it must be a positive whole number")
+    for name, allowed in (("tie_word_embeddings", bool), ("attention_bias", bool | None)):
+        if not isinstance(given[name], allowed):
+            violations.append(f"{name} is {given[name]!r}; it must be true or false")
+    if violation := not_positive("rms_norm_eps", given["rms_norm_eps"]):
+        violations.append(violation)
+    if violations:
+        return violations
+    if kind == "llama" and head_dim is not None and heads and heads > 0 and width % heads:  # as version 5 has it
+        violations.append(f"width {width} is not a multiple of heads {heads}")
+    window = _window(kind, given)
+    if window is not None:
+        violations.append(
+            f"sliding_window is {window!r}, and max_position_embeddings {given['max_position_embeddings']}: attention "
+            "within a window cannot be read"
+        )
+    return violations
+
+
+def _window(kind: str, given: Mapping[str, Any]) -> Any:
+    """The window of attention in some layer, if that is shorter than the context; else None."""
+    window, context = given.get("sliding_window"), given["max_position_embeddings"]
+    if kind == "llama" or window is None or (isinstance(window, int) and window >= context):
+        return None
+    if kind == "mistral":
+        return window
+    first, kinds = given.get("max_window_layers", 28), given.get("layer_types")
+    if isinstance(kinds, list):
+        slides = any(of_layer != "full_attention" for of_layer in kinds)
+    else:
+        slides = not isinstance(first, int) or first < given["num_hidden_layers"]
+    return window if given.get("use_sliding_window") and slides else None

@@ -4,10 +4,11 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -17,9 +18,10 @@ from scaling.errors import InputError
 from scaling.files import write_text
 from scaling.hf.config import config_of, llama_of
 from scaling.hf.names import from_hf, to_hf
-from scaling.hf.tensors import SINGLE, Tensors, read_json
+from scaling.hf.special_ids import BEGIN, END, GENERATION, PADDING, Warned, beyond_the_embedding, special_ids
+from scaling.hf.tensors import SINGLE, Tensors, check_kind, read_json
 from scaling.hf.tokenizer import FILE, SETTINGS, write_tokenizer
-from scaling.llama.config import LlamaConfig
+from scaling.llama.config import LlamaConfig, canonical
 from scaling.sweep.folder.file_names import PLAN
 from scaling.sweep.folder.run_folder import RunFolder
 from scaling.sweep.folder.sweep_folder import SweepFolder
@@ -28,6 +30,17 @@ from scaling.sweep.storage.folder_locks import locks_of
 from scaling.train.checkpoints.parameters import PARAMETERS, read_parameters, write_parameters
 
 CONFIG, MODEL = "config.json", "model.json"
+# Of imported models: kept as they are. The first three are tokenizers, each by itself.
+_TOKENIZERS = (FILE, "tokenizer.model", "vocab.json")
+_KEPT = (
+    *_TOKENIZERS,
+    SETTINGS,
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    GENERATION,
+)
 _ADAPTER = TypeAdapter(LlamaConfig)
 
 
@@ -42,6 +55,19 @@ class Exported:
 
     model: LlamaConfig
     without: str | None
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model that was read from a Hugging Face folder.
+
+    Attributes:
+        model: its shape.
+        warnings: what is odd about the folder.
+    """
+
+    model: LlamaConfig
+    warnings: tuple[Warned, ...]
 
 
 def export_model(place: Path, out: Path) -> Exported:
@@ -64,32 +90,36 @@ def export_model(place: Path, out: Path) -> Exported:
     config, parameters = run.config(), run.parameters()
     with _written(out) as folder:
         end, without = write_tokenizer(config.data, config.model.seq_len, folder)
-        _write_model(config.model, parameters, end, folder)
+        # A document begins after the token that closes the one before.
+        _write_model(config.model, parameters, {BEGIN: end, END: end, PADDING: None}, folder)
     return Exported(config.model, without)
 
 
-def import_model(place: Path, out: Path) -> LlamaConfig:
+def import_model(place: Path, out: Path) -> Imported:
     """Reads a Hugging Face folder of a Llama's architecture into a folder that ``load_model`` reads.
 
     Args:
-        place: with ``config.json`` and safetensors, in one file or in shards.
+        place: with ``config.json`` and safetensors, in one file or in shards; the tokenizer's files and
+            ``generation_config.json`` are kept as they are.
         out: made; not there yet, or empty.
 
     Raises:
         InputError: a line for everything that is missing or cannot be held. Nothing is left behind.
     """
-    model = llama_of(read_json(place / CONFIG), str(place / CONFIG))
+    check_kind(place)
+    config = read_json(place / CONFIG)
+    model = llama_of(config, str(place / CONFIG))
+    special = special_ids(config, place / CONFIG)
     tensors = Tensors(place)
+    tensors.check_types(config.get("quantization_config"))
     tensors.check(model)
+    warnings = beyond_the_embedding(place, config, model.vocab)
     with _written(out) as folder:
         digest = write_parameters(folder / PARAMETERS, from_hf(model, tensors.read))
-        kept = [name for name in (FILE, SETTINGS) if (place / name).is_file()]
-        for name in kept:
-            shutil.copyfile(place / name, folder / name)
-        end = read_json(place / CONFIG).get("eos_token_id")
-        content = {"model": asdict(model), "end": end if isinstance(end, int) else None, "sha256": digest}
+        _copy(_KEPT, place, folder)
+        content = {"model": canonical(model), "special_ids": special, "sha256": digest}
         write_text(folder / MODEL, json.dumps(content, indent=1))
-    return model
+    return Imported(model, tuple(warnings))
 
 
 def load_model(place: Path) -> tuple[LlamaConfig, dict[str, np.ndarray]]:
@@ -108,18 +138,26 @@ def load_model(place: Path) -> tuple[LlamaConfig, dict[str, np.ndarray]]:
 
 def _export_imported(place: Path, out: Path) -> Exported:
     model, parameters = load_model(place)
-    end = read_json(place / MODEL).get("end")
+    special = read_json(place / MODEL).get("special_ids")
+    if not isinstance(special, dict):
+        raise InputError(f"{place / MODEL}: has no special_ids; import the model again")
     with _written(out) as folder:
-        _write_model(model, parameters, end, folder)
-        for name in (FILE, SETTINGS):
-            if (place / name).is_file():
-                shutil.copyfile(place / name, folder / name)
-        without = None if (folder / FILE).exists() else f"{place} has no {FILE}"
-    return Exported(model, without)
+        _write_model(model, parameters, special, folder)
+        _copy(_KEPT, place, folder)
+        any_tokenizer = any((folder / name).exists() for name in _TOKENIZERS)
+    return Exported(model, None if any_tokenizer else f"{place} has no {FILE}")
 
 
-def _write_model(model: LlamaConfig, parameters: dict[str, np.ndarray], end: int | None, folder: Path) -> None:
-    write_text(folder / CONFIG, json.dumps(config_of(model, end), indent=1))
+def _copy(names: Iterable[str], place: Path, folder: Path) -> None:
+    for name in names:
+        if (place / name).is_file():
+            shutil.copyfile(place / name, folder / name)
+
+
+def _write_model(
+    model: LlamaConfig, parameters: dict[str, np.ndarray], special: Mapping[str, Any], folder: Path
+) -> None:
+    write_text(folder / CONFIG, json.dumps(config_of(model, special), indent=1))
     save_file(to_hf(model, parameters), folder / SINGLE, metadata={"format": "pt"})
     (folder / SINGLE).chmod(0o644)  # the library would keep others from reading it
 

@@ -35,12 +35,12 @@ class Part(NamedTuple):
         if self.layer is None:
             return parameter
         of_layer: np.ndarray = parameter[self.layer]
-        return of_layer if self.columns is None else of_layer[:, slice(*self.columns)].T
+        return of_layer if self.columns is None else of_layer[..., slice(*self.columns)].T
 
 
 def parts(config: LlamaConfig) -> Iterator[Part]:
     """Every tensor of a model under transformers' names; a tied head has none."""
-    c, inner, kv = config, config.heads * config.head_dim, config.kv_heads * config.head_dim
+    c, inner, kv = config, config.attention_width, config.kv_width
     yield Part("model.embed_tokens.weight", (c.vocab, c.width), "embedding")
     for layer in range(c.depth):
 
@@ -55,12 +55,23 @@ def parts(config: LlamaConfig) -> Iterator[Part]:
                 yield Part(name, (size, rows), f"layers.{ours}", layer, (begin, begin + size))
                 begin += size
 
+        def biases(ours: str, layer: int = layer, **columns: int) -> Iterator[Part]:
+            begin = 0
+            for theirs, size in columns.items():
+                name = f"model.layers.{layer}.self_attn.{theirs}_proj.bias"
+                yield Part(name, (size,), f"layers.{ours}", layer, (begin, begin + size))
+                begin += size
+
         yield norm("input_layernorm", "attention_norm", c.width)
         yield from matrices("qkv", c.width, q=inner, k=kv, v=kv)
         if c.qk_norm:
             yield norm("self_attn.q_norm", "query_norm", c.head_dim)
             yield norm("self_attn.k_norm", "key_norm", c.head_dim)
         yield from matrices("out", inner, o=c.width)
+        if c.attention_bias != "none":
+            yield from biases("qkv_bias", q=inner, k=kv, v=kv)
+        if c.attention_bias == "all":
+            yield from biases("out_bias", o=c.width)
         yield norm("post_attention_layernorm", "ffn_norm", c.width)
         yield from matrices("gate_up", c.width, gate=c.ffn, up=c.ffn)
         yield from matrices("down", c.ffn, down=c.width)
@@ -89,7 +100,7 @@ def from_hf(config: LlamaConfig, read: Callable[[str], np.ndarray]) -> dict[str,
     parameters: dict[str, np.ndarray] = {}
     for part in everything:
         if part.ours not in parameters:
-            own = part.shape if part.columns is None else (part.shape[1], width[part.ours])
+            own = part.shape if part.columns is None else (*part.shape[1:], width[part.ours])
             whole = own if part.layer is None else (config.depth, *own)
             parameters[part.ours] = np.empty(whole, np.float32)
         part.place(parameters[part.ours])[...] = read(part.theirs)

@@ -24,7 +24,7 @@ class ParamCount:
         embedding: ``vocab * width`` of the input embedding.
         head: ``vocab * width`` of an untied output head, 0 if it is tied.
         per_layer: one layer: attention, SwiGLU and its norms.
-        per_layer_matmul: the part of ``per_layer`` that every token is multiplied with (no norms).
+        per_layer_matmul: the part of ``per_layer`` that every token is multiplied with (no norms, no biases).
     """
 
     total: int
@@ -37,13 +37,14 @@ class ParamCount:
 
 def count_params(config: LlamaConfig) -> ParamCount:
     """Counts a Llama's parameters exactly, by arithmetic; no array is made."""
-    kv_width = config.kv_heads * config.head_dim
-    attention = 2 * config.width * config.width + 2 * config.width * kv_width  # q and out; k and v
+    inner, kv_width = config.attention_width, config.kv_width
+    attention = 2 * config.width * inner + 2 * config.width * kv_width  # q and out; k and v
+    biases = {"none": 0, "qkv": inner + 2 * kv_width, "all": inner + 2 * kv_width + config.width}
     swiglu = 3 * config.width * config.ffn  # gate, up, down
     norms = 2 * config.width + (2 * config.head_dim if config.qk_norm else 0)
     embedding = config.vocab * config.width
     head = 0 if config.tie_embeddings else embedding
-    per_layer = attention + swiglu + norms
+    per_layer = attention + swiglu + norms + biases[config.attention_bias]
     nonembedding = config.depth * per_layer + config.width  # and the final norm
     return ParamCount(
         total=nonembedding + embedding + head,
@@ -57,7 +58,7 @@ def count_params(config: LlamaConfig) -> ParamCount:
 
 def _exact(config: LlamaConfig, twice_attended: int) -> int:
     matmul = config.depth * count_params(config).per_layer_matmul + config.vocab * config.width
-    return _TRAIN * 2 * (matmul + config.depth * twice_attended * config.width)
+    return _TRAIN * 2 * (matmul + config.depth * twice_attended * config.attention_width)
 
 
 def _six_n(config: LlamaConfig, _twice_attended: int) -> int:
@@ -70,12 +71,12 @@ def _six_n_nonembedding(config: LlamaConfig, _twice_attended: int) -> int:
 
 def _kaplan(config: LlamaConfig, twice_attended: int) -> int:
     layers = config.depth * count_params(config).per_layer_matmul
-    return _TRAIN * (2 * layers + config.depth * twice_attended * config.width)
+    return _TRAIN * (2 * layers + config.depth * twice_attended * config.attention_width)
 
 
 def _chinchilla(config: LlamaConfig, twice_attended: int) -> int:
     embed_and_head = 2 * 2 * config.vocab * config.width
-    per_layer = 2 * count_params(config).per_layer_matmul + 2 * twice_attended * config.width
+    per_layer = 2 * count_params(config).per_layer_matmul + 2 * twice_attended * config.attention_width
     twice_softmax = config.depth * 3 * config.heads * twice_attended
     # Halved last: what is lost is half a FLOP at most.
     return _TRAIN * (embed_and_head + config.depth * per_layer) + _TRAIN * twice_softmax // 2
@@ -87,7 +88,7 @@ class Convention:
 
     Attributes:
         formula: with W the matmul weights of the layers, N all parameters, V vocab, d width, L depth, h heads and s
-            the positions that a token attends to.
+            the positions that a token attends to. A model with a ``head_size`` has h times that for d in s d.
         meaning: what it counts, and who counts so.
         count: FLOPs per token of a model, given 2 s.
     """

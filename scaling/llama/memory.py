@@ -100,18 +100,16 @@ def _activations(
 
 def _products_per_token(config: LlamaConfig, itemsize: int) -> int:
     """Bytes per token of one layer's projections, which selective remat stores for the backward pass."""
-    kv_width = config.kv_heads * config.head_dim
-    return itemsize * (2 * config.width + 2 * kv_width + 2 * config.ffn)
+    return itemsize * (config.attention_width + config.width + 2 * config.kv_width + 2 * config.ffn)
 
 
 def activation_bytes_per_token(config: LlamaConfig, itemsize: int, flash: bool) -> int:
     """Bytes per token of the activations of one layer that its backward pass reads.
 
     The residual stream before both blocks, twice normalised and scaled; queries, keys, values, and what is mixed of
-    them before and after it is joined; in SwiGLU the gate, its sigmoid, their product, what comes up, and the product
+    them, by head and joined; in SwiGLU the gate, its sigmoid, their product, what comes up, and the product
     of both. Without a fused kernel also a float32 score for every position attended to.
     """
-    kv_width = config.kv_heads * config.head_dim
-    dense = 9 * config.width + 2 * kv_width + 5 * config.ffn
+    dense = 6 * config.width + 3 * config.attention_width + 2 * config.kv_width + 5 * config.ffn
     scores = 0 if flash else _FP32 * config.heads * config.seq_len
     return itemsize * dense + scores

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from scaling.errors import InputError
-from scaling.llama.config import LlamaConfig
+from scaling.llama.config import LlamaConfig, canonical
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.train.recipe import Recipe
 
@@ -61,7 +61,7 @@ class RunConfig:
     @cached_property
     def id(self) -> str:
         """The first 12 hex digits of the SHA-256 of the config as canonical JSON."""
-        return _digest(asdict(self))
+        return _digest(self._canonical())
 
     @cached_property
     def trunk_id(self) -> str:
@@ -69,7 +69,7 @@ class RunConfig:
         if self.trunk is None:
             return self.id
         shared = replace(self.recipe, schedule=replace(self.recipe.schedule, warmup=0.0))
-        return _digest(asdict(replace(self, recipe=shared, steps=self.trunk)))
+        return _digest(replace(self, recipe=shared, steps=self.trunk)._canonical())
 
     @property
     def branch_step(self) -> int:
@@ -85,7 +85,7 @@ class RunConfig:
         longest.
         """
         steps = self.steps if self.trunk is None else self.trunk
-        key = json.dumps([asdict(self.model), steps * self.recipe.batch_tokens, self.seed], sort_keys=True)
+        key = json.dumps([canonical(self.model), steps * self.recipe.batch_tokens, self.seed], sort_keys=True)
         return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big")
 
     @property
@@ -110,7 +110,10 @@ class RunConfig:
 
     def to_json(self) -> str:
         """The config as canonical JSON, which :func:`read_config` reads."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True)
+        return json.dumps(self._canonical(), indent=1, sort_keys=True)
+
+    def _canonical(self) -> dict[str, Any]:
+        return {**asdict(self), "model": canonical(self.model)}
 
 
 def _digest(config: dict[str, Any]) -> str:

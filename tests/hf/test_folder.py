@@ -21,10 +21,23 @@ from scaling.hf.names import from_hf, parts, to_hf
 from scaling.llama.config import LlamaConfig, RopeScaling
 from scaling.llama.model import Llama
 from scaling.llama.parameters import named_parameters
+from scaling.llama.rope_scaling import DynamicScaling, LinearScaling, YarnScaling
 from scaling.sweep.folder.run_folder import RunFolder
 from scaling.sweep.locks.local import LocalLocks
 
-CASES = {**parity.CASES, "qk-norm": replace(parity.CASES["gqa"], qk_norm=True)}
+GQA = parity.CASES["gqa"]
+OURS = {
+    "qk-norm": replace(GQA, qk_norm=True),
+    "head_size": replace(GQA, head_size=12),
+    "norms, head_size and biases": replace(GQA, qk_norm=True, head_size=12, attention_bias="all"),
+    "biases of queries, keys and values": replace(GQA, attention_bias="qkv"),
+    "all biases": replace(GQA, attention_bias="all"),
+    "a width that heads do not divide": replace(GQA, width=34, head_size=12),
+    "linear": replace(GQA, rope_scaling=LinearScaling(4.0)),
+    "dynamic": replace(GQA, rope_scaling=DynamicScaling(4.0)),
+    "yarn": replace(GQA, rope_scaling=YarnScaling(4.0, 8, attention_factor=1.2, beta_slow=2.0, truncate=False)),
+}
+CASES = {**parity.CASES, **OURS}
 LLAMA3 = {
     "rope_type": "llama3",
     "factor": 8.0,
@@ -80,7 +93,7 @@ def test_names_there_and_back_are_the_same_parameters(case: str) -> None:
         np.testing.assert_array_equal(back[name], array)
 
 
-@pytest.mark.parametrize("case", sorted(set(CASES) - {"qk-norm"}))
+@pytest.mark.parametrize("case", sorted(parity.CASES))
 def test_names_are_those_that_the_stored_logits_were_made_with(case: str) -> None:
     config = CASES[case]
     weights = parity.random_weights(config, 0)
@@ -92,7 +105,7 @@ def test_names_are_those_that_the_stored_logits_were_made_with(case: str) -> Non
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_shape_there_and_back_is_the_same(case: str) -> None:
-    written = json.loads(json.dumps(config_of(CASES[case], 0)))
+    written = json.loads(json.dumps(config_of(CASES[case], {})))
     assert llama_of(written, "config.json") == CASES[case]
     # As version 4 has it.
     assert llama_of({**written, "rope_parameters": None}, "config.json") == CASES[case]
@@ -118,7 +131,7 @@ def test_old_config_files_are_read() -> None:
 
 
 def test_a_run_is_exported_imported_and_exported_the_same(tmp_path: Path, exported: Path) -> None:
-    model = import_model(exported, tmp_path / "imported")
+    model = import_model(exported, tmp_path / "imported").model
     config, parameters = load_model(tmp_path / "imported")
     assert model == config == make_run().model
     for name, array in fresh(config).items():
@@ -138,7 +151,7 @@ def test_shards_and_half_precision_are_read(tmp_path: Path, exported: Path) -> N
         weight_map[name] = f"model-{number}.safetensors"
         save_file({name: expected[name]}, sharded / weight_map[name])
     (sharded / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
-    model = import_model(sharded, tmp_path / "imported")
+    model = import_model(sharded, tmp_path / "imported").model
     _, parameters = load_model(tmp_path / "imported")
     for name, array in to_hf(model, parameters).items():
         np.testing.assert_array_equal(array, expected[name].astype(np.float32))
@@ -203,7 +216,7 @@ REFUSED: dict[str, tuple[Any, list[str]]] = {
     "no tensors": (lambda f: _without(f, "model.safetensors"), ["has neither model.safetensors nor"]),
     "pickled": (
         lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"),
-        ["pickled files are not read: save it with safe_serialization"],
+        ["has pytorch_model.bin; pickled files are not read: save it with safe_serialization"],
     ),
     "truncated": (
         lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-1]),
@@ -223,14 +236,17 @@ REFUSED: dict[str, tuple[Any, list[str]]] = {
     ),
     "another architecture": (lambda f: _changed(f, model_type="mixtral"), ["model_type is 'mixtral'; only llama"]),
     "what it cannot hold": (
-        lambda f: _changed(f, attention_bias=True, hidden_act="gelu", rope_parameters={"rope_type": "yarn"}),
-        ["attention_bias is True", "hidden_act is 'gelu'", "rope_type is 'yarn'"],
+        lambda f: _changed(f, mlp_bias=True, hidden_act="gelu", rope_parameters={"rope_type": "longrope"}),
+        ["mlp_bias is True", "hidden_act is 'gelu'", "rope_type is 'longrope'"],
     ),
     "numbers that are none": (
         lambda f: _changed(f, hidden_size="16", rms_norm_eps=-1, rope_parameters={**LLAMA3, "factor": None}),
         ["hidden_size is '16'", "rms_norm_eps is -1", "factor is None"],
     ),
-    "another head_dim": (lambda f: _changed(f, head_dim=64), ["head_dim is 64; only hidden_size"]),
+    "another head_dim": (
+        lambda f: _changed(f, head_dim=6),
+        ["_proj.weight has shape"] * 8,
+    ),
     "impossible": (lambda f: _changed(f, num_attention_heads=3), ["width 16 is not a multiple of heads 3"]),
     "tensor missing": (lambda f: _rewritten(f, model__norm__weight=None), ["tensor model.norm.weight is missing"]),
     "another shape": (

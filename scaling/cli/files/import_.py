@@ -18,11 +18,14 @@ from scaling.cli.common import emit_plain, json_option
 )
 @json_option
 def command(folder: Path, out: Path | None, as_json: bool) -> None:
-    """Read a Llama from a Hugging Face folder: config.json and safetensors, in one file or in shards.
+    """Read a Llama from a Hugging Face folder: config.json and safetensors, in one file or with an index of shards.
 
-    Llamas 1 to 3 are read, with Llama 3.1's RoPE scaling, tied or not, in float32, float16 or bfloat16, and Qwen3's
-    dense models, as saved by versions 4 and 5 of transformers. Whatever our model cannot
-    represent is an error, one line each. The model is kept in float32; `scaling export` writes it again.
+    Read are the model types llama (1 to 3), mistral, qwen2 and qwen3 (dense), as versions 4 and 5 of transformers save
+    them: any head_dim; attention_bias; tied or not; RoPE plain or scaled (linear, dynamic, yarn, llama3); weights in
+    float64, float32, float16 or bfloat16. Special ids, generation_config.json and the tokenizer's files are kept as
+    they are. Refused by name, one line each: attention within a sliding window shorter than the context, mlp_bias,
+    other activations and RoPE scalings, quantised weights, adapters (LoRA) alone, pickled files. Ids for which the
+    embedding has no row are a warning. The model is kept in float32; `scaling export` writes it again.
 
     \b
     Examples:
@@ -33,10 +36,15 @@ def command(folder: Path, out: Path | None, as_json: bool) -> None:
     from scaling.llama.counts import count_params
 
     out = Path("runs", "imported", folder.resolve().name) if out is None else out
-    model = import_model(folder, out)
+    done = import_model(folder, out)
+    model = done.model
     params = count_params(model).total
     shape = (
-        f"width {model.width}, depth {model.depth}, heads {model.heads}/{model.kv_heads}, vocabulary {model.vocab:,}"
+        f"width {model.width}, depth {model.depth}, heads {model.heads}/{model.kv_heads} of {model.head_dim}, "
+        f"vocabulary {model.vocab:,}"
     )
-    result = {"folder": str(out), "params": params, "model": asdict(model)}
+    warnings = [warning._asdict() for warning in done.warnings]
+    fields = {**asdict(model), "head_dim": model.head_dim}
+    del fields["head_size"]
+    result = {"folder": str(out), "params": params, "model": fields, "warnings": warnings}
     emit_plain(result, as_json, f"{out}: {params:,} parameters; {shape}")
