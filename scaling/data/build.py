@@ -14,33 +14,21 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any, Literal
 
-import numpy as np
-
-from scaling.data.build_part import DOCUMENT, PARTS, Job, documents_path, ids_path, is_held_out, make_part
-from scaling.data.leaks import near_duplicates
-from scaling.data.shards import (
-    MANIFEST,
-    SHARDS,
-    SPLITS,
-    TOKENIZER,
-    Dtype,
-    Manifest,
-    Shard,
-    SourceRecord,
-    Split,
-    read_manifest,
-    sha256_of,
-)
-from scaling.data.sources import Part, parts_of, read_part
-from scaling.data.spec import BuildSpec
+from scaling.data.building.joining import join
+from scaling.data.building.part import PARTS, Job, is_held_out, make_part
+from scaling.data.building.survey import Survey, survey
+from scaling.data.shards import MANIFEST, TOKENIZER, Dtype, Manifest, read_manifest, sha256_of
+from scaling.data.sources import Part, read_part, strict
+from scaling.data.spec import BuildSpec, SourceSpec
 from scaling.data.tokenizer_files import TokenizerRecord, keep_tokenizer
 from scaling.errors import InputError
 from scaling.files import write_text
 
 _TRAIN_BYTES = 2**26
 """Text that a vocabulary is trained on."""
-_RECORD, _LOCK = "spec.sha256", "lock"
+_RECORD, _LOCK, _OLD = "spec.sha256", "lock", "done"
 
 
 @dataclass(frozen=True)
@@ -53,25 +41,33 @@ class BuildProgress:
     seconds: float
 
 
-def build(spec: BuildSpec, out: Path, workers: int, report: Callable[[BuildProgress], None]) -> Manifest:
-    """Builds a folder of data, or resumes where an earlier call was interrupted.
+def build(
+    spec: BuildSpec,
+    out: Path,
+    workers: int,
+    report: Callable[[BuildProgress], None],
+    on_error: Literal["stop", "skip"] = "stop",
+) -> Manifest:
+    """Builds a folder of data, or resumes where an earlier call was interrupted or met an error.
 
-    It is made in a hidden folder beside ``out``, which is left where the process is killed and is removed where the
-    input is wrong.
+    It is made in a hidden folder beside ``out``. A part that is done is kept there, whatever happens to others, until
+    all are done; it is used again as long as its files and what they are read with stay as they are.
 
     Args:
         spec: what to build.
         out: the folder, which must not be there yet, or hold the same.
         workers: processes that read and encode.
         report: called with the progress whenever a part is done.
+        on_error: ``skip`` leaves out documents and files that cannot be read, and counts them; with ``stop`` the first
+            is an error.
 
     Raises:
         InputError: invalid sources or tokenizer; another folder at ``out``; a split with an empty side.
     """
     work = out.absolute().with_name(f".{out.absolute().name}.building")
-    parts = [part for number, source in enumerate(spec.sources) for part in parts_of(source, number)]
-    _check_formats(spec, parts)
-    record = _record(spec, parts)
+    skip = on_error == "skip"
+    found = survey(spec, skip)
+    record = _record(spec, found.parts)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         return _already(out, record)
     try:
@@ -79,18 +75,17 @@ def build(spec: BuildSpec, out: Path, workers: int, report: Callable[[BuildProgr
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror}") from None
     with _locked(work):
-        if not (work / _RECORD).exists():
-            write_text(work / _RECORD, record)
-        elif (work / _RECORD).read_text() != record:
-            raise InputError(f"{work}: has the beginning of other data; remove it, or choose another `out`")
         try:
-            if not (work / MANIFEST).exists():
-                _fill(spec, work, parts, workers, report)
-            shutil.rmtree(work / PARTS, ignore_errors=True)
+            if not _is_whole(work, record):
+                _fill(spec, work, found, workers, report, skip)
+                write_text(work / _RECORD, record)
+            if (work / PARTS).exists():
+                # Under another name, as what is half removed is no part.
+                os.replace(work / PARTS, work / _OLD)
+            shutil.rmtree(work / _OLD, ignore_errors=True)
             os.replace(work, out)
-        except InputError:
-            shutil.rmtree(work)
-            raise
+        except InputError as error:
+            raise InputError(_kept(work, error.errors)) from None
         except BrokenProcessPool:
             why = "a process was killed, perhaps for memory: try fewer `workers`"
             raise InputError(f"{out}: {why}; what is done is kept, and the same command goes on with it") from None
@@ -100,48 +95,77 @@ def build(spec: BuildSpec, out: Path, workers: int, report: Callable[[BuildProgr
     return read_manifest(out)
 
 
+def _is_whole(work: Path, record: str) -> bool:
+    """Whether a folder lacks nothing but its name, after a crash at the very end."""
+    if (work / MANIFEST).exists() and (work / _RECORD).is_file() and (work / _RECORD).read_text() == record:
+        return True
+    for name in (_RECORD, MANIFEST):
+        (work / name).unlink(missing_ok=True)
+    shutil.rmtree(work / _OLD, ignore_errors=True)
+    return False
+
+
+def _kept(work: Path, errors: tuple[str, ...]) -> tuple[str, ...]:
+    """The errors, the last with what is kept; where nothing is done, nothing is left."""
+    done = len(list((work / PARTS).glob("*.documents.npy")))
+    if not done:
+        shutil.rmtree(work)
+        return errors
+    parts = "the part that is done is kept" if done == 1 else f"the {done} parts that are done are kept"
+    return (*errors[:-1], f"{errors[-1]}; {parts}, and the same command goes on with {'it' if done == 1 else 'them'}")
+
+
 def _fill(
-    spec: BuildSpec, work: Path, parts: list[Part], workers: int, report: Callable[[BuildProgress], None]
+    spec: BuildSpec, work: Path, found: Survey, workers: int, report: Callable[[BuildProgress], None], skip: bool
 ) -> None:
     """Writes tokenizer, parts, shards and manifest: every step but the last rename."""
     (work / PARTS).mkdir(exist_ok=True)
-    tokenizer = _tokenizer(spec, work, parts)
+    tokenizer = _tokenizer(spec, work, found.parts, skip)
     dtype: Dtype = "uint8" if tokenizer.vocab <= 2**8 else "uint16" if tokenizer.vocab <= 2**16 else "uint32"
     jobs = [
-        Job(work, number, part, spec.sources[part.source], tokenizer, dtype, spec.held_out)
-        for number, part in enumerate(parts)
+        Job(
+            work,
+            number,
+            _digest(_reading(part, source), tokenizer.hash, dtype, spec.held_out, source.only),
+            part,
+            source,
+            tokenizer,
+            dtype,
+            spec.held_out,
+            skip,
+        )
+        for number, part in enumerate(found.parts)
+        for source in [spec.sources[part.source]]
     ]
     _make(jobs, workers, report)
-    manifest = _whole(spec, work, jobs, tokenizer, dtype)
+    manifest = join(spec, work, jobs, tokenizer, dtype, found.warnings)
     write_text(work / MANIFEST, manifest.model_dump_json(indent=1))
 
 
-def _check_formats(spec: BuildSpec, parts: list[Part]) -> None:
-    if not parts:
-        raise InputError("the sources have no files")
-    for part in parts:
-        ids = part.format in ("tokens", "megatron")
-        if ids and (spec.tokenizer.name is not None or spec.tokenizer.bpe is not None):
-            raise InputError(
-                f"{part.paths[0]}: token ids of another tokenizer; give its file as tokenizer, or {{ids: N, end: ID}}"
-            )
-        if not ids and spec.tokenizer.ids is not None:
-            raise InputError(f"{part.paths[0]}: text needs a tokenizer, and {{ids: N}} is none")
+def _digest(*content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _reading(part: Part, source: SourceSpec) -> dict[str, Any]:
+    """All that decides the documents of a part: its place, its files' sizes and times, how they are read."""
+    beside = [str(Path(path).with_suffix(".idx")) for path in part.paths if part.format == "megatron"]
+    stats = {path: os.stat(path) for path in (*part.paths, *beside) if os.path.isfile(path)}
+    return {
+        "part": asdict(part) | {"source": None},
+        "files": {path: [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items()},
+        "options": source.model_dump(mode="json", include={"hf", "subset", "split", "text", "piece", "dtype"}),
+    }
 
 
 def _record(spec: BuildSpec, parts: list[Part]) -> str:
-    """JSON of everything that decides the result: the spec, the files' sizes and times, the tokenizer's content."""
-    stats = {path: os.stat(path) for part in parts for path in part.paths if os.path.isfile(path)}
-    files = {path: [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items()}
+    """Digest of everything that decides the result: the spec, the files' sizes and times, the tokenizer's content."""
+    files = [_reading(part, spec.sources[part.source]) for part in parts]
+    return _digest(spec.model_dump(mode="json"), files, _tokenizer_content(spec))
+
+
+def _tokenizer_content(spec: BuildSpec) -> str | None:
     file = Path(spec.tokenizer.file or "").expanduser()
-    tokenizer = sha256_of(file) if spec.tokenizer.file is not None and file.is_file() else None
-    content = {
-        "spec": spec.model_dump(mode="json"),
-        "parts": [asdict(part) for part in parts],
-        "files": files,
-        "tokenizer": tokenizer,
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return sha256_of(file) if spec.tokenizer.file is not None and file.is_file() else None
 
 
 def _already(out: Path, record: str) -> Manifest:
@@ -162,30 +186,38 @@ def _locked(work: Path) -> Iterator[None]:
         yield
 
 
-def _tokenizer(spec: BuildSpec, work: Path, parts: list[Part]) -> TokenizerRecord:
-    path = work / PARTS / "tokenizer.json"
+def _tokenizer(spec: BuildSpec, work: Path, parts: list[Part], skip: bool) -> TokenizerRecord:
+    """The tokenizer of a build, which is kept with it and made again where what decides it has changed."""
+    text = [_reading(part, spec.sources[part.source]) for part in parts] if spec.tokenizer.bpe is not None else []
+    key = _digest(spec.tokenizer.model_dump(mode="json"), _tokenizer_content(spec), text, spec.held_out)
+    path = work / PARTS / f"{key}.tokenizer.json"
     if not path.exists():
-        record = keep_tokenizer(spec.tokenizer, work / TOKENIZER, _training_text(spec, parts))
+        shutil.rmtree(work / TOKENIZER, ignore_errors=True)
+        for other in (work / PARTS).glob("*.tokenizer.json"):
+            other.unlink()
+        record = keep_tokenizer(spec.tokenizer, work / TOKENIZER, _training_text(spec, parts, skip))
         write_text(path, record.model_dump_json())
     return TokenizerRecord.model_validate_json(path.read_bytes())
 
 
-def _training_text(spec: BuildSpec, parts: list[Part]) -> Iterator[bytes]:
+def _training_text(spec: BuildSpec, parts: list[Part], skip: bool) -> Iterator[bytes]:
     """Training documents to train a tokenizer on, an equal share of the bytes from each part."""
     share = _TRAIN_BYTES // len(parts) + 1
     for part in parts:
         source, left = spec.sources[part.source], share
-        for document in read_part(part, source, 0):
-            assert isinstance(document, bytes)
+        documents = read_part(part, source, 0)
+        for document in documents if skip else strict(documents):
             if source.only == "held_out" or left <= 0:
                 break
+            if not isinstance(document, bytes):
+                continue
             if source.only == "train" or not is_held_out(hashlib.sha256(document).digest(), spec.held_out):
                 left -= len(document)
                 yield document
 
 
 def _make(jobs: list[Job], workers: int, report: Callable[[BuildProgress], None]) -> None:
-    left = [job for job in jobs if not documents_path(job.folder, job.number).exists()]
+    left = [job for job in jobs if not job.is_done]
     done, tokens, begun = len(jobs) - len(left), 0, time.monotonic()
     report(BuildProgress(done, len(jobs), 0, 0.0))
     for made in _results(left, min(workers, len(left))):
@@ -222,78 +254,3 @@ def _begin_worker(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _whole(spec: BuildSpec, work: Path, jobs: list[Job], tokenizer: TokenizerRecord, dtype: Dtype) -> Manifest:
-    """Drops duplicates across parts, makes the shards, counts the leaks; returns the manifest of the whole."""
-    tables = [np.load(documents_path(work, job.number)) for job in jobs]
-    documents = np.concatenate([*tables, np.empty(0, DOCUMENT)])
-    empty = documents["bytes"] == 0
-    kept = _distinct(documents) & (documents["tokens"] > 0)
-    held_out = documents["held_out"]
-    for split, side, way in (("train", ~held_out, "smaller"), ("held_out", held_out, "larger")):
-        if not (kept & side).any():
-            raise InputError(
-                f"none of {int(kept.sum())} documents are in the {split} split; take a {way} held_out, more documents, "
-                "or smaller pieces of long text files (piece: 16k)"
-            )
-    (work / SHARDS).mkdir(exist_ok=True)
-    shards, begin = [], 0
-    for job, table in zip(jobs, tables, strict=True):
-        mask = kept[begin : begin + len(table)]
-        shards += [
-            _shard(work, job, split, table, mask, dtype)
-            for split in SPLITS
-            if (mask & (table["held_out"] == (split == "held_out"))).any()
-        ]
-        begin += len(table)
-    leaks = near_duplicates(documents["signature"][kept & held_out], documents["signature"][kept & ~held_out])
-    return Manifest(
-        name=spec.name,
-        dtype=dtype,
-        tokenizer=tokenizer,
-        held_out=spec.held_out,
-        sources=tuple(
-            SourceRecord(name=source.label, weight=source.weight, epochs=source.epochs) for source in spec.sources
-        ),
-        shards=tuple(shards),
-        duplicates=int((~kept & ~empty).sum()),
-        empty=int(empty.sum()),
-        leaks=int(leaks.sum()),
-    ).signed()
-
-
-def _distinct(documents: np.ndarray) -> np.ndarray:
-    """Mask (documents,) of the first document of each content, held-out ones first: none is trained on too."""
-    kept = np.zeros(len(documents), dtype=bool)
-    order = np.lexsort((np.arange(len(documents)), ~documents["held_out"]))
-    order = order[documents["tokens"][order] > 0]
-    kept[order[np.unique(documents["hash"][order], return_index=True)[1]]] = True
-    return kept
-
-
-def _shard(work: Path, job: Job, split: Split, table: np.ndarray, kept: np.ndarray, dtype: str) -> Shard:
-    """Makes the shard of one part and side of the split; its file may be there already after a crash."""
-    side = table["held_out"] == (split == "held_out")
-    lengths, mask = table["tokens"][side].astype(np.int64), kept[side]
-    made, name = ids_path(work, job.number, split), f"{SHARDS}/{job.number:05}.{split}.bin"
-    path = work / name
-    if not path.exists():
-        if mask[lengths > 0].all():
-            os.replace(made, path)
-        else:
-            ids = np.fromfile(made, dtype=np.dtype(dtype).newbyteorder("<"))
-            ids[np.repeat(mask, lengths)].tofile(made.with_suffix(".kept"))
-            os.replace(made.with_suffix(".kept"), path)
-    lengths[mask].astype("<u4").tofile(path.with_suffix(".lengths"))
-    sizes = table["bytes"][side][mask]
-    return Shard(
-        file=name,
-        source=job.part.source,
-        split=split,
-        tokens=int(lengths[mask].sum()),
-        documents=int(mask.sum()),
-        bytes=None if (sizes < 0).any() else int(sizes.sum()),
-        sha256=sha256_of(path),
-        lengths_sha256=sha256_of(path.with_suffix(".lengths")),
-    )

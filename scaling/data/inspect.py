@@ -13,6 +13,7 @@ _SAMPLE_TOKENS = 64
 def summary(manifest: Manifest) -> dict[str, Any]:
     """The JSON object of ``scaling data inspect``: a manifest's sums; bytes are None where a source was tokens."""
     shares = manifest.shares
+    skipped = sum(warning.count for warning in manifest.warnings if warning.code == "skipped-documents")
     mixed = [share * manifest.tokens("train", number) for number, share in enumerate(shares)]
     sources = [
         {
@@ -27,15 +28,18 @@ def summary(manifest: Manifest) -> dict[str, Any]:
         "name": manifest.name,
         "tokenizer": manifest.tokenizer.name,
         "vocab": manifest.tokenizer.vocab,
+        "end": manifest.tokenizer.end,
         "dtype": manifest.dtype,
         "epoch_tokens": round(sum(mixed)),
         **{split: _counts(manifest, split, None) for split in SPLITS},
         "duplicates": manifest.duplicates,
         "empty": manifest.empty,
         "leaks": manifest.leaks,
+        "skipped": skipped,
         "shards": len(manifest.shards),
         "sources": sources,
         "sha256": manifest.sha256,
+        "warnings": [warning.model_dump(mode="json") for warning in manifest.warnings],
     }
 
 

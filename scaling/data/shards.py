@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Int32, Int64, Integer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from scaling.data.building.notes import BuildWarning
 from scaling.data.tokenizer_files import TokenizerRecord
 from scaling.errors import InputError
 
@@ -80,7 +81,8 @@ class Manifest(_Record):
         duplicates: documents left out because another has the same content.
         empty: documents left out because they have none.
         leaks: held-out documents with a near-duplicate that is trained on.
-        sha256: of all of this, as JSON with sorted keys.
+        warnings: of the build.
+        sha256: of all of this but the warnings, as JSON with sorted keys.
     """
 
     format: Literal["scaling-data-1"] = _FORMAT
@@ -93,11 +95,12 @@ class Manifest(_Record):
     duplicates: int
     empty: int
     leaks: int
+    warnings: tuple[BuildWarning, ...] = ()
     sha256: str = ""
 
     def signed(self) -> "Manifest":
         """The manifest with its own SHA-256."""
-        content = self.model_dump(mode="json", exclude={"sha256"})
+        content = self.model_dump(mode="json", exclude={"sha256", "warnings"})
         return self.model_copy(update={"sha256": hashlib.sha256(_canonical(content)).hexdigest()})
 
     def of(self, split: Split, source: int | None = None) -> list[Shard]:

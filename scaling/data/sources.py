@@ -1,7 +1,8 @@
 """Sources as parts, each read by one process: the files of a source, and the reader of each format."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,19 +10,24 @@ import numpy as np
 from jaxtyping import Integer
 
 from scaling.data.corpus import own_files
-from scaling.data.spec import Format, SourceSpec
-from scaling.data.texts import open_dataset, open_parquet, read_dataset, read_jsonl, read_parquet, read_text
-from scaling.data.token_files import read_index, read_megatron, read_tokens
+from scaling.data.formats.recognise import Format, recognise, suffix_of
+from scaling.data.formats.streams import Refused, compression_of
+from scaling.data.formats.tables import open_dataset, open_parquet, read_arrow, read_csv, read_dataset, read_parquet
+from scaling.data.formats.texts import read_json, read_jsonl, read_text
+from scaling.data.formats.token_files import has_header, read_index, read_megatron, read_tokens
+from scaling.data.spec import SourceSpec
 from scaling.errors import InputError
 
 PART_BYTES = 2**26
 """What a part has about: small enough to lose to a crash, large enough to make shards worth their files."""
 _LONGEST_TOKENS = 2**24
 _ROWS = 50_000
-_JSONL = {".jsonl", ".ndjson", ".json"}
-_COMPRESSED = {".gz", ".bz2", ".zst"}
+# What Spark, Hadoop and datasets write beside their files.
+_MARKERS = {"_SUCCESS", "_metadata", "_common_metadata"}
+_MARKER_STARTS, _MARKER_SUFFIXES = ("_started_", "_committed_"), {".crc"}
+_OF_ARROW = {"dataset_info.json", "state.json", "dataset_dict.json"}
 
-Documents = Iterator[bytes | Integer[np.ndarray, " tokens"]]
+Documents = Iterator[bytes | Integer[np.ndarray, " tokens"] | Refused]
 
 
 @dataclass(frozen=True)
@@ -43,62 +49,94 @@ class Part:
     stop: int = 0
 
 
-def parts_of(source: SourceSpec, number: int) -> list[Part]:
+@dataclass
+class Found:
+    """What a source has.
+
+    Attributes:
+        parts: in the order of the files.
+        skipped: files without documents, each with the reason: empty, hidden, or a marker of another tool.
+        refused: why files cannot be read, a line each.
+    """
+
+    parts: list[Part] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+
+def find_parts(source: SourceSpec, number: int) -> Found:
     """Parts of a source, always the same for the same files.
 
     Raises:
-        InputError: there is nothing, or an empty file, a damaged index or Parquet file.
+        InputError: there is nothing, no such dataset, or an option that does not apply to the files.
     """
     if source.hf is not None:
-        return _dataset_parts(source, number)
+        return Found(_dataset_parts(source, number))
     assert source.path is not None
-    parts: list[Part] = []
+    found = Found(skipped=[(path, "hidden") for path in _hidden(Path(source.path).expanduser())])
     texts: list[str] = []
     size = 0
     for _, file in sorted(own_files(source.path)[1]):
-        bytes_of = file.stat().st_size
-        format = _format(file)
-        if format is None:
+        try:
+            format = _format(file, source, found)
+            bounds = _bounds(file, format) if format not in (None, "text") else []
+        except InputError as error:
+            found.refused += error.errors
             continue
-        if not bytes_of:
-            raise InputError(f"{file}: the file is empty")
-        if format != "text":
-            parts += [Part(number, format, (str(file),), *bounds) for bounds in _bounds(file, format, bytes_of)]
-            continue
-        if texts and size + bytes_of > PART_BYTES:
-            parts, texts, size = [*parts, Part(number, "text", tuple(texts))], [], 0
-        texts.append(str(file))
-        size += bytes_of
-    return [*parts, Part(number, "text", tuple(texts))] if texts else parts
+        if format == "tokens" and "dtype" in source.model_fields_set and has_header(file):
+            raise InputError(f"{file}: the option dtype does not apply: the file's header says it")
+        if format == "text":
+            if texts and size + file.stat().st_size > PART_BYTES:
+                found.parts.append(Part(number, "text", tuple(texts)))
+                texts, size = [], 0
+            texts.append(str(file))
+            size += file.stat().st_size
+        elif format is not None:
+            found.parts += [Part(number, format, (str(file),), *bound) for bound in bounds]
+    if texts:
+        found.parts.append(Part(number, "text", tuple(texts)))
+    source.check_options({part.format: part.paths[0] for part in found.parts})
+    return found
 
 
-def _format(file: Path) -> Format | None:
-    """Format of a file, by its suffixes; None for a Megatron index, which is read with its .bin."""
-    suffixes = [suffix for suffix in file.suffixes if suffix not in _COMPRESSED]
-    last = suffixes[-1] if suffixes else ""
-    if last == ".idx" and file.with_suffix(".bin").exists():
+def _hidden(folder: Path) -> Iterator[str]:
+    """Hidden files below a folder that are not empty, and hidden folders, which are not looked into."""
+    for above, folders, files in os.walk(folder):
+        yield from (str(Path(above, name)) for name in (*sorted(folders), *sorted(files)) if name.startswith("."))
+        folders[:] = [name for name in folders if not name.startswith(".")]
+
+
+def _format(file: Path, source: SourceSpec, found: Found) -> Format | None:
+    """The format of a file; None if it has no documents of its own, which is noted where it is not a Megatron index."""
+    name, suffix = file.name, suffix_of(file)
+    if suffix == ".idx" and file.with_suffix(".bin").exists():
         return None
-    if last in _JSONL:
-        return "jsonl"
-    if last == ".bin":
-        return "megatron" if file.with_suffix(".idx").exists() else "tokens"
-    return "parquet" if last == ".parquet" else "text"
+    marker = name in _MARKERS or name.startswith(_MARKER_STARTS) or suffix in _MARKER_SUFFIXES
+    if marker or (name in _OF_ARROW and any(file.parent.rglob("*.arrow"))):
+        found.skipped.append((str(file), "marker"))
+        return None
+    if suffix == ".bin" and file.with_suffix(".idx").exists() and file.stat().st_size:
+        return "megatron"
+    format = recognise(file, source.text)
+    if format is None:
+        found.skipped.append((str(file), "empty"))
+        return None
+    return source.format or format
 
 
-def _bounds(file: Path, format: Format, size: int) -> list[tuple[int, int]]:
+def _bounds(file: Path, format: Format | None) -> list[tuple[int, int]]:
     """Ranges (begin, stop) of a large file that its parts read; (0, 0) is the whole file."""
+    size = file.stat().st_size
     if format == "megatron":
-        index = read_index(file.with_suffix(".idx"))
-        count, per = len(index.documents) - 1, size
+        count = len(read_index(file.with_suffix(".idx")).documents) - 1
     elif format == "parquet":
-        count, per = open_parquet(file).num_row_groups, size
-    elif format == "jsonl" and file.suffix not in _COMPRESSED:
-        count, per = size, size
+        count = open_parquet(file).num_row_groups
+    elif format == "jsonl" and compression_of(file) is None:
+        count = size
     else:
         return [(0, 0)]
-    pieces = min(count, max(1, round(per / PART_BYTES)))
-    edges = [count * piece // pieces for piece in range(pieces + 1)] if pieces else [0, 0]
-    return list(pairwise(edges))
+    pieces = min(count, max(1, round(size / PART_BYTES)))
+    return list(pairwise(count * piece // pieces for piece in range(pieces + 1))) if pieces else []
 
 
 def _dataset_parts(source: SourceSpec, number: int) -> list[Part]:
@@ -113,20 +151,47 @@ def _dataset_parts(source: SourceSpec, number: int) -> list[Part]:
 def read_part(part: Part, source: SourceSpec, end: int) -> Documents:
     """Documents of a part: texts, or ids without the closing ``end`` from token files.
 
-    Raises:
-        InputError: an invalid file, with the place of the error.
+    What is wrong with a document or a file is an element too, so that those behind it are read: :func:`strict` raises
+    it.
     """
-    path = Path(part.paths[0])
+    for path in part.paths:
+        try:
+            yield from _reader(part, source, end)(Path(path))
+        except InputError as error:
+            yield Refused(error.errors[0])
+
+
+def strict(documents: Documents) -> Iterator[bytes | Integer[np.ndarray, " tokens"]]:
+    """The documents as they are.
+
+    Raises:
+        InputError: at the first that is refused.
+    """
+    for document in documents:
+        if isinstance(document, Refused):
+            raise InputError(document.line)
+        yield document
+
+
+def _reader(part: Part, source: SourceSpec, end: int) -> Callable[[Path], Iterable[bytes | np.ndarray | Refused]]:
+    """What reads a file of the part."""
+    key, begin, stop = source.text, part.begin, part.stop
     match part.format:
         case "text":
-            return (document for file in part.paths for document in read_text(Path(file), source.piece))
+            return lambda path: read_text(path, source.piece)
         case "jsonl":
-            return read_jsonl(path, source.text, part.begin, part.stop or None)
+            return lambda path: read_jsonl(path, key, begin, stop or None)
+        case "json":
+            return lambda path: read_json(path, key)
+        case "csv":
+            return lambda path: read_csv(path, key)
         case "parquet":
-            return read_parquet(path, source.text, part.begin, part.stop)
+            return lambda path: read_parquet(path, key, begin, stop)
+        case "arrow":
+            return lambda path: read_arrow(path, key)
         case "hf":
-            return read_dataset(part.paths[0], source.subset, source.split, source.text, part.begin, part.stop)
+            return lambda _: read_dataset(part.paths[0], source.subset, source.split, key, begin, stop)
         case "megatron":
-            return read_megatron(path, end, part.begin, part.stop)
+            return lambda path: read_megatron(path, end, begin, stop)
         case "tokens":
-            return read_tokens(path, source.dtype, end, _LONGEST_TOKENS)
+            return lambda path: read_tokens(path, source.dtype, end, _LONGEST_TOKENS)

@@ -1,12 +1,13 @@
 """The data file of ``scaling data build``: sources, a tokenizer, and the share that is held out."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
+from scaling.data.formats.recognise import Format
+from scaling.errors import InputError
 from scaling.quantity import parse_quantity
-
-Format = Literal["text", "jsonl", "parquet", "tokens", "megatron", "hf"]
 
 
 def _positive(value: object) -> float:
@@ -29,6 +30,14 @@ def _share(value: object) -> float:
     return number
 
 
+_OF_PATH, _OF_DATASET = {"format", "piece", "dtype"}, {"subset", "split"}
+_APPLIES: dict[str, set[Format]] = {
+    "text": {"jsonl", "json", "csv", "parquet", "arrow", "hf"},
+    "piece": {"text"},
+    "dtype": {"tokens"},
+}
+_CALLED = {"text": "plain text", "tokens": "token ids", "megatron": "token ids of Megatron, with their index"}
+
 Positive = Annotated[float, BeforeValidator(_positive)]
 Count = Annotated[int, BeforeValidator(_count)]
 Share = Annotated[float, BeforeValidator(_share)]
@@ -42,10 +51,12 @@ class SourceSpec(_Strict):
     """A source of documents: exactly one of ``path`` and ``hf``.
 
     Attributes:
-        path: a file, a folder (every file below it) or a glob, from the working directory. The suffix decides
-            the format: ``.jsonl``, ``.ndjson`` or ``.json`` (one object a line), ``.parquet``, ``.bin`` (token ids;
-            Megatron's where an ``.idx`` has the same name, else nanoGPT's), anything else text; text and jsonl may be
-            ``.gz``, ``.bz2`` or ``.zst``.
+        path: a file, a folder (every file below it) or a glob, from the working directory. The content decides the
+            format: JSON lines or an array of objects, CSV or TSV with a header, Parquet, Arrow, token ids (``.bin`` of
+            nanoGPT or llm.c, ``.npy``, or Megatron's where an ``.idx`` has the same name), else text; text, JSON and
+            CSV may be compressed by gzip, bzip2, zstd, xz or lz4. Empty files and markers such as ``_SUCCESS`` are
+            skipped.
+        format: where the content misleads: ``text``, ``jsonl``, ``json``, ``csv`` or ``tokens``.
         hf: a Hugging Face dataset: a folder written by ``save_to_disk``, a folder of data files, or a name on the hub,
             which is streamed.
         subset: of ``hf``, its configuration.
@@ -57,7 +68,7 @@ class SourceSpec(_Strict):
             most with them.
         only: where all of it goes, for text that others have split: ``train`` or ``held_out``.
         piece: bytes that a text file's documents have at most; a longer file is cut between paragraphs, lines or words.
-        dtype: of nanoGPT's ids.
+        dtype: of token ids without a header, ``uint16`` if not given.
     """
 
     path: str | None = None
@@ -70,7 +81,8 @@ class SourceSpec(_Strict):
     epochs: Positive = 1.0
     only: Literal["train", "held_out"] | None = None
     piece: Count = 2**20
-    dtype: Literal["uint16", "uint32"] = "uint16"
+    dtype: Literal["uint16", "uint32", "int32", "int64"] = "uint16"
+    format: Literal["text", "jsonl", "json", "csv", "tokens"] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -81,7 +93,24 @@ class SourceSpec(_Strict):
     def _one_place(self) -> "SourceSpec":
         if (self.path is None) == (self.hf is None):
             raise ValueError("needs exactly one of path and hf")
+        wrong = _OF_PATH if self.hf is not None else _OF_DATASET
+        if unused := sorted(wrong & self.model_fields_set):
+            raise ValueError(f"{unused[0]} does not apply to {'hf' if self.hf is not None else 'path'}")
         return self
+
+    def check_options(self, files: Mapping[Format, str]) -> None:
+        """Checks that each option that was given applies to some of the files.
+
+        Args:
+            files: a file of each format that was found.
+
+        Raises:
+            InputError: one does not.
+        """
+        for option, formats in _APPLIES.items():
+            if option in self.model_fields_set and files and not formats & files.keys():
+                format, file = next(iter(files.items()))
+                raise InputError(f"{file}: the option {option} does not apply: it is {_CALLED.get(format, format)}")
 
     @property
     def label(self) -> str:
@@ -94,12 +123,15 @@ class TokenizerSpec(_Strict):
 
     Attributes:
         name: ``bytes``: every byte is a token.
-        file: a Hugging Face ``tokenizer.json``, a ``.tiktoken`` file or a SentencePiece ``.model``.
+        file: a Hugging Face ``tokenizer.json``, a file of tiktoken's ranks (``.tiktoken``, or the ``tokenizer.model``
+            of Llama 3) or a SentencePiece ``.model``, told apart by their content.
         bpe: entries of a vocabulary to train here, byte-level BPE, on the training text.
         ids: entries of the vocabulary of token files whose tokenizer is not available; needs ``end``.
-        end: the token that closes a document, as text or id, where the file does not name it.
-        pattern: of a ``.tiktoken`` file, which has none: the regular expression that splits text; cl100k's, which is
-            also Llama 3's, if not given.
+        end: the token that closes a document, as text or id, where the file does not name it. tiktoken's ranks name
+            none: those of GPT-2, cl100k, o200k, Llama 3, Llama 4 and Qwen are known by their number; of others it is
+            the id after the last, or one given here.
+        pattern: of tiktoken's ranks, which have none: the regular expression that splits text; if not given, the one
+            of the ranks that are known, else cl100k's.
     """
 
     name: Literal["bytes"] | None = None
@@ -124,6 +156,10 @@ class TokenizerSpec(_Strict):
             raise ValueError(f"bpe: {self.bpe} entries; a byte-level vocabulary has 257 at least and 2^20 at most")
         if self.ids is not None and not (isinstance(self.end, int) or (self.end or "").isdecimal()):
             raise ValueError("ids needs end, the id that closes a document")
+        if self.end is not None and (self.name or self.bpe) is not None:
+            raise ValueError(f"end does not apply to {'bytes' if self.name else 'bpe'}, which has its own")
+        if self.pattern is not None and self.file is None:
+            raise ValueError("pattern applies to tiktoken's ranks only")
         return self
 
 

@@ -1,10 +1,13 @@
 """Tokenizers: text to token ids and back."""
 
 import hashlib
+import re
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Integer, UInt8
+
+_SPACE = re.compile(r"[\s\u2581]+")  # and SentencePiece's sign for a space
 
 
 @runtime_checkable
@@ -14,7 +17,7 @@ class Vocabulary(Protocol):
     Attributes:
         name: as written in the table of runs.
         vocab: number of token ids.
-        end: id that closes every document; text never contains it.
+        end: id that closes every document; text should not contain it.
         hash: sha256 of all that decides the ids; two tokenizers with one hash give the same ids.
     """
 
@@ -33,7 +36,14 @@ class Vocabulary(Protocol):
 
 @runtime_checkable
 class Tokenizer(Vocabulary, Protocol):
-    """A vocabulary with the functions from text to ids and back."""
+    """A vocabulary with the functions from text to ids and back.
+
+    Attributes:
+        unknown: id of text that has no token of its own, if there is one.
+    """
+
+    @property
+    def unknown(self) -> int | None: ...
 
     def encode(self, text: bytes) -> Integer[np.ndarray, " tokens"]:
         """The ids of one document's UTF-8 text, without the closing ``end``."""
@@ -51,6 +61,7 @@ class ByteTokenizer:
     vocab = 256
     end = 0
     hash = hashlib.sha256(b"bytes vocab=256 end=0").hexdigest()
+    unknown = None
 
     def encode(self, text: bytes) -> UInt8[np.ndarray, " tokens"]:
         return np.frombuffer(text, dtype=np.uint8)
@@ -60,3 +71,23 @@ class ByteTokenizer:
 
 
 BYTES = ByteTokenizer()
+
+
+def lost(tokenizer: Tokenizer, text: str) -> str | None:
+    """What of a text its ids do not give back, with the place; None where they hold all of it.
+
+    White space at both ends, and how a decoder joins words, do not count.
+    """
+    ids = tokenizer.encode(text.encode())
+    wanted, found = (_SPACE.sub("", sign) for sign in (text, tokenizer.decode(ids)))
+    if wanted != found:
+        pairs = enumerate(zip(wanted, found, strict=False))
+        at = next((at for at, (one, other) in pairs if one != other), min(len(wanted), len(found)))
+        around = slice(max(0, at - 8), at + 8)
+        return f"{wanted[around]!r} came back as {found[around]!r}"
+    single = " ".join(text.split())
+    if single != text.strip() and np.array_equal(
+        tokenizer.encode(single.encode()), tokenizer.encode(text.strip().encode())
+    ):
+        return "line ends and runs of spaces came back as single spaces"
+    return None

@@ -2,25 +2,23 @@
 
 import hashlib
 import importlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int32, Integer
 from pydantic import BaseModel, ConfigDict
 
+from scaling.data.ranks import are_ranks, end_of, family_of, read_ranks, special_tokens
 from scaling.data.spec import TokenizerSpec
 from scaling.data.tokenizer import BYTES, Tokenizer
 from scaling.errors import InputError
 from scaling.files import write_bytes
 
 _ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "<end_of_text>")
-# The rule of cl100k_base, tiktoken_ext/openai_public.py; Llama 3 has the same.
-CL100K = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
 _NEEDS = 'needs: pip install "scaling-law-toolkit[tokenizers]"'
 
 
@@ -71,18 +69,10 @@ def keep_tokenizer(spec: TokenizerSpec, folder: Path, text: Iterator[bytes]) -> 
             reason = error.strerror if isinstance(error, OSError) else error
             raise InputError(f"tokenizer {path}: cannot be read: {reason}") from None
         name, stem = path.name, path.stem if path.stem != "tokenizer" else path.absolute().parent.name
+    kind, content = _kind(content, name), encodes_all(content)[0]
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / name, content)
-    if name.endswith(".json"):
-        kind, vocab, end = "huggingface", *_of_huggingface(folder / name, spec.end)
-    elif name.endswith(".tiktoken"):
-        ranks = read_ranks(folder / name)
-        kind, vocab, end = "tiktoken", max(ranks.values()) + 2, max(ranks.values()) + 1
-    elif name.endswith(".model"):
-        kind, vocab, end = "sentencepiece", *_of_sentencepiece(folder / name, spec.end)
-    else:
-        raise InputError(f"tokenizer {name}: not a file of a known kind: tokenizer.json, .tiktoken or .model")
-    pattern = (spec.pattern or CL100K) if kind == "tiktoken" else None
+    vocab, end, pattern = _ids_of_file(kind, folder / name, content, spec)
     return TokenizerRecord.model_validate(
         {
             "kind": kind,
@@ -94,6 +84,58 @@ def keep_tokenizer(spec: TokenizerSpec, folder: Path, text: Iterator[bytes]) -> 
             "pattern": pattern,
         }
     )
+
+
+def ids_of(spec: TokenizerSpec) -> tuple[int, int]:
+    """Number of ids, and the one that closes documents, of a tokenizer that is not trained here.
+
+    Raises:
+        InputError: as ``keep_tokenizer``.
+    """
+    with TemporaryDirectory() as folder:
+        record = keep_tokenizer(spec, Path(folder), iter(()))
+    return record.vocab, record.end
+
+
+def _ids_of_file(kind: str, path: Path, content: bytes, spec: TokenizerSpec) -> tuple[int, int, str | None]:
+    """Number of ids, the one that closes documents, and how tiktoken splits text."""
+    if kind == "tiktoken":
+        ranks = read_ranks(content, path.name)
+        return *end_of(ranks, spec.end, path.name), spec.pattern or family_of(ranks).pattern
+    if spec.pattern is not None:
+        raise InputError(f"tokenizer {path.name}: pattern applies to tiktoken's ranks only")
+    read = _of_huggingface if kind == "huggingface" else _of_sentencepiece
+    return *read(path, spec.end), None
+
+
+def _kind(content: bytes, name: str) -> str:
+    """What a tokenizer's file is, by its content; by its name where the content is of no kind."""
+    if content.lstrip()[:1] == b"{" or name.endswith(".json"):
+        return "huggingface"
+    if are_ranks(content) or name.endswith(".tiktoken"):
+        return "tiktoken"
+    if name.endswith(".model") or content[:1] == b"\n":  # the first field of a SentencePiece model: its pieces
+        return "sentencepiece"
+    raise InputError(f"tokenizer {name}: not a file of a known kind: tokenizer.json, .tiktoken or .model")
+
+
+def encodes_all(content: bytes) -> tuple[bytes, list[str]]:
+    """A ``tokenizer.json`` without what cuts, fills or varies the ids of a text, and the names of what it had.
+
+    Any other content is returned as it is.
+    """
+    try:
+        settings = json.loads(content) if content.lstrip()[:1] == b"{" else None
+    except (ValueError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict):
+        return content, []
+    model = settings.get("model")
+    holders = {"truncation": settings, "padding": settings, "dropout": model if isinstance(model, dict) else {}}
+    found = [name for name, holder in holders.items() if holder.get(name)]
+    for name in found:
+        holders[name][name] = None
+    return (json.dumps(settings, ensure_ascii=False).encode() if found else content), found
 
 
 def open_tokenizer(record: TokenizerRecord, folder: Path) -> Tokenizer | None:
@@ -126,6 +168,8 @@ def _digest(content: bytes, kind: str, vocab: int, end: int, pattern: str | None
 class _OfFile:
     """The attributes that tokenizers from files share."""
 
+    unknown: int | None = None
+
     def __init__(self, record: TokenizerRecord) -> None:
         self.name, self.vocab, self.end, self.hash = record.name, record.vocab, record.end, record.hash
 
@@ -137,6 +181,8 @@ class HuggingFace(_OfFile):
         super().__init__(record)
         self._tokenizer = _huggingface(path)
         self._tokenizer.encode_special_tokens = True
+        _complete(self._tokenizer)
+        self.unknown = _unknown(self._tokenizer)
 
     def encode(self, text: bytes) -> Int32[np.ndarray, " tokens"]:
         return np.array(self._tokenizer.encode(text.decode(), add_special_tokens=False).ids, dtype=np.int32)
@@ -146,14 +192,18 @@ class HuggingFace(_OfFile):
 
 
 class Tiktoken(_OfFile):
-    """The tokenizer of a ``.tiktoken`` file of ranks, with one more id that closes documents."""
+    """The tokenizer of tiktoken's ranks, with the special tokens beside them."""
 
     def __init__(self, record: TokenizerRecord, path: Path) -> None:
         super().__init__(record)
-        special = {"<|endoftext|>": record.end}
+        ranks = read_ranks(path.read_bytes(), path.name)
+        special = special_tokens(ranks, record.end)
+        self._tokens = {rank: token for token, rank in ranks.items()} | {
+            id: name.encode() for name, id in special.items()
+        }
         try:
             self._tokenizer = imported("tiktoken").Encoding(
-                record.name, pat_str=record.pattern, mergeable_ranks=read_ranks(path), special_tokens=special
+                record.name, pat_str=record.pattern, mergeable_ranks=ranks, special_tokens=special
             )
         except ValueError as error:
             raise InputError(f"{path}: pattern: {error}") from None
@@ -162,7 +212,8 @@ class Tiktoken(_OfFile):
         return np.array(self._tokenizer.encode_ordinary(text.decode()), dtype=np.int32)
 
     def decode(self, ids: Integer[np.ndarray, " tokens"]) -> str:
-        return str(self._tokenizer.decode(ids.tolist()))
+        tokens = (self._tokens.get(id, f"<|{id}|>".encode()) for id in ids.tolist())
+        return b"".join(tokens).decode(errors="replace")
 
 
 class SentencePiece(_OfFile):
@@ -171,6 +222,7 @@ class SentencePiece(_OfFile):
     def __init__(self, record: TokenizerRecord, path: Path) -> None:
         super().__init__(record)
         self._tokenizer = _sentencepiece(path)
+        self.unknown = self._tokenizer.unk_id()
 
     def encode(self, text: bytes) -> Int32[np.ndarray, " tokens"]:
         return np.array(self._tokenizer.encode(text.decode()), dtype=np.int32)
@@ -191,9 +243,31 @@ def imported(library: str) -> Any:
         raise InputError(f"the tokenizer {_NEEDS}") from None
 
 
+def _complete(tokenizer: Any) -> None:
+    """Gives a tokenizer without a decoder the one that its words were made for."""
+    if tokenizer.decoder is None:
+        decoders, before = imported("tokenizers").decoders, str(json.loads(tokenizer.to_str())["pre_tokenizer"])
+        if "'ByteLevel'" in before:
+            tokenizer.decoder = decoders.ByteLevel()
+        elif "'Metaspace'" in before:
+            tokenizer.decoder = decoders.Metaspace()
+
+
+def _unknown(tokenizer: Any) -> int | None:
+    """The id of text that a tokenizer of the tokenizers library has no token for, if it has one."""
+    model = json.loads(tokenizer.to_str())["model"]
+    if model.get("unk_id") is not None:
+        return int(model["unk_id"])
+    token = model.get("unk_token")
+    return None if token is None else tokenizer.token_to_id(token)
+
+
 def _huggingface(path: Path) -> Any:
     try:
-        return imported("tokenizers").Tokenizer.from_file(str(path))
+        tokenizer = imported("tokenizers").Tokenizer.from_file(str(path))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
     except InputError:
         raise
     except Exception as error:  # the library raises plain Exceptions
@@ -204,35 +278,16 @@ def _of_huggingface(path: Path, end: str | int | None) -> tuple[int, int]:
     """Number of ids of a ``tokenizer.json``, and the id that closes documents."""
     known = _huggingface(path).get_vocab(with_added_tokens=True)
     vocab = max(known.values()) + 1
-    names = _ENDS if end is None else (str(end),)
-    found = [known[name] for name in names if name in known]
-    if not found and str(end).isdecimal() and int(str(end)) < vocab:
-        found = [int(str(end))]
+    if isinstance(end, int):
+        found = [end] if end in known.values() else []
+    else:
+        found = [known[name] for name in (_ENDS if end is None else (end,)) if name in known]
+        if not found and str(end).isdecimal():
+            found = [int(str(end))] if int(str(end)) in known.values() else []
     if not found:
         missing = f"has no token {end!r}" if end is not None else f"has none of {', '.join(_ENDS)}; give end: TOKEN"
         raise InputError(f"tokenizer {path.name}: {missing}")
     return vocab, found[0]
-
-
-def read_ranks(path: Path) -> dict[bytes, int]:
-    """The ranks of a .tiktoken file: a line for each token, its bytes in base 64 and its rank.
-
-    Raises:
-        InputError: a line is none, or there is none.
-    """
-    import base64
-
-    ranks: dict[bytes, int] = {}
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        try:
-            if line:
-                token, rank = line.split()
-                ranks[base64.b64decode(token, validate=True)] = int(rank)
-        except ValueError:
-            raise InputError(f"tokenizer {path.name}:{number}: not a token in base 64 and its rank") from None
-    if not ranks:
-        raise InputError(f"tokenizer {path.name}: the file is empty")
-    return ranks
 
 
 def _sentencepiece(path: Path) -> Any:
@@ -248,7 +303,8 @@ def _of_sentencepiece(path: Path, end: str | int | None) -> tuple[int, int]:
     vocab = model.get_piece_size()
     found = model.eos_id() if end is None else int(end) if str(end).isdecimal() else model.piece_to_id(str(end))
     if not 0 <= found < vocab or (end is not None and found == model.unk_id()):
-        raise InputError(f"tokenizer {path.name}: it has no end of text; give end: TOKEN")
+        missing = f"has no token {end!r}" if end is not None else "it has no end of text; give end: TOKEN"
+        raise InputError(f"tokenizer {path.name}: {missing}")
     return vocab, found
 
 

@@ -11,16 +11,16 @@ END = "<|endoftext|>"
 def of_bytes() -> dict[str, Any]:
     """A tokenizer.json in which every byte is a token with its own number; NUL, which no text has, ends a document."""
     vocab = {END if byte == BYTES.end else letter: byte for byte, letter in enumerate(_letters())}
-    return _tokenizer({"type": "BPE", "vocab": vocab, "merges": []}, BYTES.end, _level())
+    return _tokenizer({"type": "BPE", "vocab": vocab, "merges": []}, {END: BYTES.end}, _level())
 
 
-def of_ranks(ranks: Mapping[bytes, int], pattern: str, end: int) -> dict[str, Any]:
+def of_ranks(ranks: Mapping[bytes, int], pattern: str, special: Mapping[str, int]) -> dict[str, Any]:
     """A tokenizer.json that merges as tiktoken does: always the pair whose bytes together have the lowest rank.
 
     Args:
         ranks: of every token.
         pattern: the regular expression that splits text first.
-        end: id that closes a document; it has no rank.
+        special: id of each special token; none has a rank.
     """
     letters = _letters()
 
@@ -35,9 +35,9 @@ def of_ranks(ranks: Mapping[bytes, int], pattern: str, end: int) -> dict[str, An
     ]
     split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
     first = {"type": "Sequence", "pretokenizers": [split, _level()]}
-    vocab = {spelled(token): rank for token, rank in ranks.items()} | {END: end}
+    vocab = {spelled(token): rank for token, rank in ranks.items()} | dict(special)
     # A piece that is a token as a whole is that token, whatever the merges would make of it.
-    return _tokenizer({"type": "BPE", "vocab": vocab, "merges": merges, "ignore_merges": True}, end, first)
+    return _tokenizer({"type": "BPE", "vocab": vocab, "merges": merges, "ignore_merges": True}, special, first)
 
 
 def _letters() -> list[str]:
@@ -51,13 +51,15 @@ def _level() -> dict[str, Any]:
     return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
 
 
-def _tokenizer(model: dict[str, Any], end: int, first: dict[str, Any]) -> dict[str, Any]:
+def _tokenizer(model: dict[str, Any], special: Mapping[str, int], first: dict[str, Any]) -> dict[str, Any]:
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [{"id": end, "content": END, **flags}],
+        "added_tokens": [
+            {"id": id, "content": token, **flags} for token, id in sorted(special.items(), key=lambda entry: entry[1])
+        ],
         "normalizer": None,
         "pre_tokenizer": first,
         "post_processor": None,

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from scaling.data.corpus import CorpusSpec
+from scaling.data.ranks import read_ranks, special_tokens
 from scaling.data.shards import TOKENIZER, Manifest, is_built, map_ids, read_lengths, read_manifest
 from scaling.data.tokenizer import BYTES, Tokenizer
-from scaling.data.tokenizer_files import TokenizerRecord, imported, open_tokenizer, read_ranks
+from scaling.data.tokenizer_files import TokenizerRecord, encodes_all, imported, open_tokenizer
 from scaling.errors import InputError
 from scaling.files import write_bytes, write_text
 from scaling.hf.byte_level import END, of_bytes, of_ranks
@@ -60,7 +61,7 @@ def write_tokenizer(data: DataConfig, context: int, folder: Path) -> tuple[int |
             content = _converted(record, place)
             _compare(content, tokenizer, _texts(built, manifest, tokenizer))
         elif record.kind == "huggingface":
-            content = (place / str(record.file)).read_bytes()
+            content = encodes_all((place / str(record.file)).read_bytes())[0]
         else:
             raise NotConverted("only its ids are known")
     except NotConverted as error:
@@ -82,7 +83,8 @@ def _require(*libraries: str) -> None:
 def _converted(record: TokenizerRecord, place: Path) -> bytes:
     path = place / str(record.file)
     if record.kind == "tiktoken":
-        made = of_ranks(read_ranks(path), str(record.pattern), record.end)
+        ranks = read_ranks(path.read_bytes(), path.name)
+        made = of_ranks(ranks, str(record.pattern), special_tokens(ranks, record.end))
     else:
         made = of_model(path.read_bytes())
     return json.dumps(made, ensure_ascii=False).encode()

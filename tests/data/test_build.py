@@ -15,8 +15,8 @@ import pytest
 from scaling.cli import main
 from scaling.data import sources
 from scaling.data.build import BuildProgress, build
-from scaling.data.build_part import is_held_out
-from scaling.data.leaks import near_duplicates, text_signature, token_signature
+from scaling.data.building.leaks import near_duplicates, text_signature, token_signature
+from scaling.data.building.part import is_held_out
 from scaling.data.shards import (
     Manifest,
     held_out_segments,
@@ -101,6 +101,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from scaling.data import build, sources
+from scaling.data.building import joining
 from scaling.data.spec import BuildSpec
 sources.PART_BYTES = 2000
 path, out, after, workers = sys.argv[1:]
@@ -110,7 +111,7 @@ def report(progress):
     if after.isdecimal() and progress.parts_done >= int(after):
         end()
 if after == "joining":
-    build.near_duplicates = end
+    joining.near_duplicates = end
 spec = BuildSpec.model_validate({"name": "x", "sources": [path], "tokenizer": {"bpe": 280}})
 if __name__ == "__main__":
     build.build(spec, Path(out), int(workers), report)
@@ -149,8 +150,6 @@ def test_what_is_done_is_kept_and_used(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(KeyboardInterrupt):
         build(spec, tmp_path / "out", 1, stop)
     other = BuildSpec.model_validate({"name": "y", "sources": [str(tmp_path / "a.jsonl")]})
-    with pytest.raises(InputError, match="has the beginning of other data"):
-        build(other, tmp_path / "out", 1, lambda _: None)
     reported: list[BuildProgress] = []
     assert build(spec, tmp_path / "out", 1, reported.append) == whole
     assert reported[0].parts_done == 3
@@ -262,8 +261,6 @@ def test_token_files_have_no_bytes(tmp_path: Path) -> None:
         ({"a.bin": b"\1\0\xff\0\0\0"}, {"tokenizer": {"ids": 100, "end": 0}}, "id 255 is beyond the vocabulary of 100"),
         ({"a.txt": b"x"}, {"tokenizer": {"ids": 100, "end": 0}}, "text needs a tokenizer"),
         ({"a.txt": b"x"}, {"tokenizer": "none.json"}, "none.json: cannot be read"),
-        ({"a.txt": b"one", "b.txt": b"two"}, {"held_out": 1e-9}, "none of 2 documents are in the held_out split"),
-        ({"a.txt": b"one", "b.txt": b"two"}, {"held_out": 0.999999}, "none of 2 documents are in the train split"),
         ({}, {}, "the sources have no files"),
     ],
 )
@@ -287,7 +284,16 @@ def test_a_violation_in_another_process_is_the_same_line(tmp_path: Path, monkeyp
     with pytest.raises(InputError, match=r"^\S*a\.jsonl:301: no key 'text'") as error:
         built(tmp_path / "out", workers=2, sources=[str(path)])
     assert len(error.value.errors) == 1
-    assert [file.name for file in tmp_path.iterdir()] == ["a.jsonl"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".out.building", "a.jsonl"], "what is done is kept"
+
+
+@pytest.mark.parametrize(("held_out", "side", "way"), [(1e-9, "held_out", "larger"), (0.999999, "train", "smaller")])
+def test_an_empty_side_of_the_split_is_one_line(tmp_path: Path, held_out: float, side: str, way: str) -> None:
+    path = write(tmp_path / "a.jsonl", ["one", "two"])
+    with pytest.raises(InputError, match=rf"none of 2 documents are in the {side} split; take a {way} held_out"):
+        built(tmp_path / "out", sources=[str(path)], held_out=held_out)
+    assert built(tmp_path / "out", sources=[str(write(tmp_path / "b.jsonl", TEXTS))]).documents == 300
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.jsonl", "b.jsonl", "out"]
 
 
 def damaged(folder: Path, name: str, content: bytes) -> Path:

@@ -12,16 +12,24 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from scaling.data import sources, texts
-from scaling.data.sources import parts_of, read_part
+from scaling.data import sources
+from scaling.data.formats import streams
+from scaling.data.formats.texts import read_jsonl, read_text
+from scaling.data.formats.token_files import read_index
+from scaling.data.sources import Part, find_parts, read_part, strict
 from scaling.data.spec import BuildSpec, SourceSpec, TokenizerSpec
-from scaling.data.texts import read_jsonl, read_text
-from scaling.data.token_files import read_index
 from scaling.errors import InputError
 
 
+def parts_of(source: SourceSpec) -> list[Part]:
+    found = find_parts(source, 0)
+    if found.refused:
+        raise InputError(found.refused)
+    return found.parts
+
+
 def documents(source: SourceSpec, end: int = 0) -> list[bytes | list[int]]:
-    found = (document for part in parts_of(source, 0) for document in read_part(part, source, end))
+    found = (document for part in parts_of(source) for document in strict(read_part(part, source, end)))
     return [document if isinstance(document, bytes) else document.tolist() for document in found]
 
 
@@ -65,7 +73,7 @@ def test_ranges_of_a_large_file_have_every_line_once(tmp_path: Path, monkeypatch
     for parts in (2, 3, 7, 150):
         monkeypatch.setattr(sources, "PART_BYTES", size // parts)
         source = SourceSpec(path=str(path))
-        assert len(parts_of(source, 0)) >= parts
+        assert len(parts_of(source)) >= parts
         assert documents(source) == LINES
     edge = len(b"".join(jsonl().splitlines(keepends=True)[:50]))
     assert list(read_jsonl(path, "text", edge, None)) == LINES[50:]
@@ -77,7 +85,7 @@ def test_parquet_by_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     pq.write_table(pa.table({"content": [line.decode() for line in LINES]}), path, row_group_size=30)
     monkeypatch.setattr(sources, "PART_BYTES", path.stat().st_size // 4)
     source = SourceSpec(path=str(path), text="content")
-    assert len(parts_of(source, 0)) == 4
+    assert len(parts_of(source)) == 4
     assert documents(source) == LINES
 
 
@@ -100,7 +108,7 @@ def test_a_long_text_is_cut_into_pieces_that_are_text(tmp_path: Path, text: str)
 
 
 def test_nanogpt_documents_end_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scaling.data.token_files._AT_ONCE", 7)
+    monkeypatch.setattr("scaling.data.formats.token_files._AT_ONCE", 7)
     monkeypatch.setattr(sources, "_LONGEST_TOKENS", 10)
     texts = [[1, 2, 3], [4], list(range(1, 9)), [5, 6]]
     for dtype in ("uint16", "uint32"):
@@ -119,7 +127,7 @@ def test_megatron_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dty
     source = SourceSpec(path=str(tmp_path / "data.bin"))
     assert documents(source) == [[1, 2, 3], [4, 5], [], [7]]
     monkeypatch.setattr(sources, "PART_BYTES", 4)
-    assert len(parts_of(source, 0)) > 1
+    assert len(parts_of(source)) > 1
     assert documents(SourceSpec(path=str(tmp_path))) == [[1, 2, 3], [4, 5], [], [7]]
 
 
@@ -132,13 +140,13 @@ def test_a_local_dataset_is_read_and_a_folder_of_files_streamed(
     rows.save_to_disk(str(tmp_path / "plain"))
     datasets.DatasetDict({"train": rows}).save_to_disk(str(tmp_path / "split"))
     for folder in ("plain", "split"):
-        assert len(parts_of(SourceSpec(hf=str(tmp_path / folder)), 0)) == 4
+        assert len(parts_of(SourceSpec(hf=str(tmp_path / folder)))) == 4
         assert documents(SourceSpec(hf=str(tmp_path / folder))) == LINES
     (tmp_path / "files").mkdir()
     for number in range(2):
         (tmp_path / f"files/{number}.jsonl").write_bytes(b"".join(jsonl().splitlines(keepends=True)[number::2]))
     streamed = SourceSpec(hf=str(tmp_path / "files"))
-    assert len(parts_of(streamed, 0)) == 2
+    assert len(parts_of(streamed)) == 2
     assert documents(streamed) == LINES[::2] + LINES[1::2]
     with pytest.raises(InputError, match=r"no column 'body'; its columns are text"):
         documents(SourceSpec(hf=str(tmp_path / "plain"), text="body"))
@@ -149,13 +157,12 @@ def test_a_local_dataset_is_read_and_a_folder_of_files_streamed(
 @pytest.mark.parametrize(
     ("name", "content", "violation"),
     [
-        ("a.txt", b"", "a.txt: the file is empty"),
         ("a.txt", b"fine \xff\xfe", "a.txt: not UTF-8 text: byte 0xff at offset 5"),
         ("a.txt", "größe".encode() + "größe".encode("latin-1"), "a.txt: not UTF-8 text: byte 0xf6 at offset 9"),
         ("a.txt", "text".encode("utf-16"), "a.txt: UTF-16 text; convert it"),
         ("a.txt", b"\x7fELF\0\0", "a.txt: not text: it has a NUL byte at offset 4"),
         ("a.txt.gz", gzip.compress(b"text" * 99, mtime=0)[:-9], "a.txt.gz: cannot be read"),
-        ("a.txt.gz", b"no gzip", "a.txt.gz: cannot be read"),
+        ("a.txt.gz", gzip.compress(b"text" * 99, mtime=0)[:10] + b"damaged", "a.txt.gz: cannot be read"),
         ("a.jsonl", b'{"text": "x"}\n{"text": ', "a.jsonl:2: not JSON"),
         ("a.jsonl", b'{"text": "x"}\n["x"]', "a.jsonl:2: not a JSON object but a list"),
         ("a.jsonl", b'{"body": "x"}', "a.jsonl:1: no key 'text'; its keys are body"),
@@ -188,7 +195,7 @@ def test_a_violation_in_a_later_range_has_its_line(tmp_path: Path, monkeypatch: 
 def test_an_endless_line_is_reported_and_an_endless_text_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(texts, "LONGEST", 2**20)
+    monkeypatch.setattr(streams, "LONGEST", 2**20)
     (tmp_path / "a.jsonl").write_bytes(b"x" * (3 * 2**20))
     with pytest.raises(InputError, match=r"a\.jsonl:1: a line longer than 1 MiB"):
         documents(SourceSpec(path=str(tmp_path / "a.jsonl")))

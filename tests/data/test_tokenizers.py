@@ -92,7 +92,7 @@ def test_sentencepiece(model: Path, tmp_path: Path) -> None:
     ids = tokenizer.encode(text.encode())
     assert tokenizer.decode(ids) == text
     assert ids.max() < record.vocab
-    with pytest.raises(InputError, match="no end of text"):
+    with pytest.raises(InputError, match="has no token '<none>'"):
         keep_tokenizer(TokenizerSpec(file=str(model), end="<none>"), tmp_path, sentences())
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -40,6 +40,13 @@ def command() -> None:
 @click.option("--tokenizer", metavar="bytes|bpe:8k|FILE", help="How text becomes tokens.  [default: bytes]")
 @click.option("--text", metavar="KEY", help="Key or column of the text.  [default: text]")
 @click.option("--held-out", metavar="SHARE", help="Share of documents never trained on.  [default: 5%]")
+@click.option(
+    "--on-error",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    show_default=True,
+    help="What to do with a document that cannot be read; those that are skipped are counted and shown.",
+)
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes.  [default: one per core]")
 @json_option
 def build(
@@ -48,13 +55,14 @@ def build(
     tokenizer: str | None,
     text: str | None,
     held_out: str | None,
+    on_error: Literal["stop", "skip"],
     workers: int | None,
     as_json: bool,
 ) -> None:
-    """Make shards of tokens and a manifest from files of text, jsonl, Parquet or tokens.
+    """Make shards of tokens and a manifest from text, JSON, CSV, Parquet, Arrow or tokens, told by their content.
 
-    A document is held out or not by the hash of its content alone. Where the command is killed, the same command goes
-    on; DIR is there only when all of it is. A sweep trains on it with `corpus: {path: DIR}`.
+    A document is held out or not by the hash of its content alone. After an error or a kill, the same command goes on;
+    DIR is there only when all of it is. A sweep trains on it with `corpus: {path: DIR}`.
 
     \b
     Examples:
@@ -72,8 +80,8 @@ def build(
 
     spec = _spec(sources, out, {"tokenizer": tokenizer, "text": text, "held_out": held_out})
     with _progress_of(out.name) as show:
-        manifest = build_data(spec, out, workers or len(os.sched_getaffinity(0)), show)
-    result = summary(manifest) | {"out": str(out), "warnings": []}
+        manifest = build_data(spec, out, workers or len(os.sched_getaffinity(0)), show, on_error)
+    result = summary(manifest) | {"out": str(out)}
     emit_plain(result, as_json, lambda: _table(result))
 
 
@@ -176,27 +184,29 @@ def inspect(folder: str, verify: bool, documents: int, as_json: bool) -> None:
     manifest = read_manifest(path)
     if verify and (damages := verify_shards(path, manifest)):
         raise InputError(damages)
-    result = summary(manifest) | {"documents": list(samples(path, manifest, documents)), "warnings": []}
+    result = summary(manifest) | {"documents": list(samples(path, manifest, documents))}
     if verify:
         result["verified"] = True
     emit_plain(result, as_json, lambda: "\n".join([_table(result), *_documents(result)]))
 
 
 def _unbuilt(path: str) -> dict[str, Any]:
-    from scaling.data.sources import parts_of
+    from scaling.data.building.survey import survey
     from scaling.sweep.spec.data_file import load_build
 
     spec = load_build(path)
+    found = survey(spec, skip=False)
     sources = []
     for number, source in enumerate(spec.sources):
-        parts = parts_of(source, number)
+        parts = [part for part in found.parts if part.source == number]
         files = sorted({file for part in parts for file in part.paths})
         formats = sorted({part.format for part in parts})
         size = sum(os.path.getsize(file) for file in files if os.path.isfile(file))
         sources.append(
             {"name": source.label, "formats": formats, "files": len(files), "bytes": size, "parts": len(parts)}
         )
-    return {"name": spec.name, "held_out": spec.held_out, "sources": sources, "warnings": []}
+    warnings = [warning.model_dump(mode="json") for warning in found.warnings]
+    return {"name": spec.name, "held_out": spec.held_out, "sources": sources, "warnings": warnings}
 
 
 def _files(result: dict[str, Any]) -> str:
@@ -210,11 +220,12 @@ def _files(result: dict[str, Any]) -> str:
 
 def _table(result: dict[str, Any]) -> str:
     train, held_out = result["train"], result["held_out"]
-    lines = [f"{result['name']}: {result['tokenizer']} tokens, vocabulary {result['vocab']}, {result['dtype']}"]
+    ids = f"vocabulary {result['vocab']}, {result['dtype']}, documents end with {result['end']}"
+    lines = [f"{result['name']}: {result['tokenizer']} tokens, {ids}"]
     lines += [f"  {name:9} {_counted(counts)}" for name, counts in (("train", train), ("held out", held_out))]
     near = result["leaks"] / held_out["documents"]
     lines.append(
-        f"  left out: {result['duplicates']} duplicates, {result['empty']} empty; "
+        f"  left out: {result['duplicates']} duplicates, {result['empty']} empty, {result['skipped']} skipped; "
         f"near-duplicates of training text: {result['leaks']} of {held_out['documents']} held out ({near:.1%})"
     )
     lines += [

@@ -1,4 +1,4 @@
-"""Token ids as other tools write them: nanoGPT's .bin, and Megatron's .bin with its .idx."""
+"""Token ids as other tools write them: nanoGPT's and llm.c's .bin, NumPy's .npy, Megatron's .bin with its .idx."""
 
 import struct
 from collections.abc import Iterator
@@ -14,21 +14,25 @@ _MAGIC = b"MMIDIDX\x00\x00"
 # Megatron-LM's codes, megatron/core/datasets/indexed_dataset.py; float ids (6, 7) are no tokens.
 _DTYPES = {1: "u1", 2: "i1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2"}
 _AT_ONCE = 2**22
+_NUMPY = b"\x93NUMPY"
+LLMC_MAGIC = (struct.pack("<i", 20240520), struct.pack("<i", 20240801))
+"""How llm.c's files of ids begin: those of GPT-2, and of Llama 3."""
+_LLMC_HEADER = 1024
 
 
 def read_tokens(path: Path, dtype: str, end: int, longest: int) -> Iterator[Integer[np.ndarray, " tokens"]]:
-    """Documents of a nanoGPT .bin as ids, each up to ``end``, which is not part of it.
+    """Documents of a file of ids, each up to ``end``, which is not part of it.
 
     Args:
-        path: of the file.
-        dtype: ``uint16`` or ``uint32``, little-endian.
+        path: of the file: ids alone, or behind the header of NumPy or llm.c, which says what they are.
+        dtype: of ids without a header, little-endian.
         end: the id that closes a document.
         longest: tokens; a longer document is cut.
 
     Raises:
         InputError: the file does not hold whole ids.
     """
-    ids = _mapped(path, np.dtype(dtype).newbyteorder("<"))
+    ids = map_tokens(path, dtype)
     begin = 0
     for offset in range(0, len(ids), _AT_ONCE):
         chunk = ids[offset : offset + _AT_ONCE]
@@ -39,6 +43,62 @@ def read_tokens(path: Path, dtype: str, end: int, longest: int) -> Iterator[Inte
             yield ids[begin : begin + longest]
             begin += longest
     yield from _cut(ids[begin:], longest)
+
+
+def map_tokens(path: Path, dtype: str) -> Integer[np.ndarray, " tokens"]:
+    """The ids of a file, memory-mapped; ``dtype`` is theirs where no header says it.
+
+    Raises:
+        InputError: it does not hold whole ids, or its header contradicts it.
+    """
+    head = _head(path)
+    if head.startswith(_NUMPY):
+        return _map_npy(path)
+    if head[:4] in LLMC_MAGIC:
+        return _map_llmc(path, head)
+    return _mapped(path, np.dtype(dtype).newbyteorder("<"))
+
+
+def has_end(path: Path, dtype: str, end: int) -> bool:
+    """Whether a file of ids that can be read has the one that closes documents."""
+    try:
+        ids = map_tokens(path, dtype)
+    except InputError:
+        return True
+    return any((ids[offset : offset + _AT_ONCE] == end).any() for offset in range(0, len(ids), _AT_ONCE))
+
+
+def has_header(path: Path) -> bool:
+    """Whether a file of ids says itself what they are."""
+    return _head(path)[:4] in (*LLMC_MAGIC, _NUMPY[:4])
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(_LLMC_HEADER)
+
+
+def _map_npy(path: Path) -> Integer[np.ndarray, " tokens"]:
+    try:
+        ids = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: no NumPy array: {' '.join(str(error).split())}") from None
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise InputError(f"{path}: an array of {ids.dtype} and shape {ids.shape}; ids are whole numbers in one row")
+    return ids
+
+
+def _map_llmc(path: Path, head: bytes) -> Integer[np.ndarray, " tokens"]:
+    """The ids of an llm.c .bin: 256 int32 of header (magic, version, number of ids), then uint16 or uint32 ids.
+
+    llm.c, dev/data/data_common.py.
+    """
+    version, count = struct.unpack_from("<ii", head, 4) if len(head) == _LLMC_HEADER else (0, 0)
+    left = path.stat().st_size - _LLMC_HEADER
+    widths = {2 * count: "<u2", 4 * count: "<u4"}
+    if count <= 0 or left not in widths:
+        raise InputError(f"{path}: llm.c's header (version {version}) says {count} ids, and {left} bytes follow it")
+    return np.memmap(path, widths[left], mode="r", offset=_LLMC_HEADER)
 
 
 def _cut(ids: Integer[np.ndarray, " tokens"], longest: int) -> Iterator[Integer[np.ndarray, " part"]]:

@@ -1,0 +1,161 @@
+"""What a file of documents is, by its content; its suffix decides only where the content leaves it open."""
+
+import json
+import re
+from pathlib import Path
+from typing import Literal
+
+from scaling.data.formats.streams import DAMAGED, compression_of, open_stream
+from scaling.data.formats.tables import cells, delimiter_of
+from scaling.data.formats.token_files import LLMC_MAGIC
+from scaling.errors import InputError
+
+Format = Literal["text", "jsonl", "json", "csv", "parquet", "arrow", "tokens", "megatron", "hf"]
+
+_HEAD = 2**16
+_SEVERAL = 5
+_FEW = 32
+JSON_SUFFIXES = {".jsonl", ".ndjson", ".jsonlines", ".ldjson", ".json"}
+_CSV_SUFFIXES = {".csv", ".tsv", ".tab", ".psv"}
+_TOKEN_SUFFIXES = {".bin", ".npy", ".u16", ".u32"}
+_TABLE_SUFFIXES: dict[str, Format] = {".parquet": "parquet", ".pq": "parquet", ".arrow": "arrow", ".feather": "arrow"}
+_COMPRESSED = {".gz", ".bz2", ".zst", ".zstd", ".xz", ".lz4", ".bgz"}
+_MAGIC: dict[bytes, Format] = {
+    b"PAR1": "parquet",
+    b"ARROW1": "arrow",
+    b"\x93NUMPY": "tokens",
+    **dict.fromkeys(LLMC_MAGIC, "tokens"),
+}
+_OTHERS = {
+    b"PK\x03\x04": "a zip archive; unpack it first",
+    b"7z\xbc\xaf": "a 7z archive; unpack it first",
+    b"%PDF-": "a PDF document; extract its text first",
+    b"{\\rtf": "a Rich Text document; extract its text first",
+    b"WARC/": "a web archive (WARC); extract its text first",
+    b"SQLite format 3\0": "an SQLite database; write its text as jsonl first",
+    b"\x89HDF": "an HDF5 file; write its text as jsonl, or its ids as .npy, first",
+    b"Obj\x01": "an Avro file; write it as Parquet first",
+    b"ORC": "an ORC file; write it as Parquet first",
+    b"FEA1": "a Feather file of version 1; write it as Parquet first",
+    b"PARE": "an encrypted Parquet file",
+    b"MMIDIDX": "a Megatron index without the .bin beside it",
+    b"TNTIDX": "an index of a kind that is not read here; write a memory-mapped one (mmap)",
+    b"\x80\x02": "a pickle; write its text as jsonl first",
+    b"\x80\x03": "a pickle; write its text as jsonl first",
+    b"\x80\x04": "a pickle; write its text as jsonl first",
+    b"\x80\x05": "a pickle; write its text as jsonl first",
+}
+_OBJECT = re.compile(rb'\{\s*"(?:[^"\\]|\\.)*"\s*:')
+_ARRAY = re.compile(rb'\[\s*\{\s*"(?:[^"\\]|\\.)*"\s*:')
+
+
+def suffix_of(file: Path) -> str:
+    """The last suffix that does not say how a file is compressed, in lower case; empty if there is none."""
+    suffixes = [suffix.lower() for suffix in file.suffixes if suffix.lower() not in _COMPRESSED]
+    return suffixes[-1] if suffixes else ""
+
+
+def recognise(file: Path, key: str) -> Format | None:
+    """The format of a file's documents; None if it is empty.
+
+    Args:
+        file: to look at.
+        key: of the text, which tells a table's header from a line of prose.
+
+    Raises:
+        InputError: it cannot be read, or is of a kind that is not.
+    """
+    try:
+        compression = compression_of(file)
+        with open_stream(file) as stream:
+            head = stream.read(_HEAD)
+    except DAMAGED as error:
+        raise InputError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if not head:
+        return None
+    binary = not is_text(head)
+    for magic, what in _OTHERS.items():
+        if head.startswith(magic) and (binary or not magic.isalnum()) and not _may_be_ids(magic, file):
+            raise InputError(f"{file}: {what}")
+    if head[257:262] == b"ustar":
+        raise InputError(f"{file}: a tar archive; unpack it first")
+    found = _of_content(head, suffix_of(file), key, binary)
+    if compression is not None and found in ("parquet", "arrow", "tokens"):
+        raise InputError(f"{file}: {found} within {compression}; unpack it first")
+    return found
+
+
+def _may_be_ids(magic: bytes, file: Path) -> bool:
+    """Whether a magic is so short that a file of token ids may begin with it."""
+    return len(magic) == 2 and suffix_of(file) in _TOKEN_SUFFIXES
+
+
+def _of_content(head: bytes, suffix: str, key: str, binary: bool) -> Format:
+    for magic, format in _MAGIC.items():
+        if head.startswith(magic) and binary:
+            return format
+    if head.startswith(b"\xff\xff\xff\xff") and suffix not in _TOKEN_SUFFIXES:  # a stream of Arrow
+        return "arrow"
+    if suffix in _TOKEN_SUFFIXES and (binary or len(head) < _FEW):
+        return "tokens"
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text.startswith(b"[") and _is_array(text, suffix):
+        return "json"
+    if text.startswith(b"{") and _are_objects(text, len(head) < _HEAD, key):
+        return "jsonl"
+    if suffix in _TABLE_SUFFIXES:
+        return _TABLE_SUFFIXES[suffix]  # whose reader says what is wrong with it
+    if suffix in _CSV_SUFFIXES or (not binary and suffix not in JSON_SUFFIXES and _is_table(text, key)):
+        return "csv"
+    return "jsonl" if suffix in JSON_SUFFIXES else "text"
+
+
+def is_text(head: bytes) -> bool:
+    """Whether the beginning of a file may be UTF-8 text: nothing but characters, and few that control."""
+    for cut in range(4):  # within the last character
+        try:
+            text = head[: len(head) - cut].decode()
+        except UnicodeDecodeError:
+            continue
+        return not any(sign < " " and sign not in "\t\n\r\f\v\b\x1b" for sign in text)
+    return False
+
+
+def _is_array(text: bytes, suffix: str) -> bool:
+    """Whether it is a JSON array of documents, and no lines of arrays."""
+    if suffix not in JSON_SUFFIXES:
+        return _ARRAY.match(text) is not None
+    lines = [line for line in text.splitlines() if line.strip()][:2]
+    return len(lines) < 2 or not all(isinstance(_parsed(line), list) for line in lines)
+
+
+def _are_objects(text: bytes, whole: bool, key: str) -> bool:
+    """Whether lines are JSON objects each: several, or a single one with the key, or one longer than what was read."""
+    lines = text.split(b"\n")
+    complete = [line for line in (lines if whole else lines[:-1]) if line.strip()][:_SEVERAL]
+    if not complete:
+        return _OBJECT.match(text) is not None
+    rows = [_parsed(line) for line in complete]
+    if len(rows) > 1:
+        return sum(isinstance(row, dict) for row in rows) > len(rows) / 2
+    return isinstance(rows[0], dict) and key in rows[0]
+
+
+def _parsed(line: bytes) -> object:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_table(text: bytes, key: str) -> bool:
+    """Whether it is a table with a header that has the key among several columns, and rows of as many cells."""
+    lines = [line for line in text.decode(errors="replace").splitlines() if line][:_SEVERAL]
+    if len(lines) < 2:
+        return False
+    delimiter = delimiter_of(lines[0], key)
+    header = cells(lines[0], delimiter)
+    # A quoted cell may hold line ends, so that only the first row is sure to have all its cells.
+    return len(header) > 1 and key in header and (
+        '"' in lines[1] or all(line.count(delimiter) == len(header) - 1 for line in lines[1:])
+    )  # fmt: skip

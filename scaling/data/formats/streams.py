@@ -1,0 +1,96 @@
+"""Streams of bytes, decompressed where their first bytes say so; and the documents that a reader refuses."""
+
+import io
+import lzma
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scaling.errors import InputError
+
+LONGEST = 2**26
+"""Bytes that a document of a table has at most; more is a file of another kind."""
+DAMAGED = (OSError, EOFError, lzma.LZMAError)
+"""What reading a damaged or unreadable stream raises."""
+
+_MAGIC = {
+    b"\x1f\x8b\x08": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\xfd7zXZ\0": "xz",
+    b"\x04\x22\x4d\x18": "lz4",
+}
+_BZ2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A document that is none, and why, with its place; the documents behind it are read all the same."""
+
+    line: str
+
+
+def compression_of(path: Path) -> str | None:
+    """How a file is compressed, by its first bytes; None if it is not."""
+    with path.open("rb") as stream:
+        head = stream.read(10)
+    for magic, name in _MAGIC.items():
+        if head.startswith(magic):
+            return name
+    if head[:3] == b"BZh" and head[4:10] in _BZ2_BLOCKS:
+        return "bz2"
+    # A frame that readers of zstd skip, as parallel compressors write first.
+    return "zstd" if head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5 else None
+
+
+def open_stream(path: Path) -> Any:
+    """A stream of a file's bytes, decompressed if it is compressed, whatever its suffix."""
+    compression = compression_of(path)
+    if compression is None:
+        return path.open("rb")
+    if compression == "xz":
+        return lzma.open(path)
+    import pyarrow as pa
+
+    return io.BufferedReader(pa.input_stream(str(path), compression=compression))
+
+
+def checked(text: bytes, where: str, offset: int = 0) -> bytes:
+    """Checks that a text is UTF-8 without NUL, and returns it.
+
+    Raises:
+        InputError: it is not; names ``where`` and the first wrong byte, counted from ``offset``.
+    """
+    if b"\0" in text:
+        raise InputError(f"{where}: not text: it has a NUL byte at offset {offset + text.index(0)}")
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        at = offset + error.start
+        raise InputError(f"{where}: not UTF-8 text: byte {text[error.start]:#04x} at offset {at}") from None
+    return text
+
+
+def encoded(text: object, key: str) -> bytes:
+    """A value of a table as UTF-8, null as an empty text.
+
+    Raises:
+        ValueError: it is no text, or too long.
+    """
+    if text is None:
+        return b""
+    if isinstance(text, bytes):  # as Parquet holds text whose writer did not say that it is UTF-8
+        try:
+            text = text.decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"'{key}' has bytes that are not UTF-8, at offset {error.start}") from None
+    if not isinstance(text, str):
+        raise ValueError(f"'{key}' is no text but a {type(text).__name__}")
+    if "\0" in text:
+        raise ValueError(f"'{key}' has a NUL character, which text has not")
+    try:
+        content = text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"'{key}' has half a surrogate pair, which is no character") from None
+    if len(content) > LONGEST:
+        raise ValueError(f"a document longer than {LONGEST >> 20} MiB")
+    return content
