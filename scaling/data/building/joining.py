@@ -44,11 +44,12 @@ def join(
     empty = documents["bytes"] == 0
     kept = _distinct(documents) & (documents["tokens"] > 0)
     held_out = documents["held_out"]
+    unclosed = f"; no id {tokenizer.end} closes a document in {notes.open[0]}" if notes.open else ""
     for split, side, way in (("train", ~held_out, "smaller"), ("held_out", held_out, "larger")):
         if not (kept & side).any():
             raise InputError(
                 f"none of {int(kept.sum())} documents are in the {split} split; take a {way} held_out, more documents, "
-                "or smaller pieces of long text files (piece: 16k)"
+                "or smaller pieces of long text files (piece: 16k)" + unclosed
             )
     shutil.rmtree(work / SHARDS, ignore_errors=True)
     (work / SHARDS).mkdir()

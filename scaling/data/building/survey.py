@@ -91,7 +91,11 @@ def _of_files(found: list[Found], refused: list[str]) -> Iterator[BuildWarning]:
 
 
 def _of_ids(spec: BuildSpec, parts: list[Part]) -> Iterator[BuildWarning]:
-    """Warnings of ids that seem to be of another width, where it was given; where it was not, they are an error."""
+    """Warnings of ids that seem to be of another width than the one given.
+
+    Raises:
+        InputError: none was given, or some ids are not of the vocabulary.
+    """
     files = [
         (Path(path), spec.sources[part.source]) for part in parts if part.format == "tokens" for path in part.paths
     ]
@@ -102,9 +106,9 @@ def _of_ids(spec: BuildSpec, parts: list[Part]) -> Iterator[BuildWarning]:
         seen = other_width(path, source.dtype, vocab, end)
         if seen is None:
             continue
-        if "dtype" not in source.model_fields_set:
-            raise InputError(f"{path}: {seen}")
-        yield BuildWarning(code="odd-ids", message=f"{path}: {seen}", count=1, examples=(str(path),))
+        if seen.sure or "dtype" not in source.model_fields_set:
+            raise InputError(f"{path}: {seen.why}")
+        yield BuildWarning(code="odd-ids", message=f"{path}: {seen.why}", count=1, examples=(str(path),))
 
 
 def _of_tokenizer(spec: BuildSpec) -> Iterator[BuildWarning]:

@@ -1,5 +1,6 @@
 """Files of ids that are read as ids of another width: what they would look like, and what they are instead."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +9,29 @@ from jaxtyping import Integer
 from scaling.data.formats.token_files import has_header, map_tokens
 from scaling.errors import InputError
 
-DTYPES = {"uint16": "<u2", "uint32": "<u4", "int32": "<i4", "int64": "<i8"}
-_BIG_ENDIAN = {">u2": "uint16", ">u4": "uint32", ">i8": "int64"}
+# The widest first, as wider ids are also valid narrower ones, with zeros between them.
+_LITTLE_ENDIAN = {"int64": "<i8", "uint32": "<u4", "uint16": "<u2"}
+_BIG_ENDIAN = {"int64": ">i8", "uint32": ">u4", "uint16": ">u2"}
 _SAMPLE = 2**20
 _ENOUGH = 32
 _HIGH = 31
 """The most that the high half of an id is, with vocabularies of two million ids."""
 
 
-def other_width(path: Path, dtype: str, vocab: int, end: int) -> str | None:
+@dataclass(frozen=True)
+class Suspicion:
+    """Ids that seem to be of another width or byte order.
+
+    Attributes:
+        why: in words, with what to do.
+        sure: as they are read, some are not of the vocabulary.
+    """
+
+    why: str
+    sure: bool
+
+
+def other_width(path: Path, dtype: str, vocab: int, end: int) -> Suspicion | None:
     """Why the ids of a file without a header seem to be of another width or byte order; None if they do not.
 
     Args:
@@ -33,19 +48,23 @@ def other_width(path: Path, dtype: str, vocab: int, end: int) -> str | None:
         return None
     if len(ids) < _ENOUGH:
         return None
-    content = ids.tobytes()
+    sure = not _valid(ids, vocab)
     wider = _wider(ids)
     if wider is not None:
-        share = float((ids[1::2] == 0).mean())
-        return f"{share:.0%} of every second {dtype} is 0, as of wider ids: give dtype: {wider}"
-    if _plausible(ids, vocab, end):
+        most = int(ids[1::2].max())
+        seen = "half of all ids are 0" if not most else f"every second id is {most} at most"
+        return Suspicion(f"read as {dtype} {seen}, as the upper halves of wider ids are: give dtype: {wider}", sure)
+    if not sure and (ids == end).any():
         return None
-    for name, code in DTYPES.items():
+    content = ids.tobytes()
+    for name, code in _LITTLE_ENDIAN.items():
         if name != dtype and _fits(content, code, vocab, end):
-            return f"as {dtype} they are not those of the vocabulary of {vocab}, as {name} they are: give dtype: {name}"
-    for code, name in _BIG_ENDIAN.items():
+            why = f"read as {dtype} its ids are not those of {vocab} with end {end}; as {name} they are: "
+            return Suspicion(f"{why}give dtype: {name}", sure)
+    for name, code in _BIG_ENDIAN.items():
         if _fits(content, code, vocab, end):
-            return f"they seem to be big-endian; write them as little-endian {name}: ids.astype('{DTYPES[name]}')"
+            why = f"its ids seem to be big-endian {name}; write them as little-endian: "
+            return Suspicion(f"{why}ids.astype('{_LITTLE_ENDIAN[name]}')", sure)
     return None
 
 
@@ -69,10 +88,11 @@ def _alternate(ids: Integer[np.ndarray, " tokens"], words: int) -> bool:
 
 
 def _fits(content: bytes, code: str, vocab: int, end: int) -> bool:
+    """Whether bytes read in another way are ids of the vocabulary, and some document ends."""
     size = np.dtype(code).itemsize
-    return _plausible(np.frombuffer(content, code, len(content) // size), vocab, end)
+    ids = np.frombuffer(content, code, len(content) // size)
+    return _valid(ids, vocab) and bool((ids == end).any())
 
 
-def _plausible(ids: Integer[np.ndarray, " tokens"], vocab: int, end: int) -> bool:
-    """Whether all ids are of the vocabulary, and some document ends."""
-    return bool(len(ids) and int(ids.min()) >= 0 and int(ids.max()) < vocab and (ids == end).any())
+def _valid(ids: Integer[np.ndarray, " tokens"], vocab: int) -> bool:
+    return bool(len(ids)) and 0 <= int(ids.min()) and int(ids.max()) < vocab

@@ -45,6 +45,7 @@ _OTHERS = {
     b"\x80\x04": "a pickle; write its text as jsonl first",
     b"\x80\x05": "a pickle; write its text as jsonl first",
 }
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _OBJECT = re.compile(rb'\{\s*"(?:[^"\\]|\\.)*"\s*:')
 _ARRAY = re.compile(rb'\[\s*\{\s*"(?:[^"\\]|\\.)*"\s*:')
 
@@ -77,6 +78,8 @@ def recognise(file: Path, key: str) -> Format | None:
     for magic, what in _OTHERS.items():
         if head.startswith(magic) and (binary or not magic.isalnum()) and not _may_be_ids(magic, file):
             raise InputError(f"{file}: {what}")
+    if head[:2] in _UTF16 and suffix_of(file) not in _TOKEN_SUFFIXES:
+        raise InputError(f"{file}: UTF-16 text; convert it to UTF-8: iconv -t UTF-8")
     if head[257:262] == b"ustar":
         raise InputError(f"{file}: a tar archive; unpack it first")
     found = _of_content(head, suffix_of(file), key, binary)

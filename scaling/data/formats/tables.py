@@ -23,15 +23,17 @@ def cells(line: str, delimiter: str) -> list[str]:
 
 
 def read_csv(path: Path, column: str) -> Iterator[bytes | Refused]:
-    """Documents of a column of a CSV or TSV file with a header; a row of another length is refused.
+    """Documents of a column of a CSV or TSV file with a header.
+
+    A row of another length, or whose text is not UTF-8, is refused.
 
     Raises:
-        InputError: no such column, or no UTF-8 text.
+        InputError: no such column, or no CSV.
     """
     csv.field_size_limit(2 * LONGEST)
     line = 1
     try:
-        with open_stream(path) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
+        with open_stream(path) as stream, io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", "") as text:
             header = text.readline().rstrip("\r\n")
             delimiter = delimiter_of(header, column)
             names = cells(header, delimiter)
@@ -42,9 +44,7 @@ def read_csv(path: Path, column: str) -> Iterator[bytes | Refused]:
                 if row and len(row) != len(names):
                     yield Refused(f"{path}:{line}: {len(row)} cells, and the header has {len(names)}")
                 elif row:
-                    yield _document(row[at], column, f"{path}:{line}")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text after line {line}: byte {error.object[error.start]:#04x}") from None
+                    yield _document(row[at].encode(errors="surrogateescape"), column, f"{path}:{line}")
     except csv.Error as error:
         raise InputError(f"{path}: not CSV after line {line}: {error}") from None
     except DAMAGED as error:

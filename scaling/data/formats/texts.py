@@ -10,7 +10,6 @@ from scaling.data.formats import streams
 from scaling.data.formats.streams import DAMAGED, Refused, checked, encoded, open_stream
 from scaling.errors import InputError
 
-_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 _LARGEST_ARRAY = 2**28
 
 
@@ -25,8 +24,6 @@ def read_text(path: Path, piece: int) -> Iterator[bytes]:
         with open_stream(path) as stream:
             while True:
                 buffer = rest + stream.read(piece + 1 - len(rest))
-                if offset == 0 and buffer[:2] in _MARKS:
-                    raise InputError(f"{path}: {_MARKS[buffer[:2]]} text; convert it to UTF-8: iconv -t UTF-8")
                 cut = len(buffer) if len(buffer) <= piece else _cut(buffer[:piece])
                 text = checked(buffer[:cut], str(path), offset)
                 yield text.removeprefix(b"\xef\xbb\xbf") if offset == 0 else text
