@@ -5,23 +5,23 @@ import re
 from collections.abc import Sequence
 
 _SUFFIX = {
-    "": 1,
-    "k": 10**3,
-    "K": 10**3,
-    "M": 10**6,
-    "B": 10**9,
-    "G": 10**9,
-    "T": 10**12,
-    "P": 10**15,
+    "": 1.0,
     "%": 0.01,
+    **dict.fromkeys(("k", "thousand"), 1e3),
+    **dict.fromkeys(("m", "mn", "million"), 1e6),
+    **dict.fromkeys(("b", "bn", "g", "billion"), 1e9),
+    **dict.fromkeys(("t", "tn", "trillion"), 1e12),
+    "p": 1e15,
 }
-# Commas only group thousands: a decimal comma must not be read as one.
-_WHOLE = r"(?:\d{1,3}(?:,\d{3})+|\d[\d_]*)"
-_PATTERN = re.compile(rf"([-+]?(?:{_WHOLE}(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)\s*([kKMBGTP%]?)")
+# Commas and spaces only group thousands: a decimal comma must not be read as one.
+_WHOLE = r"(?:\d{1,3}(?:([, \u00a0\u202f'])\d{3})(?:\2\d{3})*|\d[\d_]*)"
+_PATTERN = re.compile(rf"([-+]?(?:{_WHOLE}(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)\s*([a-zA-Z]*|%)")
 
 
 def parse_quantity(text: str | int | float) -> float:
-    """Reads a number with an optional suffix (k, M, B or G, T, P, %); underscores or commas may group its digits.
+    """Reads a number with an optional suffix (k, M, B or G, T, P, %, million, ...).
+
+    Underscores, commas or spaces may group its digits.
 
     Args:
         text: the number, for example ``"15T"``; a plain int or float is taken as it is.
@@ -36,10 +36,9 @@ def parse_quantity(text: str | int | float) -> float:
         raise ValueError(f"{text!r} is not a number")
     if isinstance(text, str):
         match = _PATTERN.fullmatch(text.strip())
-        if match is None:
+        if match is None or match[3].lower() not in _SUFFIX:
             raise ValueError(f"{text!r} is not a number such as 3e18, 15T, 1.5B or 40%")
-        digits, suffix = match.groups()
-        value = float(re.sub("[_,]", "", digits)) * _SUFFIX[suffix]
+        value = float(re.sub("[_, \u00a0\u202f']", "", match[1])) * _SUFFIX[match[3].lower()]
     else:
         value = float(text)
     if not math.isfinite(value):

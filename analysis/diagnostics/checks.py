@@ -7,15 +7,17 @@ from itertools import chain
 import numpy as np
 import pandas as pd
 
+from analysis.diagnostics.advice import where_option
 from analysis.diagnostics.codes import Code, Diagnostic
 from analysis.diagnostics.endpoints import correlated, undecayed
 from analysis.diagnostics.mixed_conventions import disagreements
+from analysis.diagnostics.reading import left_out, odd_counts
 from analysis.formatting import listed
-from analysis.runs.schema import ALIASES, NUMBERS, TEXTS
-from analysis.runs.subsample import MOST_ROWS, representative
+from analysis.runs.recognition.spelling import normalised
+from analysis.runs.schema import ALIASES, FURTHER, NUMBERS, TEXTS
+from analysis.runs.subsample import representative
 from analysis.runs.table import RunTable
 
-_ODD_COST = 10.0  # head and attention account for a factor of 3 in tiny models
 PADDING = 1.05  # vocabularies are padded to round numbers
 _TEXTS: dict[str, Code] = {"corpus": "pooled-corpora", "tokenizer": "tokenizer-mismatch"}
 # Columns of the schema that may separate recipes; tuned hyperparameters have their own warning.
@@ -38,7 +40,8 @@ def _all_warnings(table: RunTable) -> tuple[Diagnostic, ...]:
     """The warnings about one table, which each law requests again."""
     rows = table.fit
     return (
-        *_left_out(table),
+        *left_out(table),
+        *odd_counts(rows, (table.columns or {}).get("loss", "loss")),
         *_pooled(rows),
         *_repeated(rows),
         *_untuned(rows),
@@ -62,27 +65,15 @@ def _progress(rows: pd.DataFrame) -> Iterator[Diagnostic]:
         )
 
 
-def _left_out(table: RunTable) -> Iterator[Diagnostic]:
-    if table.diverged:
-        lost = "runs that diverged or have no finite loss are left out of the fit"
-        message = f"{len(table.diverged)} {lost}: {listed(table.diverged)}"
-        yield Diagnostic("diverged-rows", message)
-    if len(table.fit) > MOST_ROWS:
-        yield Diagnostic(
-            "sampled-rows",
-            f"the fit uses {len(table.arrays)} of {len(table.fit)} rows, spread evenly over FLOPs and trunks",
-        )
-
-
 def _pooled(rows: pd.DataFrame) -> Iterator[Diagnostic]:
     """Whether the rows mix corpora or tokenizers, whose losses per token are not comparable."""
     for column, code in _TEXTS.items():
-        names = sorted(rows[column].dropna().unique().tolist()) if column in rows else []
+        names = sorted(rows[column].dropna().unique().tolist(), key=str) if column in rows else []
         if len(names) > 1:
             yield Diagnostic(
                 code,
                 f"{len(rows)} runs of {len(names)} {column} values share one fit ({listed(names)}): their losses are "
-                f"not comparable; choose one, such as --where \"{column} == '{names[0]}'\"",
+                f"not comparable; choose one, such as {where_option(column, _most(rows[column]))}",
             )
     if "vocab" in rows and rows["vocab"].max() > PADDING * rows["vocab"].min():
         yield Diagnostic(
@@ -133,19 +124,12 @@ def _conventions(rows: pd.DataFrame) -> Iterator[Diagnostic]:
             "mixed-conventions",
             "runs of one size count FLOPs per parameter and token differently: exponents move with the convention",
         )
-    middle = float(ratio.median())
-    if not 1 / _ODD_COST < middle < _ODD_COST:
-        yield Diagnostic(
-            "mixed-conventions",
-            f"flops are about {middle:.1g} times 6 params tokens: are these counts, and not billions, and are the "
-            "params those that every token passes?",
-        )
 
 
 def _mixed(table: RunTable) -> Iterator[Diagnostic]:
     """Whether some column, whatever it means, separates recipes or conventions whose losses disagree."""
-    known = {*NUMBERS, *TEXTS, *chain(*ALIASES.values()), *(table.columns or {}).values()} - _RECIPES
-    columns = [c for c in map(str, table.fit) if c.lower() not in known and c not in known]
+    usual = {*NUMBERS, *TEXTS, *chain(*ALIASES.values(), *FURTHER.values())} - _RECIPES
+    columns = [c for c in map(str, table.fit) if normalised(c) not in usual and c not in (table.columns or {}).values()]
     if not columns:
         return
     rows = representative(table.fit)
@@ -164,5 +148,12 @@ def _mixed(table: RunTable) -> Iterator[Diagnostic]:
             "mixed-conventions",
             f"{first.column} ({listed(first.groups)}) splits the runs into groups whose losses at the same FLOPs and "
             f"params lie {np.expm1(first.gap):.1%} apart{others}: choose one, such as "
-            f'--where "{first.column} == {first.groups[0]!r}"',
+            f"{where_option(first.column, _most(rows[first.column]))}",
         )
+
+
+def _most(values: pd.Series) -> object:
+    """The value of the most rows, the first of several."""
+    count = values.value_counts()
+    value = sorted(count.index[count == count.max()].tolist(), key=str)[0]
+    return value.item() if isinstance(value, np.generic) else value

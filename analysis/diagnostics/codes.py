@@ -13,6 +13,9 @@ Code = Literal[
     "repeated-data",
     "untuned-grid",
     "diverged-rows",
+    "unfinished-rows",
+    "columns-read",
+    "at-the-edge",
     "not-decayed",
     "correlated-rows",
     "tokenizer-mismatch",
@@ -25,6 +28,13 @@ Code = Literal[
     "short-branch",
     "goodput-twice",
     "batch-rounded",
+    "training-loss",
+    "other-losses",
+    "no-losses",
+    "no-states",
+    "incomplete-runs",
+    "torn-lines",
+    "other-logs",
 ]
 
 

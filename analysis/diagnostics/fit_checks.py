@@ -52,6 +52,18 @@ def _line(centred: Float[np.ndarray, "2 rows"]) -> str:
     return "params and tokens move together"
 
 
+def check_edge(params: Mapping[str, float], edge: tuple[str, ...], law: Law[Inputs]) -> Iterator[Diagnostic]:
+    """Whether some parameters lie at the edge of the search, where nothing but its limits holds them."""
+    if edge:
+        at = " and ".join(f"{name} = {params[name]:.4g}" for name in edge)
+        one = len(edge) == 1
+        yield Diagnostic(
+            "at-the-edge",
+            f"{law.name}: {at} {'is' if one else 'are'} at the edge of the search: the runs do not determine "
+            f"{'it' if one else 'them'}, and the other parameters are off with {'it' if one else 'them'}",
+        )
+
+
 def check_irreducible_loss(
     params: Mapping[str, float], law: Law[Inputs], samples: Float[np.ndarray, "resamples params"], lowest: float
 ) -> Iterator[Diagnostic]:

@@ -93,6 +93,7 @@ class AnnealingFit(LawFit):
         warnings: about the curves and the fit.
         table_hash: of the curves.
         residual: root-mean-square error of the log loss inside the fit.
+        at_edge: the parameters at the edge of the search, which the curves do not determine.
     """
 
     params: Mapping[str, float]
@@ -103,6 +104,7 @@ class AnnealingFit(LawFit):
     warnings: tuple[Diagnostic, ...]
     table_hash: str
     residual: float
+    at_edge: tuple[str, ...] = ()
     law: str = field(default=ANNEALING, init=False)
     convention: str = field(default="S sums the learning rate over steps, warm-up included", init=False)
 
@@ -151,16 +153,19 @@ def fit_annealing(table: CurveTable, bootstrap: int = 1000, seed: int = 0) -> An
     params = dict(zip(LAW.names, _natural(found.theta[None], rate, work)[0].tolist(), strict=True))
     spread = _natural(found.samples, rate, work)
     low, high = np.quantile(spread, [0.1587, 0.8413], axis=0) if draws else (np.zeros(7), np.zeros(7))
+    edge = LAW.at_edge(found.theta)
+    status = FitStatus.AT_EDGE if edge else FitStatus.CONVERGED
     residual = np.log(LAW.evaluate(found.theta[None], reduced)[0][0]) - log_loss
     return AnnealingFit(
         params=params,
         stderr={name: float(high[i] - low[i]) / 2 or None for i, name in enumerate(LAW.names)},
         objective=found.objective,
-        status=FitStatus.CONVERGED if found.converged else FitStatus.ITERATIONS,
+        status=status if found.converged else FitStatus.ITERATIONS,
         n_runs=len(curves),
-        warnings=tuple(_warnings(curves, params)),
+        warnings=tuple(_warnings(curves, edge)),
         table_hash=table.hash(),
         residual=float(np.sqrt(np.mean(residual**2))),
+        at_edge=edge,
     )
 
 
@@ -174,7 +179,7 @@ def _natural(theta: Float[np.ndarray, "batch params"], rate: float, work: float)
     return LAW.reported(theta + shift)
 
 
-def _warnings(curves: Sequence[Curve], params: Mapping[str, float]) -> Iterator[Diagnostic]:
+def _warnings(curves: Sequence[Curve], edge: tuple[str, ...]) -> Iterator[Diagnostic]:
     # A schedule's shape: the rate at even shares of its steps, as a share of its peak.
     shares = np.linspace(0.1, 1.0, 10)
     shapes = {
@@ -186,10 +191,9 @@ def _warnings(curves: Sequence[Curve], params: Mapping[str, float]) -> Iterator[
             "all curves follow one shape of schedule, so what another would yield is hardly known: "
             "add a run at constant rate, or one that decays elsewhere",
         )
-    stuck = [name for name, ends in LAW.domains.items() if name in ("beta", "gamma") and params[name] in ends]
-    if stuck:
+    if stuck := [name for name in ("beta", "gamma") if name in edge]:
         yield Diagnostic(
-            "few-runs",
-            f"{' and '.join(stuck)} lie at the end of what is allowed: the schedules do not show how fast "
+            "at-the-edge",
+            f"{' and '.join(stuck)} lie at the edge of the search: the schedules do not show how fast "
             "the loss follows a lower rate; add one that decays differently",
         )

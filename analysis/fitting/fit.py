@@ -35,6 +35,7 @@ class FitResult(LawFit):
         table_hash: of the table it was fitted on, or its published source.
         convention: how parameters and FLOPs were counted.
         samples: parameters of the resamples, coefficients as logarithms; empty without any.
+        at_edge: the parameters at the edge of the search, which the runs do not determine.
     """
 
     law: str
@@ -47,6 +48,7 @@ class FitResult(LawFit):
     table_hash: str
     convention: str
     samples: Float[np.ndarray, "resamples params"] = field(repr=False)
+    at_edge: tuple[str, ...] = ()
 
     @property
     def form(self) -> Law[Inputs]:
@@ -106,10 +108,11 @@ def fit_arrays(runs: RunArrays, law: Law[Inputs], bootstrap: int = 0, seed: int 
     found = estimate(law, runs.inputs, runs.log_loss, runs.cluster, bootstrap, seed)
     theta, samples = found.theta, found.samples
     reported = law.reported(samples)
-    status = FitStatus.CONVERGED if found.converged else FitStatus.ITERATIONS
+    edge = law.at_edge(theta)
+    status = (FitStatus.AT_EDGE if edge else FitStatus.CONVERGED) if found.converged else FitStatus.ITERATIONS
     params = dict(zip(law.names, law.reported(theta).tolist(), strict=True))
     lowest = float(np.exp(runs.log_loss.min()))
-    if "E" in params and params["E"] < 1e-3 * lowest:
+    if not edge and "E" in params and params["E"] < 1e-3 * lowest:
         status = FitStatus.NO_FLOOR
     return FitResult(
         law=law.name,
@@ -119,6 +122,7 @@ def fit_arrays(runs: RunArrays, law: Law[Inputs], bootstrap: int = 0, seed: int 
         status=status,
         n_runs=len(runs),
         warnings=(
+            *fit_checks.check_edge(params, edge, law),
             *fit_checks.check_irreducible_loss(params, law, samples, lowest),
             *(fit_checks.check_repeats(law, samples) if runs.inputs.repeated else ()),
             *fit_checks.check_residuals(runs.log_loss - np.log(law.predict(params, runs.inputs))),
@@ -126,6 +130,7 @@ def fit_arrays(runs: RunArrays, law: Law[Inputs], bootstrap: int = 0, seed: int 
         table_hash="",
         convention="",
         samples=samples,
+        at_edge=edge,
     )
 
 

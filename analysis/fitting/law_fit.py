@@ -16,6 +16,7 @@ class FitStatus(Enum):
 
     CONVERGED = "converged"
     ITERATIONS = "stopped at the iteration limit before the objective settled"
+    AT_EDGE = "converged with a parameter at the edge of the search"
     NO_FLOOR = "converged with the irreducible loss E at zero"
     PUBLISHED = "constants as published, not fitted here"
 
@@ -32,6 +33,7 @@ class LawFit(Result):
         n_runs: runs fitted.
         table_hash: of what was fitted, or its published source.
         convention: how the inputs were counted.
+        at_edge: the parameters at the edge of the search, which the runs do not determine.
     """
 
     law: str
@@ -42,6 +44,7 @@ class LawFit(Result):
     n_runs: int
     table_hash: str
     convention: str
+    at_edge: tuple[str, ...]
 
     @property
     @abstractmethod
@@ -56,6 +59,7 @@ class LawFit(Result):
             "stderr": dict(self.stderr),
             "objective": self.objective,
             "status": self.status.value,
+            "at_edge": list(self.at_edge),
             "n_runs": self.n_runs,
             "warnings": [warning.to_dict() for warning in self.warnings],
             "convention": self.convention,
@@ -67,7 +71,9 @@ class LawFit(Result):
         lines = [f"{self.form.name}: {self.form.formula}    ({self.form.source})"]
         for name, value in self.params.items():
             error = self.stderr[name]
-            lines.append(f"{name:<11} {value:<12.5g}{'' if error is None else f' +- {error:.2g}'}".rstrip())
+            spread = "" if error is None else f" +- {error:.2g}"
+            edge = "    at the edge of the search" if name in self.at_edge else ""
+            lines.append(f"{name:<11} {value:<12.5g}{spread}{edge}".rstrip())
         found = "" if self.objective is None else f"{self.objective:.9g}    "
         lines.append(f"objective   {found}{self.status.value}")
         origin = f"runs        {self.n_runs}" if self.n_runs else f"source      {self.table_hash}"

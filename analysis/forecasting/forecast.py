@@ -26,7 +26,7 @@ from analysis.forecasting.text import forecast_text
 from analysis.laws import LAWS, Inputs
 from analysis.result import Result
 from analysis.runs.arrays import inputs_at, usual_flops
-from analysis.runs.schema import loss_unit
+from analysis.runs.recognition.loss_units import loss_unit
 from analysis.runs.seed_noise import seed_noise
 from analysis.runs.table import RunTable
 

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+_AT_EDGE = 1e-6
 Parameters = tuple[Float[np.ndarray, "batch 1"], ...]
 Losses = Float[np.ndarray, "batch rows"]
 Partials = tuple[Float[np.ndarray, "batch #rows"], ...]
@@ -94,6 +95,13 @@ class Law(Generic[X]):
                 for side in zip(*pairs, strict=True)
             )
         return low, high
+
+    def at_edge(self, theta: Float[np.ndarray, " params"]) -> tuple[str, ...]:
+        """The parameters that lie at a finite end of their domain, where a search stops without a minimum."""
+        ends = np.stack(self.bounds)
+        with np.errstate(invalid="ignore"):
+            near = np.abs(theta - ends) <= _AT_EDGE * np.maximum(1.0, np.abs(ends))
+        return tuple(name for name, at in zip(self.names, (near & np.isfinite(ends)).any(axis=0), strict=True) if at)
 
     def predict(self, params: dict[str, float], inputs: X) -> Float[np.ndarray, " rows"]:
         """The loss, in nats per token, from the parameters as reported."""

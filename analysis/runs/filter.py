@@ -1,8 +1,13 @@
-"""The row filter of ``--where``: comparisons joined by and, or, not; parsed, never executed."""
+"""The row filter of ``--where``: comparisons joined by and, or, not; parsed, never executed.
+
+A column whose name is no word stands in backticks: `` `eval/loss` < 3 ``.
+"""
 
 import ast
 import difflib
+import keyword
 import operator
+import re
 from typing import Any
 
 import numpy as np
@@ -10,7 +15,10 @@ import pandas as pd
 from jaxtyping import Bool
 
 from analysis.errors import InputError
+from analysis.runs.recognition.numbers import numbers_in
 
+# A text, in which a backtick means nothing, or a name in backticks, where two stand for one.
+_TEXT_OR_NAME = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`((?:[^`]|``)+)`""")
 _COMPARISONS: dict[type[ast.cmpop], Any] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
@@ -35,7 +43,8 @@ def select(frame: pd.DataFrame, expression: str) -> Bool[np.ndarray, " rows"]:
 
     Args:
         frame: the rows.
-        expression: for example ``excluded_by_epoch == 0 and flops <= 1e20`` or ``corpus in ["c4", "sotu"]``.
+        expression: for example ``excluded_by_epoch == 0 and flops <= 1e20`` or ``corpus in ["c4", "sotu"]``; other
+            names than words stand in backticks, such as `` `eval/loss` < 3 ``.
 
     Raises:
         InputError: for anything but comparisons of columns with values, joined by and, or, not.
@@ -64,13 +73,45 @@ def _quoted(expression: str) -> str:
     return repr(expression if len(expression) <= 200 else f"{expression[:197]}...")
 
 
+def quoted_name(name: str) -> str:
+    """A column's name as a filter spells it: in backticks, unless it is a word."""
+    plain = name.isidentifier() and not keyword.iskeyword(name)
+    return name if plain else "`" + name.replace("`", "``") + "`"
+
+
 def _parse(expression: str) -> ast.expr:
+    names: list[str] = []
+
+    def placeholder(found: re.Match[str]) -> str:
+        if found[1] is None:
+            return found[0]
+        names.append(found[1].replace("``", "`"))
+        return f" __column_{len(names) - 1}__ "
+
     try:
-        return ast.parse(expression.strip(), mode="eval").body
+        tree = ast.parse(_TEXT_OR_NAME.sub(placeholder, expression).strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise InputError(
             f"`where` {_quoted(expression)} is no expression such as: flops <= 1e20 and corpus == 'c4'"
         ) from None
+    try:
+        return _Names({f"__column_{number}__": name for number, name in enumerate(names)}).visit(tree)
+    except RecursionError:
+        raise InputError(f"`where` {_quoted(expression)} is nested too deeply") from None
+
+
+class _Names(ast.NodeTransformer):
+    """Puts the names of columns back that stood in backticks, and takes ``a.b`` as one name."""
+
+    def __init__(self, names: dict[str, str]) -> None:
+        self._names = names
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        return ast.Name(self._names.get(node.id, node.id))
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        inner = self.visit(node.value)
+        return ast.Name(f"{inner.id}.{node.attr}") if isinstance(inner, ast.Name) else node
 
 
 def _evaluate(node: ast.expr, frame: pd.DataFrame) -> Any:
@@ -93,16 +134,18 @@ def _evaluate(node: ast.expr, frame: pd.DataFrame) -> Any:
                 value = other
             return result
         case ast.Name(id=name):
-            if name not in frame.columns:
+            own = name if name in frame.columns else name.strip()
+            if own not in frame.columns:
                 raise InputError(f"`where`: no column {name!r}{closest(name, [str(c) for c in frame.columns])}")
-            return frame[name]
+            return frame[own]
         case ast.Constant(value=bool() | int() | float() | str() as value):
             return value
         case ast.List(elts=items) | ast.Tuple(elts=items):
             return [_evaluate(item, frame) for item in items]
         case _:
             raise InputError(
-                f"`where`: {_quoted(ast.unparse(node))} is not allowed; use comparisons joined by and, or, not, in"
+                f"`where`: {_quoted(ast.unparse(node))} is not allowed; use comparisons joined by and, or, not, in; "
+                "a column's name that is no word stands in backticks"
             )
 
 
@@ -116,4 +159,13 @@ def _compare(op: ast.cmpop, value: Any, other: Any) -> Any:
         raise InputError("`where`: 'is' is not a comparison of values; use ==")
     if isinstance(value, list) or isinstance(other, list):
         raise InputError("`where`: a list goes with 'in', as in corpus in ['c4', 'sotu']")
-    return _COMPARISONS[type(op)](value, other)
+    return _COMPARISONS[type(op)](_alike(value, other), _alike(other, value))
+
+
+def _alike(value: Any, other: Any) -> Any:
+    """A column of texts that are all numbers, such as ``20M``, as numbers where it is compared with one."""
+    number = isinstance(other, int | float) or (isinstance(other, pd.Series) and pd.api.types.is_numeric_dtype(other))
+    if not number or not isinstance(value, pd.Series) or pd.api.types.is_numeric_dtype(value):
+        return value
+    numbers, unread = numbers_in(value)
+    return value if unread.any() else numbers

@@ -1,13 +1,5 @@
 """The schema of a table of runs: its columns, their aliases and their meanings."""
 
-import re
-from collections.abc import Collection, Mapping
-
-import pandas as pd
-
-from analysis.errors import InputError
-from analysis.runs.filter import closest
-
 NUMBERS = (
     "params",
     "params_nonembedding",
@@ -52,8 +44,7 @@ TEXTS = (
 )
 REQUIRED = ("params", "tokens", "loss")
 NATS = "nats per token"
-_BITS = re.compile(r"\b(?:bits?\W*(?:per|/)\W*(byte|char|token)|bp([bct])\b)")
-_PER = {"b": "byte", "c": "character", "t": "token", "char": "character"}
+# Usual names, in the spelling of ``recognition.spelling.normalised``.
 ALIASES = {
     "params": ("n", "n_params", "model_size"),
     "tokens": ("d", "n_tokens", "train_tokens"),
@@ -66,6 +57,23 @@ ALIASES = {
     "weight_decay": ("wd",),
     "optimizer": ("optim", "opt"),
     "epochs": ("n_epochs",),
+}
+# Names that are taken where none of the above is there. A column called loss, beside one of these or of its aliases,
+# may be the training loss.
+FURTHER = {
+    "params": (
+        *("parameters", "num_params", "num_parameters", "n_parameters", "parameter_count", "param_count"),
+        *("total_params", "total_parameters", "model_params", "model_parameters"),
+    ),
+    "tokens": (
+        *("num_tokens", "total_tokens", "training_tokens", "tokens_seen", "n_train_tokens", "num_train_tokens"),
+        *("token_count", "num_input_tokens_seen", "tokens_trained"),
+    ),
+    "loss": (
+        *("validation_loss", "valid_loss", "test_loss", "dev_loss", "held_out_loss", "heldout_loss", "loss_val"),
+        *("eval_nll", "val_nll", "validation_nll", "eval_cross_entropy", "val_cross_entropy"),
+    ),
+    "flops": ("train_flops", "training_flops", "total_flops", "compute_flops"),
 }
 # What a sweep may vary at one size and length, looking for the least loss; a seed is not looked for.
 RECIPE = (
@@ -84,62 +92,3 @@ RECIPE = (
     "ffn",
     "dtype",
 )
-
-
-def loss_unit(columns: Mapping[str, str] | None) -> str:
-    """Unit of a table's loss: nats per token unless the name of the column it is taken from says bits.
-
-    Args:
-        columns: the user's mapping from the schema's names to the file's.
-    """
-    found = _BITS.search((columns or {}).get("loss", "").lower().replace("_", " "))
-    if found is None:
-        return NATS
-    per = found[1] or found[2]
-    return f"bits per {_PER.get(per, per)}"
-
-
-def renamed(
-    frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None, extra: Collection[str]
-) -> pd.DataFrame:
-    """A file's frame with the schema's names of its columns.
-
-    Args:
-        frame: as :func:`analysis.runs.readers.read_columns` gives it.
-        source: for messages.
-        columns: the schema's name -> the file's name, where the aliases do not suffice.
-        extra: names of the file that stay in the frame besides the schema's.
-
-    Raises:
-        InputError: one line per name that is missing or not clear.
-    """
-    known = frame.attrs["known"]
-    errors = []
-    chosen: dict[str, str] = {}
-    for name, own in (columns or {}).items():
-        if name not in NUMBERS and name not in TEXTS:
-            errors.append(f"`columns` {name}={own}: no such name in a table of runs{closest(name, [*NUMBERS, *TEXTS])}")
-        elif own not in known:
-            errors.append(f"`columns` {name}={own}: {source} has no column {own!r}{closest(own, known)}")
-        else:
-            chosen[name] = own
-    lowered: dict[str, list[str]] = {}
-    for own in map(str, frame.columns):
-        lowered.setdefault(own.lower(), []).append(own)
-    for name in (*NUMBERS, *TEXTS):
-        if name in frame.columns or name in chosen:
-            continue
-        found = [own for alias in (name, *ALIASES.get(name, ())) for own in lowered.get(alias, [])]
-        if len(found) > 1 and name in (*REQUIRED, "flops"):
-            errors.append(f"{source}: columns {found} could all be {name!r}; choose with `columns` {name}=...")
-        elif found:
-            chosen[name] = found[0]
-    for name in REQUIRED:
-        if name not in frame.columns and name not in chosen and not any(name in error for error in errors):
-            errors.append(f"{source}: no column {name!r}{closest(name, known)}; choose with `columns` {name}=...")
-    if errors:
-        raise InputError(errors)
-    values = {name: frame[own] for name, own in chosen.items()}
-    left = [own for own in frame.columns if own not in chosen.values() or own in extra]
-    frame = frame[left]
-    return frame.assign(**values)

@@ -14,9 +14,13 @@ from analysis.errors import InputError
 from analysis.runs.arrays import RunArrays
 from analysis.runs.filter import closest, columns_of, select
 from analysis.runs.readers import read_columns, refuse_repeated
-from analysis.runs.schema import ALIASES, NUMBERS, RECIPE, REQUIRED, TEXTS, loss_unit, renamed
+from analysis.runs.recognition.columns import renamed
+from analysis.runs.recognition.loss_units import loss_unit
+from analysis.runs.recognition.run_names import RUN_COLUMNS
+from analysis.runs.recognition.states import DIVERGED, STATE_COLUMNS, finished, words
+from analysis.runs.schema import ALIASES, FURTHER, NUMBERS, RECIPE, REQUIRED, TEXTS
 from analysis.runs.table_hash import table_hash
-from analysis.runs.validation import NO_LOSS, checked
+from analysis.runs.validation import as_numbers, check_used
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +34,7 @@ class RunTable:
         where: the filter that chose the rows to fit, or None.
         columns: the user's own mapping from the schema's names to the file's, or None.
         best_only: whether only the best run of each size and length is fitted: see :meth:`best`.
+        notes: a sentence on each column that was converted or left out.
     """
 
     frame: pd.DataFrame
@@ -37,6 +42,7 @@ class RunTable:
     where: str | None = None
     columns: Mapping[str, str] | None = None
     best_only: bool = False
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, source: str = "table") -> "RunTable":
@@ -47,11 +53,11 @@ class RunTable:
         """
         frame = frame.reset_index(drop=True)
         frame.index += 1
-        return _checked(frame, source, None, None)
+        return _checked(frame, source, None, None, (), ())
 
     @cached_property
     def fit(self) -> pd.DataFrame:
-        """The rows to fit: role ``fit`` (or no role), status ``done`` (or no status), chosen by the filter.
+        """The rows to fit: role ``fit`` (or no role), finished (or without a state), chosen by the filter.
 
         Always has ``run_id``, ``params``, ``tokens``, ``flops`` and ``loss``, the numbers in float64. Sorted by value,
         so that what is drawn from them does not depend on the order of the file.
@@ -61,7 +67,7 @@ class RunTable:
         """
         if self.unfit is not None:
             raise InputError(self.unfit)
-        rows = _completed(self.frame[self._chosen & _has(self.frame, "status", "done")])
+        rows = _completed(self.frame[self._chosen & self._usable])
         rows = _best(rows) if self.best_only else rows
         return rows.sort_values(["flops", "params", "tokens", "loss", "run_id"], kind="stable")
 
@@ -81,28 +87,33 @@ class RunTable:
     @cached_property
     def unfit(self) -> str | None:
         """The message why there is no row to fit, or None if there is one."""
-        rows, place = self.frame, "every row"
-        for column, expected in (("role", "fit"), ("status", "done")):
-            left = rows[_has(rows, column, expected)]
-            if left.empty:
-                found = " or ".join(repr(str(value)) for value in rows[column].unique()[:4])
-                return f"{self.source}: no row to fit: {column} is {found} in {place}; {expected!r} is expected"
-            rows = left
-            place = "every row to fit" if column in rows else place
-        if not _selected(rows, self.where).any():
+        rows = self.frame
+        fit = _of_role(rows, "fit")
+        if not fit.any():
+            return f"{self.source}: no row to fit: role is {_found(rows['role'])} in every row; 'fit' is expected"
+        every = "every row to fit" if "role" in rows else "every row"
+        if not finished(rows[fit]).any():
+            found = _found(rows[fit]["status"])
+            return f"{self.source}: no row to fit: status is {found} in {every}; 'done' or 'finished' is expected"
+        if not (fit & self._usable).any():
+            return f"{self.source}: no row to fit: {every} that has finished lacks a finite loss"
+        if not (self._chosen & self._usable).any():
             return f"{self.source}: no finished row to fit meets `where` {self.where!r}"
         return None
 
     @property
     def _chosen(self) -> Bool[np.ndarray, " rows"]:
-        return _selected(self.frame, self.where) & _has(self.frame, "role", "fit")
+        return _selected(self.frame, self.where) & _of_role(self.frame, "fit")
+
+    @property
+    def _usable(self) -> Bool[np.ndarray, " rows"]:
+        return finished(self.frame) & np.isfinite(self.frame["loss"].to_numpy())
 
     @cached_property
     def targets(self) -> pd.DataFrame:
         """The finished rows with role ``target``, completed like the rows to fit; none without roles."""
-        done = _has(self.frame, "status", "done")
         role = self.frame["role"] == "target" if "role" in self.frame else np.zeros(len(self.frame), bool)
-        return _completed(self.frame[done & np.asarray(role)])
+        return _completed(self.frame[self._usable & np.asarray(role)])
 
     def with_target(self, params: float, tokens: float) -> "RunTable":
         """A table with roles: its own, or else ``target`` at these parameters and tokens and ``fit`` elsewhere."""
@@ -122,13 +133,22 @@ class RunTable:
         return diverged_runs(self.frame, self._chosen)
 
     @property
+    def unfinished(self) -> dict[str, tuple[str, ...]]:
+        """The other rows to fit that were left out, by their state: run ids, or else row numbers."""
+        if "status" not in self.frame:
+            return {}
+        state = words(self.frame["status"])
+        left = self._chosen & ~finished(self.frame) & ~state.isin(DIVERGED).to_numpy(bool)
+        return {word: _names(self.frame, left & (state == word).to_numpy()) for word in sorted(state[left].unique())}
+
+    @property
     def convention(self) -> str:
         """The convention that counts parameters and FLOPs, on which exponents depend (2406.19146)."""
         return "params as given, flops " + ("as given" if "flops" in self.frame else "= 6 params tokens")
 
     @property
     def unit(self) -> str:
-        """The unit of the loss: nats per token, or bits where its column's name says so."""
+        """The unit of the loss: nats per token unless its column's name says otherwise."""
         return loss_unit(self.columns)
 
     def hash(self) -> str:
@@ -199,7 +219,8 @@ def table_of(
 def _wanted(columns: Mapping[str, str] | None, where: str | None, extra: Sequence[str]) -> set[str]:
     """Names of all columns that a table may read."""
     named = columns_of(where) if where else set()
-    return {*NUMBERS, *TEXTS, *chain(*ALIASES.values()), *(columns or {}).values(), *extra, *named}
+    usual = chain(*ALIASES.values(), *FURTHER.values(), STATE_COLUMNS, RUN_COLUMNS)
+    return {*NUMBERS, *TEXTS, *usual, *(columns or {}).values(), *extra, *named}
 
 
 def _made(
@@ -214,8 +235,8 @@ def _made(
     known = frame.attrs["known"]
     if absent := [name for name in extra if name not in known]:
         raise InputError(f"{source}: no column {name!r}{closest(name, known)}" for name in absent)
-    frame = renamed(frame, source, columns, {*extra, *(columns_of(where) if where else ())})
-    table = _checked(frame, source, where, columns, extra)
+    frame, notes = renamed(frame, source, columns, {*extra, *(columns_of(where) if where else ())})
+    table = _checked(frame, source, where, columns, extra, notes)
     return table.best() if best else table
 
 
@@ -224,18 +245,20 @@ def _checked(
     source: str,
     where: str | None,
     columns: Mapping[str, str] | None,
-    extra: Sequence[str] = (),
+    extra: Sequence[str],
+    notes: tuple[str, ...],
 ) -> RunTable:
     """Checks every row that a fit or a score will use, and turns numbers into float64."""
     if frame.empty:
         raise InputError(f"{source}: no rows")
     if missing := [f"{source}: no column {name!r}" for name in REQUIRED if name not in frame]:
         raise InputError(missing)
-    used = _has(frame, "status", "done") & (
-        _selected(frame, where) | ~_has(frame, "role", "fit")  # a filter chooses what is fitted, not the target
+    read = as_numbers(frame, extra)
+    used = finished(frame) & (
+        _selected(read.frame, where) | ~_of_role(frame, "fit")  # a filter chooses what is fitted, not the target
     )
-    frame = checked(frame, source, used, extra)
-    table = RunTable(frame, source, where, columns)
+    frame, unread = check_used(read, source, used)
+    table = RunTable(frame, source, where, columns, notes=(*notes, *unread))
     if where is not None and table.unfit is not None:
         raise InputError(table.unfit)
     return table
@@ -243,23 +266,33 @@ def _checked(
 
 def diverged_runs(frame: pd.DataFrame, chosen: Bool[np.ndarray, " rows"]) -> tuple[str, ...]:
     """Names of the chosen rows that diverged or have no finite loss: their run ids, or else ``row 1`` and so on."""
-    if "status" not in frame:
-        return ()
-    rows = np.flatnonzero(chosen & frame["status"].isin(["diverged", NO_LOSS]).to_numpy(bool))
+    lost = finished(frame) & ~np.isfinite(frame["loss"].to_numpy())
+    if "status" in frame:
+        lost |= words(frame["status"]).isin(DIVERGED).to_numpy(bool)
+    return _names(frame, chosen & lost)
+
+
+def _names(frame: pd.DataFrame, chosen: Bool[np.ndarray, " rows"]) -> tuple[str, ...]:
+    """Run ids of the chosen rows, or ``row 1`` and so on where a row of the table has none."""
     if "run_id" in frame and frame["run_id"].notna().all():
-        return tuple(frame["run_id"].iloc[rows].astype(str))
-    return tuple(f"row {row + 1}" for row in rows)
+        return tuple(frame["run_id"][chosen].astype("str"))
+    return tuple(f"row {row + 1}" for row in np.flatnonzero(chosen))
+
+
+def _found(values: pd.Series) -> str:
+    """The first few of a column's values."""
+    return " or ".join(repr(str(value)) for value in values.unique()[:4])
 
 
 def _selected(frame: pd.DataFrame, where: str | None) -> Bool[np.ndarray, " rows"]:
     return np.ones(len(frame), bool) if where is None else select(frame, where)
 
 
-def _has(frame: pd.DataFrame, column: str, value: str) -> Bool[np.ndarray, " rows"]:
-    """Mask (rows,) of the rows with a value in a column; rows and tables without the column count as True."""
-    if column not in frame:
+def _of_role(frame: pd.DataFrame, role: str) -> Bool[np.ndarray, " rows"]:
+    """Mask (rows,) of the rows with a role; rows and tables without roles count as True."""
+    if "role" not in frame:
         return np.ones(len(frame), bool)
-    return (frame[column].isna() | (frame[column] == value)).to_numpy(bool)
+    return (frame["role"].isna() | (frame["role"] == role)).to_numpy(bool)
 
 
 def _best(rows: pd.DataFrame) -> pd.DataFrame:

@@ -186,9 +186,9 @@ def test_help_of_plot_tells_one_kind_a_line(capsys: pytest.CaptureFixture[str]) 
 def test_a_table_without_a_finished_run_is_one_line(
     args: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    FRAME.assign(status="finished").to_csv(tmp_path / "runs.csv", index=False)
+    FRAME.assign(status="crashed").to_csv(tmp_path / "runs.csv", index=False)
     (line,) = refused(capsys, args[0], tmp_path / "runs.csv", *args[1:])
-    assert line.endswith("status is 'finished' in every row to fit; 'done' is expected")
+    assert line.endswith("status is 'crashed' in every row to fit; 'done' or 'finished' is expected")
 
 
 def test_report_makes_the_tables_anew_from_run_folders(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,3 +210,74 @@ def test_report_of_a_sweep_without_a_finished_run(tmp_path: Path, capsys: pytest
     assert refused(capsys, "report", tmp_path) == [f"{tmp_path}: no rows"]
     assert pd.read_parquet(tmp_path / "runs.parquet").empty
     assert refused(capsys, "fit", tmp_path) == [f"{tmp_path / 'runs.parquet'}: no rows"]
+
+
+ODD = ["params", "train tokens", "final, nats", "eval/step", "a`b", "two\nlines", "Run Group", "x.y", "1st"]
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Path:
+    """Eight runs whose columns have names of every kind."""
+    rows = FRAME[FRAME.role == "fit"][["params", "tokens", "loss"]].iloc[::4].reset_index(drop=True)
+    group = pd.Series(["a", "b"] * (len(rows) // 2))
+    frame = pd.concat([rows, rows.index.to_series(), *[group] * 2, group, rows.index.to_series(), group], axis=1)
+    frame.set_axis(ODD, axis=1).to_csv(tmp_path / "odd.csv", index=False)
+    return tmp_path / "odd.csv"
+
+
+NAMED = ("--columns", "tokens=train tokens,loss=`final, nats`")
+
+
+@pytest.mark.parametrize(
+    ("where", "rows"),
+    [
+        ("`eval/step` < 6", 6),
+        ("`a``b` == 'a' and params > 0", 4),
+        ("`two\nlines` != 'b'", 4),
+        ("`Run Group` in ['a', 'b'] and `train tokens` > 0", 8),
+        ("x.y >= 2", 6),
+        ("`1st` == 'a' and not `final, nats` > 99", 4),
+        ("` Run Group ` == 'a'", 4),
+        ("loss > 0 and `Run Group` != '`'", 8),
+    ],
+)
+def test_any_name_can_be_filtered_by(where: str, rows: int, odd: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("fit", odd, *NAMED, "--where", where, "--law", "compute", "--bootstrap", 0, "--json") in (0, 2)
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)["n_runs"] if captured.out else int(captured.err.split()[1])
+    assert found == rows
+
+
+def test_a_file_may_name_the_columns(odd: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = odd.with_name("columns.yaml")
+    names.write_text('loss: "final, nats"\ntokens: train tokens\n')
+    assert run("fit", odd, "--columns", names, "--law", "compute", "--bootstrap", 0, "--json") == 0
+    by_file = json.loads(capsys.readouterr().out)
+    assert run("fit", odd, *NAMED, "--law", "compute", "--bootstrap", 0, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == by_file
+    several = ("--columns", "tokens=train tokens", "--columns", "loss=`final, nats`")
+    assert run("fit", odd, *several, "--law", "compute", "--bootstrap", 0, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == by_file
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ("loss=final, nats", "--columns: 'nats' is not NAME=COLUMN; a column with a comma stands in backticks"),
+        ("loss=a,loss=b", "--columns: 'loss' is given twice"),
+        ("loss=zz,tokens=`q", "--columns loss=zz: FILE has no column 'zz'"),
+        ("none.yaml", "none.yaml: cannot read the file of columns: No such file or directory"),
+        ("list.yaml", "list.yaml:1:1: a file of columns maps keys to values; not a list"),
+        ("number.yaml", "number.yaml:2:7: loss: ['x'] is no name of a column"),
+        ("unknown.yaml", "--columns los=x: no such name in a table of runs (did you mean 'loss'?)"),
+    ],
+)
+def test_what_names_no_columns_is_one_line(
+    given: str, line: str, odd: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(odd.parent)
+    Path("list.yaml").write_text("- loss\n")
+    Path("number.yaml").write_text("tokens: x\nloss: [x]\n")
+    Path("unknown.yaml").write_text("los: x\n")
+    (first, *_) = refused(capsys, "fit", odd, "--columns", given)
+    assert first.replace(str(odd), "FILE") == line

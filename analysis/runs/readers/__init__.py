@@ -1,7 +1,8 @@
 """Readers of tables, one module a format.
 
-A format is a function (path, lower-case names of the wanted columns or None for all) -> frame as
-:func:`analysis.runs.readers.frames.framed` gives it, and one entry of ``READERS`` for each of its suffixes.
+A format is a function (opened file, spellings of the wanted columns or None for all) -> frame as
+:func:`analysis.runs.readers.frames.framed` gives it, and one entry of ``READERS``. The content of a file tells its
+format; its suffix may say anything.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,18 +13,20 @@ import pandas as pd
 from analysis.errors import InputError
 from analysis.files import readable
 from analysis.runs.readers.csv import read_csv
-from analysis.runs.readers.jsonl import read_jsonl
+from analysis.runs.readers.frames import is_wanted
+from analysis.runs.readers.jsonl import read_json, read_jsonl
+from analysis.runs.readers.opened import Opened
 from analysis.runs.readers.parquet import read_parquet
+from analysis.runs.recognition.spelling import normalised
 
 # A file up to this size is read whole: its further columns may show what was mixed in it.
 _SMALL = 64 * 2**20
 
-READERS: dict[str, Callable[[Path, set[str] | None], pd.DataFrame]] = {
-    ".csv": read_csv,
-    ".tsv": read_csv,
-    ".parquet": read_parquet,
-    ".jsonl": read_jsonl,
-    ".ndjson": read_jsonl,
+READERS: dict[str, Callable[[Opened, set[str] | None], pd.DataFrame]] = {
+    "csv": read_csv,
+    "parquet": read_parquet,
+    "jsonl": read_jsonl,
+    "json": read_json,
 }
 
 
@@ -44,12 +47,10 @@ def read_columns(path: Path, wanted: set[str]) -> pd.DataFrame:
         raise InputError(f"{path}: no such file")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty")
-    kind = path.suffix.lower()
-    if kind not in READERS:
-        raise InputError(f"{path}: {kind or 'no suffix'!r} is not .csv, .tsv, .jsonl or .parquet")
-    wanted = {name.lower() for name in wanted}
-    with readable(path, f"{kind} file"):
-        frame = READERS[kind](path, None if path.stat().st_size <= _SMALL else wanted)
+    wanted = {normalised(name) for name in wanted}
+    with readable(path, f"{path.suffix.lower() or 'table'} file"):
+        source = Opened.of(path)
+        frame = READERS[source.kind](source, None if path.stat().st_size <= _SMALL else wanted)
     known = frame.attrs["known"]
     if not known:
         raise InputError(f"{path}: no rows")
@@ -58,8 +59,8 @@ def read_columns(path: Path, wanted: set[str]) -> pd.DataFrame:
 
 
 def refuse_repeated(known: Sequence[str], wanted: set[str], source: str) -> None:
-    """Raises InputError where a wanted column's name, in any case, is that of several columns."""
-    lower = {name.lower() for name in wanted}
-    repeated = {name for name in known if known.count(name) > 1 and name.lower() in lower}
+    """Raises InputError where a wanted column's name, in any spelling, is that of several columns."""
+    spellings = {normalised(name) for name in wanted}
+    repeated = {name for name in known if known.count(name) > 1 and is_wanted(name, spellings)}
     if repeated:
         raise InputError(f"{source}: column {name!r} occurs more than once" for name in sorted(repeated))

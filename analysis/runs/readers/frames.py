@@ -5,13 +5,15 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.runs.recognition.spelling import normalised, without_unit
+
 
 def framed(table: Any, known: list[str], first: int) -> pd.DataFrame:
     """Frame of an arrow table; text that is not UTF-8 is decoded with replacement characters.
 
     Args:
         table: of the columns that were read.
-        known: every column of the file, stored in ``attrs["known"]``.
+        known: every column of the file, stored in ``attrs["known"]``; blanks around a name do not belong to it.
         first: number of the first row, for the index.
     """
     table.validate(full=True)  # damaged text would only be found when it is used
@@ -19,11 +21,19 @@ def framed(table: Any, known: list[str], first: int) -> pd.DataFrame:
     frame = table.to_pandas(ignore_metadata=True, split_blocks=True, self_destruct=True)
     for name in [c for c in frame.columns if pd.api.types.is_object_dtype(frame[c].dtype)]:
         frame[name] = frame[name].map(lambda v: v.decode(errors="replace") if isinstance(v, bytes) else v)
-    frame.attrs["known"] = known
+    names = [str(name).strip().removeprefix("\ufeff") for name in known]
+    frame.columns = pd.Index([dict(zip(known, names, strict=True))[name] for name in frame.columns])
+    frame.attrs["known"] = names
     frame.index += first
     return frame
 
 
 def chosen(known: Sequence[str], wanted: set[str] | None) -> list[str]:
-    """Columns to read: all, or the wanted ones, each once."""
-    return list(dict.fromkeys(name for name in known if wanted is None or name.lower() in wanted))
+    """Columns to read: all, or those whose spelling, or that without a unit, is wanted; each once."""
+    return list(dict.fromkeys(name for name in known if wanted is None or is_wanted(name, wanted)))
+
+
+def is_wanted(name: str, wanted: set[str]) -> bool:
+    """Whether a column's spelling, or that without a unit, is wanted."""
+    spelling = normalised(name)
+    return spelling in wanted or without_unit(spelling)[0] in wanted

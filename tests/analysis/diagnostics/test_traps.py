@@ -110,7 +110,7 @@ def test_points_along_runs_without_names() -> None:
         [{"params": n, "tokens": 1e8 * s, "loss": 2 + n**-0.2 + (1e8 * s) ** -0.2} for n in sizes for s in steps]
     )
     message = said(checks.check_table(RunTable.from_frame(rows)), "correlated-rows")
-    assert message.startswith("60 rows lie at equal distances in tokens")
+    assert message.startswith("60 rows lie along the tokens as points along a run do")
     grid = rows.assign(tokens=1e8 * 1.3 ** (rows["tokens"] / 1e8))
     assert checks.check_table(RunTable.from_frame(grid)) == ()
     named = RunTable.from_frame(rows.assign(run_id=rows["params"].astype(str)))

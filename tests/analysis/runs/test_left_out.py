@@ -44,5 +44,5 @@ def test_a_status_of_any_type_holds_it(dtype: Any) -> None:
 
 def test_a_table_without_any_loss_has_no_row_to_fit(tmp_path: Path) -> None:
     table = read_table(write(tmp_path, "N,D,loss\n1e6,1e9,nan\n1e6,2e9,nan\n"))
-    with pytest.raises(InputError, match="no row to fit: status is 'no loss' in every row"):
+    with pytest.raises(InputError, match="no row to fit: every row that has finished lacks a finite loss"):
         _ = table.fit

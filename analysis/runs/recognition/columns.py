@@ -1,0 +1,155 @@
+"""A file's columns by the schema's names: the usual names in any spelling, and what the user says."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import InputError
+from analysis.runs.filter import closest
+from analysis.runs.recognition.loss_units import holds_losses, is_perplexity
+from analysis.runs.recognition.numbers import numbers_in
+from analysis.runs.recognition.run_names import LONG_RUN, RUN_COLUMNS, UNSURE, names_runs
+from analysis.runs.recognition.spelling import normalised, without_unit
+from analysis.runs.recognition.states import STATE_COLUMNS, are_states, tell_apart
+from analysis.runs.schema import ALIASES, FURTHER, NUMBERS, REQUIRED, TEXTS
+
+_COUNTS = ("params", "params_nonembedding", "params_active", "tokens", "unique_tokens", "batch_tokens", "flops")
+_LARGEST_IN_UNITS = 1e6  # a count in millions or billions is below it; of a Llama's parameters or tokens none is
+
+
+@dataclass
+class _Found:
+    """The file's names by the schema's, and what is wrong with the others."""
+
+    chosen: dict[str, str] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+
+def renamed(
+    frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None, extra: Collection[str]
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """A file's frame with the schema's names of its columns, and a sentence on each that was converted.
+
+    Counts become counts where their column's name says millions or billions, and perplexities losses.
+
+    Args:
+        frame: as :func:`analysis.runs.readers.read_columns` gives it.
+        source: for messages.
+        columns: the schema's name -> the file's name, where the usual ones do not suffice.
+        extra: names of the file that stay in the frame besides the schema's.
+
+    Raises:
+        InputError: one line per name that is missing or not clear.
+    """
+    known = frame.attrs["known"]
+    found = _requested(columns or {}, known, source)
+    _usual(frame, found, source)
+    for name in REQUIRED:
+        if name not in frame.columns and name not in found.chosen and not any(repr(name) in e for e in found.errors):
+            found.errors.append(f"{source}: no column {name!r}{_hint(name, known)}; choose with `columns` {name}=...")
+    if found.errors:
+        raise InputError(found.errors)
+    values = {name: frame[own] for name, own in found.chosen.items()}
+    left = [own for own in frame.columns if own not in found.chosen.values() or own in extra]
+    made = frame[left].assign(**values)
+    notes = list(_scaled(made, found.chosen))
+    if "loss" in found.chosen and is_perplexity(found.chosen["loss"]):
+        made["loss"] = _logarithm(made["loss"])
+        notes.append(f"the loss is the natural logarithm of {found.chosen['loss']!r}")
+    return made, tuple(notes)
+
+
+def _requested(columns: Mapping[str, str], known: list[str], source: str) -> _Found:
+    """The user's own choices, each of which must be a name of the schema and one of the file."""
+    found = _Found()
+    stripped = {name.strip(): name for name in known}
+    for name, own in columns.items():
+        if name not in NUMBERS and name not in TEXTS:
+            hint = closest(name, [*NUMBERS, *TEXTS])
+            found.errors.append(f"`columns` {name}={own}: no such name in a table of runs{hint}")
+        elif own not in known and own.strip() not in stripped:
+            found.errors.append(f"`columns` {name}={own}: {source} has no column {own!r}{closest(own, known)}")
+        else:
+            found.chosen[name] = own if own in known else stripped[own.strip()]
+    return found
+
+
+def _usual(frame: pd.DataFrame, found: _Found, source: str) -> None:
+    """Adds the columns that bear a usual name; of a loss, two that differ are not clear."""
+    spelled: dict[str, list[str]] = {}
+    for own in map(str, frame.columns):
+        spelled.setdefault(normalised(own), []).append(own)
+    for name in (*NUMBERS, *TEXTS):
+        if name in found.chosen or (name in frame.columns and name != "loss"):
+            continue
+        candidates = [own for alias in (name, *ALIASES.get(name, ())) for own in spelled.get(alias, [])]
+        if set(map(normalised, candidates)) <= {name}:
+            candidates += [own for alias in FURTHER.get(name, ()) for own in spelled.get(alias, [])]
+        if not candidates and name in _COUNTS:
+            candidates = [own for spelling, owns in spelled.items() for own in owns if _counts(spelling, name)]
+        if len(candidates) > 1 and name in (*REQUIRED, "flops") and not _alike(frame, candidates):
+            found.errors.append(
+                f"{source}: columns {candidates} could all be {name!r}; choose with `columns` {name}=..."
+            )
+        elif candidates and name not in frame.columns:
+            found.chosen[name] = candidates[0]
+    if "status" not in frame.columns and "status" not in found.chosen:
+        named = [own for name in STATE_COLUMNS for own in spelled.get(name, []) if are_states(frame[own])]
+        states = named or [str(own) for own in frame.columns if tell_apart(frame[own])]
+        if states:
+            found.chosen["status"] = states[0]
+    if "run_id" not in frame.columns and "run_id" not in found.chosen:
+        runs = [own for name in RUN_COLUMNS for own in spelled.get(name, []) if _identifies(frame, own, found)]
+        if runs:
+            found.chosen["run_id"] = runs[0]
+
+
+def _counts(spelling: str, name: str) -> bool:
+    """Whether a spelling is that of a usual name with a unit, such as ``tokens_b``."""
+    stem, unit = without_unit(spelling)
+    return unit > 1 and len(stem) > 1 and stem in (name, *ALIASES.get(name, ()), *FURTHER.get(name, ()))
+
+
+def _identifies(frame: pd.DataFrame, own: str, found: _Found) -> bool:
+    """Whether a column that runs are often named by is unique, or repeats as points along runs do."""
+    if frame[own].isna().any():
+        return False
+    if frame[own].is_unique:
+        return True
+    params, tokens = (found.chosen.get(name, name) for name in ("params", "tokens"))
+    if params not in frame or tokens not in frame:
+        return False
+    least = LONG_RUN if normalised(own) in UNSURE else 2
+    return names_runs(frame[own], numbers_in(frame[params])[0], numbers_in(frame[tokens])[0], least)
+
+
+def _alike(frame: pd.DataFrame, names: list[str]) -> bool:
+    """Whether columns hold the same numbers, so that it does not matter which is read."""
+    first, *others = (numbers_in(frame[name])[0].to_numpy() for name in names)
+    return all(np.array_equal(first, other, equal_nan=True) for other in others)
+
+
+def _hint(name: str, known: list[str]) -> str:
+    """The columns that a missing one could be taken from."""
+    losses = [own for own in known if holds_losses(own)] if name == "loss" else []
+    return f" (one of {', '.join(map(repr, losses[:6]))}?)" if losses else closest(name, known)
+
+
+def _scaled(frame: pd.DataFrame, chosen: Mapping[str, str]) -> Iterator[str]:
+    """Turns counts in millions or billions, as their column's name says, into counts."""
+    for name in [name for name in _COUNTS if name in chosen]:
+        unit = without_unit(normalised(chosen[name]))[1]
+        values, unread = numbers_in(frame[name])
+        if unit > 1 and not unread.any() and values.max() < _LARGEST_IN_UNITS:
+            frame[name] = values * unit
+            yield f"{name} are {chosen[name]!r} times {unit:.0e}".replace("e+0", "e").replace("e+", "e")
+
+
+def _logarithm(values: pd.Series) -> pd.Series:
+    """Losses of perplexities; cells that are no numbers stay, for the check of all rows."""
+    numbers, unread = numbers_in(values, plain=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        losses = np.log(numbers)
+    return losses.astype(object).mask(unread, values) if unread.any() else losses

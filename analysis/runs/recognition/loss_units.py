@@ -1,0 +1,59 @@
+"""What a table's loss is measured in, by the name of the column it is taken from."""
+
+import re
+from collections.abc import Mapping
+
+from analysis.runs.recognition.spelling import normalised
+from analysis.runs.schema import NATS
+
+_PER = {
+    "b": "byte",
+    "c": "character",
+    "t": "token",
+    "w": "word",
+    "char": "character",
+    "chars": "character",
+    "characters": "character",
+    "bytes": "byte",
+    "tokens": "token",
+    "words": "word",
+}
+_PIECE = r"(byte|char|character|token|word)s?"
+_BITS = re.compile(rf"\bbits?(?: per)? {_PIECE}\b|\bbp([bctw])\b")
+_PERPLEXITY = re.compile(rf"\b(?<!log )(?:{_PIECE} )?(?:perplexity|perplexities|ppl|pplx)\b")
+_OTHER = re.compile(rf"\bper {_PIECE}\b|\bnats? {_PIECE}\b")
+_NO_LOSS = re.compile(r"\b(?:accuracy|acc|error rate|exact match|f1|bleu|reward|score)\b")
+
+
+def loss_unit(columns: Mapping[str, str] | None) -> str:
+    """Unit of a table's loss: nats per token unless the name of the column it is taken from says otherwise.
+
+    Args:
+        columns: the user's mapping from the schema's names to the file's.
+    """
+    own = (columns or {}).get("loss", "")
+    words = normalised(own).replace("_", " ")
+    if found := _PERPLEXITY.search(words):
+        return f"nats per {found[1] or 'token'}"
+    if found := _BITS.search(words):
+        piece = found[1] or found[2]
+        return f"bits per {_PER.get(piece, piece)}"
+    if found := _OTHER.search(words):
+        piece = found[1] or found[2]
+        return f"nats per {_PER.get(piece, piece)}"
+    if re.search(r"\bbits?\b", words):
+        return "bits per token"
+    return own if _NO_LOSS.search(words) else NATS
+
+
+def is_perplexity(name: str) -> bool:
+    """Whether a column's name says that it holds perplexities, whose logarithm is the loss."""
+    return _PERPLEXITY.search(normalised(name).replace("_", " ")) is not None
+
+
+def holds_losses(name: str) -> bool:
+    """Whether a column's name, of any kind, says that a loss could be taken from it."""
+    words = normalised(name).replace("_", " ")
+    return bool(re.search(r"loss|\bnll\b|\bxent\b|entropy", words)) or any(
+        pattern.search(words) for pattern in (_PERPLEXITY, _BITS, _OTHER)
+    )

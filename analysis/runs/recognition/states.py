@@ -1,0 +1,58 @@
+"""The states of runs in the words of those who keep them: this project, W&B, MLflow, Slurm, Ray, Hugging Face jobs."""
+
+import re
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+
+DIVERGED = frozenset(["diverged", "divergence", "nan"])
+_FINISHED = frozenset(
+    ["done", "finished", "complete", "completed", "success", "succeeded", "successful", "ok", "terminated", "cd"]
+)
+_UNFINISHED = frozenset(
+    [
+        *("crashed", "failed", "failure", "killed", "preempted", "error", "errored", "lost", "deleted", "revoked"),
+        *("cancelled", "canceled", "aborted", "interrupted", "stopped", "timeout", "timed_out", "deadline"),
+        *("node_fail", "boot_fail", "out_of_memory", "oom", "incomplete", "unfinished"),
+        *("running", "preempting", "stopping", "completing", "in_progress", "inprogress", "active", "resizing"),
+        *("pending", "planned", "scheduled", "queued", "waiting", "paused", "suspended", "requeued", "configuring"),
+        *("starting", "started", "created", "initialized", "initializing", "new"),
+        *("f", "ca", "to", "nf", "pr", "pd", "r", "s", "bf", "dl"),  # Slurm's short forms, beside cd
+    ]
+)
+# Names, as ``normalised`` gives them, of a column that may hold states.
+STATE_COLUMNS = ("state", "run_state", "run_status", "job_state", "job_status", "trial_status", "final_state")
+
+
+def words(states: pd.Series) -> pd.Series:
+    """States as this module lists them, of any spelling: Slurm writes ``CANCELLED by 1000``; missing ones are empty."""
+    texts = states.astype(object).where(states.notna(), "").astype("str").str.strip().str.lower()
+    known = {text: _word(text) for text in texts.unique()}
+    return texts.map(known)
+
+
+def finished(frame: pd.DataFrame) -> Bool[np.ndarray, " rows"]:
+    """Mask (rows,) of the rows whose run has finished; rows and tables without a state count as finished."""
+    if "status" not in frame:
+        return np.ones(len(frame), bool)
+    return words(frame["status"]).isin({"", *_FINISHED}).to_numpy(bool)
+
+
+def are_states(values: pd.Series) -> bool:
+    """Whether a column holds states of runs and nothing else."""
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        return False
+    found = set(words(values).unique()) - {""}
+    return bool(found) and found <= _FINISHED | _UNFINISHED | DIVERGED
+
+
+def tell_apart(values: pd.Series) -> bool:
+    """Whether a column, whatever its name, tells finished runs from others in known words."""
+    found = set(words(values).unique()) if are_states(values) else set()
+    return bool(found & _FINISHED) and bool(found - _FINISHED - {""})
+
+
+def _word(text: str) -> str:
+    text = re.sub(r"\s+by\s+\S+$", "", text).rstrip("+").strip()
+    return re.sub(r"[\s-]+", "_", text.rpartition(".")[2])  # Python's enums: RunStatus.FINISHED
