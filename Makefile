@@ -17,7 +17,7 @@ demo: $(VENV)/installed
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 JOBS := 2
 TESTS := fast
-EXTRAS := dev,hf,notebooks,parity,ray,slurm,tensorboard,test,tokenizers,tpu
+EXTRAS := dev,excel,hf,notebooks,parity,ray,slurm,tensorboard,test,tokenizers,tpu,wandb
 
 ifeq ($(TESTS),all)
 test: $(VENV)/installed-all

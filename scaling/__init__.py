@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scaling.api.hardware.costs import cost, published_hours
     from scaling.api.hardware.feasible import feasible
     from scaling.api.hardware.models import models
+    from scaling.api.imports import import_runs
     from scaling.api.pages import plot, report
     from scaling.api.selections import select_runs
     from scaling.api.sweeps import plan, run
@@ -39,6 +40,7 @@ __all__ = [
     "fit",
     "forecast",
     "forecast_task",
+    "import_runs",
     "isoflop",
     "laws",
     "models",
@@ -60,6 +62,7 @@ _HOMES = {
     "scaling.api.designs": ("design",),
     "scaling.api.hardware.feasible": ("feasible",),
     "scaling.api.hardware.models": ("models",),
+    "scaling.api.imports": ("import_runs",),
     "scaling.api.fits": ("fit", "published"),
     "scaling.api.forecasts": ("backtest", "forecast", "forecast_task", "score"),
     "scaling.api.pages": ("plot", "report"),

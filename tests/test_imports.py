@@ -15,6 +15,7 @@ ANALYSIS = """
     analysis.yaml_locations
     analysis.laws
     analysis.runs
+    analysis.imports
     analysis.diagnostics
     analysis.result
     analysis.fitting

@@ -32,6 +32,7 @@ COMMANDS = {
     "plot": ("forecasts", "Draw one figure from a table of runs."),
     "export": ("files", "Write a trained run as a folder for Hugging Face's transformers."),
     "import": ("files", "Read a Llama from a Hugging Face folder."),
+    "import-runs": ("files", "Read the logs of other tools, such as W&B and MLflow, as one table of runs."),
     "models": ("hardware", "List the published Llamas: shapes, parameters, tokens, hours."),
 }
 
@@ -56,6 +57,7 @@ class _LazyGroup(click.Group):
 
 def _module_of(name: str) -> str:
     folder, _ = COMMANDS[name]
+    name = name.replace("-", "_")
     return f"scaling.cli.{folder}.{name}_" if keyword.iskeyword(name) else f"scaling.cli.{folder}.{name}"
 
 
