@@ -33,6 +33,8 @@ def configs(draw: st.DrawFn) -> LlamaConfig:
         seq_len=draw(st.integers(1, 64)),
         tie_embeddings=draw(st.booleans()),
         qk_norm=draw(st.booleans()),
+        head_size=draw(st.none() | st.integers(1, 40).map(lambda half: 2 * half)),
+        attention_bias=draw(st.sampled_from(("none", "qkv", "all"))),
     )
 
 
@@ -40,7 +42,8 @@ def layer_shapes(c: LlamaConfig) -> list[tuple[int, ...]]:
     d, h, kv, k = c.width, c.heads, c.kv_heads, c.head_dim
     shapes: list[tuple[int, ...]] = [(d, h, k), (d, kv, k), (d, kv, k), (h, k, d)]
     shapes += [(d, c.ffn), (d, c.ffn), (c.ffn, d), (d,), (d,)]
-    return shapes + [(k,), (k,)] * c.qk_norm
+    biases = {"none": [], "qkv": [(h, k), (kv, k), (kv, k)], "all": [(h, k), (kv, k), (kv, k), (d,)]}
+    return shapes + [(k,), (k,)] * c.qk_norm + biases[c.attention_bias]
 
 
 def matmuls(c: LlamaConfig, seq: int) -> int:
@@ -81,7 +84,7 @@ def test_exact_flops_are_three_times_the_forward_matmuls(config: LlamaConfig, se
 def test_a_causal_mask_leaves_the_lower_triangle(config: LlamaConfig, seq_len: int) -> None:
     masked = seq_len * (seq_len - 1) // 2
     saved = seq_len * (flops_per_token(config, seq_len) - flops_per_token(config, seq_len, causal=True))
-    assert saved == 3 * config.depth * 2 * 2 * masked * config.width
+    assert saved == 3 * config.depth * 2 * 2 * masked * config.heads * config.head_dim
 
 
 def test_published_conventions_by_hand() -> None:
@@ -120,8 +123,9 @@ def xla_flops(config: LlamaConfig, batch: int) -> float:
         LlamaConfig(1024, 512, 2, 8, 8, 1536, 128),
         LlamaConfig(2048, 512, 3, 4, 1, 1024, 256, tie_embeddings=True),
         LlamaConfig(512, 512, 2, 4, 2, 2048, 512, tie_embeddings=True, qk_norm=True),
+        LlamaConfig(512, 512, 2, 4, 2, 1024, 512, head_size=256, attention_bias="all"),
     ],
-    ids=["multi-head", "grouped and tied", "long, with norms of queries and keys"],
+    ids=["multi-head", "grouped and tied", "long, with norms of queries and keys", "wide heads, with biases"],
 )
 def test_exact_flops_are_those_that_xla_counts(config: LlamaConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     # On a CPU our attention skips part of what is masked, so that the count would lie between full and causal.

@@ -3,11 +3,12 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from scaling.llama.config import LlamaConfig
+from scaling.llama.config import LlamaConfig, canonical
 from scaling.llama.counts import count_params
 
 ROOT = Path(__file__).parents[2]
@@ -79,8 +80,7 @@ def trained() -> dict[str, tuple[list[float], int]]:
         "all": ((2, 2, 2), "none", 1),
         "all in parts": ((2, 2, 2), "full", 2),
     }
-    shape = {name: getattr(TINY, name) for name in ("vocab", "width", "depth", "heads", "kv_heads", "ffn", "seq_len")}
-    losses = json.loads(run_on_eight(STEPS, json.dumps(shape), json.dumps(list(ways.values()))))
+    losses = json.loads(run_on_eight(STEPS, json.dumps(canonical(TINY)), json.dumps(list(ways.values()))))
     return dict(zip(ways, losses, strict=True))
 
 
@@ -89,6 +89,16 @@ def test_every_way_of_training_gives_the_same_losses(trained: dict[str, tuple[li
     assert len(set(plain)) == 3
     for losses, _ in trained.values():
         assert losses == pytest.approx(plain, rel=2e-6)
+
+
+@pytest.mark.slow
+def test_wider_heads_and_biases_are_shared_out_too() -> None:
+    config = replace(TINY, head_size=24, attention_bias="all")
+    ways = [(None, "none", 1), ((2, 2, 2), "full", 2)]
+    (plain, _), (shared, held) = json.loads(run_on_eight(STEPS, json.dumps(canonical(config)), json.dumps(ways)))
+    assert shared == pytest.approx(plain, rel=2e-6)
+    biases = 3 * (4 * 24 + 2 * 2 * 24 + 32)  # whole on every device
+    assert held == pytest.approx(12 * ((count_params(config).total - biases) / 4 + biases), rel=0.01)
 
 
 # Prints, for a step on 2 replicas of 4 shards, the shape of everything that it adds up over devices.

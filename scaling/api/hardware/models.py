@@ -64,6 +64,7 @@ def _row(entry: ZooEntry) -> dict[str, Any]:
         "depth": c.depth,
         "heads": c.heads,
         "kv_heads": c.kv_heads,
+        "head_dim": c.head_dim,
         "ffn": c.ffn,
         "vocab": c.vocab,
         "seq_len": c.seq_len,
