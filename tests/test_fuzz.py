@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from inprocess import scaling
-from mutated import COLUMNS, WHERES, mutated_sweep, mutated_table
+from mutated import COLUMNS, NAMINGS, WHERES, mutated_sweep, mutated_table
 from rounds import SOAK, rounds
 
 from analysis.design.seeds import FEWEST_CELLS
@@ -73,7 +73,7 @@ def test_mutated_tables(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)
     path = mutated_table(tmp_path, chance)
     where = chance.choice(WHERES) if chance.random() < 0.1 else None
-    columns = {"params": chance.choice(COLUMNS)} if chance.random() < 0.05 else None
+    columns = chance.choice([*NAMINGS, {"params": chance.choice(COLUMNS)}]) if chance.random() < 0.1 else None
     try:
         table = read_table(path, columns, where, best=chance.random() < 0.1)
         if chance.random() < 0.6:

@@ -14,6 +14,7 @@ from analysis.errors import InputError
 from analysis.runs.arrays import RunArrays
 from analysis.runs.filter import closest, columns_of, select
 from analysis.runs.readers import read_columns, refuse_repeated
+from analysis.runs.readers.frames import decoded
 from analysis.runs.recognition.columns import renamed
 from analysis.runs.recognition.loss_units import loss_unit
 from analysis.runs.recognition.run_names import RUN_COLUMNS
@@ -51,7 +52,7 @@ class RunTable:
         Raises:
             InputError: one line per error.
         """
-        frame = frame.reset_index(drop=True)
+        frame = decoded(frame.reset_index(drop=True))
         frame.index += 1
         return _checked(frame, source, None, None, (), ())
 
@@ -209,7 +210,7 @@ def table_of(
     Raises:
         InputError: one line per error, with row and column.
     """
-    frame = frame.reset_index(drop=True)
+    frame = decoded(frame.reset_index(drop=True))
     frame.index += 1
     frame.attrs["known"] = [str(name) for name in frame.columns]
     refuse_repeated(frame.attrs["known"], _wanted(columns, where, extra), source)

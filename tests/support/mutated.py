@@ -1,11 +1,14 @@
 """Sweep files and tables after a few accidents: bytes, lines, keys and values that are not what they were."""
 
+import bz2
 import contextlib
 import csv
+import gzip
 import io
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from synthetic import sweep
@@ -78,15 +81,43 @@ ODD_CELLS: list[object] = [
     None, float("nan"), float("inf"), float("-inf"), 0, -1, 0.0, -0.0, 1e308, 1e-308, 5e-324, 10**15, 2**53 + 1, 2**63 - 1,
     "", " ", "1e5", "1,000", "abc", "nan", "inf", "-inf", "1e999", "0x10", "12:30", "2026-01-01", "true", "𝒳é\u202e", "a\nb",
     "a\x00b", '"', "'", ",", ";", "$x", "<script>", "=1+1", True, False, "done", "fit", "target", "diverged", 1e5, 3.0, 0.5,
+    "20M", "0.1B", "1,600,000,000", "1,600B", "5,407", "38%", "7b", "1 600", "d512", "NA", "N/A", "-", "1.6 billion",
+    "finished", "CRASHED", "CANCELLED by 1000", "Running", b"\xff\xfe", b"text",
 ]  # fmt: skip
 COLUMNS = [
     "params", "tokens", "loss", "flops", "run_id", "trunk_id", "role", "status", "seed", "corpus", "lr", "N", "D",
     "C", "epochs", "unique_tokens", "batch_tokens", "schedule", "params_nonembedding", "tokenizer", "seq_len",
     "loss_stderr", "width", "é", "__class__", "index", "level_0", "", " ", "a b", "$x", "1",
+    "eval/loss", "Eval Loss", " loss", "train_loss", "perplexity", "tokens (B)", "params_M", "State", "Name", "run name",
+    "a`b", "a,b", 'a"b', "two\nlines", "step", "val_loss", "bits_per_byte",
 ]  # fmt: skip
 WHERES = [
-    "flops <= 1e12", "loss > 0 and role == 'fit'", "params in [1, 2]", "loss == [1]", "loss", "1", "not 1", "nan < 1",
-    "loss < 10 ** 9", "tokens < 99999999999999999999999999", "corpus < 1", "loss == None", "role == role", "1 < loss < 3",
+    "flops <= 1e12",
+    "loss > 0 and role == 'fit'",
+    "params in [1, 2]",
+    "loss == [1]",
+    "loss",
+    "1",
+    "not 1",
+    "nan < 1",
+    "loss < 10 ** 9",
+    "tokens < 99999999999999999999999999",
+    "corpus < 1",
+    "loss == None",
+    "role == role",
+    "1 < loss < 3",
+    "`eval/loss` > 0",
+    "`a``b` == 1",
+    "`",
+    "``",
+    "a.b.c > 1",
+    "State == 'finished'",
+    "`two\nlines` != '`'",
+    "params > '1'",
+]
+NAMINGS = [
+    {"params": "N"}, {"loss": "perplexity"}, {"loss": "eval/loss"}, {"tokens": "tokens (B)"}, {"run_id": "Name"},
+    {"status": "State"}, {"loss": " loss"}, {"params": "two\nlines"}, {"loss": "bits_per_byte", "params": "params_M"},
 ]  # fmt: skip
 
 
@@ -117,6 +148,10 @@ def _mutated(frame: pd.DataFrame, chance: random.Random) -> pd.DataFrame:
     return frame
 
 
+def _plain(value: Any) -> object:
+    return value.decode("latin-1") if isinstance(value, bytes) else value.item()
+
+
 def _write(frame: pd.DataFrame, path: Path, chance: random.Random) -> None:
     """A table in the format of its path, in one encoding or another; sometimes damaged afterwards."""
     encoding = chance.choice([*["utf-8"] * 16, "utf-8-sig", "utf-16", "latin-1", "cp037"])
@@ -125,18 +160,19 @@ def _write(frame: pd.DataFrame, path: Path, chance: random.Random) -> None:
         with contextlib.suppress(Exception):  # arrow has no type for a column of everything
             unique.to_parquet(path)
         if not path.exists():
-            unique.astype(str).to_parquet(path)
-    elif path.suffix == ".jsonl":
+            unique.map(str).to_parquet(path)
+    elif path.suffix in (".jsonl", ".json"):
         rows = [
             dict(zip(map(str, frame.columns), row, strict=True)) for row in frame.itertuples(index=False, name=None)
         ]
-        text = "\n".join(json.dumps(row, default=lambda value: value.item()) for row in rows)
-        path.write_bytes(text.encode(encoding, errors="replace"))
+        lines = [json.dumps(row, default=_plain) for row in rows]
+        joined = "\n".join(lines) if path.suffix == ".jsonl" else f"[{', '.join(lines)}]"
+        path.write_bytes(joined.encode(encoding, errors="replace"))
     else:
         text = io.StringIO()
-        lines = csv.writer(text, delimiter=chance.choice([*[","] * 9, ";", "\t", "|"]), escapechar="\\")
-        lines.writerow(frame.columns)
-        lines.writerows(frame.itertuples(index=False, name=None))
+        writer = csv.writer(text, delimiter=chance.choice([*[","] * 9, ";", "\t", "|"]), escapechar="\\")
+        writer.writerow(frame.columns)
+        writer.writerows(frame.itertuples(index=False, name=None))
         path.write_bytes(text.getvalue().encode(encoding, errors="replace"))
     if chance.random() < 0.15:
         content = bytearray(path.read_bytes())
@@ -148,7 +184,16 @@ def _write(frame: pd.DataFrame, path: Path, chance: random.Random) -> None:
 
 def mutated_table(folder: Path, chance: random.Random) -> Path:
     """A file of runs after a few accidents, made in a folder; in one format and encoding or another."""
-    path = folder / f"fuzzed.{chance.choice(['csv', 'tsv', 'jsonl', 'parquet'])}"
+    path = folder / f"fuzzed.{chance.choice(['csv', 'csv', 'tsv', 'jsonl', 'json', 'parquet'])}"
     path.unlink(missing_ok=True)
-    _write(_mutated(sweep(seed=chance.randrange(4)).drop(columns=["sweep", "wall_s"]), chance), path, chance)
+    frame = _mutated(sweep(seed=chance.randrange(4)).drop(columns=["sweep", "wall_s"]), chance)
+    if chance.random() < 0.1:  # a step log of a few runs
+        frame = pd.concat([frame.assign(tokens=frame["tokens"] * k) for k in (1, 2, 3)]) if "tokens" in frame else frame
+    _write(frame, path, chance)
+    if chance.random() < 0.1:
+        path.write_bytes(chance.choice([gzip.compress, bz2.compress])(path.read_bytes()))
+    if chance.random() < 0.2:  # whatever its suffix says
+        path = path.rename(
+            folder / f"fuzzed{chance.choice(['.txt', '.csv', '.parquet', '', '.xlsx', '.jsonl', '.csv.gz'])}"
+        )
     return path

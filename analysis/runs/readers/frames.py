@@ -19,13 +19,22 @@ def framed(table: Any, known: list[str], first: int) -> pd.DataFrame:
     table.validate(full=True)  # damaged text would only be found when it is used
     # pandas' own metadata could make a column the index; arrow's copy of a column goes once pandas has its own.
     frame = table.to_pandas(ignore_metadata=True, split_blocks=True, self_destruct=True)
-    for name in [c for c in frame.columns if pd.api.types.is_object_dtype(frame[c].dtype)]:
-        frame[name] = frame[name].map(lambda v: v.decode(errors="replace") if isinstance(v, bytes) else v)
+    frame = decoded(frame)
     names = [str(name).strip().removeprefix("\ufeff") for name in known]
     frame.columns = pd.Index([dict(zip(known, names, strict=True))[name] for name in frame.columns])
     frame.attrs["known"] = names
     frame.index += first
     return frame
+
+
+def decoded(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame whose cells of bytes are text."""
+    made = frame.copy(deep=False)
+    for place, dtype in enumerate(frame.dtypes):
+        if pd.api.types.is_object_dtype(dtype):
+            cells = frame.iloc[:, place].map(lambda v: v.decode(errors="replace") if isinstance(v, bytes) else v)
+            made.isetitem(place, cells)
+    return made
 
 
 def chosen(known: Sequence[str], wanted: set[str] | None) -> list[str]:

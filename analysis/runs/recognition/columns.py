@@ -66,11 +66,12 @@ def _requested(columns: Mapping[str, str], known: list[str], source: str) -> _Fo
     found = _Found()
     stripped = {name.strip(): name for name in known}
     for name, own in columns.items():
+        given = f"{name}={own if own.isprintable() else repr(own)}"
         if name not in NUMBERS and name not in TEXTS:
             hint = closest(name, [*NUMBERS, *TEXTS])
-            found.errors.append(f"`columns` {name}={own}: no such name in a table of runs{hint}")
+            found.errors.append(f"`columns` {given}: no such name in a table of runs{hint}")
         elif own not in known and own.strip() not in stripped:
-            found.errors.append(f"`columns` {name}={own}: {source} has no column {own!r}{closest(own, known)}")
+            found.errors.append(f"`columns` {given}: {source} has no column {own!r}{closest(own, known)}")
         else:
             found.chosen[name] = own if own in known else stripped[own.strip()]
     return found
