@@ -27,6 +27,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 }
 # What else a config.json may request, and the value with which it requests nothing.
 _PLAIN: dict[str, tuple[Any, ...]] = {"mlp_bias": (False,), "hidden_act": ("silu", "swish")}
+_MOST, _MOST_LAYERS = 2**40, 10_000
 _COUNTS = {
     "vocab": "vocab_size",
     "width": "hidden_size",
@@ -95,7 +96,7 @@ def llama_of(config: Mapping[str, Any], where: str) -> LlamaConfig:
         InputError: a line for everything that is missing, or that a ``LlamaConfig`` cannot hold.
     """
     kind = config.get("model_type")
-    if kind not in _ARCHITECTURES:
+    if not isinstance(kind, str) or kind not in _ARCHITECTURES:
         raise InputError(f"{where}: model_type is {kind!r}; only {', '.join(_ARCHITECTURES)} are read")
     given = {"rms_norm_eps": 1e-6, "tie_word_embeddings": False, "attention_bias": False, **_DEFAULTS[kind], **config}
     if given.get("num_key_value_heads") is None:  # before there was grouped-query attention
@@ -139,10 +140,13 @@ def _violations(kind: str, given: Mapping[str, Any]) -> list[str]:
         if given.get(name) not in (None, *plain)
     ]
     for name in _COUNTS.values():
-        if not isinstance(given.get(name), int) or isinstance(given[name], bool):
-            violations.append(f"{name} is {given.get(name)!r}; it must be a whole number")
+        value, most = given.get(name), _MOST_LAYERS if name == "num_hidden_layers" else _MOST
+        if not isinstance(value, int) or isinstance(value, bool) or value > most:
+            violations.append(f"{name} is {value!r}; it must be a whole number, at most {most}")
     head_dim, heads, width = (given.get(name) for name in ("head_dim", "num_attention_heads", "hidden_size"))
-    if head_dim is not None and (not isinstance(head_dim, int) or isinstance(head_dim, bool) or head_dim < 1):
+    if head_dim is not None and (
+        not isinstance(head_dim, int) or isinstance(head_dim, bool) or not 0 < head_dim < _MOST
+    ):
         violations.append(f"head_dim is {head_dim!r}; it must be a positive whole number")
     for name, allowed in (("tie_word_embeddings", bool), ("attention_bias", bool | None)):
         if not isinstance(given[name], allowed):

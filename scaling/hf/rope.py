@@ -99,7 +99,7 @@ class _Reader:
         value = self.positive(name)
         if value % 1:
             self.violations.append(f"{name} is {value!r}; it must be a whole number")
-        return int(value)
+        return max(1, int(value))
 
 
 def _scaling(read: _Reader, config: Mapping[str, Any]) -> Scaling | None:
@@ -121,8 +121,8 @@ def _scaling(read: _Reader, config: Mapping[str, Any]) -> Scaling | None:
 def _yarn(read: _Reader, config: Mapping[str, Any]) -> YarnScaling:
     """YaRN's scaling with version 5's defaults; version 4 took its attention factor from the ratio of the contexts."""
     original = read.context(config)
-    whole = config.get("max_position_embeddings")
-    factor = read.positive("factor", whole / original if isinstance(whole, int) else None)
+    whole = config.get("max_position_embeddings")  # which may be refused elsewhere
+    factor = read.positive("factor", min(whole, 2**40) / original if isinstance(whole, int) else None)
     truncate = read.values.get("truncate", True)
     if not isinstance(truncate, bool):
         read.violations.append(f"truncate is {truncate!r}; it must be true or false")
@@ -153,6 +153,6 @@ def _growth(factor: float, scale: float = 1.0) -> float:
 
 def not_positive(name: str, value: Any) -> str | None:
     """What is wrong with a value that must be a positive number; None if nothing is."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e300:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 1e-30 < value < 1e30:
         return None
     return f"{name} is {value!r}; it must be a positive number"
