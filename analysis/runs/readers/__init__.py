@@ -13,6 +13,7 @@ import pandas as pd
 from analysis.errors import InputError
 from analysis.files import readable
 from analysis.runs.readers.csv import read_csv
+from analysis.runs.readers.excel import read_excel
 from analysis.runs.readers.frames import is_wanted
 from analysis.runs.readers.jsonl import read_json, read_jsonl
 from analysis.runs.readers.opened import Opened
@@ -27,6 +28,7 @@ READERS: dict[str, Callable[[Opened, set[str] | None], pd.DataFrame]] = {
     "parquet": read_parquet,
     "jsonl": read_jsonl,
     "json": read_json,
+    "excel": read_excel,
 }
 
 
