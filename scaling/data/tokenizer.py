@@ -40,10 +40,14 @@ class Tokenizer(Vocabulary, Protocol):
 
     Attributes:
         unknown: id of text that has no token of its own, if there is one.
+        spaces: whether ``decode`` gives white space back as it was, but for the ends.
     """
 
     @property
     def unknown(self) -> int | None: ...
+
+    @property
+    def spaces(self) -> bool: ...
 
     def encode(self, text: bytes) -> Integer[np.ndarray, " tokens"]:
         """The ids of one document's UTF-8 text, without the closing ``end``."""
@@ -61,7 +65,7 @@ class ByteTokenizer:
     vocab = 256
     end = 0
     hash = hashlib.sha256(b"bytes vocab=256 end=0").hexdigest()
-    unknown = None
+    unknown, spaces = None, True
 
     def encode(self, text: bytes) -> UInt8[np.ndarray, " tokens"]:
         return np.frombuffer(text, dtype=np.uint8)
@@ -74,20 +78,28 @@ BYTES = ByteTokenizer()
 
 
 def lost(tokenizer: Tokenizer, text: str) -> str | None:
-    """What of a text its ids do not give back, with the place; None where they hold all of it.
-
-    White space at both ends, and how a decoder joins words, do not count.
-    """
-    ids = tokenizer.encode(text.encode())
-    wanted, found = (_SPACE.sub("", sign) for sign in (text, tokenizer.decode(ids)))
-    if wanted != found:
-        pairs = enumerate(zip(wanted, found, strict=False))
-        at = next((at for at, (one, other) in pairs if one != other), min(len(wanted), len(found)))
-        around = slice(max(0, at - 8), at + 8)
-        return f"{wanted[around]!r} came back as {found[around]!r}"
+    """What of a text its ids do not give back, with the place; None where they hold all of it."""
+    ids, whole = tokenizer.encode(text.encode()), text.strip()
+    back = tokenizer.decode(ids)
+    if (changed := _difference(_SPACE.sub("", text), _SPACE.sub("", back))) is not None:
+        return changed
+    if tokenizer.spaces and (changed := _difference(whole, back.strip())) is not None:
+        return changed
     single = " ".join(text.split())
-    if single != text.strip() and np.array_equal(
-        tokenizer.encode(single.encode()), tokenizer.encode(text.strip().encode())
-    ):
+    if not tokenizer.spaces and single != whole and _alike(tokenizer, single, whole):
         return "line ends and runs of spaces came back as single spaces"
-    return None
+    return "white space at its ends is left out" if whole != text and _alike(tokenizer, whole, text) else None
+
+
+def _alike(tokenizer: Tokenizer, one: str, other: str) -> bool:
+    return np.array_equal(tokenizer.encode(one.encode()), tokenizer.encode(other.encode()))
+
+
+def _difference(wanted: str, found: str) -> str | None:
+    """The surroundings of the first character that differs."""
+    if wanted == found:
+        return None
+    pairs = enumerate(zip(wanted, found, strict=False))
+    at = next((at for at, (one, other) in pairs if one != other), min(len(wanted), len(found)))
+    around = slice(max(0, at - 8), at + 8)
+    return f"{wanted[around]!r} came back as {found[around]!r}"

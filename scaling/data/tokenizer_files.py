@@ -169,6 +169,7 @@ class _OfFile:
     """The attributes that tokenizers from files share."""
 
     unknown: int | None = None
+    spaces = True
 
     def __init__(self, record: TokenizerRecord) -> None:
         self.name, self.vocab, self.end, self.hash = record.name, record.vocab, record.end, record.hash
@@ -182,7 +183,9 @@ class HuggingFace(_OfFile):
         self._tokenizer = _huggingface(path)
         self._tokenizer.encode_special_tokens = True
         _complete(self._tokenizer)
-        self.unknown = _unknown(self._tokenizer)
+        settings = json.loads(self._tokenizer.to_str())
+        self.unknown = _unknown(self._tokenizer, settings["model"])
+        self.spaces = any(sign in str(settings["decoder"]) for sign in ("ByteLevel", "Metaspace", "\u2581"))
 
     def encode(self, text: bytes) -> Int32[np.ndarray, " tokens"]:
         return np.array(self._tokenizer.encode(text.decode(), add_special_tokens=False).ids, dtype=np.int32)
@@ -253,9 +256,8 @@ def _complete(tokenizer: Any) -> None:
             tokenizer.decoder = decoders.Metaspace()
 
 
-def _unknown(tokenizer: Any) -> int | None:
+def _unknown(tokenizer: Any, model: dict[str, Any]) -> int | None:
     """The id of text that a tokenizer of the tokenizers library has no token for, if it has one."""
-    model = json.loads(tokenizer.to_str())["model"]
     if model.get("unk_id") is not None:
         return int(model["unk_id"])
     token = model.get("unk_token")

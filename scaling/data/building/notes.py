@@ -107,7 +107,7 @@ def check_all(notes: Notes, tokenizer: str) -> None:
         first = notes.dropped_examples[0]
         raise InputError(f"tokenizer {tokenizer}: gives no ids for any of {notes.documents} documents, as {first}")
     if notes.tokens and notes.unknown == notes.tokens:
-        raise InputError(f"tokenizer {tokenizer}: all {notes.tokens} ids stand for unknown text: it is of other text")
+        raise InputError(f"tokenizer {tokenizer}: all {notes.tokens} ids stand for text that it has no token for")
 
 
 def warnings_of(notes: Notes, tokenizer: str) -> list[BuildWarning]:

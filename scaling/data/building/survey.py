@@ -117,5 +117,5 @@ def _of_tokenizer(spec: BuildSpec) -> Iterator[BuildWarning]:
     if spec.tokenizer.file is not None and path.is_file():
         names = encodes_all(path.read_bytes())[1]
         if names:
-            message = f"tokenizer {path.name}: its {' and '.join(names)} is switched off, so that all text is encoded"
+            message = f"tokenizer {path.name}: switched off, so that all text is encoded: {', '.join(names)}"
             yield BuildWarning(code="tokenizer-state", message=message, count=len(names), examples=tuple(names))

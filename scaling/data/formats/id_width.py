@@ -95,4 +95,4 @@ def _fits(content: bytes, code: str, vocab: int, end: int) -> bool:
 
 
 def _valid(ids: Integer[np.ndarray, " tokens"], vocab: int) -> bool:
-    return bool(len(ids)) and 0 <= int(ids.min()) and int(ids.max()) < vocab
+    return bool(len(ids)) and int(ids.min()) >= 0 and int(ids.max()) < vocab

@@ -88,6 +88,11 @@ def recognise(file: Path, key: str) -> Format | None:
     return found
 
 
+def is_table(text: bytes, key: str = "text") -> bool:
+    """Whether a text is rows of documents, as JSON or CSV, whatever its file is called."""
+    return _of_content(text[:_HEAD], "", key, not is_text(text[:_HEAD])) not in ("text", "tokens")
+
+
 def _may_be_ids(magic: bytes, file: Path) -> bool:
     """Whether a magic is so short that a file of token ids may begin with it."""
     return len(magic) == 2 and suffix_of(file) in _TOKEN_SUFFIXES
@@ -108,7 +113,7 @@ def _of_content(head: bytes, suffix: str, key: str, binary: bool) -> Format:
         return "jsonl"
     if suffix in _TABLE_SUFFIXES:
         return _TABLE_SUFFIXES[suffix]  # whose reader says what is wrong with it
-    if suffix in _CSV_SUFFIXES or (not binary and suffix not in JSON_SUFFIXES and _is_table(text, key)):
+    if suffix in _CSV_SUFFIXES or (not binary and suffix not in JSON_SUFFIXES and _has_header(text, key)):
         return "csv"
     return "jsonl" if suffix in JSON_SUFFIXES else "text"
 
@@ -151,7 +156,7 @@ def _parsed(line: bytes) -> object:
         return None
 
 
-def _is_table(text: bytes, key: str) -> bool:
+def _has_header(text: bytes, key: str) -> bool:
     """Whether it is a table with a header that has the key among several columns, and rows of as many cells."""
     lines = [line for line in text.decode(errors="replace").splitlines() if line][:_SEVERAL]
     if len(lines) < 2:
