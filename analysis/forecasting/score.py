@@ -172,7 +172,7 @@ def _seed(value: object) -> int | None:
 
 def _warnings(table: RunTable) -> list[Diagnostic]:
     frame = table.frame
-    if "status" not in frame or "role" not in frame:
+    if "role" not in frame:
         return []
     lost = diverged_runs(frame, (frame["role"] == "target").to_numpy(bool))
     message = f"{len(lost)} target runs that diverged or have no finite loss are not scored: {listed(lost)}"

@@ -138,7 +138,7 @@ class CurveTable:
 
 
 def read_curves(path: str | Path, columns: Mapping[str, str] | None = None, where: str | None = None) -> CurveTable:
-    """Reads loss curves: a CSV, Parquet or JSONL file of ``run_id step lr loss``, or a sweep's folder.
+    """Reads loss curves: a CSV, JSON, Parquet or Excel file of ``run_id step lr loss``, or a sweep's folder.
 
     Without a column of learning rates, each run's schedule is rebuilt from its row in ``runs.parquet`` next to the
     curves: peak ``lr``, ``warmup_tokens``, then ``wsd`` or ``cosine`` down to 0; steps are tokens / ``batch_tokens``.

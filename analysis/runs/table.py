@@ -172,7 +172,7 @@ def read_table(
     extra: Sequence[str] = (),
     best: bool = False,
 ) -> RunTable:
-    """Reads a sweep's folder, or a CSV, Parquet or JSONL file.
+    """Reads a sweep's folder, or a file of any format in ``readers.READERS``.
 
     Args:
         path: the file, or the folder that holds ``runs.parquet``.

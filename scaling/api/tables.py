@@ -22,9 +22,10 @@ def read_runs(
     """Reads a table of runs and checks every row that a fit will use.
 
     Args:
-        source: a sweep's folder, a CSV, Parquet or JSONL file, or a DataFrame; a table that is read already is
+        source: a sweep's folder, a CSV, JSON, Parquet or Excel file, or a DataFrame; a table that is read already is
             returned as it is.
-        where: a filter for the rows to fit: comparisons joined by and, or, not, in.
+        where: a filter for the rows to fit: comparisons joined by and, or, not, in; names that are no words stand in
+            backticks.
         columns: the schema's name -> the table's own, such as ``{"params": "n_nonemb"}``, where the usual names do not
             suffice.
         best: fit only the best run of each size and length, which reduces a sweep over learning rates.

@@ -18,7 +18,7 @@ HELP = """How many parameters, on how many tokens: for a training budget, for a 
 with --params or --tokens       the other one, and what it costs beside the best split
 --params and --tokens           what over-training (or under-training) that model costs
 
-TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss. Training costs, per
+TABLE is a sweep's folder, or any CSV, JSON, Parquet or Excel file with parameters, tokens and loss. Training costs, per
 parameter and token, what the table's runs nearest in size cost: 6 FLOPs where it has no flops. published:NAME
 takes a paper's constants instead, and 6: chinchilla-epoch, chinchilla-hoffmann, chinchilla-sardana, kaplan,
 muennighoff, gadre-c4, gadre-redpajama, gadre-refinedweb.

@@ -12,7 +12,7 @@ from scaling.cli.tables import table_options
 HELP = """Measure how far forecasts from a table's low-compute runs miss its high-compute ones, and how often the
 interval holds the actual loss.
 
-TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss. Errors are
+TABLE is a sweep's folder, or any CSV, JSON, Parquet or Excel file with parameters, tokens and loss. Errors are
 fractions of the actual loss; coverage is of the 90 % interval.
 
 \b

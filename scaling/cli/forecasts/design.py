@@ -12,7 +12,7 @@ from scaling.cli.tables import table_options
 
 HELP = """Choose the runs to train next: those that narrow the forecast of the target most for the FLOPs.
 
-TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss: the runs that there
+TABLE is a sweep's folder, or any CSV, JSON, Parquet or Excel file with parameters, tokens and loss: the runs that there
 are. published:NAME stands for none, with a paper's law for what to expect: see scaling allocate --help.
 
 Writes a sweep file. With a sweep's folder it is that sweep with the new runs, and the target requested: train them

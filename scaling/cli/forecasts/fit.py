@@ -11,7 +11,7 @@ from scaling.cli.tables import refuse_options, table_options
 
 HELP = """Fit scaling laws to a table of runs and print their parameters with standard errors.
 
-TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss (nats per
+TABLE is a sweep's folder, or any CSV, JSON, Parquet or Excel file with parameters, tokens and loss (nats per
 token). The fit minimises the summed Huber loss (delta 1e-3) of the log loss over many starts, in float64.
 
 published:NAME prints a paper's constants instead, with their source: published:chinchilla-epoch, for example.

@@ -53,7 +53,7 @@ def command(
       rates         what each learning rate loses to the best one, at each size and length of a tuning sweep
       collapse      the loss curves of a sweep's folder on one another, and which runs leave the others'
 
-    TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss.
+    TABLE is a sweep's folder, or any CSV, JSON, Parquet or Excel file with parameters, tokens and loss.
 
     \b
     Examples:

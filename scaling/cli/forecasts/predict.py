@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HELP = """Forecast the loss of a run that has not been made, with an interval that counts what the law may get wrong.
 
-TABLE is a sweep's folder, or any CSV, Parquet or JSONL file with parameters, tokens and loss. The interval
+TABLE is a sweep's folder, or any CSV, JSON, Parquet or Excel file with parameters, tokens and loss. The interval
 combines resampled fits, the extrapolation error seen inside the table, and the noise of the target's own seeds.
 A frozen forecast.json is printed back; published:NAME (such as published:chinchilla-epoch) takes constants from
 a paper, without an interval. Neither takes the options that only a fit could use.
