@@ -185,7 +185,7 @@ class Names:
     def _missing(self, column: str) -> str:
         known = [name for name in self.numbers if not name.startswith("_")]
         usual = ", ".join(own_names(column)[:4])
-        logged = f"what is logged: {listed_names(known)}" if known else "it logs no numbers"
+        logged = f"what is logged: {listed_names(known)}"
         hint = f"; {self._log.hints[column]}" if column in self._log.hints else ""
         choose = f"choose with `columns` {column}=...{hint}"
         return f"{self._source}: no {column} recognised, such as {usual}; {logged}; {choose}"

@@ -47,6 +47,8 @@ def recognise(log: Log, source: str, columns: Mapping[str, str]) -> Recognised:
         InputError: a line for each of parameters, tokens and loss that is missing, or that several names could be.
     """
     names = Names(log, source, columns)
+    if not names.numbers:
+        raise InputError(f"{source}: {log.tool}, in which no number is logged")
     params, tokens, (loss, unit) = _required(names)
     rows, taken = _rows(log, loss, params, tokens)
     name = unit or "loss"

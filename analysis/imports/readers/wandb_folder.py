@@ -163,6 +163,8 @@ def _records(path: Path, torn: list[str]) -> Iterator[bytes]:
         if kind in (_FULL, _LAST):
             yield parts
             parts = b""
+    if at < len(data) or parts:
+        torn.append(path.name)
 
 
 def _items(updates: Iterable[Any]) -> dict[str, Any]:
