@@ -46,11 +46,11 @@ def sentencepiece_file(path: Path, **options: object) -> None:
     path.write_bytes(made.getvalue())
 
 
-def exported(file: Path, folder: Path) -> tuple[str | None, Path, Path]:
+def exported(file: Path, folder: Path, **tokenizer: object) -> tuple[str | None, Path, Path]:
     """Why the tokenizer of data built with a file is not converted, the data, and where it was written."""
     (folder / "text.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in documents()))
     source = {"path": str(folder / "text.jsonl")}
-    spec = BuildSpec.model_validate({"name": "own", "sources": [source], "tokenizer": {"file": str(file)}})
+    spec = BuildSpec.model_validate({"name": "own", "sources": [source], "tokenizer": {"file": str(file), **tokenizer}})
     built, out = folder / "built", folder / "out"
     manifest = build(spec, built, 1, lambda _: None)
     out.mkdir()
@@ -76,6 +76,32 @@ def test_tiktoken(tmp_path: Path) -> None:
     pytest.importorskip("tiktoken", reason=NEEDS)
     tiktoken_file(tmp_path / "own.tiktoken")
     without, built, out = exported(tmp_path / "own.tiktoken", tmp_path)
+    assert without is None
+    same_ids(built, out)
+
+
+def test_ranks_by_another_name_with_an_end_of_their_own(tmp_path: Path) -> None:
+    pytest.importorskip("tiktoken", reason=NEEDS)
+    tiktoken_file(tmp_path / "tokenizer.model")
+    without, built, out = exported(tmp_path / "tokenizer.model", tmp_path, end=270)
+    assert without is None
+    same_ids(built, out)
+    theirs = tokenizers.Tokenizer.from_file(str(out / "tokenizer.json"))
+    assert theirs.token_to_id("<|endoftext|>") == read_manifest(built).tokenizer.end == 270
+
+
+def test_a_tokenizer_json_is_exported_without_what_cuts_text(tmp_path: Path) -> None:
+    own = tokenizers.Tokenizer(tokenizers.models.BPE())
+    own.pre_tokenizer, own.decoder = tokenizers.pre_tokenizers.ByteLevel(), tokenizers.decoders.ByteLevel()
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=300, special_tokens=["<eos>"], initial_alphabet=alphabet, show_progress=False
+    )
+    own.train_from_iterator(documents(), trainer)
+    own.enable_truncation(3)
+    own.enable_padding(length=5)
+    own.save(str(tmp_path / "own.json"))
+    without, built, out = exported(tmp_path / "own.json", tmp_path)
     assert without is None
     same_ids(built, out)
 
@@ -115,11 +141,11 @@ def test_a_conversion_that_gives_other_ids_is_not_kept(tmp_path: Path, monkeypat
     assert list(out.iterdir()) == []
 
 
-def wrong(ranks: dict[bytes, int], pattern: str, end: int) -> dict[str, object]:
+def wrong(ranks: dict[bytes, int], pattern: str, special: dict[str, int]) -> dict[str, object]:
     """Merges in another order."""
     from scaling.hf.byte_level import of_ranks
 
-    made = of_ranks(ranks, pattern, end)
+    made = of_ranks(ranks, pattern, special)
     made["model"]["merges"].reverse()
     made["model"]["ignore_merges"] = False
     return made

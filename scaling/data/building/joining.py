@@ -44,13 +44,7 @@ def join(
     empty = documents["bytes"] == 0
     kept = _distinct(documents) & (documents["tokens"] > 0)
     held_out = documents["held_out"]
-    unclosed = f"; no id {tokenizer.end} closes a document in {notes.open[0]}" if notes.open else ""
-    for split, side, way in (("train", ~held_out, "smaller"), ("held_out", held_out, "larger")):
-        if not (kept & side).any():
-            raise InputError(
-                f"none of {int(kept.sum())} documents are in the {split} split; take a {way} held_out, more documents, "
-                "or smaller pieces of long text files (piece: 16k)" + unclosed
-            )
+    _check_sides(kept, held_out, f"; no id {tokenizer.end} closes a document in {notes.open[0]}" if notes.open else "")
     shutil.rmtree(work / SHARDS, ignore_errors=True)
     (work / SHARDS).mkdir()
     shards, begin = [], 0
@@ -77,6 +71,16 @@ def join(
         leaks=int(leaks.sum()),
         warnings=(*warnings, *warnings_of(notes, tokenizer.name)),
     ).signed()
+
+
+def _check_sides(kept: np.ndarray, held_out: np.ndarray, hint: str) -> None:
+    """Raises an InputError where a side of the split has no documents."""
+    for split, side, way in (("train", ~held_out, "smaller"), ("held_out", held_out, "larger")):
+        if not (kept & side).any():
+            raise InputError(
+                f"none of {int(kept.sum())} documents are in the {split} split; take a {way} held_out, more documents, "
+                f"or smaller pieces of long text files (piece: 16k){hint}"
+            )
 
 
 def _distinct(documents: np.ndarray) -> np.ndarray:
