@@ -212,7 +212,8 @@ def table_of(
     """
     frame = decoded(frame.reset_index(drop=True))
     frame.index += 1
-    frame.attrs["known"] = [str(name) for name in frame.columns]
+    frame.columns = pd.Index([str(name).strip() for name in frame.columns])
+    frame.attrs["known"] = list(frame.columns)
     refuse_repeated(frame.attrs["known"], _wanted(columns, where, extra), source)
     return _made(frame, source, columns, where, extra, best)
 

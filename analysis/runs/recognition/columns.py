@@ -98,7 +98,9 @@ def _usual(frame: pd.DataFrame, found: _Found, source: str) -> None:
             found.chosen[name] = candidates[0]
     if "status" not in frame.columns and "status" not in found.chosen:
         named = [own for name in STATE_COLUMNS for own in spelled.get(name, []) if are_states(frame[own])]
-        states = named or [str(own) for own in frame.columns if tell_apart(frame[own])]
+        states = named or [
+            own for own in frame.columns[~frame.columns.duplicated(keep=False)] if tell_apart(frame[own])
+        ]
         if states:
             found.chosen["status"] = states[0]
     if "run_id" not in frame.columns and "run_id" not in found.chosen:

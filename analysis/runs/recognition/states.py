@@ -25,6 +25,9 @@ _UNFINISHED = frozenset(
 STATE_COLUMNS = ("state", "run_state", "run_status", "job_state", "job_status", "trial_status", "final_state")
 
 
+_SAMPLE, _MOST_STATES = 1000, 100
+
+
 def words(states: pd.Series) -> pd.Series:
     """States as this module lists them, of any spelling: Slurm writes ``CANCELLED by 1000``; missing ones are empty."""
     texts = states.astype(object).where(states.notna(), "").astype("str").str.strip().str.lower()
@@ -41,7 +44,7 @@ def finished(frame: pd.DataFrame) -> Bool[np.ndarray, " rows"]:
 
 def are_states(values: pd.Series) -> bool:
     """Whether a column holds states of runs and nothing else."""
-    if pd.api.types.is_numeric_dtype(values.dtype):
+    if pd.api.types.is_numeric_dtype(values.dtype) or values[:_SAMPLE].astype("str").nunique() > _MOST_STATES:
         return False
     found = set(words(values).unique()) - {""}
     return bool(found) and found <= _FINISHED | _UNFINISHED | DIVERGED
@@ -49,8 +52,10 @@ def are_states(values: pd.Series) -> bool:
 
 def tell_apart(values: pd.Series) -> bool:
     """Whether a column, whatever its name, tells finished runs from others in known words."""
-    found = set(words(values).unique()) if are_states(values) else set()
-    return bool(found & _FINISHED) and bool(found - _FINISHED - {""})
+    if not are_states(values):
+        return False
+    found = set(words(values).unique()) - {""}
+    return bool(found & _FINISHED) and bool(found - _FINISHED)
 
 
 def _word(text: str) -> str:

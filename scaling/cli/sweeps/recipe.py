@@ -29,8 +29,8 @@ def fit(table: str, where: str | None, columns: Mapping[str, str] | None, as_jso
     """Fit laws of the best learning rate and batch to the runs of a grid.
 
     TABLE is a sweep's folder, or any CSV, JSON, Parquet or Excel file with parameters, tokens, loss (nats per token),
-    and lr, batch_tokens (tokens per step) or both, at three values or more for each of several sizes and lengths. Seeds,
-    where the table has them, are paired.
+    and lr, batch_tokens (tokens per step) or both, at three values or more for each of several sizes and lengths.
+    Seeds, where the table has them, are paired.
 
     Two forms are fitted: Step Law's, lr = c N^a D^b and batch = d D^e, and DeepSeek's, both powers of the training
     FLOPs C. N, D and C are counted as the table counts them.

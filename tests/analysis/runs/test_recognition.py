@@ -253,3 +253,11 @@ def test_names_of_sizes_name_no_runs() -> None:
     assert table_of(frame).fit["run_id"].tolist() == ["row1", "row2", "row3"]
     groups = frame.assign(Name=["base", "base", "base"], experiment="lr sweep")
     assert table_of(groups).fit["run_id"].nunique() == 3
+
+
+def test_a_frame_may_have_any_names() -> None:
+    frame = pd.DataFrame(ROWS).assign(**{"x": ["done", "failed", "b"]})
+    frame = pd.concat(
+        [frame, frame[["x"]], pd.Series([1, 2, 3], name=0), pd.Series(["ok", "failed", "ok"], name=1)], axis=1
+    )
+    assert table_of(frame, where="`0` < 3").fit["loss"].tolist() == [4.0]
