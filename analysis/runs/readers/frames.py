@@ -33,7 +33,7 @@ def decoded(frame: pd.DataFrame) -> pd.DataFrame:
     for place, dtype in enumerate(frame.dtypes):
         if pd.api.types.is_object_dtype(dtype):
             cells = frame.iloc[:, place].map(lambda v: v.decode(errors="replace") if isinstance(v, bytes) else v)
-            made.isetitem(place, cells)
+            made.isetitem(place, cells.array)
     return made
 
 
