@@ -7,10 +7,11 @@ from functools import cached_property
 import numpy as np
 
 from analysis.errors import InputError
-from analysis.imports.names import STEPS, LossName, loss_name, own_names, rank, rank_among
+from analysis.imports.names import COUNTS, STEPS, LossName, loss_name, own_names, rank, rank_among, scale
 from analysis.imports.records import Log, LoggedRun, Note, listed_names, number_of
 from analysis.runs.filter import closest
 
+_LARGEST_IN_UNITS = 1e6  # a count in millions or billions is below it; of a Llama's parameters or tokens none is
 _SAME = 1e-6  # relative difference of values that are one figure under two names
 
 
@@ -60,13 +61,27 @@ class Names:
         name = self._columns.get(column)
         if name is not None:
             if name in self.numbers:
-                return logged_as(name)
+                return self._scaled(name, column)
             if (number := number_of(name)) is not None:
                 return Taken(name, lambda _run, _step: number)
             hint = closest(name, list(self.numbers))
             raise InputError(f"`columns` {column}={name}: {self._source} logs no such number{hint}")
         name = self._log.meanings.get(column)
         return logged_as(name) if name is not None and name in self.numbers else None
+
+    def _scaled(self, name: str, column: str) -> Taken:
+        """The values of a name, as counts where it says that they are millions or billions."""
+        unit = scale(name, column)
+        values = [value for run in self._log.runs if (value := value_at(run, name, None)) is not None]
+        if unit == 1 or max(values) >= _LARGEST_IN_UNITS:
+            return logged_as(name)
+        self.notes.append(Note("columns-read", f"{column} are {name!r} times {unit:.0e}".replace("e+0", "e")))
+
+        def product(run: LoggedRun, step: float | None) -> float | None:
+            value = value_at(run, name, step)
+            return None if value is None else value * unit
+
+        return Taken(name, product)
 
     def loss(self) -> tuple[str, str | None]:
         """Name of the loss and its unit, None for nats: of the evaluation, rather than of training.
@@ -119,7 +134,8 @@ class Names:
         if not places:
             return None
         best = min(places.values())
-        return logged_as(self._one(column, [name for name, place in places.items() if place == best]))
+        chosen = self._one(column, [name for name, place in places.items() if place == best])
+        return self._scaled(chosen, column) if column in COUNTS else logged_as(chosen)
 
     def tokens(self) -> Taken:
         """Where the training tokens come from: their name, or else the steps times the tokens of one.

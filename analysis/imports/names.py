@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from analysis.runs.recognition.spelling import without_unit
 from analysis.runs.schema import ALIASES, FURTHER, NUMBERS, TEXTS
 
 _BORDER = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
@@ -50,6 +51,7 @@ STEPS = (
     *("training_steps", "n_steps", "num_steps", "num_iterations", "max_steps", "max_iters"),
 )
 STATES = ("state", "status", "run_state")
+COUNTS = ("params", "params_nonembedding", "params_active", "tokens", "unique_tokens", "batch_tokens", "flops")
 _HELD_OUT = {"eval", "evaluation", "val", "valid", "validation", "test", "dev", "heldout"}
 _LOSSES = {"loss", "nll", "xent", "crossentropy"}
 # An average over data sets, or words that say no more than that it is a loss.
@@ -99,8 +101,15 @@ _OWN = {column: own_names(column) for column in (*NUMBERS, *TEXTS)}
 
 
 def rank(name: str, column: str) -> int | None:
-    """How well a tool's name suits a column: 0 as a whole, 1 by the end of its path, None not at all."""
-    return rank_among(name, _OWN[column])
+    """How well a tool's name suits a column: 0 as a whole, 1 by the end of its path, 2 with a unit, None not at all."""
+    found = rank_among(name, _OWN[column])
+    return 2 if found is None and scale(name, column) > 1 else found
+
+
+def scale(name: str, column: str) -> float:
+    """Size of the unit in which a tool's name says it counts, as in ``tokens (B)``; 1 without one."""
+    stem, unit = without_unit(worded(re.split(r"[/.]", name)[-1]))
+    return unit if column in COUNTS and len(stem) > 1 and stem in _OWN[column] else 1.0
 
 
 def rank_among(name: str, names: tuple[str, ...]) -> int | None:

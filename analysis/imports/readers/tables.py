@@ -8,10 +8,8 @@ import pandas as pd
 
 from analysis.errors import InputError
 from analysis.imports.names import STATES, STEPS, worded
-from analysis.imports.records import Log, LoggedRun, Points, number_of
+from analysis.imports.records import Log, LoggedRun, Points, foreign, number_of
 from analysis.runs.readers import read_columns
-from analysis.runs.readers.excel import read_excel
-from analysis.runs.readers.opened import Opened
 
 SUFFIXES = (".csv", ".tsv", ".xlsx", ".parquet")
 _RUNS = ("name", "run_name", "display_name", "run_id", "run", "id", "model", "model_name")
@@ -23,8 +21,9 @@ def read_export(path: Path) -> Log:
     Raises:
         InputError: for a file that is no table.
     """
-    source = Opened.of(path) if path.suffix == ".xlsx" else None
-    return export_of(read_columns(path, set()) if source is None else read_excel(source, None), path)
+    with foreign(path, f"{path.suffix.lower()} file"):
+        frame = read_columns(path, set())
+    return export_of(frame, path)
 
 
 def names_runs(frame: pd.DataFrame) -> bool:

@@ -104,10 +104,11 @@ def _run(home: Path, file: Path, state: dict[str, Any], root: Path, count: Count
     settings = {
         k: v for k, v in state.items() if isinstance(v, int | float | str) and k not in (_COUNTED, "total_flos")
     }
-    counted = _counted(file.parent, home, count)
+    config = _config(file.parent, home)
+    settings |= {} if config is None else _shape(config[0])
+    counted = _counted(file.parent, home, config, count)
     if counted is not None:
         settings[_PARAMS] = counted.total
-        settings |= _shape(file.parent, home)
     step, flops = number_of(state["global_step"]), number_of(state.get("total_flos"))
     if not any(value > 0 for _, value in series.get(_COUNTED, [])):
         series.pop(_COUNTED, None)
@@ -120,26 +121,33 @@ def _run(home: Path, file: Path, state: dict[str, Any], root: Path, count: Count
     return LoggedRun(name, str(home), known, settings, dict(series))
 
 
-def _file(name: str, *folders: Path) -> Path | None:
-    return next((file for folder in folders if (file := folder / name).is_file()), None)
+def _config(*folders: Path) -> tuple[dict[str, Any], Path] | None:
+    """The model's ``config.json`` in the first of some folders that has one.
+
+    Raises:
+        InputError: it is not readable.
+    """
+    file = next((file for folder in folders if (file := folder / "config.json").is_file()), None)
+    if file is None:
+        return None
+    with foreign(file, "config.json"):
+        content = json.loads(file.read_bytes())
+    if not isinstance(content, dict):
+        raise InputError(f"{file}: not a readable config.json (it holds no object)")
+    return content, file
 
 
-def _shape(*folders: Path) -> dict[str, Any]:
-    """Settings of the model's ``config.json``: widths and depths."""
-    file = _file("config.json", *folders)
-    config = json.loads(file.read_bytes()) if file is not None else {}
+def _shape(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a model: widths and depths."""
     names = ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size")
     return {name: config[name] for name in (*names, "vocab_size") if isinstance(config.get(name), int)}
 
 
-def _counted(here: Path, home: Path, count: Counter) -> Count | None:
+def _counted(here: Path, home: Path, config: tuple[dict[str, Any], Path] | None, count: Counter) -> Count | None:
     """Parameters of a run's model; None where neither its config nor its tensors tell them."""
-    config = _file("config.json", here, home)
     if config is not None:
-        with foreign(config, "config.json"):
-            content = json.loads(config.read_bytes())
         try:
-            return count(content, str(config))
+            return count(config[0], str(config[1]))
         except InputError:  # another architecture: its tensors are counted
             pass
     files = sorted(here.glob("*.safetensors")) or sorted(home.glob("*.safetensors"))

@@ -149,3 +149,12 @@ def test_a_finished_run_without_tokens_is_named_and_a_crashed_one_stays(tmp_path
     assert made.to_frame()["run_id"].tolist() == ["r1", "r3"]
     assert [(warning.code, "'r2'" in warning.message) for warning in made.warnings] == [("incomplete-runs", True)]
     assert made.runs.unfinished == {"r3": "crashed"}
+
+
+def test_counts_in_millions_and_billions(tmp_path: Path) -> None:
+    rows = [{"params (M)": 20.0 * n, "train/tokens_B": 0.5, "val_loss": 4 - n / 10} for n in (1, 2)]
+    pd.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)
+    made = import_runs(tmp_path / "t.csv")
+    assert made.to_frame()[["params", "tokens"]].to_numpy().tolist() == [[2e7, 5e8], [4e7, 5e8]]
+    assert [warning.code for warning in made.warnings] == ["columns-read"] * 2
+    assert "params are 'params (M)' times 1e6" in made.warnings[0].message
