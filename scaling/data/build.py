@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scaling.data.building.joining import join
-from scaling.data.building.part import PARTS, Job, is_held_out, make_part
+from scaling.data.building.notes import Notes
+from scaling.data.building.part import DONE, PARTS, Job, is_held_out, make_part
 from scaling.data.building.survey import Survey, survey
 from scaling.data.shards import MANIFEST, TOKENIZER, Dtype, Manifest, read_manifest, sha256_of
 from scaling.data.sources import Part, read_part, strict
@@ -107,7 +108,8 @@ def _is_whole(work: Path, record: str) -> bool:
 
 def _kept(work: Path, errors: tuple[str, ...]) -> tuple[str, ...]:
     """The errors, the last with what is kept; where nothing is done, nothing is left."""
-    done = len(list((work / PARTS).glob("*.documents.npy")))
+    notes = [path.with_name(path.name.replace("documents.npy", "notes.json")) for path in work.glob(DONE)]
+    done = sum(Notes.model_validate_json(path.read_bytes()).documents > 0 for path in notes)
     if not done:
         shutil.rmtree(work)
         return errors

@@ -25,6 +25,7 @@ _ROWS = 50_000
 # What Spark, Hadoop and datasets write beside their files.
 _MARKERS = {"_SUCCESS", "_metadata", "_common_metadata"}
 _MARKER_STARTS, _MARKER_SUFFIXES = ("_started_", "_committed_"), {".crc"}
+_MARKER_FOLDERS = {"_temporary", "_delta_log", "_spark_metadata"}
 _OF_ARROW = {"dataset_info.json", "state.json", "dataset_dict.json"}
 
 Documents = Iterator[bytes | Integer[np.ndarray, " tokens"] | Refused]
@@ -112,6 +113,7 @@ def _format(file: Path, source: SourceSpec, found: Found) -> Format | None:
     if suffix == ".idx" and file.with_suffix(".bin").exists():
         return None
     marker = name in _MARKERS or name.startswith(_MARKER_STARTS) or suffix in _MARKER_SUFFIXES
+    marker = marker or not _MARKER_FOLDERS.isdisjoint(file.parts)
     if marker or (name in _OF_ARROW and any(file.parent.rglob("*.arrow"))):
         found.skipped.append((str(file), "marker"))
         return None

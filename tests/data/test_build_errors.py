@@ -55,16 +55,18 @@ def test_files_without_documents_are_skipped_counted_and_named(tmp_path: Path) -
         tmp_path / "in",
         {
             "part-0.jsonl": lines(TEXTS), "part-1.jsonl": b"", "part-2.jsonl.gz": gzip.compress(b""), "_SUCCESS": b"",
+            "_temporary/0/part-3.jsonl": lines(TEXTS),
             "part-0.jsonl.crc": b"crc", ".part-0.jsonl.crc": b"crc", "_committed_7": b"{}", ".git/config": b"x",
         },
     )  # fmt: skip
     manifest = made(folder, tmp_path / "out")
     assert manifest.documents == 90
     (warning,) = manifest.warnings
-    assert (warning.code, warning.count) == ("skipped-files", 7)
+    assert (warning.code, warning.count) == ("skipped-files", 8)
     named = {Path(example.split(" ")[0]).name: example.split(" ")[1] for example in warning.examples}
     assert named == {
         "part-1.jsonl": "(empty)", "part-2.jsonl.gz": "(empty)", "_SUCCESS": "(marker)", "_committed_7": "(marker)",
+        "part-3.jsonl": "(marker)",
         "part-0.jsonl.crc": "(marker)", ".part-0.jsonl.crc": "(hidden)", ".git": "(hidden)",
     }  # fmt: skip
 
@@ -74,6 +76,7 @@ def test_files_without_documents_are_skipped_counted_and_named(tmp_path: Path) -
     [
         ({"a.jsonl": b""}, r"a\.jsonl: the file is empty"),
         ({"a.jsonl": b"", "_SUCCESS": b""}, "the sources have no files: 2 files without documents"),
+        ({"a.jsonl": b"\n \n", "b.csv": b"id,text\n"}, "the sources have no documents: every text is empty"),
         ({"a.jsonl": b'{"body": "x"}\n' * 3}, r"a\.jsonl:1: no key 'text'"),
     ],
 )

@@ -103,7 +103,9 @@ def check_all(notes: Notes, tokenizer: str) -> None:
     """
     if notes.skipped and not notes.documents:
         raise InputError(f"no documents: all {notes.skipped} were skipped, the first: {notes.skipped_examples[0]}")
-    if notes.documents and notes.dropped == notes.documents:
+    if not notes.documents:
+        raise InputError("the sources have no documents: every text is empty")
+    if notes.dropped == notes.documents:
         first = notes.dropped_examples[0]
         raise InputError(f"tokenizer {tokenizer}: gives no ids for any of {notes.documents} documents, as {first}")
     if notes.tokens and notes.unknown == notes.tokens:

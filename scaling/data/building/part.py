@@ -28,6 +28,8 @@ DOCUMENT = np.dtype(
 )
 """A row of a part's table of documents while data is built: bytes are -1 where the source was tokens."""
 PARTS = "parts"
+DONE = f"{PARTS}/*.documents.npy"
+"""The tables of the parts that are done, within the folder that is built."""
 
 
 @dataclass(frozen=True)

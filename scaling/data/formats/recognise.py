@@ -138,15 +138,19 @@ def _is_array(text: bytes, suffix: str) -> bool:
 
 
 def _are_objects(text: bytes, whole: bool, key: str) -> bool:
-    """Whether lines are JSON objects each: several, or a single one with the key, or one longer than what was read."""
+    """Whether it is JSON objects: one in most lines, one with the key, or one longer than what was read."""
     lines = text.split(b"\n")
     complete = [line for line in (lines if whole else lines[:-1]) if line.strip()][:_SEVERAL]
-    if not complete:
-        return _OBJECT.match(text) is not None
-    rows = [_parsed(line) for line in complete]
-    if len(rows) > 1:
-        return sum(isinstance(row, dict) for row in rows) > len(rows) / 2
-    return isinstance(rows[0], dict) and key in rows[0]
+    rows = [isinstance(_parsed(line), dict) for line in complete]
+    if len(rows) > 1 and sum(rows) > len(rows) / 2:
+        return True
+    if rows == [] or (rows == [True] and not whole):
+        return _OBJECT.match(lines[-1]) is not None
+    try:
+        first, _ = json.JSONDecoder().raw_decode(text.decode(errors="replace"))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and key in first
 
 
 def _parsed(line: bytes) -> object:
