@@ -92,6 +92,8 @@ def find_parts(source: SourceSpec, number: int) -> Found:
                 texts, size = [], 0
             texts.append(str(file))
             size += file.stat().st_size
+        elif format is not None and not bounds:
+            found.skipped.append((str(file), "empty"))
         elif format is not None:
             found.parts += [Part(number, format, (str(file),), *bound) for bound in bounds]
     if texts:
@@ -143,6 +145,11 @@ def _bounds(file: Path, format: Format | None) -> list[tuple[int, int]]:
 
 def _dataset_parts(source: SourceSpec, number: int) -> list[Part]:
     assert source.hf is not None
+    folder = Path(source.hf)
+    saved = {"state.json": {"subset", "split"}, "dataset_dict.json": {"subset"}}
+    for file, options in saved.items():
+        if unused := sorted(options & source.model_fields_set if (folder / file).exists() else ()):
+            raise InputError(f"hf: {source.hf}: the option {unused[0]} does not apply: the folder has no {unused[0]}s")
     dataset = open_dataset(source.hf, source.subset, source.split)
     if hasattr(dataset, "__len__"):
         rows = len(dataset)

@@ -187,4 +187,6 @@ class BuildSpec(_Strict):
         labels = [source.label for source in self.sources]
         if len(set(labels)) < len(labels):
             raise ValueError("sources: two have one name; give each its own")
+        if "held_out" in self.model_fields_set and all(source.only for source in self.sources):
+            raise ValueError("held_out does not apply: every source says which side it is on, with only")
         return self

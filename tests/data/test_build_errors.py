@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from scaling.cli import main
@@ -185,5 +187,16 @@ def test_the_command_skips_and_says_so(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_one_side_of_the_split_alone_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     folder = write(tmp_path / "in", {"a.jsonl": lines(TEXTS)})
+    sides = [{"path": str(folder), "only": "train"}]
     with pytest.raises(InputError, match="all are `only: train`; a build needs held_out documents too"):
-        made(folder, tmp_path / "out", sources=[{"path": str(folder), "only": "train"}])
+        build(BuildSpec.model_validate({"name": "x", "sources": sides}), tmp_path / "out", 1, lambda _: None)
+    with pytest.raises(ValueError, match="held_out does not apply"):
+        made(folder, tmp_path / "out", sources=sides)
+
+
+def test_a_table_without_rows_is_an_empty_file(tmp_path: Path) -> None:
+    folder = write(tmp_path / "in", {"a.jsonl": lines(TEXTS)})
+    with pq.ParquetWriter(folder / "b.parquet", pa.schema({"text": pa.string()})):
+        pass
+    (warning,) = made(folder, tmp_path / "out").warnings
+    assert (warning.code, Path(warning.examples[0]).name) == ("skipped-files", "b.parquet (empty)")

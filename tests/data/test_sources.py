@@ -148,6 +148,9 @@ def test_a_local_dataset_is_read_and_a_folder_of_files_streamed(
     streamed = SourceSpec(hf=str(tmp_path / "files"))
     assert len(parts_of(streamed)) == 2
     assert documents(streamed) == LINES[::2] + LINES[1::2]
+    for name, option in (("plain", "split"), ("plain", "subset"), ("split", "subset")):
+        with pytest.raises(InputError, match=f"the option {option} does not apply"):
+            documents(SourceSpec.model_validate({"hf": str(tmp_path / name), option: "train"}))
     with pytest.raises(InputError, match=r"no column 'body'; its columns are text"):
         documents(SourceSpec(hf=str(tmp_path / "plain"), text="body"))
     with pytest.raises(InputError, match=r"hf: .*nowhere"):
