@@ -45,7 +45,8 @@ def isoflop_parabolas(result: IsoFlop, axes: Axes, table: RunTable | None = None
     rows = None if table is None else representative(table.fit)
     budgets = [parabola.flops for parabola in result.parabolas]
     norm = log_norm(np.array(budgets))
-    labels = {True: "minimum, 90 % interval", False: "budget left out"}
+    known = any(parabola.interval is not None for parabola in result.parabolas)
+    labels = {True: "minimum" + ", 90 % interval" * known, False: "budget left out"}
     for parabola in result.parabolas:
         colour, good = SIZES(norm(parabola.flops)), parabola.reason is None
         n = np.exp(parabola.n)
@@ -116,8 +117,8 @@ def optimum(table: RunTable, parabolas: IsoFlop, lowest: Envelope, forecast: For
     for which, name, colour, marker in (("params", "N*", PARAMS, "o"), ("tokens", "D*", TOKENS, "s")):
         by_parabolas, by_envelope = (_law(found, which) for found in (parabolas, lowest))
         if by_parabolas is not None:
-            _line(axes, by_parabolas, flops, colour, "-", f"{name} by isoFLOP minima, 90 %")
             bands = [band for band in map(by_parabolas.interval, flops.tolist()) if band is not None]
+            _line(axes, by_parabolas, flops, colour, "-", f"{name} by isoFLOP minima" + ", 90 %" * bool(bands))
             if bands:
                 axes.fill_between(flops, *np.transpose(bands), color=colour, alpha=0.15, lw=0)
             axes.plot(np.exp(c), np.exp(best[which]), marker, ms=4.5, color=colour, mec="none", zorder=4)

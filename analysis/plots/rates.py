@@ -28,6 +28,7 @@ def loss_vs_rate(table: RunTable, axes: Axes) -> Axes:
         raise InputError(f"{table.source}: no size and length was trained at three values of lr")
     budgets = [cell.flops for cell, _ in cells]
     norm = log_norm(np.array(budgets))
+    known = any(best is not None and best[1] is not None for best in (grid.best("lr") for _, grid in cells))
     stars = 0
     for cell, grid in cells:
         colour = SIZES(norm(cell.flops))
@@ -42,7 +43,7 @@ def loss_vs_rate(table: RunTable, axes: Axes) -> Axes:
         at, error = best
         if error is not None:
             axes.hlines(0, at * np.exp(-2 * error), at * np.exp(2 * error), color=FORECAST, lw=1.6, zorder=4)
-        label = None if stars else "best rate, two standard errors"
+        label = None if stars else "best rate" + ", two standard errors" * known
         axes.plot(at, 0, "*", ms=9, color=FORECAST, mec="none", zorder=5, label=label)
         stars += 1
     if stars < len(cells):

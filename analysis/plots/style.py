@@ -158,6 +158,9 @@ def log_norm(values: Float[np.ndarray, " rows"]) -> Normalize:
 
 def log_axis(axes: Axes, label: str, ticks: Callable[[float, int | None], str]) -> None:
     """Makes the x axis logarithmic, with a label and a few readable ticks."""
+    first, last = axes.dataLim.intervalx
+    if first == last:  # one place
+        axes.set_xlim(first / 2, 2 * last)
     axes.set_xscale("log")
     axes.set_xlabel(label)
     low, high = axes.get_xlim()

@@ -238,7 +238,7 @@ def of_rates(table: RunTable, check: RecipeCheck | None) -> str:
 
 def of_collapse(result: Collapse, table: RunTable, forecast: Forecast | None) -> str:
     """Caption of the collapsed curves: how near they lie to one, and whether their ends point to the laws' fit."""
-    gone, number = len(result.departures), len(result.runs)
+    gone, number = len({each.run_id for each in result.departures}), result.runs["run_id"].nunique()
     if gone == number:
         return f"Each of the {number} runs' loss curves leaves that of the others."
     text = f"The loss curves of {count(number, 'run')} lie {change(result.spread).lstrip('+')} from a common one"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from analysis import plots
@@ -128,6 +129,8 @@ def _collapse(found: Findings) -> Drawing:
     result = found.collapse
     if isinstance(result, str):
         raise InputError(result)
+    if not np.isfinite(result.common).all():
+        raise InputError("a run in the middle of the sweep would have a loss below 0, so there is no common curve")
     return Drawing(
         lambda axes: plots.collapsed(result, axes),
         captions.of_collapse(result, found.table, found.forecast),

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.allocation.envelope import Envelope, envelope
@@ -84,7 +86,8 @@ class Findings:
         if self.curves is None:
             return "no loss curves were read with the table"
         try:
-            return collapse(self.table, self.curves)
+            with np.errstate(invalid="ignore", divide="ignore"):  # of a common curve that there is not
+                return collapse(self.table, self.curves)
         except InputError as error:
             return "; ".join(error.errors)
 
@@ -95,7 +98,10 @@ class Findings:
             return None
         cells = self.table.fit.groupby(["params", "tokens"])["lr"].agg(["min", "max"])
         usual = cells["min"][cells["min"] == cells["max"]].rename("usual_lr")
-        rows = self.check.frame.join(usual, on=["params", "tokens"], how="inner")
+        tuned = self.check.frame
+        filled: dict[str, Any] = {"status": "done", "seed": 0.0, "flops": 6 * tuned["params"] * tuned["tokens"]}
+        tuned = tuned.assign(**{name: value for name, value in filled.items() if name not in tuned})
+        rows = tuned.join(usual, on=["params", "tokens"], how="inner")
         tried = (rows["lr"] / rows["usual_lr"] - 1).abs() < _SAME_RATE
         if not tried.groupby([rows["params"], rows["tokens"]]).any().all():
             return None

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class Page:
         cost: FLOPs and time of the runs, or None before one has ended.
         warnings: what limits the forecast.
         figures: the drawn figures, and those that this table cannot give.
+        shown: how many runs the figures show, and how many there are, where they show a part; else None.
         no_figures: why nothing can be drawn at all, or None.
         baselines: the forecast beside naive ones, or None without a forecast.
         laws: weight and constants of each law, or None without a forecast.
@@ -51,6 +53,7 @@ class Page:
     cost: SweepCost | None
     warnings: tuple[Diagnostic, ...]
     figures: tuple[ReportFigure, ...]
+    shown: tuple[int, int] | None
     no_figures: str | None
     baselines: Table | None
     laws: Table | None
@@ -79,6 +82,7 @@ def page_of(found: Findings, place: Path) -> Page:
         cost=sweep_cost(found),
         warnings=warnings(found),
         figures=tuple(report_figures(found)) if found.table.unfit is None else (),
+        shown=_shown(found),
         no_figures=found.table.unfit,
         baselines=baselines(forecast, score),
         laws=laws(forecast),
@@ -90,11 +94,15 @@ def page_of(found: Findings, place: Path) -> Page:
     )
 
 
-def render(page: Page) -> str:
-    """The page as one HTML document: the browser may load nothing and run no script but the page's own.
+def _shown(found: Findings) -> tuple[int, int] | None:
+    if found.table.unfit is not None or len(found.table.arrays) == len(found.table.fit):
+        return None
+    return len(found.table.arrays), len(found.table.fit)
 
-    Everything is escaped but the figures' SVG, the style sheet and the script.
-    """
+
+@cache
+def _environment() -> Environment:
+    """The templates, and what they write numbers with."""
     environment = Environment(
         loader=PackageLoader("analysis.report"),
         autoescape=True,
@@ -105,10 +113,20 @@ def render(page: Page) -> str:
     )
     environment.filters |= {"quantity": format_quantity, "duration": format_duration, "number": format, "drawn": Markup}
     environment.filters |= {"change": change, "count": count}
+    return environment
+
+
+def render(page: Page) -> str:
+    """The page as one HTML document: the browser may load nothing and run no script but the page's own.
+
+    Everything is escaped but the figures' SVG, the style sheet and the script.
+    """
     style, script = (
         files("analysis.report").joinpath("templates", name).read_text() for name in ("page.css", "page.js")
     )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("page.html.j2").render(
-        page=page, style=Markup(style), script=Markup(script), script_sha256=digest
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(page=page, style=Markup(style), script=Markup(script), script_sha256=digest)
     )

@@ -155,7 +155,7 @@ def sweep_text(result: SweepResult) -> str:
     noise = ", ".join(f"{b['flops']:.1e} FLOPs: {b['std']:.2%}" for b in forecast.noise["by_budget"])
     lines = [
         *forecast_lines(forecast, f", frozen {forecast.created}"),
-        f"actual     {score.actual:.4f} (mean of {seeds})",
+        f"actual     {score.actual:.4f} ({'mean of ' * (len(score.actuals) > 1)}{seeds})",
         f"error      {score.error:+.2%}, {'inside' if score.covered else 'OUTSIDE'} the interval",
         *(f"naive      {b.predicted:.4f}, error {b.error:+.2%} ({name})" for name, b in score.baselines.items()),
         f"seed noise {noise or 'unknown: no run has a replicate'}",
@@ -168,6 +168,6 @@ def forecast_lines(forecast: Forecast, frozen: str = "; not frozen, and the targ
     low, high = forecast.interval
     return [
         f"{forecast.n_runs} runs fitted; the target is {forecast.extrapolation:.3g}x the FLOPs of the largest",
-        f"forecast   {forecast.loss:.4f} {forecast.unit}, {forecast.level:.0%} interval [{low:.4f}, {high:.4f}] "
+        f"forecast   {forecast.loss:.4f} {forecast.unit}, {100 * forecast.level:.4g}% interval [{low:.4f}, {high:.4f}] "
         f"(+-{(high - low) / 2 / forecast.loss:.1%}){frozen}",
     ]

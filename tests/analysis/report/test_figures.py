@@ -131,6 +131,9 @@ def test_the_check_beside_a_sweep_is_read_against_its_recipe(best: float, verdic
         frame.to_parquet(tmp_path / name / "runs.parquet")
     both = read_findings(tmp_path / "sweep")
     assert f"The sweep's recipe {verdict}: " in KINDS["rates"].make(both).reading
+    # Runs of others have neither FLOPs nor seeds nor states.
+    bare = RunTable.from_frame(tuned(FRAME, best).drop(columns=["flops", "seed", "status"]))
+    assert f"The sweep's recipe {verdict}: " in KINDS["rates"].make(replace(both, check=bare)).reading
     # Of another recipe the check says where the best rate is, and nothing of this one.
     other = replace(both, table=RunTable.from_frame(FRAME.assign(lr=0.5)))
     assert "recipe" not in KINDS["rates"].make(other).reading

@@ -206,3 +206,26 @@ def test_no_numbers_are_taken_for_anothers(made: Forecast, tmp_path: Path) -> No
     made.freeze(tmp_path / "f.json")
     with pytest.raises(InputError, match=r"not the table that the forecast .*f\.json was made from"):
         write_report(tmp_path / "other.csv", forecast=tmp_path / "f.json")
+
+
+def test_a_score_is_shown_with_its_own_forecast_alone(made: Forecast, tmp_path: Path) -> None:
+    FRAME.to_parquet(tmp_path / "runs.parquet")
+    made.freeze(tmp_path / "forecast.json")
+    score(made, TABLE).write(tmp_path / "score.json")
+    assert f"missed by <b>{score(made, TABLE).error:+.2%}</b>" in write_report(tmp_path).read_text()
+    other = forecast(TABLE, made.params, made.tokens, law="compute", bootstrap=20, target_seeds=3)
+    other.freeze(tmp_path / "other.json")
+    page = write_report(tmp_path, forecast=tmp_path / "other.json").read_text()  # scored anew
+    assert f"missed by <b>{score(other, TABLE).error:+.2%}</b>" in page
+    (tmp_path / "forecast.json").unlink()
+    other.freeze(tmp_path / "forecast.json")
+    assert "The target has not been scored yet." in write_report(tmp_path).read_text()
+
+
+def test_a_forecast_of_other_rows_is_called_so(made: Forecast, tmp_path: Path) -> None:
+    said = "It was made from other rows than those shown here."
+    FRAME.to_parquet(tmp_path / "runs.parquet")
+    made.freeze(tmp_path / "forecast.json")
+    assert said not in write_report(tmp_path).read_text()
+    FRAME[FRAME.params > FRAME.params.min()].to_parquet(tmp_path / "runs.parquet")
+    assert said in write_report(tmp_path).read_text()
