@@ -112,7 +112,7 @@ def score_text(result: "Score") -> str:
             f"predicted      {result.predicted:.4f} {result.unit}",
             f"actual         {result.actual:.4f}: " + ", ".join(f"{run.loss:.4f}" for run in result.actuals) + seeds,
             f"error          {result.error:+.2%}, {result.extrapolation:.3g} times the largest fit",
-            f"interval       {low:.4f} to {high:.4f} ({result.level:.0%}): the actual lies "
+            f"interval       {low:.4f} to {high:.4f} ({100 * result.level:.4g}%): the actual lies "
             + ("inside" if result.covered else "outside"),
             *(
                 f"naive          {baseline.predicted:.4f} by {name}: {baseline.error:+.2%}"

@@ -17,7 +17,7 @@ SPECIAL = """
     { } [ ] : - ' " | > % & * # ? , &a *a !!set !!binary --- ... <<:*a ~ null true params: width: llama3-8b
     -1 0 1e999 1e-300 .inf .nan 0x10 1e15 2026-01-01
 """
-SPACED = [": ", "- ", "? ", "\n", "\n  ", "\t", "\0", "%YAML 1.1\n---\n"]
+SPACED = [": ", "- ", "? ", "\n", "\n  ", "\t", "\0", "%YAML 1.1\n---\n", "&b ", "<<: *b\n", "<<: [*b, {x: 1}], "]
 PIECES = st.text(max_size=6) | st.sampled_from([*SPECIAL.split(), *SPACED])
 
 

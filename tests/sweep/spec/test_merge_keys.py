@@ -1,8 +1,10 @@
 """Anchors, aliases and merge keys: values as YAML 1.1 merges them, and errors in the line where a value stands."""
 
+import random
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 from sweep.spec.sweep_texts import GOOD
 
 from analysis.yaml_locations import read_yaml
@@ -163,3 +165,23 @@ def test_what_other_readers_take_otherwise_is_one_line(value: str, line: str) ->
 )
 def test_words_stay_words(text: str, value: object) -> None:
     assert plain(text) == {"a": value}
+
+
+def test_merges_are_those_of_another_reader() -> None:
+    """Random bases that merge one another, own keys before and after, against what ruamel constructs."""
+    rng = random.Random(0)
+    for _ in range(200):
+        lines = []
+        for number in range(rng.randint(1, 6)):
+            own = [f"{key}: {rng.randint(0, 99)}" for key in "pqrst" if rng.random() < 0.4]
+            bases = rng.sample(range(number), rng.randint(0, min(number, 3)))
+            if bases:
+                names = ", ".join(f"*b{base}" for base in bases)
+                merge = f"<<: {names}" if len(bases) == 1 and rng.random() < 0.7 else f"<<: [{names}]"
+                own.insert(rng.randint(0, len(own)), merge)
+            lines.append(f"b{number}: &b{number} {{{', '.join(own)}}}")
+        text = "\n".join(lines)
+        theirs = YAML(typ="safe", pure=True).load(text)
+        assert plain(text) == {
+            base: {key: str(value) for key, value in items.items()} for base, items in theirs.items()
+        }
