@@ -23,7 +23,8 @@ from scaling.data.building.survey import Survey, survey
 from scaling.data.shards import MANIFEST, TOKENIZER, Dtype, Manifest, read_manifest, sha256_of
 from scaling.data.sources import Part, read_part, strict
 from scaling.data.spec import BuildSpec, SourceSpec
-from scaling.data.tokenizer_files import TokenizerRecord, keep_tokenizer
+from scaling.data.tokenizer_files import keep_tokenizer
+from scaling.data.tokenizer_kinds import TokenizerRecord
 from scaling.errors import InputError
 from scaling.files import write_text
 

@@ -14,7 +14,7 @@ from jaxtyping import Int32, Int64, Integer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scaling.data.building.notes import BuildWarning
-from scaling.data.tokenizer_files import TokenizerRecord
+from scaling.data.tokenizer_kinds import TokenizerRecord
 from scaling.errors import InputError
 
 MANIFEST, TOKENIZER, SHARDS = "manifest.json", "tokenizer", "shards"

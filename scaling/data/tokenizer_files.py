@@ -1,49 +1,27 @@
 """Tokenizers from their files, or trained here; each is stored as one file with the tokens that it made."""
 
 import hashlib
-import importlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
 
-import numpy as np
-from jaxtyping import Int32, Integer
-from pydantic import BaseModel, ConfigDict
-
-from scaling.data.ranks import are_ranks, end_of, family_of, read_ranks, special_tokens
+from scaling.data.ranks import are_ranks, end_of, family_of, read_ranks
 from scaling.data.spec import TokenizerSpec
 from scaling.data.tokenizer import BYTES, Tokenizer
+from scaling.data.tokenizer_kinds import (
+    HuggingFace,
+    SentencePiece,
+    Tiktoken,
+    TokenizerRecord,
+    imported,
+    open_huggingface,
+    open_sentencepiece,
+)
 from scaling.errors import InputError
 from scaling.files import write_bytes
 
 _ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "<end_of_text>")
-_NEEDS = 'needs: pip install "scaling-law-toolkit[tokenizers]"'
-
-
-class TokenizerRecord(BaseModel):
-    """The tokenizer in a manifest.
-
-    Attributes:
-        kind: of the file: Hugging Face, tiktoken or SentencePiece; bytes and ids have none.
-        name: in a table of runs.
-        vocab: number of ids.
-        end: id that closes a document.
-        hash: sha256 of the file and of what else decides the ids.
-        file: its name in the folder.
-        pattern: of tiktoken, the regular expression that splits text.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    kind: Literal["bytes", "huggingface", "tiktoken", "sentencepiece", "ids"]
-    name: str
-    vocab: int
-    end: int
-    hash: str
-    file: str | None = None
-    pattern: str | None = None
 
 
 def keep_tokenizer(spec: TokenizerSpec, folder: Path, text: Iterator[bytes]) -> TokenizerRecord:
@@ -165,120 +143,9 @@ def _digest(content: bytes, kind: str, vocab: int, end: int, pattern: str | None
     return hashlib.sha256(content + rest.encode()).hexdigest()
 
 
-class _OfFile:
-    """The attributes that tokenizers from files share."""
-
-    unknown: int | None = None
-    spaces = True
-
-    def __init__(self, record: TokenizerRecord) -> None:
-        self.name, self.vocab, self.end, self.hash = record.name, record.vocab, record.end, record.hash
-
-
-class HuggingFace(_OfFile):
-    """The tokenizer of a ``tokenizer.json``; the text of a special token is encoded like any other."""
-
-    def __init__(self, record: TokenizerRecord, path: Path) -> None:
-        super().__init__(record)
-        self._tokenizer = _huggingface(path)
-        self._tokenizer.encode_special_tokens = True
-        _complete(self._tokenizer)
-        settings = json.loads(self._tokenizer.to_str())
-        self.unknown = _unknown(self._tokenizer, settings["model"])
-        self.spaces = any(sign in str(settings["decoder"]) for sign in ("ByteLevel", "Metaspace", "\u2581"))
-
-    def encode(self, text: bytes) -> Int32[np.ndarray, " tokens"]:
-        return np.array(self._tokenizer.encode(text.decode(), add_special_tokens=False).ids, dtype=np.int32)
-
-    def decode(self, ids: Integer[np.ndarray, " tokens"]) -> str:
-        return str(self._tokenizer.decode(ids.tolist()))
-
-
-class Tiktoken(_OfFile):
-    """The tokenizer of tiktoken's ranks, with the special tokens beside them."""
-
-    def __init__(self, record: TokenizerRecord, path: Path) -> None:
-        super().__init__(record)
-        ranks = read_ranks(path.read_bytes(), path.name)
-        special = special_tokens(ranks, record.end)
-        self._tokens = {rank: token for token, rank in ranks.items()} | {
-            id: name.encode() for name, id in special.items()
-        }
-        try:
-            self._tokenizer = imported("tiktoken").Encoding(
-                record.name, pat_str=record.pattern, mergeable_ranks=ranks, special_tokens=special
-            )
-        except ValueError as error:
-            raise InputError(f"{path}: pattern: {error}") from None
-
-    def encode(self, text: bytes) -> Int32[np.ndarray, " tokens"]:
-        return np.array(self._tokenizer.encode_ordinary(text.decode()), dtype=np.int32)
-
-    def decode(self, ids: Integer[np.ndarray, " tokens"]) -> str:
-        tokens = (self._tokens.get(id, f"<|{id}|>".encode()) for id in ids.tolist())
-        return b"".join(tokens).decode(errors="replace")
-
-
-class SentencePiece(_OfFile):
-    """The tokenizer of a SentencePiece ``.model``."""
-
-    def __init__(self, record: TokenizerRecord, path: Path) -> None:
-        super().__init__(record)
-        self._tokenizer = _sentencepiece(path)
-        self.unknown = self._tokenizer.unk_id()
-
-    def encode(self, text: bytes) -> Int32[np.ndarray, " tokens"]:
-        return np.array(self._tokenizer.encode(text.decode()), dtype=np.int32)
-
-    def decode(self, ids: Integer[np.ndarray, " tokens"]) -> str:
-        return str(self._tokenizer.decode(ids.tolist()))
-
-
-def imported(library: str) -> Any:
-    """A module of the ``tokenizers`` extra.
-
-    Raises:
-        InputError: it is not installed; names the extra.
-    """
-    try:
-        return importlib.import_module(library)
-    except ImportError:
-        raise InputError(f"the tokenizer {_NEEDS}") from None
-
-
-def _complete(tokenizer: Any) -> None:
-    """Gives a tokenizer without a decoder the one that its words were made for."""
-    if tokenizer.decoder is None:
-        decoders, before = imported("tokenizers").decoders, str(json.loads(tokenizer.to_str())["pre_tokenizer"])
-        if "'ByteLevel'" in before:
-            tokenizer.decoder = decoders.ByteLevel()
-        elif "'Metaspace'" in before:
-            tokenizer.decoder = decoders.Metaspace()
-
-
-def _unknown(tokenizer: Any, model: dict[str, Any]) -> int | None:
-    """The id of text that a tokenizer of the tokenizers library has no token for, if it has one."""
-    if model.get("unk_id") is not None:
-        return int(model["unk_id"])
-    token = model.get("unk_token")
-    return None if token is None else tokenizer.token_to_id(token)
-
-
-def _huggingface(path: Path) -> Any:
-    try:
-        tokenizer = imported("tokenizers").Tokenizer.from_file(str(path))
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        return tokenizer
-    except InputError:
-        raise
-    except Exception as error:  # the library raises plain Exceptions
-        raise InputError(f"tokenizer {path.name}: not a tokenizer.json: {error}") from None
-
-
 def _of_huggingface(path: Path, end: str | int | None) -> tuple[int, int]:
     """Number of ids of a ``tokenizer.json``, and the id that closes documents."""
-    known = _huggingface(path).get_vocab(with_added_tokens=True)
+    known = open_huggingface(path).get_vocab(with_added_tokens=True)
     vocab = max(known.values()) + 1
     if isinstance(end, int):
         found = [end] if end in known.values() else []
@@ -292,16 +159,8 @@ def _of_huggingface(path: Path, end: str | int | None) -> tuple[int, int]:
     return vocab, found[0]
 
 
-def _sentencepiece(path: Path) -> Any:
-    try:
-        return imported("sentencepiece").SentencePieceProcessor(model_file=str(path))
-    except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"tokenizer {path.name}: not a SentencePiece model: {reason}") from None
-
-
 def _of_sentencepiece(path: Path, end: str | int | None) -> tuple[int, int]:
-    model = _sentencepiece(path)
+    model = open_sentencepiece(path)
     vocab = model.get_piece_size()
     found = model.eos_id() if end is None else int(end) if str(end).isdecimal() else model.piece_to_id(str(end))
     if not 0 <= found < vocab or (end is not None and found == model.unk_id()):

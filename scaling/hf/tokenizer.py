@@ -9,7 +9,8 @@ from scaling.data.corpus import CorpusSpec
 from scaling.data.ranks import read_ranks, special_tokens
 from scaling.data.shards import TOKENIZER, Manifest, is_built, map_ids, read_lengths, read_manifest
 from scaling.data.tokenizer import BYTES, Tokenizer
-from scaling.data.tokenizer_files import TokenizerRecord, encodes_all, imported, open_tokenizer
+from scaling.data.tokenizer_files import encodes_all, open_tokenizer
+from scaling.data.tokenizer_kinds import TokenizerRecord, imported
 from scaling.errors import InputError
 from scaling.files import write_bytes, write_text
 from scaling.hf.byte_level import END, of_bytes, of_ranks

@@ -10,7 +10,8 @@ import pytest
 
 from scaling.data.spec import TokenizerSpec
 from scaling.data.tokenizer import Tokenizer
-from scaling.data.tokenizer_files import TokenizerRecord, keep_tokenizer, open_tokenizer
+from scaling.data.tokenizer_files import keep_tokenizer, open_tokenizer
+from scaling.data.tokenizer_kinds import TokenizerRecord
 from scaling.errors import InputError
 
 TEXT = "Fellow citizens, zwölf Boxkämpfer 東京 <|endoftext|> 1234\n\n\tend."

@@ -10,7 +10,8 @@ import pytest
 
 from scaling.data.ranks import CL100K, GPT2, O200K, QWEN, special_tokens
 from scaling.data.spec import TokenizerSpec
-from scaling.data.tokenizer_files import TokenizerRecord, keep_tokenizer, open_tokenizer
+from scaling.data.tokenizer_files import keep_tokenizer, open_tokenizer
+from scaling.data.tokenizer_kinds import TokenizerRecord
 from scaling.hf.byte_level import _letters, of_ranks
 
 NEEDS = 'needs pip install -e ".[tokenizers]"'

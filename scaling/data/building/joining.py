@@ -12,7 +12,7 @@ from scaling.data.building.notes import BuildWarning, check_all, joined, warning
 from scaling.data.building.part import DOCUMENT, Job
 from scaling.data.shards import SHARDS, SPLITS, Dtype, Manifest, Shard, SourceRecord, Split, sha256_of
 from scaling.data.spec import BuildSpec
-from scaling.data.tokenizer_files import TokenizerRecord
+from scaling.data.tokenizer_kinds import TokenizerRecord
 from scaling.errors import InputError
 
 

@@ -19,7 +19,8 @@ from scaling.data.shards import SPLITS, TOKENIZER, Split
 from scaling.data.sources import Part, read_part
 from scaling.data.spec import SourceSpec
 from scaling.data.tokenizer import Tokenizer
-from scaling.data.tokenizer_files import TokenizerRecord, open_tokenizer
+from scaling.data.tokenizer_files import open_tokenizer
+from scaling.data.tokenizer_kinds import TokenizerRecord
 from scaling.errors import InputError
 from scaling.files import write_text
 
