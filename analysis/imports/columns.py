@@ -217,8 +217,7 @@ def value_at(run: LoggedRun, name: str, step: float | None) -> float | None:
     points = run.series.get(name)
     if not points:
         return number_of(run.settings.get(name))
-    ordered = sorted(points, key=lambda point: point[0])  # stable: of one step, the value logged last stays last
-    if step is None or step >= ordered[-1][0]:
-        return ordered[-1][1]
-    steps, values = zip(*dict(ordered).items(), strict=True)
+    if step is None or step >= points[-1][0]:
+        return points[-1][1]
+    steps, values = zip(*dict(points).items(), strict=True)
     return float(np.interp(step, steps, values))

@@ -94,7 +94,7 @@ def _joined(frame: pd.DataFrame, log: Log, notes: list[Note]) -> pd.DataFrame:
     notes += log.notes
     tasks = _table_of_tasks(log).drop(columns="params", errors="ignore")
     runs = set(frame["run_id"])
-    tasks["run_id"] = [name if name in runs else Path(name).name for name in tasks["run_id"]]
+    tasks["run_id"] = [_run_of(name, runs) for name in tasks["run_id"]]
     if twice := sorted(tasks["run_id"][tasks["run_id"].duplicated() & tasks["run_id"].isin(runs)]):
         raise InputError(f"results of several models are for one run: {listed_names(twice, 4)}")
     if not set(tasks["run_id"]) & runs:
@@ -106,6 +106,12 @@ def _joined(frame: pd.DataFrame, log: Log, notes: list[Note]) -> pd.DataFrame:
     tasks = tasks[tasks["run_id"].isin(runs)]
     new = ["run_id", *(c for c in tasks if c not in frame)]
     return frame.merge(tasks[new], on="run_id", how="left")
+
+
+def _run_of(model: str, runs: set[str]) -> str:
+    """The run that a model is: that of its name, or of the last part of its path that is one; else its own name."""
+    parts = model.replace("__", "/").split("/")
+    return next((name for name in (model, *reversed(parts)) if name in runs), model)
 
 
 def check_output(output: Path, sources: Sequence[str]) -> None:

@@ -11,10 +11,12 @@ from analysis.errors import InputError
 from analysis.imports.columns import Names, Taken, logged_as, value_at
 from analysis.imports.names import loss_name, own_names, rank, worded
 from analysis.imports.records import Log, LoggedRun, Note, listed_names, number_of
+from analysis.runs.filter import closest
 from analysis.runs.recognition.states import finished
 from analysis.runs.schema import NUMBERS, REQUIRED, TEXTS
 
 _APART = ("run_id", "status", *REQUIRED)
+_ROLES = {"fit", "target"}
 _FLOPS_FACTOR = 30.0  # of 6ND: beyond it, what is called FLOPs is a rate, or of one token
 
 
@@ -87,7 +89,7 @@ def _rows(log: Log, loss: str, params: Taken, tokens: Taken) -> tuple[list[dict[
     rows = []
     for run, run_id in zip(log.runs, ids, strict=True):
         points = run.series.get(loss)
-        step = max(point[0] for point in points) if points else None
+        step = points[-1][0] if points else None
         row: dict[str, Any] = {"run_id": run_id, "status": run.state, "_step": step}
         row |= {"params": params.of(run, step), "tokens": tokens.of(run, step), "loss": value_at(run, loss, None)}
         rows.append(row)
@@ -146,15 +148,21 @@ def _peak(rate: Taken) -> Taken:
 
 def _texts(log: Log, columns: Mapping[str, str]) -> dict[str, str]:
     """The tool's names of the schema's texts, such as the corpus."""
-    known = dict.fromkeys(name for run in log.runs for name in run.settings)
+    values: dict[str, set[str]] = {}
+    for run in log.runs:
+        for name, value in run.settings.items():
+            if isinstance(value, str) or name in columns.values():
+                values.setdefault(name, set()).add(str(value))
     found = {}
     for column in [c for c in TEXTS if c not in _APART]:
         own = columns.get(column)
-        if own is not None and own not in known:
-            raise InputError(f"`columns` {column}={own}: no such name is logged")
-        ranked = sorted((place, name) for name in known if (place := rank(name, column)) is not None)
+        if own is not None and own not in values:
+            raise InputError(f"`columns` {column}={own}: no such name is logged{closest(own, list(values))}")
+        ranked = sorted((place, name) for name in values if (place := rank(name, column)) is not None)
         if own is not None or ranked:
             found[column] = own or ranked[0][1]
+    if "role" not in columns and not values.get(found.get("role", ""), set()) <= _ROLES:
+        del found["role"]  # of something else
     return found
 
 

@@ -1,6 +1,5 @@
 """What every reader gives: the runs of a source in the tool's own words."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from analysis.errors import InputError
 from analysis.formatting import parse_quantity
 
 Points = list[tuple[float, float]]
+_MOST_POINTS = 2000
 _DEEPEST = 8  # levels of a config that are flattened
 
 
@@ -30,7 +30,8 @@ class LoggedRun:
         key: what tells it from the others, such as an id or a path.
         state: in the tool's own word; None if the tool does not say.
         settings: single values: of the config, of a summary, of a row.
-        series: metric -> its (step, value), in the order in which they were logged.
+        series: metric -> its (step, value), by step; of one step, the value logged last is last. Long ones are thinned
+            out, but keep their ends and their largest value.
     """
 
     name: str
@@ -38,6 +39,10 @@ class LoggedRun:
     state: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     series: Mapping[str, Points] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        kept = {name: _thinned(points) for name, points in self.series.items() if points}
+        object.__setattr__(self, "series", kept)
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,17 @@ class Log:
     meanings: Mapping[str, str] = field(default_factory=dict)
     hints: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[Note] = ()
+
+
+def _thinned(points: Points) -> Points:
+    """Points by step, at most some number of them: a run may log a hundred metrics a million times."""
+    ordered = sorted(points, key=lambda point: point[0])
+    if len(ordered) <= _MOST_POINTS:
+        return ordered
+    last = len(ordered) - 1
+    kept = {last * part // _MOST_POINTS for part in range(_MOST_POINTS + 1)}
+    kept.add(max(range(len(ordered)), key=lambda at: ordered[at][1]))
+    return [ordered[at] for at in sorted(kept)]
 
 
 def number_of(value: object) -> float | None:
@@ -130,12 +146,3 @@ def needed(load: Callable[[], Any], source: Path | str, extra: str) -> Any:
         return load()
     except ImportError:
         raise InputError(f'{source} needs: pip install "scaling-law-toolkit[{extra}]"') from None
-
-
-def last_value(points: Points) -> float:
-    """Value of the last step; of several values at one step, the one that was logged last."""
-    return max(enumerate(points), key=lambda pair: (pair[1][0], pair[0]))[1][1]
-
-
-def finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)

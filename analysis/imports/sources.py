@@ -100,7 +100,7 @@ def read_source(source: str, count: trainer.Counter) -> Log:
 
 
 def _of_file(path: Path, count: trainer.Counter) -> Log:
-    if path.suffix.lower() in tables.SUFFIXES:
+    if {suffix.lower() for suffix in path.suffixes} & {*tables.SUFFIXES}:  # perhaps compressed
         return tables.read_export(path)
     if wandb_folder.is_binary(path):
         return wandb_folder.read_runs([path], path)
@@ -109,6 +109,8 @@ def _of_file(path: Path, count: trainer.Counter) -> Log:
     if tensorboard.is_event_file(path):
         return tensorboard.read_events([path], path.parent)
     content = _json(path) if path.suffix.lower() == ".json" else None
+    if isinstance(content, list) and all(isinstance(row, dict) for row in content):
+        return tables.read_export(path)
     if trainer.is_trainer_state(content):
         return trainer.read_trainers([path], path.parent, count)
     if lm_eval.is_results(content):
@@ -123,6 +125,8 @@ def _of_file(path: Path, count: trainer.Counter) -> Log:
 def _of_folder(folder: Folder, count: trainer.Counter) -> Log:
     """The first kind of log that a folder holds; the others are named."""
     root = folder.root
+    if (root / "plan.json").is_file() and (root / "runs").is_dir():
+        raise InputError(f"{root}: is a sweep's own folder, which `scaling fit` and the others read as it is")
     states = [file for file in folder.files if file.name == trainer.STATE]
     events = [file for file in folder.files if tensorboard.is_event_file(file)]
     results = folder.results(named=True)

@@ -46,8 +46,7 @@ def read_results(files: Iterable[Path], root: Path) -> Log:
         name = _model(content, file, root)
         models.setdefault(name, {}).update(_metrics(content["results"]))
         config = content.get("config")
-        size = number_of(config.get("model_num_parameters")) if isinstance(config, dict) else None
-        if size:
+        if isinstance(config, dict) and (size := number_of(config.get("model_num_parameters"))):
             models[name]["model_num_parameters"] = size
     if not models:
         raise InputError(f"{file}: not a readable file of results" for file in damaged[:5])

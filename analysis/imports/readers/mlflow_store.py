@@ -46,7 +46,7 @@ def _run_folders(folder: Path) -> Iterator[Path]:
 
 def _of_folder(place: Path) -> LoggedRun | None:
     meta = _meta(place / "meta.yaml")
-    if meta.get("lifecycle_stage") == "deleted":
+    if meta.get("lifecycle_stage") == "deleted" or not {"run_id", "run_uuid"} & set(meta):  # or of a logged model
         return None
     with foreign(place, "MLflow run"):
         settings: dict[str, Any] = {}

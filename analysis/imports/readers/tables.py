@@ -9,9 +9,10 @@ import pandas as pd
 from analysis.errors import InputError
 from analysis.imports.names import STATES, STEPS, worded
 from analysis.imports.records import Log, LoggedRun, Points, foreign, number_of
-from analysis.runs.readers import read_columns
+from analysis.runs.readers import READERS
+from analysis.runs.readers.opened import Opened
 
-SUFFIXES = (".csv", ".tsv", ".xlsx", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".xlsx", ".xlsm", ".parquet")
 _RUNS = ("name", "run_name", "display_name", "run_id", "run", "id", "model", "model_name")
 
 
@@ -22,7 +23,8 @@ def read_export(path: Path) -> Log:
         InputError: for a file that is no table.
     """
     with foreign(path, f"{path.suffix.lower()} file"):
-        frame = read_columns(path, set())
+        source = Opened.of(path)
+        frame = READERS[source.kind](source, None)
     return export_of(frame, path)
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from analysis.imports.names import loss_name
 from analysis.imports.records import Log, LoggedRun, Note, Points, flat, foreign, listed_names, needed
 
 _HEADER, _CHECKSUM = struct.Struct("<QI"), 4  # of a record: its length, a checksum of that; then of its bytes
@@ -61,6 +62,7 @@ def _run_folder(folder: Path, homes: set[Path]) -> Path:
 def _run(folder: Path, files: list[Path], root: Path, torn: list[str]) -> LoggedRun:
     series: defaultdict[str, Points] = defaultdict(list)
     settings: dict[str, Any] = _lightning(folder)
+    copies: dict[str, Any] = {}
     state = None
     for file in files:
         below = file.parent.relative_to(folder).as_posix()
@@ -72,9 +74,13 @@ def _run(folder: Path, files: list[Path], root: Path, torn: list[str]) -> Logged
             for step, value in values:
                 # PyTorch's add_hparams marks a session as ended at once, at step 0.
                 state = (_end(value) if step > 0 else None) or state
-                # Beside hyperparameters in a folder of their own lie copies of the last metrics.
-                if (number := _scalar(value)) is not None and not (chosen and before):
+                number = _scalar(value)
+                if number is not None and chosen and before:
+                    copies[value.tag] = number  # PyTorch's add_hparams repeats the last metrics in a folder of its own
+                elif number is not None:
                     series[f"{before}{value.tag}"].append((float(step), number))
+    if not any(loss_name(name) for name in series):
+        settings |= copies
     name = folder.relative_to(root).as_posix() if folder != root and root in folder.parents else folder.name
     return LoggedRun(name, str(folder), state, settings, dict(series))
 

@@ -112,6 +112,8 @@ def _run(home: Path, file: Path, state: dict[str, Any], root: Path, count: Count
     step, flops = number_of(state["global_step"]), number_of(state.get("total_flos"))
     if not any(value > 0 for _, value in series.get(_COUNTED, [])):
         series.pop(_COUNTED, None)
+        if step and (tokens := number_of(state.get(_COUNTED))):
+            series[_COUNTED] = [(0.0, 0.0), (step, tokens)]
     if counted is not None and step and flops and counted.total > counted.embedding:
         tokens = flops / 6 / (counted.total - counted.embedding)
         series[_BY_FLOPS] = [(0.0, 0.0), (step, tokens)]

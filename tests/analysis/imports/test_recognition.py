@@ -158,3 +158,20 @@ def test_counts_in_millions_and_billions(tmp_path: Path) -> None:
     assert made.to_frame()[["params", "tokens"]].to_numpy().tolist() == [[2e7, 5e8], [4e7, 5e8]]
     assert [warning.code for warning in made.warnings] == ["columns-read"] * 2
     assert "params are 'params (M)' times 1e6" in made.warnings[0].message
+
+
+def test_a_role_of_something_else_is_not_taken(tmp_path: Path) -> None:
+    frame = import_runs(table(tmp_path, role="trainer", corpus=7)).to_frame()
+    assert not {"role", "corpus"} & set(frame)
+    assert "role" in import_runs(table(tmp_path, role="fit")).to_frame()
+
+
+def test_an_unknown_name_of_a_text_is_said(tmp_path: Path) -> None:
+    assert "(did you mean 'data.name'?)" in error(table(tmp_path, **{"data.name": "c4"}), corpus="data.nam")
+
+
+def test_a_list_of_objects_and_a_compressed_table(tmp_path: Path) -> None:
+    (tmp_path / "runs.json").write_text(json.dumps(ROWS))
+    pd.DataFrame(ROWS).to_csv(tmp_path / "runs.csv.gz", index=False)
+    for name in ("runs.json", "runs.csv.gz"):
+        assert import_runs(tmp_path / name).to_frame()["run_id"].tolist() == ["r1", "r2", "r3"]

@@ -5,6 +5,8 @@ import json
 import shutil
 import sqlite3
 import struct
+import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pandas as pd
 import pytest
 from foreign.written import WRITERS, Run, ladder, law, lm_eval_results, tensorboard, trainer
 
+from analysis.imports.records import LoggedRun
 from scaling.api.imports import import_runs
 from scaling.errors import InputError
 
@@ -188,7 +191,7 @@ def test_results_of_tasks_join_the_runs_of_their_models(tmp_path: Path) -> None:
     assert np.isnan(frame["hellaswag/acc"].iloc[3])
     assert frame["hellaswag/acc_norm"].iloc[0] == pytest.approx(0.21)
     assert not any("stderr" in name for name in frame)
-    assert any("'other'" in warning.message for warning in made.warnings)
+    assert any("'models/other'" in warning.message for warning in made.warnings)
     with pytest.raises(InputError, match="no result of a task is of a run"):
         import_runs([source, lm_eval_results(tmp_path / "else", {"nobody": {"hellaswag": 0.9}})])
 
@@ -209,6 +212,48 @@ def test_several_sources_are_one_table(tmp_path: Path) -> None:
     assert frame["loss"].tolist() == pytest.approx(
         [law(2e7, r.tokens) for r in (RUNS[0], RUNS[0])] + [RUNS[1].loss], 1e-4
     )
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "extra"),
+    [
+        ("tensorboardX", "events.out.tfevents.1.host", "tensorboard"),
+        ("wandb", "run-abc.wandb", "wandb"),
+        ("openpyxl", "table.xlsx", "excel"),
+    ],
+)
+def test_a_missing_package_is_named_by_its_extra(
+    module: str, name: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "table.xlsx", "w") as archive:
+        archive.writestr("xl/workbook.xml", "")
+    (tmp_path / "run-abc.wandb").write_bytes(b":W&B\xe1\xbe\x00")
+    (tmp_path / "events.out.tfevents.1.host").write_bytes(b"\x00" * 20)
+    for loaded in [found for found in sys.modules if found == module or found.startswith(f"{module}.")]:
+        monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError) as caught:
+        import_runs(tmp_path / name)
+    (line,) = caught.value.errors
+    assert line.startswith(str(tmp_path))
+    assert line.endswith(f' needs: pip install "scaling-law-toolkit[{extra}]"')
+
+
+def test_the_folder_of_a_sweep_is_no_log(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "plan.json").write_text("{}")
+    with pytest.raises(InputError, match="is a sweep's own folder"):
+        import_runs(tmp_path)
+
+
+def test_long_series_keep_their_ends_and_their_largest_value() -> None:
+    points = [(float(step), float(step % 997)) for step in range(100_000)]
+    points[12_345] = (12_345.0, 1e6)
+    kept = LoggedRun("a", "a", series={"x": [*points[50_000:], *points[:50_000]]}).series["x"]
+    assert len(kept) < 2100
+    assert (kept[0], kept[-1]) == (points[0], points[-1])
+    assert (12_345.0, 1e6) in kept
+    assert kept == sorted(kept)
 
 
 def test_a_folder_of_two_tools_is_read_as_one_and_the_other_is_named(tmp_path: Path) -> None:
