@@ -201,7 +201,15 @@ class _Reader:
             if isinstance(node, SequenceNode):
                 return Located([self.read(item, depth + 1) for item in node.value], self.location(node))
             assert isinstance(node, ScalarNode)
-            return Located(_scalar(node), self.location(node))
+            return Located(_scalar(node, self.text(node)), self.location(node))
+
+    def text(self, node: ScalarNode) -> str:
+        """The text of a scalar; half a character, which an escape may give, is reported and replaced."""
+        text = str(node.value)
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            self.report(node, "an escape gives half a character, U+D800 to U+DFFF")
+            return text.encode(errors="replace").decode()
+        return text
 
     @contextmanager
     def _opened(self, node: Node, depth: int) -> Iterator[None]:
@@ -229,10 +237,10 @@ class _Reader:
                     self.report(key, f"duplicate key '<<', first given at {first}; merge several as a list: [*a, *b]")
                     continue
                 merge, merged = key, self.merged(value, depth)
-            elif key.value in own:
-                self.report(key, f"duplicate key '{key.value}', first given at {own[key.value].key}")
+            elif (name := self.text(key)) in own:
+                self.report(key, f"duplicate key '{name}', first given at {own[name].key}")
             else:
-                own[key.value] = replace(self.read(value, depth + 1), key=self.location(key))
+                own[name] = replace(self.read(value, depth + 1), key=self.location(key))
         return merged | own
 
     def merged(self, node: Node, depth: int) -> dict[str, Located]:
@@ -255,8 +263,7 @@ def _shown(node: Node) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def _scalar(node: ScalarNode) -> str | bool | None:
-    value = str(node.value)
+def _scalar(node: ScalarNode, value: str) -> str | bool | None:
     if node.tag == _YAML + "bool" and value.lower() in ("true", "false"):  # 'yes' is a word, also in YAML 1.1
         return value.lower() == "true"
     return None if node.tag == _YAML + "null" and value in _NULL else value

@@ -126,6 +126,7 @@ def test_two_sizes_of_one_shape_are_both_named() -> None:
         ("corpus: sotu", "corpus: {path: x, name: sotu}", "3:9: corpus: has a name and a path"),
         ("corpus: sotu", "corpus: {name: sotu, tests: true}", "3:9: corpus: tests and site_packages belong"),
         ("corpus: sotu", "corpus: [sotu]", "3:9: corpus: must be a mapping, not a list"),
+        ("name: small", 'name: "\\ud800"', "1:7: an escape gives half a character, U+D800 to U+DFFF"),
         ("corpus: sotu", "? [a]\n: b\ncorpus: sotu", "3:3: a key must be a word"),
         ("corpus: sotu", "corpus: &a [*a]", "3:9: contains itself: an alias stands inside"),
     ],
