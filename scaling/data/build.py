@@ -114,8 +114,8 @@ def _kept(work: Path, errors: tuple[str, ...]) -> tuple[str, ...]:
     if not done:
         shutil.rmtree(work)
         return errors
-    parts = "the part that is done is kept" if done == 1 else f"the {done} parts that are done are kept"
-    return (*errors[:-1], f"{errors[-1]}; {parts}, and the same command goes on with {'it' if done == 1 else 'them'}")
+    parts = "the part that is done is" if done == 1 else f"the {done} parts that are done are"
+    return (*errors[:-1], f"{errors[-1]}; {parts} kept for the next try")
 
 
 def _fill(

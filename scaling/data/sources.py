@@ -167,7 +167,7 @@ def read_part(part: Part, source: SourceSpec, end: int) -> Documents:
         try:
             yield from _reader(part, source, end)(Path(path))
         except InputError as error:
-            yield Refused(error.errors[0])
+            yield Refused(error.errors[0], rest=True)
 
 
 def strict(documents: Documents) -> Iterator[bytes | Integer[np.ndarray, " tokens"]]:

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,9 @@ def test_kinds_beside_each_other_are_reported(tmp_path: Path) -> None:
 
 def test_an_error_keeps_what_is_done_and_the_mended_file_gives_the_same_bytes(tmp_path: Path) -> None:
     folder, out = three(tmp_path / "in", BAD), tmp_path / "out"
-    with pytest.raises(InputError, match=r"1\.jsonl:31: 'text' has half a surrogate pair.*the part that is done is"):
+    with pytest.raises(
+        InputError, match=r"1\.jsonl:31: 'text' has half a surrogate pair.*the part that is done is kept"
+    ):
         made(folder, out)
     assert not out.exists()
     write(folder, {"1.jsonl": lines(TEXTS[30:60])})
@@ -142,6 +145,18 @@ def test_documents_are_skipped_and_counted(tmp_path: Path, monkeypatch: pytest.M
     assert found["skipped-files"].count == 2
     assert [Path(line.split(":")[0]).name for line in found["skipped-files"].examples] == ["b.jsonl.gz", "e.pdf"]
     assert manifest.documents == len(TEXTS) + 1
+
+
+def test_a_file_that_is_cut_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    long = [f"{text} {random.Random(i).randbytes(3000).hex()}" for i, text in enumerate(TEXTS)]
+    folder = write(tmp_path / "in", {"a.jsonl.gz": gzip.compress(lines(long), mtime=0)[:-50_000]})
+    with pytest.raises(InputError, match=r"cannot be read: .*skip leaves the rest of the file out"):
+        made(folder, tmp_path / "out")
+    manifest = made(folder, tmp_path / "out", on_error="skip")
+    assert 60 < manifest.documents < 90
+    (warning,) = manifest.warnings
+    assert (warning.code, warning.count) == ("skipped-documents", 1)
+    assert warning.examples[0].endswith("; the rest of the file is left out")
 
 
 def test_where_all_is_skipped_there_is_nothing(tmp_path: Path) -> None:

@@ -138,9 +138,9 @@ def _encoded(
         refused = document if isinstance(document, Refused) else _violation(document, job, number)
         if refused is not None:
             if not job.skip:
-                hint = "; `on_error` skip leaves such documents out" if notes.documents else ""
-                raise InputError(refused.line + hint)
-            notes.skip(refused.line)
+                left = "the rest of the file" if refused.rest else "such documents"
+                raise InputError(refused.line + (f"; `on_error` skip leaves {left} out" if notes.documents else ""))
+            notes.skip(refused.line + ("; the rest of the file is left out" if refused.rest else ""))
         elif isinstance(document, bytes):
             assert tokenizer is not None
             ids = tokenizer.encode(document) if document else np.empty(0, np.int32)

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from scaling.data.formats.streams import DAMAGED, compression_of, open_stream
+from scaling.data.formats.streams import DAMAGED, compression_of, open_compressed
 from scaling.data.formats.tables import cells, delimiter_of
 from scaling.data.formats.token_files import LLMC_MAGIC
 from scaling.errors import InputError
@@ -68,7 +68,7 @@ def recognise(file: Path, key: str) -> Format | None:
     """
     try:
         compression = compression_of(file)
-        with open_stream(file) as stream:
+        with open_compressed(file, compression) as stream:
             head = stream.read(_HEAD)
     except DAMAGED as error:
         raise InputError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None

@@ -24,9 +24,15 @@ _BZ2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
 
 @dataclass(frozen=True)
 class Refused:
-    """A document that is none, and why, with its place; the documents behind it are read all the same."""
+    """A document that is none.
+
+    Attributes:
+        line: why, with its place.
+        rest: the rest of its file cannot be read; else the documents behind it are.
+    """
 
     line: str
+    rest: bool = False
 
 
 def compression_of(path: Path) -> str | None:
@@ -44,7 +50,11 @@ def compression_of(path: Path) -> str | None:
 
 def open_stream(path: Path) -> Any:
     """A stream of a file's bytes, decompressed if it is compressed, whatever its suffix."""
-    compression = compression_of(path)
+    return open_compressed(path, compression_of(path))
+
+
+def open_compressed(path: Path, compression: str | None) -> Any:
+    """As :func:`open_stream`, of a file whose compression is known."""
     if compression is None:
         return path.open("rb")
     if compression == "xz":
