@@ -18,9 +18,12 @@ _UNFINISHED = frozenset(
         *("running", "preempting", "stopping", "completing", "in_progress", "inprogress", "active", "resizing"),
         *("pending", "planned", "scheduled", "queued", "waiting", "paused", "suspended", "requeued", "configuring"),
         *("starting", "started", "created", "initialized", "initializing", "new"),
-        *("f", "ca", "to", "nf", "pr", "pd", "r", "s", "bf", "dl"),  # Slurm's short forms, beside cd
     ]
 )
+# Slurm's short forms, beside cd.
+_SHORT = frozenset(["f", "ca", "to", "nf", "pr", "pd", "r", "s", "bf", "dl"])
+# Words of other things as well.
+_COMMON = frozenset(["ok", "new", "active", "created", "started", "deadline", "lost", "cd", *_SHORT])
 # Names, as ``normalised`` gives them, of a column that may hold states.
 STATE_COLUMNS = ("state", "run_state", "run_status", "job_state", "job_status", "trial_status", "final_state")
 
@@ -47,7 +50,7 @@ def are_states(values: pd.Series) -> bool:
     if pd.api.types.is_numeric_dtype(values.dtype) or values[:_SAMPLE].astype("str").nunique() > _MOST_STATES:
         return False
     found = set(words(values).unique()) - {""}
-    return bool(found) and found <= _FINISHED | _UNFINISHED | DIVERGED
+    return bool(found - _SHORT) and found <= _FINISHED | _UNFINISHED | _SHORT | DIVERGED
 
 
 def tell_apart(values: pd.Series) -> bool:
@@ -55,7 +58,7 @@ def tell_apart(values: pd.Series) -> bool:
     if not are_states(values):
         return False
     found = set(words(values).unique()) - {""}
-    return bool(found & _FINISHED) and bool(found - _FINISHED)
+    return bool(found & _FINISHED - _COMMON) and bool(found - _FINISHED - _COMMON)
 
 
 def _word(text: str) -> str:

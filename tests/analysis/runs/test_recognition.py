@@ -211,6 +211,8 @@ def test_a_column_called_state_may_be_something_else() -> None:
     made = table(state=["Texas", "Ohio", "Iowa"], outcome=["good", "bad", "good"])
     assert len(made.fit) == 3
     assert words(pd.Series(["Texas"])).tolist() == ["texas"]
+    made = table(state=["s", "r", "s"], data=["new", "ok", "new"], phase=["complete", "complete", "complete"])
+    assert len(made.fit) == 3
 
 
 def test_a_corpus_may_be_called_as_a_missing_value_is(tmp_path: Path) -> None:
