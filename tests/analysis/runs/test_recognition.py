@@ -260,6 +260,6 @@ def test_names_of_sizes_name_no_runs() -> None:
 def test_a_frame_may_have_any_names() -> None:
     frame = pd.DataFrame(ROWS).assign(x=["done", "failed", "b"])
     frame = pd.concat(
-        [frame, frame[["x"]], pd.Series([1, 2, 3], name=0), pd.Series(["ok", "failed", "ok"], name=1)], axis=1
+        [frame, frame[["x"]], pd.Series([1, 2, 3], name=0), pd.Series(["done", "failed", "done"], name=1)], axis=1
     )
     assert table_of(frame, where="`0` < 3").fit["loss"].tolist() == [4.0]
