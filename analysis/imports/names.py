@@ -42,7 +42,7 @@ MORE_NAMES: dict[str, tuple[str, ...]] = {
     "ffn": ("intermediate_size", "intermediate_dim", "d_ff", "ffn_dim"),
     "vocab": ("vocab_size", "padded_vocab_size", "n_vocab"),
     "seq_len": ("sequence_length", "seq_length", "max_seq_len", "block_size", "context_length", "train_seq_len"),
-    "wall_s": ("_runtime", "runtime", "train_runtime", "duration"),
+    "wall_s": ("runtime", "train_runtime"),
     "sweep": ("experiment", "project", "group"),
     "corpus": ("dataset_name",),
 }
@@ -103,6 +103,8 @@ _OWN = {column: own_names(column) for column in (*NUMBERS, *TEXTS)}
 def rank(name: str, column: str) -> int | None:
     """How well a tool's name suits a column: 0 as a whole, 1 by the end of its path, 2 with a unit, None not at all."""
     found = rank_among(name, _OWN[column])
+    if column == "wall_s" and found != 0:  # an evaluation has a runtime too
+        return None
     return 2 if found is None and scale(name, column) > 1 else found
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import InputError
-from analysis.imports.names import STATES, STEPS, worded
+from analysis.imports.names import STATES, STEPS, loss_name, worded
 from analysis.imports.records import Log, LoggedRun, Points, foreign, number_of
 from analysis.runs.readers import READERS
 from analysis.runs.readers.opened import Opened
+from analysis.runs.recognition.numbers import numbers_in
 
 SUFFIXES = (".csv", ".tsv", ".xlsx", ".xlsm", ".parquet")
 _RUNS = ("name", "run_name", "display_name", "run_id", "run", "id", "model", "model_name")
@@ -45,8 +46,9 @@ def export_of(frame: pd.DataFrame, path: Path) -> Log:
     name = next((spelled[word] for word in _RUNS if word in spelled), None)
     state = next((spelled[word] for word in STATES if word in spelled), None)
     step = next((spelled[word] for word in (*STEPS[:6], "_step") if word in spelled), None)
-    weights = name is not None and worded(name) == "name" and state is not None
+    weights = state is not None and name is not None and bool({"runtime", "created", "sweep", "user"} & set(spelled))
     tool = "W&B runs table" if weights else f"{path.suffix[1:]} table"
+    frame = _numbered(frame, {name, state})
     rows = [(_named(row, name, place), row) for place, row in _rows(frame)]
     repeated = name is not None and len({run for run, _ in rows}) < len(rows)
     if repeated and step is not None:
@@ -57,6 +59,17 @@ def export_of(frame: pd.DataFrame, path: Path) -> Log:
         LoggedRun(run, _key(row, spelled, place), _text(row, state), row) for place, (run, row) in enumerate(rows, 1)
     ]
     return Log(tool, "one run a row", runs, name or "row", str(state), counts_steps=False)
+
+
+def _numbered(frame: pd.DataFrame, texts: set[str | None]) -> pd.DataFrame:
+    """A frame whose columns of numbers in texts are numbers: a column as a whole tells what its commas mean."""
+    made = {}
+    for at, name in enumerate(frame.columns):
+        made[at] = frame.iloc[:, at]
+        if name not in texts and not pd.api.types.is_numeric_dtype(made[at].dtype):
+            values, unread = numbers_in(made[at], plain=loss_name(str(name)) is not None)
+            made[at] = made[at] if unread.any() else values
+    return pd.DataFrame(made, index=frame.index).set_axis(frame.columns, axis=1)
 
 
 def _rows(frame: pd.DataFrame) -> Iterator[tuple[Any, dict[str, Any]]]:

@@ -175,3 +175,11 @@ def test_a_list_of_objects_and_a_compressed_table(tmp_path: Path) -> None:
     pd.DataFrame(ROWS).to_csv(tmp_path / "runs.csv.gz", index=False)
     for name in ("runs.json", "runs.csv.gz"):
         assert import_runs(tmp_path / name).to_frame()["run_id"].tolist() == ["r1", "r2", "r3"]
+
+
+def test_commas_mean_what_the_whole_column_says(tmp_path: Path) -> None:
+    lines = ["Name;State;N;D;eval_loss", "20M;finished;20M;400,000,000;4,632", "40M;finished;40M;800,000,000;4,349"]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    frame = import_runs(tmp_path / "t.csv").to_frame()
+    assert frame["run_id"].tolist() == ["20M", "40M"]
+    assert frame[["params", "tokens", "loss"]].to_numpy().tolist() == [[2e7, 4e8, 4.632], [4e7, 8e8, 4.349]]
