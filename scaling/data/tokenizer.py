@@ -91,6 +91,12 @@ def lost(tokenizer: Tokenizer, text: str) -> str | None:
     return "white space at its ends is left out" if whole != text and _alike(tokenizer, whole, text) else None
 
 
+def is_gone(tokenizer: Tokenizer, text: str) -> bool:
+    """Whether no character of a text comes back from its ids, but for white space and case."""
+    back = tokenizer.decode(tokenizer.encode(text.encode()))
+    return set(_SPACE.sub("", text).casefold()).isdisjoint(back.casefold())
+
+
 def _alike(tokenizer: Tokenizer, one: str, other: str) -> bool:
     return np.array_equal(tokenizer.encode(one.encode()), tokenizer.encode(other.encode()))
 

@@ -183,7 +183,8 @@ def test_spaces_that_a_split_removes_are_reported(tmp_path: Path) -> None:
     [
         (lambda: byte_level(all_bytes=False), "gives no ids for any of 60 documents, as '\u6771\u4eac\u90fd'"),
         (lambda: bpe(None, pre.Whitespace()), "gives no ids for any of 60 documents"),
-        (word_level, r"all \d+ ids stand for text that it has no token for"),
+        (word_level, "nothing of the text is in its ids"),
+        (lambda: bpe("<unk>", pre.Metaspace()), "nothing of the text is in its ids"),
     ],
 )
 def test_where_everything_is_lost_the_build_is_refused(
@@ -198,6 +199,11 @@ def test_documents_without_ids_are_counted(tmp_path: Path) -> None:
     warnings = made(tmp_path, byte_level(all_bytes=False).to_str(), [*ENGLISH, *CHINESE[:3]]).warnings
     assert warnings[0].message.startswith("tokenizer own")
     assert ": no ids for 3 of 63 documents, which are left out, the first: '\u6771" in warnings[0].message
+
+
+def test_text_of_another_kind_at_the_beginning_is_not_all_of_it(tmp_path: Path) -> None:
+    warnings = made(tmp_path, bpe("<unk>", pre.Metaspace()).to_str(), [*CHINESE, *ENGLISH]).warnings
+    assert {warning.code for warning in warnings} == {"lossy-tokenizer"}
 
 
 def test_an_end_within_the_text_is_reported(tmp_path: Path) -> None:

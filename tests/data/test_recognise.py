@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
@@ -127,6 +128,13 @@ def test_text_stays_text(tmp_path: Path, text: str) -> None:
         assert documents(tmp_path / name) == [text]
 
 
+def wrong(kind: pa.DataType) -> pa.Array:
+    """A column of text that is none, as a careless writer leaves it."""
+    offsets = np.arange(len(TEXTS) + 1, dtype="<i8" if kind == pa.large_string() else "<i4") * 2
+    buffers = [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(b"a\xff" * len(TEXTS))]
+    return pa.Array.from_buffers(kind, len(TEXTS), buffers)
+
+
 def packed(content: bytes) -> bytes:
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
@@ -169,6 +177,8 @@ def zipped(content: bytes) -> bytes:
         ("a.txt", b'{"text": "a"}{"text": "b"}', "a.txt:1: not JSON: Extra data"),
         ("a.txt", b'{\n "text": "a"\n}\n{\n "text": "b"\n}', "a.txt:1: not JSON"),
         ("a.parquet", arrow(parquet, pa.array([b"\xff"] * len(TEXTS))), "row 1 of .* are not UTF-8, at offset 0"),
+        ("a.arrow", arrow(ipc(pa.ipc.new_file), wrong(pa.string())), "row 1 of .* are not UTF-8, at offset 1"),
+        ("a.arrow", arrow(ipc(pa.ipc.new_stream), wrong(pa.large_string())), "row 1 of .* are not UTF-8, at offset 1"),
     ],
 )
 def test_what_cannot_be_read_is_one_line(tmp_path: Path, name: str, content: bytes, reason: str) -> None:

@@ -6,11 +6,12 @@ import numpy as np
 from jaxtyping import Integer
 from pydantic import BaseModel, ConfigDict
 
-from scaling.data.tokenizer import BYTES, Tokenizer, lost
+from scaling.data.tokenizer import BYTES, Tokenizer, is_gone, lost
 from scaling.errors import InputError
 
 _EXAMPLES = 3
-_FIRST, _LENGTH = 50, 2000
+_FIRST, _NEXT, _LENGTH = 50, 2000, 2000
+"""Documents of a part of which each, and of which every eighth, is decoded again, up to so many bytes."""
 
 
 class BuildWarning(BaseModel):
@@ -42,6 +43,7 @@ class Notes(BaseModel):
         unknown: ids that stand for text without a token, and the beginnings of the first texts with such.
         sampled: documents that were decoded again.
         changed: of these, those that did not come back as they were, and the first differences.
+        gone: of these, those of which nothing came back.
         with_end: documents of text whose ids have the one that closes documents.
         open: files of ids in which no document ends.
     """
@@ -57,6 +59,7 @@ class Notes(BaseModel):
     sampled: int = 0
     changed: int = 0
     changed_examples: list[str] = []
+    gone: int = 0
     with_end: int = 0
     open: list[str] = []
 
@@ -78,10 +81,12 @@ class Notes(BaseModel):
             self.unknown += unknown
             self.unknown_examples = [*self.unknown_examples, repr(text[:60].decode(errors="replace"))][:_EXAMPLES]
         self.with_end += bool((ids == tokenizer.end).any())
-        if self.documents <= _FIRST or text[-1] == self.documents % 256:
+        if self.documents % (1 if self.documents <= _FIRST else 8 if self.documents <= _NEXT else 256) == 0:
             self.sampled += 1
-            if (difference := lost(tokenizer, text[:_LENGTH].decode(errors="ignore"))) is not None:
+            sample = text[:_LENGTH].decode(errors="ignore")
+            if (difference := lost(tokenizer, sample)) is not None:
                 self.changed += 1
+                self.gone += is_gone(tokenizer, sample)
                 self.changed_examples = [*self.changed_examples, difference][:_EXAMPLES]
 
 
@@ -108,6 +113,9 @@ def check_all(notes: Notes, tokenizer: str) -> None:
     if notes.dropped == notes.documents:
         first = notes.dropped_examples[0]
         raise InputError(f"tokenizer {tokenizer}: gives no ids for any of {notes.documents} documents, as {first}")
+    if notes.sampled and notes.gone == notes.sampled:
+        first = notes.changed_examples[0]
+        raise InputError(f"tokenizer {tokenizer}: nothing of the text is in its ids: {first}")
     if notes.tokens and notes.unknown == notes.tokens:
         raise InputError(f"tokenizer {tokenizer}: all {notes.tokens} ids stand for text that it has no token for")
 

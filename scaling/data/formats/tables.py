@@ -109,10 +109,13 @@ def _rows(path: Path, batches: Iterable[Any], column: str, where: str) -> Iterat
         for batch in batches:
             for value in batch.column(0):
                 row += 1
-                # As bytes, so that text that is not UTF-8 is refused by itself.
-                text = value.as_buffer() if pa.types.is_string(value.type) else None
-                content = value.as_py() if text is None else text.to_pybytes()
-                yield _document(content, column, f"{path}: row {row} {where}")
+                place = f"{path}: row {row} {where}"
+                try:
+                    text = value.as_py()
+                except UnicodeDecodeError as error:
+                    yield Refused(f"{place}: '{column}' has bytes that are not UTF-8, at offset {error.start}")
+                else:
+                    yield _document(text, column, place)
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: damaged after row {row} {where}: {' '.join(str(error).split())}") from None
 
