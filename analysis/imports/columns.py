@@ -62,7 +62,7 @@ class Names:
         if name is not None:
             if name in self.numbers:
                 return self._scaled(name, column)
-            if (number := number_of(name)) is not None:
+            if column != "loss" and (number := number_of(name)) is not None:
                 return Taken(name, lambda _run, _step: number)
             hint = closest(name, list(self.numbers))
             raise InputError(f"`columns` {column}={name}: {self._source} logs no such number{hint}")

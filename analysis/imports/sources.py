@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -146,14 +147,14 @@ def _of_folder(folder: Folder, count: trainer.Counter) -> Log:
 
 
 def _of_single_files(folder: Folder) -> Log:
-    """Logs of one file a run, which are known by their content."""
-    if lines := [file for file in folder.ending(json_lines.SUFFIXES) if json_lines.is_json_lines(file)]:
-        return json_lines.read_json_lines(lines)
-    logs = folder.ending(text_logs.SUFFIXES)
-    if own := [file for file in logs if json_lines.is_levanter(file)]:
-        return json_lines.read_json_lines(own)
-    if printed := [file for file in logs if text_logs.is_text_log(file)]:
+    """Logs of one file a run, which are known by their content; lines of any JSON come last, as they may be data."""
+    lines, texts = folder.ending(json_lines.SUFFIXES), folder.ending(text_logs.SUFFIXES)
+    if levanter := [file for file in (*lines, *texts) if json_lines.is_levanter(file)]:
+        return json_lines.read_json_lines(levanter)
+    if printed := [file for file in texts if text_logs.is_text_log(file)]:
         return text_logs.read_text_logs(printed)
+    if objects := [file for file in lines if json_lines.is_json_lines(file)]:
+        return json_lines.read_json_lines(objects)
     if results := folder.results(named=False):
         return lm_eval.read_results(results, folder.root)
     found = folder.ending(tables.SUFFIXES)
@@ -163,8 +164,6 @@ def _of_single_files(folder: Folder) -> Log:
 
 
 def _with_others(log: Log, others: list[str]) -> Log:
-    from dataclasses import replace
-
     if not others:
         return log
     line = f"read as {log.tool}; {' and '.join(others)} there were not read: give their own folder for those"

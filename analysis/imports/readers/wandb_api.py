@@ -30,6 +30,6 @@ def read_project(source: str) -> Log:
 
 
 def _run(run: Any) -> LoggedRun:
-    settings = dict(flat(dict(run.config))) | dict(flat(dict(run.summary), "/"))
+    settings = dict(flat(run.config)) | dict(flat(run.summary_metrics, "/"))
     settings |= {"project": run.project} | ({"group": run.group} if run.group else {})
     return LoggedRun(run.name, run.id, run.state, settings, {})

@@ -97,6 +97,7 @@ def test_what_is_missing_is_said_with_the_candidates(tmp_path: Path) -> None:
 
 def test_a_name_that_is_not_there_is_said_with_the_nearest(tmp_path: Path) -> None:
     assert "(did you mean 'eval_loss'?)" in error(table(tmp_path), loss="evl_loss")
+    assert "logs no such number" in error(table(tmp_path), loss="3.5")  # a loss is not the same for all runs
 
 
 def test_further_columns_on_request(tmp_path: Path) -> None:

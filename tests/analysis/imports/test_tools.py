@@ -8,6 +8,7 @@ import struct
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -65,6 +66,22 @@ def test_wandb_without_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(InputError, match=r"^wandb:me/ladder: W&B does not give its runs \(") as caught:
         import_runs("wandb:me/ladder")
     assert len(caught.value.errors) == 1
+
+
+def test_wandb_project_as_its_client_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client is stubbed, as it needs the server."""
+    needs("wandb")
+    shared = {"project": "ladder", "group": "", "config": {"model": {"n_params": 2e7}}}
+    summary = {"eval/loss": 3.2, "tokens_seen": 4e8, "_wandb": {"runtime": 3}}
+    stub = [
+        SimpleNamespace(id="1", name="a", state="finished", summary_metrics=summary, **shared),
+        SimpleNamespace(id="2", name="b", state="running", summary_metrics={}, **shared),
+    ]
+    monkeypatch.setattr("wandb.Api", lambda: SimpleNamespace(runs=lambda path, **_: {"me/ladder": stub}[path]))
+    made = import_runs("wandb:me/ladder")
+    assert made.runs.unfinished == {"b": "running"}
+    (row, _) = made.to_frame().to_dict("records")
+    assert (row["params"], row["tokens"], row["loss"], row["sweep"]) == (2e7, 4e8, 3.2, "ladder")
 
 
 @pytest.mark.slow
