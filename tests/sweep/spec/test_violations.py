@@ -100,7 +100,7 @@ DAMAGES: list[tuple[Callable[[Path], None], dict[str, str]]] = [
     (write("plan.json"), dict.fromkeys(("status", "report", "run"), "plan.json: unreadable")),
     (write("forecast.json"), dict.fromkeys(("report", "run"), "forecast.json: not a readable forecast")),
     (write("score.json"), {"report": "score.json: not a readable score"}),
-    (write("runs.parquet"), {"fit": "runs.parquet: not a readable .parquet file"}),
+    (write("runs.parquet"), {"fit": "runs.parquet: is no table"}),
     (write("curves.parquet"), {}),
     (write("summary.json"), {"report": "summary.json: not a readable JSON object"}),
 ]
