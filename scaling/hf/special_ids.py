@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from scaling.errors import InputError
 from scaling.hf.tensors import read_json
@@ -10,6 +10,9 @@ from scaling.hf.tensors import read_json
 GENERATION = "generation_config.json"
 TOKENIZER = "tokenizer.json"
 BEGIN, END, PADDING = "bos_token_id", "eos_token_id", "pad_token_id"
+
+
+FolderCode = Literal["no-tokenizer", "id-beyond-embedding", "tokenizer-beyond-embedding"]
 
 
 class Warned(NamedTuple):
@@ -20,7 +23,7 @@ class Warned(NamedTuple):
         message: what people read.
     """
 
-    code: str
+    code: FolderCode
     message: str
 
 

@@ -1,6 +1,7 @@
 """What a build meets that its user should know: documents and files left out, text that a tokenizer loses."""
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Integer
@@ -12,6 +13,18 @@ from scaling.errors import InputError
 _EXAMPLES = 3
 _FIRST, _NEXT, _LENGTH = 50, 2000, 2000
 """Documents of a part of which each, and of which every eighth, is decoded again, up to so many bytes."""
+
+
+BuildCode = Literal[
+    "skipped-files",
+    "skipped-documents",
+    "mixed-formats",
+    "tokenizer-state",
+    "lossy-tokenizer",
+    "end-in-text",
+    "odd-ids",
+    "no-end",
+]
 
 
 class BuildWarning(BaseModel):
@@ -26,7 +39,7 @@ class BuildWarning(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    code: str
+    code: BuildCode
     message: str
     count: int
     examples: tuple[str, ...] = ()
@@ -124,7 +137,7 @@ def warnings_of(notes: Notes, tokenizer: str) -> list[BuildWarning]:
     """What to tell of the documents of a build."""
     found = []
 
-    def warn(code: str, count: int, message: str, examples: Sequence[str]) -> None:
+    def warn(code: BuildCode, count: int, message: str, examples: Sequence[str]) -> None:
         if count:
             first = f", the first: {examples[0]}" if examples else ""
             found.append(BuildWarning(code=code, message=message + first, count=count, examples=tuple(examples)))
