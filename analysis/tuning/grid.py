@@ -141,7 +141,7 @@ def tuned_cells(table: RunTable) -> tuple[TunedCell, ...]:
     Raises:
         InputError: if no cell has three values of a hyperparameter; one line.
     """
-    rows = table.fit
+    rows = table.fit.drop(columns="warmup", errors="ignore")  # a foreign column of that name may hold anything
     if "warmup_tokens" in rows:
         rows = rows.assign(warmup=rows["warmup_tokens"] / rows["tokens"])
     if not any(name in rows for name in HYPERPARAMETERS):

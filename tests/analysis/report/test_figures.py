@@ -105,6 +105,12 @@ def test_captions_follow_the_data(found: Findings) -> None:
     assert size in {float(f"{n:.3g}") for n in fit.params}
 
 
+def test_a_foreign_column_named_like_a_hyperparameter_is_none() -> None:
+    frame = FRAME.assign(warmup="long")
+    with pytest.raises(InputError, match="three learning rates"):
+        KINDS["rates"].make(Findings(RunTable.from_frame(frame)))
+
+
 def test_a_drift_of_the_residuals_is_not_noise(found: Findings) -> None:
     assert "no trend beyond noise" in KINDS["residuals"].make(found).reading
     bent = FRAME.assign(loss=FRAME.loss * (FRAME.flops / FRAME.flops.min()) ** 0.01)
