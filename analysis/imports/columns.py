@@ -203,7 +203,8 @@ class Names:
         usual = ", ".join(own_names(column)[:4])
         logged = f"what is logged: {listed_names(known)}"
         hint = f"; {self._log.hints[column]}" if column in self._log.hints else ""
-        choose = f"choose with `columns` {column}=...{hint}"
+        number = "" if column == "loss" else " or a number for all runs"
+        choose = f"choose with `columns` {column}=NAME{number}{hint}"
         return f"{self._source}: no {column} recognised, such as {usual}; {logged}; {choose}"
 
 

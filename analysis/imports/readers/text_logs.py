@@ -1,4 +1,4 @@
-"""Text that training scripts print: nanoGPT, modded-nanogpt and llm.c.
+"""Text that training scripts print: nanoGPT, modded-nanogpt, llm.c and nanochat.
 
 number of parameters: 10.65M                            nanoGPT
 tokens per iteration will be: 491,520
@@ -14,31 +14,43 @@ s:250 tel:3.2800                                        llm.c, its main.log
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from analysis.imports.records import Log, LoggedRun, Points, foreign, number_of
 
 SUFFIXES = (".log", ".txt", ".out", ".stdout")
-_F = r"([-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|nan|inf))"  # a figure
-_HEADS = (
-    ("number of parameters", re.compile(r"^number of parameters: *([\d.,]+ ?[kKMBT]?)\b")),
-    ("tokens per iteration", re.compile(r"^tokens per iteration will be: *([\d,]+)")),
-    ("num_parameters", re.compile(r"^\| *num_parameters *\| *(\d+) *\|")),
-    ("total_batch_size (tokens)", re.compile(r"^\| *total_batch_size *\| *(\d+) *\|")),
+_F = r"[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|nan|inf)"  # a figure
+_AT = r"(?<!\S)"  # perhaps after a time or the number of a process
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_HEADS = tuple(
+    (name, re.compile(_AT + pattern, re.IGNORECASE))
+    for name, pattern in (
+        ("number of parameters", r"number of parameters: *([\d.,]+ ?[kMBT]?)(?!\S)"),
+        ("tokens per iteration", r"tokens per iteration will be: *([\d,]+)"),
+        ("num_parameters", r"\| *num_parameters *\| *(\d+) *\|"),
+        ("total_batch_size (tokens)", r"\| *total_batch_size *\| *(\d+) *\|"),
+        ("total batch size (tokens)", r"total batch size ([\d,]+) =>"),
+    )
 )
 _SETTING = re.compile(r"^(?:Overriding: *(\w+) *= *(\S+)$|\| *(\w+) *\| *(\S+) *\|$)")
-_STEPS = (
-    re.compile(rf"^(?P<kind>step) (?P<step>\d+): train loss (?P<train_loss>{_F}), val loss (?P<val_loss>{_F})"),
-    re.compile(rf"^(?P<kind>iter) (?P<step>\d+): loss (?P<loss>{_F})"),
-    re.compile(rf"^step:(?P<step>\d+)/(?P<of>\d+) val_loss:(?P<val_loss>{_F})", re.IGNORECASE),
-    re.compile(rf"^step:(?P<step>\d+)/(?P<of>\d+) (?:train_)?loss:(?P<train_loss>{_F})", re.IGNORECASE),
-    re.compile(rf"^s:(?P<step>\d+) tel:(?P<val_loss>{_F})"),
-    re.compile(rf"^s:(?P<step>\d+) trl:(?P<train_loss>{_F})(?: lr:(?P<lr>{_F}))?"),
-    re.compile(rf"^step +(?P<step>\d+)/(?P<of>\d+) \| (?:train )?loss (?P<train_loss>{_F}).*?(?:\| lr (?P<lr>{_F}))?"),
+_OF = r"(?P<step>\d+)/(?P<of>\d+)"
+_STEPS = tuple(
+    re.compile(_AT + pattern, re.IGNORECASE)
+    for pattern in (
+        rf"step (?P<step>\d+): train loss (?P<train_loss>{_F}), val loss (?P<val_loss>{_F})",
+        rf"iter (?P<step>\d+): loss (?P<loss>{_F})",
+        rf"step:{_OF} val_loss:(?P<val_loss>{_F})",
+        rf"step:{_OF} (?:train_)?loss:(?P<train_loss>{_F})",
+        rf"s:(?P<step>\d+) tel:(?P<val_loss>{_F})",
+        rf"s:(?P<step>\d+) trl:(?P<train_loss>{_F})(?: lr:(?P<lr>{_F}))?",
+        rf"step +{_OF} \| (?:train )?loss (?P<train_loss>{_F})(?:.*\| lr (?P<lr>{_F}))?",
+        rf"step (?P<step>\d+) \| validation bpb: (?P<val_bpb>{_F})",
+        rf"step {_OF} \(.*\| loss: (?P<train_loss>{_F})",
+    )
 )
-_ALONE = re.compile(rf"^val loss:? {_F}$")  # llm.c: of the step printed before
-_METRICS = {"train_loss": "train loss", "val_loss": "val loss", "loss": "iter loss", "lr": "lr"}
-# What shows that a text is such a log: any line of a step, or the parameters.
+_ALONE = re.compile(rf"^val loss:? ({_F})$")  # llm.c: of the step printed before
+_METRICS = {"train_loss": "train loss", "val_loss": "val loss", "val_bpb": "val bpb", "loss": "iter loss", "lr": "lr"}
 _LONGEST_LINE = 1000
 
 
@@ -66,8 +78,7 @@ def is_text_log(path: Path) -> bool:
     """Whether the first lines of a file, or its last ones, are such a log's."""
     with path.open("rb") as file:
         head = file.read(2**20)
-    lines = head.decode("utf-8", "replace").splitlines()
-    return any(_parsed(line.strip()) for line in lines if len(line) <= _LONGEST_LINE)
+    return any(map(_parsed, _lines(head)))
 
 
 def read_text_logs(files: list[Path]) -> Log:
@@ -75,7 +86,7 @@ def read_text_logs(files: list[Path]) -> Log:
     runs: list[LoggedRun] = []
     for path in files:
         with foreign(path, "log"):
-            found = _runs(path.read_bytes().decode("utf-8", "replace"))
+            found = _runs(_lines(path.read_bytes()))
         stem = path.stem if sum(other.stem == path.stem for other in files) == 1 else f"{path.parent.name}/{path.stem}"
         for number, run in enumerate(found, 1):
             name = stem if len(found) == 1 else f"{stem}-{number}"
@@ -85,18 +96,23 @@ def read_text_logs(files: list[Path]) -> Log:
 
 def _parsed(line: str) -> re.Match[str] | None:
     """A line's match if it is one of a step or of the parameters."""
-    return next((m for pattern in (*_STEPS, *(p for _, p in _HEADS)) if (m := pattern.match(line))), None)
+    return next((m for pattern in (*_STEPS, *(p for _, p in _HEADS)) if (m := pattern.search(line))), None)
 
 
-def _runs(text: str) -> list[_Run]:
+def _lines(content: bytes) -> Iterator[str]:
+    """The lines of a log without what colours them; lines too long to be of a step are left out."""
+    for line in content.decode("utf-8", "replace").splitlines():
+        if len(line) <= _LONGEST_LINE:
+            yield _COLOUR.sub("", line).strip()
+
+
+def _runs(lines: Iterable[str]) -> list[_Run]:
     run, runs = _Run(), list[_Run]()
     head: dict[str, object] = {}
-    for line in map(str.strip, text.splitlines()):
-        if len(line) > _LONGEST_LINE:
-            continue
+    for line in lines:
         if (setting := _setting(line)) is not None:
             head |= dict([setting])
-        elif (found := next((m for pattern in _STEPS if (m := pattern.match(line))), None)) is not None:
+        elif (found := next((m for pattern in _STEPS if (m := pattern.search(line))), None)) is not None:
             if head:
                 if _begins_anew(run, head, int(found["step"])):
                     runs.append(run)
@@ -113,7 +129,7 @@ def _runs(text: str) -> list[_Run]:
 def _setting(line: str) -> tuple[str, object] | None:
     """A setting that a line prints: one of those above, or any of the script's own."""
     for name, pattern in _HEADS:
-        if (found := pattern.match(line)) is not None:
+        if (found := pattern.search(line)) is not None:
             return name, number_of(found[1])
     found = _SETTING.match(line)
     return None if found is None else (found[1] or found[3], (found[2] or found[4]).strip("'\""))

@@ -75,3 +75,31 @@ def test_a_loss_that_is_no_number_stays_so(tmp_path: Path) -> None:
 def test_another_text_is_no_log(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a log that is known"):
         import_runs(log(tmp_path, "Dear diary,\nstep by step\n"))
+
+
+def test_lines_after_a_time_and_in_colour(tmp_path: Path) -> None:
+    lines = [f"\x1b[32m[2026-11-30 10:00:00] [rank 0]: {line}\x1b[0m\r" for line in NANOGPT.splitlines()]
+    (row,) = import_runs(log(tmp_path, "\n".join(lines))).to_frame().to_dict("records")
+    assert (row["params"], row["tokens"], row["loss"]) == (10_650_000, 250_000, 2.0672)
+
+
+def test_sizes_that_no_log_tells_are_given_one_by_one(tmp_path: Path) -> None:
+    tables = []
+    for size in ("124M", "350M"):
+        log(tmp_path, "step:250/250 val_loss:3.4 train_time:9ms\n", f"{size}.txt")
+        tables.append(tmp_path / f"{size}.csv")
+        import_runs(tmp_path / f"{size}.txt", tables[-1], columns={"params": size, "batch_tokens": "524288"})
+    frame = import_runs(tables).to_frame()
+    assert frame["params"].tolist() == [124e6, 350e6]
+    assert frame["run_id"].tolist() == ["124M", "350M"]
+
+
+def test_nanochat_logs_bits_per_byte(tmp_path: Path) -> None:
+    lines = ["Number of parameters: 560,988,160", "Total batch size 524,288 => gradient accumulation steps: 8"]
+    lines += ["Step 00250 | Validation bpb: 1.0500", "Step 00500 | Validation bpb: 0.9500"]
+    path = log(tmp_path, "\n".join(lines))
+    (row,) = import_runs(path).to_frame().to_dict("records")
+    assert (row["params"], row["tokens"], row["bits_per_byte"]) == (560_988_160, 500 * 524_288, 0.95)
+    log(tmp_path, "\n".join([*lines, "step 00500/02000 (25.00%) | loss: 2.9 | lrm: 1.00 | dt: 10.00ms"]))
+    with pytest.raises(InputError, match="'val bpb', 'train loss' could all be the loss"):
+        import_runs(path)
