@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -48,6 +48,7 @@ def recognise(log: Log, source: str, columns: Mapping[str, str]) -> Recognised:
     Raises:
         InputError: a line for each of parameters, tokens and loss that is missing, or that several names could be.
     """
+    log = _as_requested(log, source, columns)
     names = Names(log, source, columns)
     if not names.numbers:
         raise InputError(f"{source}: {log.tool}, in which no number is logged")
@@ -66,6 +67,21 @@ def recognise(log: Log, source: str, columns: Mapping[str, str]) -> Recognised:
         for row, run in zip(rows, log.runs, strict=True):
             row[column] = run.settings.get(own)
     return _made(pd.DataFrame(rows).drop(columns="_step"), taken, log, source, names.notes)
+
+
+def _as_requested(log: Log, source: str, columns: Mapping[str, str]) -> Log:
+    """A log whose runs have the names and states that the user chose."""
+    name, state = columns.get("run_id"), columns.get("status")
+    known = dict.fromkeys(own for run in log.runs for own in run.settings)
+    for column, own in (("run_id", name), ("status", state)):
+        if own is not None and own not in known:
+            raise InputError(f"`columns` {column}={own}: {source} logs no such name{closest(own, list(known))}")
+    runs = log.runs
+    if name is not None:
+        runs = [replace(run, name=str(run.settings.get(name, run.name))) for run in runs]
+    if state is not None:
+        runs = [replace(run, state=str(run.settings[state]) if state in run.settings else None) for run in runs]
+    return replace(log, runs=runs, named_by=name or log.named_by, state_in=state or log.state_in)
 
 
 def _required(names: Names) -> tuple[Taken, Taken, tuple[str, str | None]]:

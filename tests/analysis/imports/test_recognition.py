@@ -184,3 +184,14 @@ def test_commas_mean_what_the_whole_column_says(tmp_path: Path) -> None:
     frame = import_runs(tmp_path / "t.csv").to_frame()
     assert frame["run_id"].tolist() == ["20M", "40M"]
     assert frame[["params", "tokens", "loss"]].to_numpy().tolist() == [[2e7, 4e8, 4.632], [4e7, 8e8, 4.349]]
+
+
+def test_names_and_states_on_request(tmp_path: Path) -> None:
+    path = table(
+        tmp_path, tag=lambda row: f"exp/{row['name']}", ended=lambda row: "killed" if row["name"] == "r2" else "ok"
+    )
+    made = import_runs(path, columns={"run_id": "tag", "status": "ended"})
+    assert made.to_frame()["run_id"].tolist() == ["exp/r1", "exp/r2", "exp/r3"]
+    assert made.runs.unfinished == {"exp/r2": "killed"}
+    assert made.to_dict()["recognised"]["run_id"] == "tag"
+    assert "(did you mean 'ended'?)" in error(path, status="endd")
