@@ -117,10 +117,25 @@ def _run(home: Path, file: Path, state: dict[str, Any], root: Path, count: Count
     if counted is not None and step and flops and counted.total > counted.embedding:
         tokens = flops / 6 / (counted.total - counted.embedding)
         series[_BY_FLOPS] = [(0.0, 0.0), (step, tokens)]
+    for metric, value in _evaluated(home).items():
+        if step is not None and metric not in series:
+            series[metric] = [(step, value)]
     total = number_of(state.get("max_steps"))
     known = None if step is None or not total or total < 0 else ("finished" if step >= total else "incomplete")
     name = home.relative_to(root).as_posix() if home != root and root in home.parents else home.resolve().name
     return LoggedRun(name, str(home), known, settings, dict(series))
+
+
+def _evaluated(home: Path) -> dict[str, float]:
+    """What ``Trainer.save_metrics`` kept of an evaluation after the training, which the state does not have."""
+    file = next((file for name in ("eval", "all") if (file := home / f"{name}_results.json").is_file()), None)
+    if file is None:
+        return {}
+    with foreign(file, "file of results"):
+        content = json.loads(file.read_bytes())
+    found = content.items() if isinstance(content, dict) else ()
+    numbers = {name: number_of(value) for name, value in found if name.startswith("eval_")}
+    return {name: number for name, number in numbers.items() if number is not None}
 
 
 def _config(*folders: Path) -> tuple[dict[str, Any], Path] | None:

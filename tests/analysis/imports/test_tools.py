@@ -188,6 +188,20 @@ def test_a_trainers_last_checkpoint_counts_and_a_damaged_one_is_named(tmp_path: 
     assert (row["tokens"], row["status"]) == (RUNS[0].tokens // 3, "incomplete")
 
 
+def test_a_trainer_that_evaluates_after_it_has_saved_its_state(tmp_path: Path) -> None:
+    needs("transformers")
+    folder = trainer(tmp_path, RUNS[:1])
+    (file,) = folder.rglob("trainer_state.json")
+    state = json.loads(file.read_text())
+    state["log_history"] = [row for row in state["log_history"] if "eval_loss" not in row]
+    file.write_text(json.dumps(state))
+    assert warned(folder) == ["training-loss"]
+    (folder / "a" / "eval_results.json").write_text('{"epoch": 1.0, "eval_loss": 3.21, "perplexity": 24.8}')
+    (row,) = import_runs(folder).to_frame().to_dict("records")
+    assert (row["loss"], row["tokens"]) == (3.21, RUNS[0].tokens)
+    assert warned(folder) == []
+
+
 def test_a_trainer_without_a_models_files_says_what_helps(tmp_path: Path) -> None:
     needs("transformers")
     folder = trainer(tmp_path, RUNS)
