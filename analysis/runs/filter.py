@@ -1,6 +1,6 @@
 """The row filter of ``--where``: comparisons joined by and, or, not; parsed, never executed.
 
-A column whose name is no word stands in backticks: `` `eval/loss` < 3 ``.
+A column whose name is no word stands in backticks, as in pandas.
 """
 
 import ast
@@ -44,7 +44,7 @@ def select(frame: pd.DataFrame, expression: str) -> Bool[np.ndarray, " rows"]:
     Args:
         frame: the rows.
         expression: for example ``excluded_by_epoch == 0 and flops <= 1e20`` or ``corpus in ["c4", "sotu"]``; other
-            names than words stand in backticks, such as `` `eval/loss` < 3 ``.
+            names than words stand in backticks.
 
     Raises:
         InputError: for anything but comparisons of columns with values, joined by and, or, not.

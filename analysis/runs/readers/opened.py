@@ -73,16 +73,22 @@ def _kind(path: Path, head: bytes) -> str:
     """
     if head.startswith(b"PAR1"):
         return "parquet"
-    if head.startswith(b"PK") and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any(name.startswith("xl/") for name in archive.namelist()):
-                return "excel"
+    if head.startswith(b"PK") and _is_workbook(path):
+        return "excel"
     if head.startswith(b"SQLite format 3\0"):
         raise InputError(f"{path}: is a database; `scaling import-runs` reads those of MLflow")
     if not head.startswith(_UTF16) and b"\0" in head[: 2**16]:
         raise InputError(f"{path}: is no table: neither text (CSV, JSON lines) nor Parquet nor Excel")
     text = _text(head).lstrip()
     return "json" if text.startswith("[") else "jsonl" if text.startswith("{") else "csv"
+
+
+def _is_workbook(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.startswith("xl/") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
 
 
 def _text(head: bytes) -> str:
