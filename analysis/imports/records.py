@@ -1,6 +1,7 @@
 """What every reader gives: the runs of a source in the tool's own words."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import importlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,13 +137,13 @@ def foreign(path: Path | str, what: str) -> Iterator[None]:
         raise InputError(f"{path}: not a readable {what} ({reason[:200]})") from None
 
 
-def needed(load: Callable[[], Any], source: Path | str, extra: str) -> Any:
-    """What a function imports.
+def needed(module: str, source: Path | str, extra: str) -> Any:
+    """A module of an extra.
 
     Raises:
         InputError: naming the extra, where the library is not installed.
     """
     try:
-        return load()
+        return importlib.import_module(module)
     except ImportError:
         raise InputError(f'{source} needs: pip install "scaling-law-toolkit[{extra}]"') from None

@@ -37,7 +37,7 @@ def read_events(files: list[Path], root: Path) -> Log:
     Raises:
         InputError: if tensorboardX is not installed, or there is no event in any file.
     """
-    needed(lambda: __import__("tensorboardX"), root, "tensorboard")
+    needed("tensorboardX", root, "tensorboard")
     folders: defaultdict[Path, list[Path]] = defaultdict(list)
     homes = {file.parent for file in files}
     for file in files:

@@ -17,7 +17,7 @@ def read_project(source: str) -> Log:
     Raises:
         InputError: without the wandb package, without a key, or for what the server refuses.
     """
-    wandb = needed(lambda: __import__("wandb"), source, "wandb")
+    wandb = needed("wandb", source, "wandb")
     path = source.removeprefix(PREFIX).strip("/")
     if not path:
         raise InputError(f"{source}: name a project, as in wandb:ENTITY/PROJECT")

@@ -116,7 +116,7 @@ def _of_files(folder: Path) -> LoggedRun:
 
 def _of_binary(path: Path, root: Path, torn: list[str]) -> LoggedRun | None:
     """A run of its binary log; None if a crash left nothing of it."""
-    messages = needed(lambda: __import__("wandb.proto.wandb_internal_pb2", fromlist=["Record"]), root, "wandb")
+    messages = needed("wandb.proto.wandb_internal_pb2", root, "wandb")
     settings: dict[str, Any] = {}
     series: defaultdict[str, Points] = defaultdict(list)
     name = key = state = None

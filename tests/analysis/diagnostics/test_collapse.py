@@ -87,10 +87,12 @@ def test_the_reading_tells_a_recipe_problem_from_a_fitting_problem() -> None:
         made = forecast(table, float(target.params), float(target.tokens), law=law, bootstrap=50)
         return KINDS["collapse"].make(Findings(table, made, curves=curves)).reading
 
-    assert "neither the recipe nor the fit" in reading(FRAME, curves_of(FRAME), "chinchilla")
-    assert "1 run: that has a recipe problem" in reading(FRAME, curves_of(FRAME, **{SPOILT: 0.1}), "chinchilla")
+    clean = reading(FRAME, curves_of(FRAME), "chinchilla")
+    assert "none leaves it" in clean
+    assert "points to the fit" not in clean
+    assert "but for 1 run that leaves it" in reading(FRAME, curves_of(FRAME, **{SPOILT: 0.1}), "chinchilla")
     # A law of compute alone cannot follow sizes far from the best.
-    assert "a problem of the fit" in reading(FRAME, curves_of(FRAME), "compute")
+    assert "points to the fit, not to a recipe" in reading(FRAME, curves_of(FRAME), "compute")
 
 
 def test_fit_warns_of_a_folder_s_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ def test_pooled_training_sets(published: Path, tmp_path: Path, name: str) -> Non
     raw.to_csv(tmp_path / "t.csv", index=False)
     message = said(checks.check_table(read_table(tmp_path / "t.csv")), "pooled-corpora")
     assert message.startswith("104 runs of 3 corpus values share one fit (c4_original, rpj, rw_original)")
-    assert message.endswith("""choose one, such as --where "corpus == 'c4_original'\"""")
+    assert message.endswith("""choose one, such as --where "corpus == 'rpj'\"""")
 
 
 def test_training_sets_under_a_name_of_their_own(published: Path, tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_training_sets_under_a_name_of_their_own(published: Path, tmp_path: Path
     raw.to_csv(tmp_path / "t.csv", index=False)
     message = said(checks.check_table(read_table(tmp_path / "t.csv")), "mixed-conventions")
     assert message.startswith("diet (c4_original, rpj, rw_original) splits the runs into groups whose losses")
-    assert message.endswith("""--where "diet == 'c4_original'\"""")
+    assert message.endswith("""--where "diet == 'rpj'\"""")
 
 
 @pytest.mark.parametrize(
