@@ -65,9 +65,14 @@ def odd_counts(rows: pd.DataFrame, loss_name: str) -> Iterator[Diagnostic]:
             f"losses of about {rows['loss'].median():.3g} are more than a guess among a million tokens has: does "
             f"{loss_name!r} hold perplexities or sums? map a column whose name says so, such as loss=perplexity",
         )
-    elif normalised(loss_name).startswith("train") and loss_name != "loss":
+    elif _is_of_training(loss_name):
         yield Diagnostic(
             "mixed-conventions",
             f"the loss is taken from {loss_name!r}, a training loss: it is an average over text that repeats, or over "
             "steps before the last; a held-out loss is what laws are of",
         )
+
+
+def _is_of_training(loss_name: str) -> bool:
+    words = set(normalised(loss_name).split("_"))
+    return bool(words & {"train", "training"}) and not words & {"eval", "val", "valid", "validation", "test", "dev"}

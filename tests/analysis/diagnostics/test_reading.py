@@ -49,6 +49,7 @@ def test_a_loss_that_is_none_of_nats_per_token() -> None:
     assert "perplexities" in warned(FRAME.assign(loss=np.exp(FRAME.loss) * 10), "mixed-conventions")
     named = FRAME.rename(columns={"loss": "train_loss"})
     assert "a training loss" in warned(named, "mixed-conventions", {"loss": "train_loss"})
+    assert codes(FRAME.rename(columns={"loss": "train/val_loss"}), {"loss": "train/val_loss"}) == set()
 
 
 def test_what_was_converted_or_is_not_used_is_told() -> None:
