@@ -267,8 +267,12 @@ def _checked(
 
 
 def diverged_runs(frame: pd.DataFrame, chosen: Bool[np.ndarray, " rows"]) -> tuple[str, ...]:
-    """Names of the chosen rows that diverged or have no finite loss: their run ids, or else ``row 1`` and so on."""
+    """Names of the chosen rows that diverged or have no finite loss: their run ids, or else ``row 1`` and so on.
+
+    A row without any of params, tokens and loss is no run: below a table may stand ``Total``.
+    """
     lost = finished(frame) & ~np.isfinite(frame["loss"].to_numpy())
+    lost &= frame[list(REQUIRED)].notna().any(axis=1).to_numpy()
     if "status" in frame:
         lost |= words(frame["status"]).isin(DIVERGED).to_numpy(bool)
     return _names(frame, chosen & lost)

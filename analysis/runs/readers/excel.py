@@ -9,11 +9,10 @@ import pandas as pd
 from analysis.errors import InputError
 from analysis.runs.readers.frames import chosen
 from analysis.runs.readers.opened import Opened
-from analysis.runs.recognition.spelling import normalised, without_unit
-from analysis.runs.schema import ALIASES, FURTHER, NUMBERS, REQUIRED, TEXTS
+from analysis.runs.recognition.spelling import is_known
+from analysis.runs.schema import REQUIRED
 
 _TITLE_ROWS = 30  # a header is looked for in the first rows: above it may stand a title
-_KNOWN = {*NUMBERS, *TEXTS, *(name for names in (ALIASES, FURTHER) for more in names.values() for name in more)}
 _Cells = Sequence[Any]
 
 
@@ -64,18 +63,13 @@ def _table(sheet: Any) -> _Table | None:
     sheet.reset_dimensions()  # what other programs write there may be wrong
     rows = sheet.iter_rows(values_only=True)
     first = list(islice(rows, _TITLE_ROWS))
-    known = [sum(_is_known(cell) for cell in row) for row in first]
+    known = [sum(is_known(cell) for cell in row) for row in first]
     named = [sum(isinstance(cell, str) and bool(cell.strip()) for cell in row) for row in first]
     if not first or max(named) < 2:
         return None
     header = known.index(max(known)) if max(known) >= 2 else next(at for at, count in enumerate(named) if count >= 2)
     table = [*first[header:], *rows]
     return _Table(sheet.title, known[header], header + 1, table) if any(map(_filled, table[1:])) else None
-
-
-def _is_known(cell: Any) -> bool:
-    spelling = normalised(cell) if isinstance(cell, str) else ""
-    return bool(spelling) and (spelling in _KNOWN or without_unit(spelling)[0] in _KNOWN)
 
 
 def _filled(row: _Cells) -> bool:

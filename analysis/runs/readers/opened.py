@@ -1,5 +1,6 @@
 """A table's file by its content: what format it holds, and whether it is compressed."""
 
+import codecs
 import zipfile
 from dataclasses import dataclass
 from io import BufferedReader
@@ -44,8 +45,8 @@ class Opened:
 
     @property
     def encoding(self) -> str:
-        """Of its text."""
-        return "utf-16" if self.head.startswith(_UTF16) else "utf-8"
+        """Of its text: what is not UTF-8 is as Excel writes it."""
+        return _encoding(self.head)
 
     def open(self) -> BufferedReader:
         """Its bytes, without compression."""
@@ -92,5 +93,14 @@ def _is_workbook(path: Path) -> bool:
 
 
 def _text(head: bytes) -> str:
-    encoding = "utf-16" if head.startswith(_UTF16) else "utf-8"
-    return head.decode(encoding, errors="replace").removeprefix("\ufeff")
+    return head.decode(_encoding(head), errors="replace").removeprefix("\ufeff")
+
+
+def _encoding(head: bytes) -> str:
+    if head.startswith(_UTF16):
+        return "utf-16"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # the head may end within a sign
+    except UnicodeDecodeError:
+        return "cp1252"
+    return "utf-8"

@@ -80,7 +80,8 @@ def _requested(columns: Mapping[str, str], known: list[str], source: str) -> _Fo
 def _usual(frame: pd.DataFrame, found: _Found, source: str) -> None:
     """Adds the columns that bear a usual name; of a loss, two that differ are not clear."""
     spelled: dict[str, list[str]] = {}
-    for own in map(str, frame.columns):
+    required = {own for name, own in found.chosen.items() if name in REQUIRED}
+    for own in [own for own in map(str, frame.columns) if own not in required]:
         spelled.setdefault(normalised(own), []).append(own)
     for name in (*NUMBERS, *TEXTS):
         if name in found.chosen or (name in frame.columns and name != "loss"):

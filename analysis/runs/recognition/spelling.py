@@ -2,6 +2,9 @@
 
 import re
 
+from analysis.runs.schema import ALIASES, FURTHER, NUMBERS, TEXTS
+
+_KNOWN = {*NUMBERS, *TEXTS, *(name for names in (ALIASES, FURTHER) for more in names.values() for name in more)}
 _UNITS = {
     **dict.fromkeys(("k", "thousand", "thousands"), 1e3),
     **dict.fromkeys(("m", "mn", "million", "millions"), 1e6),
@@ -23,3 +26,9 @@ def without_unit(name: str) -> tuple[str, float]:
     head, _, last = name.rpartition("_")
     head = head.removesuffix("_in")
     return (head, _UNITS[last]) if head and last in _UNITS else (name, 1.0)
+
+
+def is_known(name: object) -> bool:
+    """Whether a cell is a usual name of a column, perhaps with a unit."""
+    spelling = normalised(name) if isinstance(name, str) else ""
+    return bool(spelling) and (spelling in _KNOWN or without_unit(spelling)[0] in _KNOWN)
