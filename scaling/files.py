@@ -9,7 +9,10 @@ import pandas as pd
 
 from analysis.files import replace, write_bytes, write_text
 
-__all__ = ["append_row", "read_rows", "write_bytes", "write_parquet", "write_text"]
+__all__ = ["GIT_LFS", "append_row", "read_rows", "write_bytes", "write_parquet", "write_text"]
+
+GIT_LFS = b"version https://git-lfs"
+"""How a pointer begins that Git LFS leaves in place of a file which was not fetched."""
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:

@@ -23,7 +23,7 @@ from scaling.data.building.survey import Survey, survey
 from scaling.data.shards import MANIFEST, TOKENIZER, Dtype, Manifest, read_manifest, sha256_of
 from scaling.data.sources import Part, read_part, strict
 from scaling.data.spec import BuildSpec, SourceSpec
-from scaling.data.tokenizer_files import keep_tokenizer
+from scaling.data.tokenizer_files import find_tokenizer, keep_tokenizer
 from scaling.data.tokenizer_kinds import TokenizerRecord
 from scaling.errors import InputError
 from scaling.files import write_text
@@ -167,8 +167,7 @@ def _record(spec: BuildSpec, parts: list[Part]) -> str:
 
 
 def _tokenizer_content(spec: BuildSpec) -> str | None:
-    file = Path(spec.tokenizer.file or "").expanduser()
-    return sha256_of(file) if spec.tokenizer.file is not None and file.is_file() else None
+    return sha256_of(find_tokenizer(spec.tokenizer.file)) if spec.tokenizer.file is not None else None
 
 
 def _already(out: Path, record: str) -> Manifest:

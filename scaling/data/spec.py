@@ -119,12 +119,12 @@ class SourceSpec(_Strict):
 
 
 class TokenizerSpec(_Strict):
-    """A tokenizer: exactly one of ``name``, ``file``, ``bpe`` and ``ids``.
+    """A tokenizer: exactly one of ``name``, ``file``, ``bpe`` and ``ids``, or one word as on the command line.
 
     Attributes:
         name: ``bytes``: every byte is a token.
         file: a Hugging Face ``tokenizer.json``, a file of tiktoken's ranks (``.tiktoken``, or the ``tokenizer.model``
-            of Llama 3) or a SentencePiece ``.model``, told apart by their content.
+            of Llama 3) or a SentencePiece ``.model``, told apart by their content; or a folder with one of them.
         bpe: entries of a vocabulary to train here, byte-level BPE, on the training text.
         ids: entries of the vocabulary of token files whose tokenizer is not available; needs ``end``.
         end: the token that closes a document, as text or id, where the file does not name it. tiktoken's ranks name
@@ -146,6 +146,8 @@ class TokenizerSpec(_Strict):
     def _from_word(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
+        if value.startswith("bpe:"):
+            return {"bpe": value.removeprefix("bpe:")}
         return {"name": value} if value == "bytes" else {"file": value}
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from scaling.data.formats.recognise import is_text
 from scaling.data.ranks import are_ranks, end_of, family_of, read_ranks
 from scaling.data.spec import TokenizerSpec
 from scaling.data.tokenizer import BYTES, Tokenizer
@@ -19,9 +20,12 @@ from scaling.data.tokenizer_kinds import (
     open_sentencepiece,
 )
 from scaling.errors import InputError
-from scaling.files import write_bytes
+from scaling.files import GIT_LFS, write_bytes
 
+_IN_FOLDER = ("tokenizer.json", "tokenizer.model", "*.tiktoken", "*.model")
+_SETTINGS = "tokenizer_config.json"
 _ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "<end_of_text>")
+_GIVE = "in a data file, give tokenizer: {file: ..., end: TOKEN}"
 
 
 def keep_tokenizer(spec: TokenizerSpec, folder: Path, text: Iterator[bytes]) -> TokenizerRecord:
@@ -38,19 +42,20 @@ def keep_tokenizer(spec: TokenizerSpec, folder: Path, text: Iterator[bytes]) -> 
             raise InputError(f"tokenizer: end {end} is beyond the {spec.ids} ids of the vocabulary")
         return TokenizerRecord(kind="ids", name=f"ids{spec.ids}", vocab=spec.ids, end=end, hash=digest)
     if spec.bpe is not None:
-        name, content, stem = "tokenizer.json", _trained(spec.bpe, text), "bpe"
+        name, content, stem, beside = "tokenizer.json", _trained(spec.bpe, text), "bpe", None
     else:
-        path = Path(spec.file or "").expanduser()
+        path = find_tokenizer(spec.file or "")
         try:
             content = path.read_bytes()
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise InputError(f"tokenizer {path}: cannot be read: {reason}") from None
         name, stem = path.name, path.stem if path.stem != "tokenizer" else path.absolute().parent.name
+        beside = _end_beside(path)
     kind, content = _kind(content, name), encodes_all(content)[0]
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / name, content)
-    vocab, end, pattern = _ids_of_file(kind, folder / name, content, spec)
+    vocab, end, pattern = _ids_of_file(kind, folder / name, content, spec, beside)
     return TokenizerRecord.model_validate(
         {
             "kind": kind,
@@ -64,6 +69,42 @@ def keep_tokenizer(spec: TokenizerSpec, folder: Path, text: Iterator[bytes]) -> 
     )
 
 
+def find_tokenizer(file: str) -> Path:
+    """The file of a tokenizer: itself, or the one in a folder such as Hugging Face's.
+
+    Raises:
+        InputError: nothing is there, or the folder has no tokenizer, or several.
+    """
+    path = Path(file).expanduser()
+    try:
+        is_folder, is_there = path.is_dir(), path.exists()
+    except (OSError, ValueError) as error:  # of a name that is too long, or has a NUL
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"tokenizer {path}: cannot be read: {reason}") from None
+    if not is_there:
+        kinds = "bytes, bpe:8k, or the path of a tokenizer.json, .tiktoken or .model, or of a folder with one"
+        raise InputError(f"tokenizer {path}: no such file; give {kinds}")
+    if not is_folder:
+        return path
+    for pattern in _IN_FOLDER:
+        found = sorted(path.glob(pattern))
+        if len(found) > 1:
+            raise InputError(f"tokenizer {path}: the folder has {found[0].name} and {found[1].name}; name one")
+        if found:
+            return found[0]
+    raise InputError(f"tokenizer {path}: the folder has no {', no '.join(_IN_FOLDER)}")
+
+
+def _end_beside(path: Path) -> str | None:
+    """The token that closes a text by the settings of transformers beside a tokenizer's file, if they name one."""
+    try:
+        token = json.loads(path.with_name(_SETTINGS).read_bytes())["eos_token"]
+    except (OSError, ValueError, RecursionError, LookupError, TypeError):
+        return None
+    token = token.get("content") if isinstance(token, dict) else token
+    return token if isinstance(token, str) else None
+
+
 def ids_of(spec: TokenizerSpec) -> tuple[int, int]:
     """Number of ids, and the one that closes documents, of a tokenizer that is not trained here.
 
@@ -75,25 +116,32 @@ def ids_of(spec: TokenizerSpec) -> tuple[int, int]:
     return record.vocab, record.end
 
 
-def _ids_of_file(kind: str, path: Path, content: bytes, spec: TokenizerSpec) -> tuple[int, int, str | None]:
+def _ids_of_file(
+    kind: str, path: Path, content: bytes, spec: TokenizerSpec, beside: str | None
+) -> tuple[int, int, str | None]:
     """Number of ids, the one that closes documents, and how tiktoken splits text."""
     if kind == "tiktoken":
         ranks = read_ranks(content, path.name)
         return *end_of(ranks, spec.end, path.name), spec.pattern or family_of(ranks).pattern
     if spec.pattern is not None:
         raise InputError(f"tokenizer {path.name}: pattern applies to tiktoken's ranks only")
-    read = _of_huggingface if kind == "huggingface" else _of_sentencepiece
-    return *read(path, spec.end), None
+    found = _of_huggingface(path, spec.end, beside) if kind == "huggingface" else _of_sentencepiece(path, spec.end)
+    return *found, None
 
 
 def _kind(content: bytes, name: str) -> str:
     """What a tokenizer's file is, by its content; by its name where the content is of no kind."""
-    if content.lstrip()[:1] == b"{" or name.endswith(".json"):
+    if content.startswith(GIT_LFS):
+        raise InputError(f"tokenizer {name}: a pointer of Git LFS, not the file: run git lfs pull")
+    if content.lstrip()[:1] == b"{":
         return "huggingface"
-    if are_ranks(content) or name.endswith(".tiktoken"):
+    if are_ranks(content):
         return "tiktoken"
-    if name.endswith(".model") or content[:1] == b"\n":  # the first field of a SentencePiece model: its pieces
+    if content[:1] == b"\n" and not is_text(content[:1000]):  # the first field of a SentencePiece model: its pieces
         return "sentencepiece"
+    for suffix, kind in ((".json", "huggingface"), (".tiktoken", "tiktoken"), (".model", "sentencepiece")):
+        if name.endswith(suffix):
+            return kind  # whose reader says what is wrong with it
     raise InputError(f"tokenizer {name}: not a file of a known kind: tokenizer.json, .tiktoken or .model")
 
 
@@ -143,18 +191,19 @@ def _digest(content: bytes, kind: str, vocab: int, end: int, pattern: str | None
     return hashlib.sha256(content + rest.encode()).hexdigest()
 
 
-def _of_huggingface(path: Path, end: str | int | None) -> tuple[int, int]:
-    """Number of ids of a ``tokenizer.json``, and the id that closes documents."""
+def _of_huggingface(path: Path, end: str | int | None, beside: str | None) -> tuple[int, int]:
+    """Number of ids of a ``tokenizer.json``, and the id that closes documents; ``beside`` is tried last."""
     known = open_huggingface(path).get_vocab(with_added_tokens=True)
     vocab = max(known.values()) + 1
     if isinstance(end, int):
         found = [end] if end in known.values() else []
     else:
-        found = [known[name] for name in (_ENDS if end is None else (end,)) if name in known]
+        names = (*_ENDS, *filter(None, [beside])) if end is None else (end,)
+        found = [known[name] for name in names if name in known]
         if not found and str(end).isdecimal():
             found = [int(str(end))] if int(str(end)) in known.values() else []
     if not found:
-        missing = f"has no token {end!r}" if end is not None else f"has none of {', '.join(_ENDS)}; give end: TOKEN"
+        missing = f"has no token {end!r}" if end is not None else f"has none of {', '.join(_ENDS)}; {_GIVE}"
         raise InputError(f"tokenizer {path.name}: {missing}")
     return vocab, found[0]
 
@@ -164,7 +213,7 @@ def _of_sentencepiece(path: Path, end: str | int | None) -> tuple[int, int]:
     vocab = model.get_piece_size()
     found = model.eos_id() if end is None else int(end) if str(end).isdecimal() else model.piece_to_id(str(end))
     if not 0 <= found < vocab or (end is not None and found == model.unk_id()):
-        missing = f"has no token {end!r}" if end is not None else "it has no end of text; give end: TOKEN"
+        missing = f"has no token {end!r}" if end is not None else f"it has no end of text; {_GIVE}"
         raise InputError(f"tokenizer {path.name}: {missing}")
     return vocab, found
 

@@ -83,7 +83,7 @@ class Tiktoken(_OfFile):
                 record.name, pat_str=record.pattern, mergeable_ranks=ranks, special_tokens=special
             )
         except ValueError as error:
-            raise InputError(f"{path}: pattern: {error}") from None
+            raise InputError(f"tokenizer {path.name}: pattern: {error}") from None
 
     def encode(self, text: bytes) -> Int32[np.ndarray, " tokens"]:
         return np.array(self._tokenizer.encode_ordinary(text.decode()), dtype=np.int32)
@@ -154,5 +154,5 @@ def open_sentencepiece(path: Path) -> Any:
     try:
         return imported("sentencepiece").SentencePieceProcessor(model_file=str(path))
     except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).replace(str(path), path.name).split())
         raise InputError(f"tokenizer {path.name}: not a SentencePiece model: {reason}") from None

@@ -19,7 +19,7 @@ from scaling.files import write_text
 from scaling.hf.config import config_of, llama_of
 from scaling.hf.names import from_hf, to_hf
 from scaling.hf.special_ids import BEGIN, END, GENERATION, PADDING, Warned, beyond_the_embedding, special_ids
-from scaling.hf.tensors import SINGLE, Tensors, check_kind, read_json
+from scaling.hf.tensors import INDEX, SINGLE, Tensors, check_kind, read_json
 from scaling.hf.tokenizer import FILE, SETTINGS, write_tokenizer
 from scaling.llama.config import LlamaConfig, canonical
 from scaling.sweep.folder.file_names import PLAN
@@ -113,13 +113,21 @@ def import_model(place: Path, out: Path) -> Imported:
     tensors = Tensors(place)
     tensors.check_types(config.get("quantization_config"))
     tensors.check(model)
-    warnings = beyond_the_embedding(place, config, model.vocab)
+    warnings = [*_unread(place), *beyond_the_embedding(place, config, model.vocab)]
     with _written(out) as folder:
         digest = write_parameters(folder / PARAMETERS, from_hf(model, tensors.read))
         _copy(_KEPT, place, folder)
         content = {"model": canonical(model), "special_ids": special, "sha256": digest}
         write_text(folder / MODEL, json.dumps(content, indent=1))
     return Imported(model, tuple(warnings))
+
+
+def _unread(place: Path) -> Iterator[Warned]:
+    """A warning of a whole model beside an index of shards, which transformers would read in their place."""
+    both = (place / INDEX).exists() and (place / SINGLE).exists()
+    if both and SINGLE not in read_json(place / INDEX)["weight_map"].values():
+        line = f"{INDEX} names other files, which are read; {SINGLE} is not, and transformers would read it"
+        yield Warned("unread-weights", f"{place}: {line}")
 
 
 def load_model(place: Path) -> tuple[LlamaConfig, dict[str, np.ndarray]]:

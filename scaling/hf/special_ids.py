@@ -4,15 +4,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from scaling.data.ranks import are_ranks, read_ranks
+from scaling.data.tokenizer_kinds import open_sentencepiece
 from scaling.errors import InputError
 from scaling.hf.tensors import read_json
 
 GENERATION = "generation_config.json"
-TOKENIZER = "tokenizer.json"
+TOKENIZER, MODEL = "tokenizer.json", "tokenizer.model"
 BEGIN, END, PADDING = "bos_token_id", "eos_token_id", "pad_token_id"
 
 
-FolderCode = Literal["no-tokenizer", "id-beyond-embedding", "tokenizer-beyond-embedding"]
+FolderCode = Literal["no-tokenizer", "id-beyond-embedding", "tokenizer-beyond-embedding", "unread-weights"]
 
 
 class Warned(NamedTuple):
@@ -87,6 +89,8 @@ def _tokenizers(folder: Path) -> Iterator[tuple[str, set[int]]]:
             ids = {i for i in ids_of(read_json(folder / name)) if _is_id(i)}
             yield name, ids - seen
             seen |= ids
+    if (folder / MODEL).is_file():
+        yield MODEL, set(_of_model(folder / MODEL)) - seen
 
 
 def _of_tokenizer(content: Mapping[str, Any]) -> Iterator[Any]:
@@ -103,6 +107,18 @@ def _of_tokenizer(content: Mapping[str, Any]) -> Iterator[Any]:
 def _of_settings(content: Mapping[str, Any]) -> Iterator[Any]:
     added = content.get("added_tokens_decoder")
     yield from (int(i) for i in added if i.isdecimal()) if isinstance(added, dict) else ()
+
+
+def _of_model(path: Path) -> Iterator[int]:
+    """The ids of tiktoken's ranks or of a SentencePiece model; none of what cannot be read, which is kept as it is."""
+    content = path.read_bytes()
+    try:
+        if are_ranks(content):
+            yield from read_ranks(content, path.name).values()
+        else:
+            yield from range(open_sentencepiece(path).get_piece_size())
+    except InputError:  # the library may be missing too
+        return
 
 
 _LISTINGS = {

@@ -9,6 +9,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from scaling.errors import InputError
+from scaling.files import GIT_LFS
 from scaling.hf.names import parts
 from scaling.llama.config import LlamaConfig
 
@@ -18,7 +19,6 @@ _MOST_VIOLATIONS = 10
 _COMPUTED = "rotary_emb.inv_freq"
 # The types that hold weights by themselves. The others, integers and floats of 8 bits and less, need scales.
 _TYPES = ("F64", "F32", "F16", "BF16")
-_POINTER = b"version https://git-lfs"
 
 
 class Tensors:
@@ -43,11 +43,20 @@ class Tensors:
             self._holder = dict.fromkeys(file.keys(), file)
 
     def read(self, name: str) -> np.ndarray:
-        """The tensor of a name as float32."""
+        """The tensor of a name as float32.
+
+        Raises:
+            InputError: it is damaged, or has values that are not finite.
+        """
         try:
-            return np.asarray(self._holder[name].get_tensor(name)).astype(np.float32)
+            with np.errstate(over="ignore"):  # of float64
+                values = np.asarray(self._holder[name].get_tensor(name)).astype(np.float32)
         except (SafetensorError, TypeError) as error:
             raise InputError(f"{self.folder}: tensor {name}: {error}") from None
+        if not np.isfinite(values).all():
+            count = int(values.size - np.isfinite(values).sum())
+            raise InputError(f"{self.folder}: tensor {name}: {count} of {values.size} values are NaN or infinite")
+        return values
 
     def check_types(self, quantization: Any) -> None:
         """Checks that every tensor holds weights by itself.
@@ -159,7 +168,7 @@ def _opened(file: Path) -> Any:
     except (SafetensorError, OSError) as error:
         if file.is_file():
             with file.open("rb") as start:
-                if start.read(len(_POINTER)) == _POINTER:
+                if start.read(len(GIT_LFS)) == GIT_LFS:
                     raise InputError(f"{file}: a pointer of Git LFS, not the file: run git lfs pull") from None
         raise InputError(f"{file}: not a safetensors file, or damaged: {error}") from None
 

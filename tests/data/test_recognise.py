@@ -91,6 +91,7 @@ READ = {
     "tabs": (table("\t"), ["a.tsv", "a.csv", "a.txt"]),
     "semicolons": (b"\xef\xbb\xbf" + table(";"), ["a.csv"]),
     "packed table": (gzip.compress(table(",")), ["a.csv.gz", "a.csv"]),
+    "spaces around names": (table(",").replace(b"id,text", b"id, text ", 1), ["a.csv", "a.csv.gz"]),
     "Parquet": (arrow(parquet), ["a.parquet", "a.txt", "a.jsonl", "a"]),
     "Parquet of bytes": (arrow(parquet, pa.array([text.encode() for text in TEXTS])), ["a.parquet"]),
     "Parquet of categories": (arrow(parquet, pa.array(TEXTS).dictionary_encode()), ["a.parquet"]),

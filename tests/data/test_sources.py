@@ -169,7 +169,7 @@ def test_a_local_dataset_is_read_and_a_folder_of_files_streamed(
         ("a.jsonl", b'{"text": "x"}\n{"text": ', "a.jsonl:2: not JSON"),
         ("a.jsonl", b'{"text": "x"}\n["x"]', "a.jsonl:2: not a JSON object but a list"),
         ("a.jsonl", b'{"body": "x"}', "a.jsonl:1: no key 'text'; its keys are body"),
-        ("a.jsonl", b'{"text": 3}', "a.jsonl:1: 'text' is no text but a int"),
+        ("a.jsonl", b'{"text": 3}', "a.jsonl:1: 'text' is no text but a number"),
         ("a.jsonl", b'{"text": "\\u0000"}', "a.jsonl:1: 'text' has a NUL character"),
         ("a.jsonl", b'{"text": "\\ud800"}', "a.jsonl:1: 'text' has half a surrogate pair"),
         ("a.jsonl", b'\n{"text": "\xff"}', "a.jsonl:2: not JSON: 'utf-8' codec"),
@@ -210,7 +210,7 @@ def test_columns_of_parquet_that_are_not_text(tmp_path: Path) -> None:
     pq.write_table(pa.table({"n": [1, 2]}), tmp_path / "a.parquet")
     with pytest.raises(InputError, match="no column 'text'; its columns are n"):
         documents(SourceSpec(path=str(tmp_path / "a.parquet")))
-    with pytest.raises(InputError, match="row 1 of row group 0: 'n' is no text but a int"):
+    with pytest.raises(InputError, match="row 1 of row group 0: 'n' is no text but a number"):
         documents(SourceSpec(path=str(tmp_path / "a.parquet"), text="n"))
 
 

@@ -1,5 +1,6 @@
 """Special ids there and back, and ids for which the embedding has no row."""
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -134,6 +135,15 @@ def test_a_tokenizer_beyond_the_embedding_is_a_warning(
     # Exported again it is the same tokenizer.
     export_model(tmp_path / "imported", tmp_path / "exported")
     assert (tmp_path / "exported" / name).read_text() == json.dumps(content)
+
+
+def test_ranks_beyond_the_embedding_are_a_warning(made: Make, tmp_path: Path) -> None:
+    folder = made()
+    ranks = (base64.b64encode(bytes([byte])) + b" %d\n" % byte for byte in range(256))
+    (folder / "tokenizer.model").write_bytes(b"".join(ranks))
+    (warning,) = import_model(folder, tmp_path / "imported").warnings
+    assert warning.code == "tokenizer-beyond-embedding"
+    assert "tokenizer.model: 244 of its 256 ids (12 to 255)" in warning.message
 
 
 def test_special_ids_beyond_the_embedding_are_a_warning(made: Make, tmp_path: Path) -> None:

@@ -51,10 +51,24 @@ def test_each_tensor_is_taken_from_the_file_that_the_index_names(made: Make, tmp
     # Files that the index does not name at all, as Mistral's folders have them.
     save_file({name: np.ones_like(it) for name, it in weights.items()}, folder / "consolidated.safetensors")
     save_file({name: np.ones_like(it) for name, it in weights.items()}, folder / SINGLE)
-    found = read_back(folder, tmp_path / "imported")
+    warnings = import_model(folder, tmp_path / "imported").warnings
+    assert [warning.code for warning in warnings] == ["unread-weights"]
+    found = to_hf(*load_model(tmp_path / "imported"))
     assert found.keys() == weights.keys()
     for name, array in weights.items():
         np.testing.assert_array_equal(found[name], array)
+
+
+@pytest.mark.parametrize(
+    "value", [np.float32(np.nan), np.float16(np.inf), np.float64(1e300)], ids=["NaN", "infinite", "beyond float32"]
+)
+def test_weights_that_are_no_numbers_are_refused(made: Make, refused: Refused, value: np.floating) -> None:
+    folder = made()
+    weights = load_file(folder / SINGLE)
+    norm = np.ones(8, value.dtype)
+    norm[3] = value
+    save_file({**weights, LAST: norm}, folder / SINGLE)
+    assert refused(folder) == [f"error: {folder}: tensor {LAST}: 1 of 8 values are NaN or infinite"]
 
 
 def test_what_is_computed_needs_no_entry_in_the_index(made: Make, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def command() -> None:
 @command.command()
 @click.argument("sources", nargs=-1, required=True, metavar="SPEC.yaml | PATH...")
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder to make.")
-@click.option("--tokenizer", metavar="bytes|bpe:8k|FILE", help="How text becomes tokens.  [default: bytes]")
+@click.option("--tokenizer", metavar="bytes|bpe:8k|FILE|DIR", help="How text becomes tokens.  [default: bytes]")
 @click.option("--text", metavar="KEY", help="Key or column of the text.  [default: text]")
 @click.option("--held-out", metavar="SHARE", help="Share of documents never trained on.  [default: 5%]")
 @click.option(
@@ -99,8 +99,7 @@ def _spec(sources: tuple[str, ...], out: Path, options: dict[str, str | None]) -
                 f"{sources[0]}: takes no {' or '.join(given) or 'other sources'} beside it: write them in it"
             )
         return load_build(sources[0])
-    word, chosen = options["tokenizer"] or "bytes", {}
-    chosen["tokenizer"] = {"bpe": word.removeprefix("bpe:")} if word.startswith("bpe:") else word
+    chosen = {"tokenizer": options["tokenizer"] or "bytes"}
     if options["held_out"] is not None:
         chosen["held_out"] = options["held_out"]
     key = {} if options["text"] is None else {"text": options["text"]}

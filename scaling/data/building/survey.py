@@ -8,7 +8,7 @@ from scaling.data.building.notes import BuildWarning
 from scaling.data.formats.id_width import other_width
 from scaling.data.sources import Found, Part, find_parts
 from scaling.data.spec import BuildSpec
-from scaling.data.tokenizer_files import encodes_all, ids_of
+from scaling.data.tokenizer_files import encodes_all, find_tokenizer, ids_of
 from scaling.errors import InputError
 
 _MOST = 10
@@ -73,7 +73,10 @@ def _check_formats(spec: BuildSpec, parts: list[Part]) -> None:
                 f"{part.paths[0]}: token ids of another tokenizer; give its file as tokenizer, or {{ids: N, end: ID}}"
             )
         if not ids and spec.tokenizer.ids is not None:
-            raise InputError(f"{part.paths[0]}: text needs a tokenizer, and {{ids: N}} is none")
+            raise InputError(
+                f"{part.paths[0]}: {part.format}, and text needs a tokenizer, which {{ids: N}} is not; of ids, give "
+                "format: tokens"
+            )
 
 
 def _of_files(found: list[Found], refused: list[str]) -> Iterator[BuildWarning]:
@@ -113,8 +116,8 @@ def _of_ids(spec: BuildSpec, parts: list[Part]) -> Iterator[BuildWarning]:
 
 def _of_tokenizer(spec: BuildSpec) -> Iterator[BuildWarning]:
     """A warning of what a tokenizer's file would have done to the ids, and does not do here."""
-    path = Path(spec.tokenizer.file or "").expanduser()
-    if spec.tokenizer.file is not None and path.is_file():
+    if spec.tokenizer.file is not None:
+        path = find_tokenizer(spec.tokenizer.file)
         names = encodes_all(path.read_bytes())[1]
         if names:
             message = f"tokenizer {path.name}: switched off, so that all text is encoded: {', '.join(names)}"

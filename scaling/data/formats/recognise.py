@@ -9,6 +9,7 @@ from scaling.data.formats.streams import DAMAGED, compression_of, open_compresse
 from scaling.data.formats.tables import cells, delimiter_of
 from scaling.data.formats.token_files import LLMC_MAGIC
 from scaling.errors import InputError
+from scaling.files import GIT_LFS
 
 Format = Literal["text", "jsonl", "json", "csv", "parquet", "arrow", "tokens", "megatron", "hf"]
 
@@ -27,6 +28,7 @@ _MAGIC: dict[bytes, Format] = {
     **dict.fromkeys(LLMC_MAGIC, "tokens"),
 }
 _OTHERS = {
+    GIT_LFS: "a pointer of Git LFS, not the file; run git lfs pull",
     b"PK\x03\x04": "a zip archive; unpack it first",
     b"7z\xbc\xaf": "a 7z archive; unpack it first",
     b"%PDF-": "a PDF document; extract its text first",

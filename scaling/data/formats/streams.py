@@ -13,6 +13,7 @@ LONGEST = 2**26
 DAMAGED = (OSError, EOFError, lzma.LZMAError)
 """What reading a damaged or unreadable stream raises."""
 
+_KINDS = {"int": "a number", "float": "a number", "bool": "true or false", "list": "a list", "dict": "an object"}
 _MAGIC = {
     b"\x1f\x8b\x08": "gzip",
     b"\x28\xb5\x2f\xfd": "zstd",
@@ -94,7 +95,8 @@ def encoded(text: object, key: str) -> bytes:
         except UnicodeDecodeError as error:
             raise ValueError(f"'{key}' has bytes that are not UTF-8, at offset {error.start}") from None
     if not isinstance(text, str):
-        raise ValueError(f"'{key}' is no text but a {type(text).__name__}")
+        kind = _KINDS.get(type(text).__name__, type(text).__name__)
+        raise ValueError(f"'{key}' is no text but {kind}")
     if "\0" in text:
         raise ValueError(f"'{key}' has a NUL character, which text has not")
     try:

@@ -14,7 +14,12 @@ DELIMITERS = ("\t", ",", ";", "|")
 
 def delimiter_of(header: str, key: str) -> str:
     """The delimiter of a table's header: the one that makes ``key`` a column, else the one that makes most columns."""
-    return max(DELIMITERS, key=lambda sign: (key in cells(header, sign), len(cells(header, sign))))
+    return max(DELIMITERS, key=lambda sign: (key in names_of(header, sign), len(cells(header, sign))))
+
+
+def names_of(header: str, delimiter: str) -> list[str]:
+    """The names of a header's columns, without the spaces around them."""
+    return [name.strip() for name in cells(header, delimiter)]
 
 
 def cells(line: str, delimiter: str) -> list[str]:
@@ -36,7 +41,7 @@ def read_csv(path: Path, column: str) -> Iterator[bytes | Refused]:
         with open_stream(path) as stream, io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", "") as text:
             header = text.readline().rstrip("\r\n")
             delimiter = delimiter_of(header, column)
-            names = cells(header, delimiter)
+            names = names_of(header, delimiter)
             at = _place(path, column, names)
             rows = csv.reader(text, delimiter=delimiter, strict=True)
             for row in rows:
