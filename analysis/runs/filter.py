@@ -15,10 +15,14 @@ import pandas as pd
 from jaxtyping import Bool
 
 from analysis.errors import InputError
+from analysis.formatting import parse_quantity
 from analysis.runs.recognition.numbers import numbers_in
 
-# A text, in which a backtick means nothing, or a name in backticks, where two stand for one.
-_TEXT_OR_NAME = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`((?:[^`]|``)+)`""")
+# A text, in which a backtick means nothing, or a name in backticks, where two stand for one, or a number such as 20M.
+_TEXT_OR_NAME = re.compile(
+    r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`((?:[^`]|``)+)`|(?<![\w.])(\d+(?:\.\d+)?(?:[kKMBGTP]\b|%(?!\s*\w)))"""
+)
+_TRUTH = {"true": True, "false": False}
 _COMPARISONS: dict[type[ast.cmpop], Any] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
@@ -83,6 +87,8 @@ def _parse(expression: str) -> ast.expr:
     names: list[str] = []
 
     def placeholder(found: re.Match[str]) -> str:
+        if found[2] is not None:
+            return repr(parse_quantity(found[2]))
         if found[1] is None:
             return found[0]
         names.append(found[1].replace("``", "`"))
@@ -122,7 +128,10 @@ def _evaluate(node: ast.expr, frame: pd.DataFrame) -> Any:
             for part in parts[1:]:
                 result = result & part if isinstance(joint, ast.And) else result | part
             return result
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
+        case ast.BinOp(left=ast.Compare() | ast.BinOp(), op=ast.BitAnd() | ast.BitOr() as joint, right=right):
+            left, right = _evaluate(node.left, frame), _evaluate(right, frame)  # as in pandas, between parentheses
+            return left & right if isinstance(joint, ast.BitAnd) else left | right
+        case ast.UnaryOp(op=ast.Not() | ast.Invert(), operand=operand):
             return ~_evaluate(operand, frame)
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
             return -value
@@ -135,6 +144,8 @@ def _evaluate(node: ast.expr, frame: pd.DataFrame) -> Any:
             return result
         case ast.Name(id=name):
             own = name if name in frame.columns else name.strip()
+            if own not in frame.columns and name in _TRUTH:  # as JSON writes it
+                return _TRUTH[name]
             if own not in frame.columns:
                 raise InputError(f"`where`: no column {name!r}{closest(name, [str(c) for c in frame.columns])}")
             return frame[own]
@@ -153,7 +164,9 @@ def _compare(op: ast.cmpop, value: Any, other: Any) -> Any:
     if isinstance(op, ast.In | ast.NotIn):
         if not isinstance(value, pd.Series) or not isinstance(other, list):
             raise InputError("`where`: 'in' tests whether a column is in a list, as in corpus in ['c4', 'sotu']")
-        found = value.isin(other)
+        found = pd.Series(False, value.index)
+        for item in other:
+            found |= _compare(ast.Eq(), value, item)
         return ~found if isinstance(op, ast.NotIn) else found
     if type(op) not in _COMPARISONS:
         raise InputError("`where`: 'is' is not a comparison of values; use ==")
@@ -163,9 +176,36 @@ def _compare(op: ast.cmpop, value: Any, other: Any) -> Any:
 
 
 def _alike(value: Any, other: Any) -> Any:
-    """A column of texts that are all numbers, such as ``20M``, as numbers where it is compared with one."""
-    number = isinstance(other, int | float) or (isinstance(other, pd.Series) and pd.api.types.is_numeric_dtype(other))
-    if not number or not isinstance(value, pd.Series) or pd.api.types.is_numeric_dtype(value):
+    """A value as what it is compared with: texts such as ``20M`` as numbers, ``true`` as a truth value, dates as texts.
+
+    Raises:
+        TypeError: if a text is compared with numbers.
+    """
+    if isinstance(value, str) and isinstance(other, pd.Series) and not _is_text(other):
+        if pd.api.types.is_bool_dtype(other):
+            return _TRUTH.get(value.strip().lower(), value)
+        return _number(value) if pd.api.types.is_numeric_dtype(other) else value
+    if not isinstance(value, pd.Series) or pd.api.types.is_numeric_dtype(value):
         return value
-    numbers, unread = numbers_in(value)
-    return value if unread.any() else numbers
+    if isinstance(other, bool):
+        truth = value.astype("str").str.strip().str.lower().map(_TRUTH)
+        return truth if truth.notna().any() else value
+    if isinstance(other, int | float) or (isinstance(other, pd.Series) and pd.api.types.is_numeric_dtype(other)):
+        numbers, unread = numbers_in(value)
+        if unread.any() and _is_text(value):
+            raise TypeError
+        return value if unread.any() else numbers
+    if isinstance(other, str) and not _is_text(value) and pd.api.types.is_object_dtype(value):
+        return value.map(str, na_action="ignore")  # dates, and what else JSON and Parquet hold
+    return value
+
+
+def _is_text(values: pd.Series) -> bool:
+    return pd.api.types.is_string_dtype(values)
+
+
+def _number(text: str) -> float:
+    try:
+        return parse_quantity(text)
+    except ValueError:
+        raise TypeError from None

@@ -18,7 +18,7 @@ from analysis.runs.readers.frames import decoded
 from analysis.runs.recognition.columns import renamed
 from analysis.runs.recognition.loss_units import loss_unit
 from analysis.runs.recognition.run_names import RUN_COLUMNS
-from analysis.runs.recognition.states import DIVERGED, STATE_COLUMNS, finished, words
+from analysis.runs.recognition.states import DIVERGED, FLAGS, STATE_COLUMNS, finished, unknown, words
 from analysis.runs.schema import ALIASES, FURTHER, NUMBERS, RECIPE, REQUIRED, TEXTS
 from analysis.runs.table_hash import table_hash
 from analysis.runs.validation import as_numbers, check_used
@@ -93,9 +93,11 @@ class RunTable:
         if not fit.any():
             return f"{self.source}: no row to fit: role is {_found(rows['role'])} in every row; 'fit' is expected"
         every = "every row to fit" if "role" in rows else "every row"
-        if not finished(rows[fit]).any():
+        if not _done(rows[fit], self.where).any():
             found = _found(rows[fit]["status"])
-            return f"{self.source}: no row to fit: status is {found} in {every}; 'done' or 'finished' is expected"
+            other = "; `where` may choose another word" if unknown(rows[fit]["status"]).any() else ""
+            expected = f"'done' or 'finished' is expected{other}"
+            return f"{self.source}: no row to fit: status is {found} in {every}; {expected}"
         if not (fit & self._usable).any():
             return f"{self.source}: no row to fit: {every} that has finished lacks a finite loss"
         if not (self._chosen & self._usable).any():
@@ -108,7 +110,7 @@ class RunTable:
 
     @property
     def _usable(self) -> Bool[np.ndarray, " rows"]:
-        return finished(self.frame) & np.isfinite(self.frame["loss"].to_numpy())
+        return _done(self.frame, self.where) & np.isfinite(self.frame["loss"].to_numpy())
 
     @cached_property
     def targets(self) -> pd.DataFrame:
@@ -139,7 +141,7 @@ class RunTable:
         if "status" not in self.frame:
             return {}
         state = words(self.frame["status"])
-        left = self._chosen & ~finished(self.frame) & ~state.isin(DIVERGED).to_numpy(bool)
+        left = self._chosen & ~_done(self.frame, self.where) & ~state.isin(DIVERGED).to_numpy(bool)
         return {word: _names(self.frame, left & (state == word).to_numpy()) for word in sorted(state[left].unique())}
 
     @property
@@ -221,7 +223,7 @@ def table_of(
 def _wanted(columns: Mapping[str, str] | None, where: str | None, extra: Sequence[str]) -> set[str]:
     """Names of all columns that a table may read."""
     named = columns_of(where) if where else set()
-    usual = chain(*ALIASES.values(), *FURTHER.values(), STATE_COLUMNS, RUN_COLUMNS)
+    usual = chain(*ALIASES.values(), *FURTHER.values(), STATE_COLUMNS, FLAGS, RUN_COLUMNS)
     return {*NUMBERS, *TEXTS, *usual, *(columns or {}).values(), *extra, *named}
 
 
@@ -256,7 +258,7 @@ def _checked(
     if missing := [f"{source}: no column {name!r}" for name in REQUIRED if name not in frame]:
         raise InputError(missing)
     read = as_numbers(frame, extra)
-    used = finished(frame) & (
+    used = _done(frame, where) & (
         _selected(read.frame, where) | ~_of_role(frame, "fit")  # a filter chooses what is fitted, not the target
     )
     frame, unread = check_used(read, source, used)
@@ -288,6 +290,15 @@ def _names(frame: pd.DataFrame, chosen: Bool[np.ndarray, " rows"]) -> tuple[str,
 def _found(values: pd.Series) -> str:
     """The first few of a column's values."""
     return " or ".join(repr(str(value)) for value in values.unique()[:4])
+
+
+def _done(frame: pd.DataFrame, where: str | None) -> Bool[np.ndarray, " rows"]:
+    """Mask (rows,) of the rows whose run has finished: also those in a state of another word, if the filter is on it."""
+    done = finished(frame)
+    if where is None or "status" not in frame:
+        return done
+    by_state = any(name in frame and frame[name].equals(frame["status"]) for name in columns_of(where))
+    return done | unknown(frame["status"]) if by_state else done
 
 
 def _selected(frame: pd.DataFrame, where: str | None) -> Bool[np.ndarray, " rows"]:

@@ -72,8 +72,7 @@ def _whole(texts: Any) -> Any:
 
 def _filled(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of which some cell is filled."""
-    first = frame.iloc[:, 0].isna().to_numpy(bool) if len(frame.columns) else []
-    if not any(first):
+    if frame.columns.empty or not (first := frame.iloc[:, 0].isna().to_numpy(bool)).any():
         return frame
     filled = ~first
     filled[first] = frame[first].notna().any(axis=1)

@@ -12,7 +12,7 @@ from analysis.runs.recognition.loss_units import holds_losses, is_perplexity
 from analysis.runs.recognition.numbers import numbers_in
 from analysis.runs.recognition.run_names import LONG_RUN, RUN_COLUMNS, UNSURE, names_runs
 from analysis.runs.recognition.spelling import normalised, without_unit
-from analysis.runs.recognition.states import STATE_COLUMNS, are_states, tell_apart
+from analysis.runs.recognition.states import STATE_COLUMNS, are_states, states_of, tell_apart
 from analysis.runs.schema import ALIASES, FURTHER, NUMBERS, REQUIRED, TEXTS
 
 _COUNTS = ("params", "params_nonembedding", "params_active", "tokens", "unique_tokens", "batch_tokens", "flops")
@@ -52,6 +52,8 @@ def renamed(
     if found.errors:
         raise InputError(found.errors)
     values = {name: frame[own] for name, own in found.chosen.items()}
+    if "status" in values and (states := states_of(normalised(found.chosen["status"]), values["status"])) is not None:
+        values["status"] = states
     left = [own for own in frame.columns if own not in found.chosen.values() or own in extra]
     made = frame[left].assign(**values)
     notes = list(_scaled(made, found.chosen))
@@ -98,10 +100,12 @@ def _usual(frame: pd.DataFrame, found: _Found, source: str) -> None:
         elif candidates and name not in frame.columns:
             found.chosen[name] = candidates[0]
     if "status" not in frame.columns and "status" not in found.chosen:
-        named = [own for name in STATE_COLUMNS for own in spelled.get(name, []) if are_states(frame[own])]
-        states = named or [
-            own for own in frame.columns[~frame.columns.duplicated(keep=False)] if tell_apart(frame[own])
-        ]
+        once = frame.columns[~frame.columns.duplicated(keep=False)]
+        states = (
+            [own for name in STATE_COLUMNS for own in spelled.get(name, []) if are_states(frame[own])]
+            or [own for own in once if tell_apart(frame[own])]
+            or [own for own in once if states_of(normalised(own), frame[own]) is not None]
+        )
         if states:
             found.chosen["status"] = states[0]
     if "run_id" not in frame.columns and "run_id" not in found.chosen:
