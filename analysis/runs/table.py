@@ -293,7 +293,7 @@ def _found(values: pd.Series) -> str:
 
 
 def _done(frame: pd.DataFrame, where: str | None) -> Bool[np.ndarray, " rows"]:
-    """Mask (rows,) of the rows whose run has finished: also those in a state of another word, if the filter is on it."""
+    """Mask (rows,) of the rows whose run has finished: those in an unlisted state too, if the filter is on it."""
     done = finished(frame)
     if where is None or "status" not in frame:
         return done

@@ -57,7 +57,7 @@ def test_a_filter_chooses_a_state_of_another_word(where: str) -> None:
 def test_a_filter_does_not_choose_what_is_known_as_unfinished() -> None:
     kept = table(where="Status != 'failed'", Status=["final", "crashed", "failed"])
     assert kept.fit["loss"].tolist() == [4.0]
-    with pytest.raises(InputError, match="'final' in every row; .* `where` may choose another word"):
+    with pytest.raises(InputError, match=r"'final' in every row; .* `where` may choose another word"):
         _ = table(Status=["final"] * 3).fit
 
 
