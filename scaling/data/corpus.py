@@ -242,4 +242,6 @@ def _files_below(root: Path, prefix: str, without: Iterable[str]) -> Iterator[tu
         for name in names:
             if not name.startswith("."):
                 file = Path(folder, name)
+                if file.exists() and not file.is_file():  # a pipe or socket, which would be waited for
+                    continue
                 yield prefix + file.relative_to(root).as_posix(), file

@@ -23,9 +23,11 @@ PART_BYTES = 2**26
 _LONGEST_TOKENS = 2**24
 _ROWS = 50_000
 # What Spark, Hadoop and datasets write beside their files.
-_MARKERS = {"_SUCCESS", "_metadata", "_common_metadata"}
+_MARKERS = {"_SUCCESS", "_metadata", "_common_metadata", "dataset_infos.json"}
 _MARKER_STARTS, _MARKER_SUFFIXES = ("_started_", "_committed_"), {".crc"}
 _MARKER_FOLDERS = {"_temporary", "_delta_log", "_spark_metadata"}
+# What editors and downloads leave: older or cut copies of files that are there, or will be.
+_TEMPORARY = ("~", ".tmp", ".part", ".partial", ".crdownload", ".swp")
 _OF_ARROW = {"dataset_info.json", "state.json", "dataset_dict.json"}
 
 Documents = Iterator[bytes | Integer[np.ndarray, " tokens"] | Refused]
@@ -56,7 +58,7 @@ class Found:
 
     Attributes:
         parts: in the order of the files.
-        skipped: files without documents, each with the reason: empty, hidden, or a marker of another tool.
+        skipped: files without documents, each with the reason: empty, hidden, temporary, or a marker of another tool.
         refused: why files cannot be read, a line each.
     """
 
@@ -77,9 +79,9 @@ def find_parts(source: SourceSpec, number: int) -> Found:
     found = Found(skipped=[(path, "hidden") for path in _hidden(Path(source.path).expanduser())])
     texts: list[str] = []
     size = 0
-    for _, file in sorted(own_files(source.path)[1]):
+    for name, file in sorted(own_files(source.path)[1]):
         try:
-            format = _format(file, source, found)
+            format = _format(file, Path(name), source, found)
             bounds = _bounds(file, format) if format not in (None, "text") else []
         except InputError as error:
             found.refused += error.errors
@@ -109,15 +111,23 @@ def _hidden(folder: Path) -> Iterator[str]:
         folders[:] = [name for name in folders if not name.startswith(".")]
 
 
-def _format(file: Path, source: SourceSpec, found: Found) -> Format | None:
-    """The format of a file; None if it has no documents of its own, which is noted where it is not a Megatron index."""
-    name, suffix = file.name, suffix_of(file)
+def _format(file: Path, below: Path, source: SourceSpec, found: Found) -> Format | None:
+    """The format of a file; None if it has no documents of its own, which is noted where it is not a Megatron index.
+
+    Args:
+        file: to look at.
+        below: its path within the source.
+        source: of the file.
+        found: where what is skipped is noted.
+    """
+    suffix, named = suffix_of(file), Path(source.path or "").expanduser() == file
     if suffix == ".idx" and file.with_suffix(".bin").exists():
+        if named:
+            raise InputError(f"{file}: the index of {file.with_suffix('.bin').name}; give that file")
         return None
-    marker = name in _MARKERS or name.startswith(_MARKER_STARTS) or suffix in _MARKER_SUFFIXES
-    marker = marker or not _MARKER_FOLDERS.isdisjoint(file.parts)
-    if marker or (name in _OF_ARROW and any(file.parent.rglob("*.arrow"))):
-        found.skipped.append((str(file), "marker"))
+    why = None if named else _not_data(file, below)
+    if why is not None:
+        found.skipped.append((str(file), why))
         return None
     if suffix == ".bin" and file.with_suffix(".idx").exists() and file.stat().st_size:
         return "megatron"
@@ -126,6 +136,16 @@ def _format(file: Path, source: SourceSpec, found: Found) -> Format | None:
         found.skipped.append((str(file), "empty"))
         return None
     return source.format or format
+
+
+def _not_data(file: Path, below: Path) -> str | None:
+    """Why a file that nobody named is none of the data, by its name."""
+    name, suffix = file.name, suffix_of(file)
+    if name.endswith(_TEMPORARY):
+        return "temporary"
+    marker = name in _MARKERS or name.startswith(_MARKER_STARTS) or suffix in _MARKER_SUFFIXES
+    marker = marker or not _MARKER_FOLDERS.isdisjoint(below.parts)
+    return "marker" if marker or (name in _OF_ARROW and any(file.parent.rglob("*.arrow"))) else None
 
 
 def _bounds(file: Path, format: Format | None) -> list[tuple[int, int]]:

@@ -92,13 +92,14 @@ def _spec(sources: tuple[str, ...], out: Path, options: dict[str, str | None]) -
     from scaling.data.spec import BuildSpec
     from scaling.sweep.spec.data_file import load_build
 
-    if sources[0].endswith(_YAML):
+    files = [source for source in sources if source.lower().endswith(_YAML)]
+    if files:
         given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
         if given or len(sources) > 1:
             raise InputError(
-                f"{sources[0]}: takes no {' or '.join(given) or 'other sources'} beside it: write them in it"
+                f"{files[0]}: takes no {' or '.join(given) or 'other sources'} beside it: write them in it"
             )
-        return load_build(sources[0])
+        return load_build(files[0])
     chosen = {"tokenizer": options["tokenizer"] or "bytes"}
     if options["held_out"] is not None:
         chosen["held_out"] = options["held_out"]
@@ -171,7 +172,7 @@ def inspect(folder: str, verify: bool, documents: int, as_json: bool) -> None:
       scaling data inspect data/web --verify
       scaling data inspect mix.yaml
     """
-    if folder.endswith(_YAML):
+    if folder.lower().endswith(_YAML):
         result = _unbuilt(folder)
         emit_plain(result, as_json, lambda: _files(result))
         return

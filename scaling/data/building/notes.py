@@ -57,7 +57,7 @@ class Notes(BaseModel):
         sampled: documents that were decoded again.
         changed: of these, those that did not come back as they were, and the first differences.
         gone: of these, those of which nothing came back.
-        with_end: documents of text whose ids have the one that closes documents.
+        with_end: documents whose ids have the one that closes documents.
         open: files of ids in which no document ends.
     """
 
@@ -152,7 +152,7 @@ def warnings_of(notes: Notes, tokenizer: str) -> list[BuildWarning]:
     warn("lossy-tokenizer", notes.unknown, message, notes.unknown_examples)
     message = f"{of}: text is not as it was in {notes.changed} of {notes.sampled} documents that were decoded again"
     warn("lossy-tokenizer", notes.changed, message, notes.changed_examples)
-    message = f"{of}: the id that closes documents is within the text of {notes.with_end} of {documents}"
+    message = f"{of}: the id that closes documents is within {notes.with_end} of {documents}"
     warn("end-in-text", notes.with_end, message, [])
     message = f"no document is closed by end in files of ids: {len(notes.open)}"
     warn("no-end", len(notes.open), message, notes.open[:_EXAMPLES])

@@ -150,6 +150,7 @@ def _encoded(
         elif not isinstance(document, Refused):
             notes.documents += bool(len(document))
             notes.tokens += len(document)
+            notes.with_end += bool((document == job.tokenizer.end).any())
             digest = hashlib.sha256(document.astype("<u4").tobytes()).digest()
             yield digest, document, -1 if len(document) else 0, token_signature(document)
     if job.part.format == "tokens":

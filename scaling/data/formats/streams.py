@@ -2,6 +2,7 @@
 
 import io
 import lzma
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ LONGEST = 2**26
 DAMAGED = (OSError, EOFError, lzma.LZMAError)
 """What reading a damaged or unreadable stream raises."""
 
+_NAME = 40
 _KINDS = {"int": "a number", "float": "a number", "bool": "true or false", "list": "a list", "dict": "an object"}
 _MAGIC = {
     b"\x1f\x8b\x08": "gzip",
@@ -63,6 +65,11 @@ def open_compressed(path: Path, compression: str | None) -> Any:
     import pyarrow as pa
 
     return io.BufferedReader(pa.input_stream(str(path), compression=compression))
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names of columns or keys, each cut to what a line holds."""
+    return ", ".join(name if len(name) <= _NAME else f"{name[:_NAME]}..." for name in names[:10]) or "none"
 
 
 def checked(text: bytes, where: str, offset: int = 0) -> bytes:

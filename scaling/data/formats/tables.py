@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from scaling.data.formats.streams import DAMAGED, LONGEST, Refused, encoded, open_stream
+from scaling.data.formats.streams import DAMAGED, LONGEST, Refused, encoded, listed, open_stream
 from scaling.errors import InputError
 
 DELIMITERS = ("\t", ",", ";", "|")
@@ -58,8 +58,9 @@ def read_csv(path: Path, column: str) -> Iterator[bytes | Refused]:
 
 def _place(path: object, column: str, names: list[str]) -> int:
     if column not in names:
-        found = ", ".join(names[:10])
-        raise InputError(f"{path}: no column '{column}'; its columns are {found}: say which with text: COLUMN")
+        raise InputError(f"{path}: no column '{column}'; its columns are {listed(names)}: say which with text: COLUMN")
+    if names.count(column) > 1:
+        raise InputError(f"{path}: {names.count(column)} columns are called '{column}'; give each its own name")
     return names.index(column)
 
 

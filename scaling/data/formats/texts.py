@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.data.formats import streams
-from scaling.data.formats.streams import DAMAGED, Refused, checked, encoded, open_stream
+from scaling.data.formats.streams import DAMAGED, Refused, checked, encoded, listed, open_stream
 from scaling.errors import InputError
 
 _LARGEST_ARRAY = 2**28
@@ -119,7 +119,7 @@ def _text_in(row: object, key: str) -> bytes:
     if not isinstance(row, dict):
         raise ValueError(f"not a JSON object but a {type(row).__name__}")
     if key not in row:
-        raise ValueError(f"no key '{key}'; its keys are {', '.join(sorted(row)[:10])}: say which with text: KEY")
+        raise ValueError(f"no key '{key}'; its keys are {listed(sorted(row))}: say which with text: KEY")
     return encoded(row[key], key)
 
 
