@@ -194,7 +194,9 @@ def _digest(content: bytes, kind: str, vocab: int, end: int, pattern: str | None
 def _of_huggingface(path: Path, end: str | int | None, beside: str | None) -> tuple[int, int]:
     """Number of ids of a ``tokenizer.json``, and the id that closes documents; ``beside`` is tried last."""
     known = open_huggingface(path).get_vocab(with_added_tokens=True)
-    vocab = max(known.values()) + 1
+    vocab = max(known.values(), default=-1) + 1
+    if vocab >= 2**31:
+        raise InputError(f"tokenizer {path.name}: id {vocab - 1} is out of range")
     if isinstance(end, int):
         found = [end] if end in known.values() else []
     else:

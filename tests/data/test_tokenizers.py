@@ -117,10 +117,16 @@ def test_another_tokenizer_in_its_place_is_reported(tmp_path: Path) -> None:
         open_tokenizer(record, tmp_path)
 
 
+def words(vocab: str) -> bytes:
+    return f'{{"version": "1.0", "model": {{"type": "WordLevel", "vocab": {vocab}, "unk_token": "x"}}}}'.encode()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "violation"),
     [
         ("tokenizer.json", b"{}", "tokenizer.json: not a tokenizer.json"),
+        ("tokenizer.json", words("{}"), "tokenizer.json: has none of "),
+        ("tokenizer.json", words('{"</s>": 2147483648}'), "tokenizer.json: id 2147483648 is out of range"),
         ("own.model", b"nonsense", "own.model: not a SentencePiece model"),
         ("own.tiktoken", b"", "own.tiktoken: the file is empty"),
         ("own.txt", b"x", "own.txt: not a file of a known kind"),
