@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, StrictBool, model_validator
 
-from scaling.data.formats.recognise import is_table
+from scaling.data.formats.recognise import no_prose
 from scaling.errors import InputError
 
 HELD_OUT = 0.05
@@ -125,8 +125,8 @@ def load_corpus(spec: CorpusSpec) -> Corpus:
             violations.append(f"corpus file {file}: {error.strerror}")
             continue
         violation = _text_violation(text)
-        if violation is None and spec.path is not None and is_table(text):
-            violation = "rows of JSON or CSV, no plain text: scaling data build reads them"
+        if violation is None and spec.path is not None:
+            violation = no_prose(text)
         if text and violation is None:
             documents.append(Document(id, text))
         elif text and spec.path is not None:

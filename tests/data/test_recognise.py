@@ -236,8 +236,16 @@ def test_the_format_can_be_said(tmp_path: Path) -> None:
     assert documents(tmp_path / "a.txt", format="text") == [jsonl().decode()]
 
 
-def test_a_sweep_does_not_train_on_rows_of_json_as_text(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (jsonl(), "rows of JSON or CSV, no plain text: scaling data build reads them"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "a pointer of Git LFS, not the file"),
+        (b"{\\rtf1\\ansi text}", "a Rich Text document"),
+    ],
+)
+def test_a_sweep_does_not_train_on_what_is_no_prose(content: bytes, why: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("plain")
-    (tmp_path / "b.txt").write_bytes(jsonl())
-    with pytest.raises(InputError, match=r"b\.txt: rows of JSON or CSV, no plain text: scaling data build reads them"):
+    (tmp_path / "b.txt").write_bytes(content)
+    with pytest.raises(InputError, match=rf"b\.txt: {why}"):
         load_corpus(CorpusSpec(path=str(tmp_path)))

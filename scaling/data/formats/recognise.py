@@ -77,9 +77,9 @@ def recognise(file: Path, key: str) -> Format | None:
     if not head:
         return None
     binary = not is_text(head)
-    for magic, what in _OTHERS.items():
-        if head.startswith(magic) and (binary or not magic.isalnum()) and not _may_be_ids(magic, file):
-            raise InputError(f"{file}: {what}")
+    other = _other(head, binary, suffix_of(file) in _TOKEN_SUFFIXES)
+    if other is not None:
+        raise InputError(f"{file}: {other}")
     if head[:2] in _UTF16 and suffix_of(file) not in _TOKEN_SUFFIXES:
         raise InputError(f"{file}: UTF-16 text; convert it to UTF-8: iconv -t UTF-8")
     if head[257:262] == b"ustar":
@@ -90,14 +90,27 @@ def recognise(file: Path, key: str) -> Format | None:
     return found
 
 
-def is_table(text: bytes, key: str = "text") -> bool:
-    """Whether a text is rows of documents, as JSON or CSV, whatever its file is called."""
-    return _of_content(text[:_HEAD], "", key, not is_text(text[:_HEAD])) not in ("text", "tokens")
+def no_prose(text: bytes) -> str | None:
+    """What a text is, whatever its file is called, where it is none to train on as it is; else None."""
+    head = text[:_HEAD]
+    binary = not is_text(head)
+    if _of_content(head, "", "text", binary) not in ("text", "tokens"):
+        return "rows of JSON or CSV, no plain text: scaling data build reads them"
+    return _other(head, binary, ids=False)
 
 
-def _may_be_ids(magic: bytes, file: Path) -> bool:
-    """Whether a magic is so short that a file of token ids may begin with it."""
-    return len(magic) == 2 and suffix_of(file) in _TOKEN_SUFFIXES
+def _other(head: bytes, binary: bool, ids: bool) -> str | None:
+    """What a file is that is not read, with what to do, by how it begins.
+
+    Args:
+        head: its beginning.
+        binary: it is no text.
+        ids: it may be token ids, which may begin with a magic of two bytes.
+    """
+    for magic, what in _OTHERS.items():
+        if head.startswith(magic) and (binary or not magic.isalnum()) and not (ids and len(magic) == 2):
+            return what
+    return None
 
 
 def _of_content(head: bytes, suffix: str, key: str, binary: bool) -> Format:
