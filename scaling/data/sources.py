@@ -154,7 +154,8 @@ def _bounds(file: Path, format: Format | None) -> list[tuple[int, int]]:
     if format == "megatron":
         count = len(read_index(file.with_suffix(".idx")).documents) - 1
     elif format == "parquet":
-        count = open_parquet(file).num_row_groups
+        metadata = open_parquet(file).metadata
+        count = metadata.num_row_groups if metadata.num_rows else 0
     elif format == "jsonl" and compression_of(file) is None:
         count = size
     else:

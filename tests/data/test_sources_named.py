@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from scaling.cli import main
@@ -80,3 +82,18 @@ def test_an_end_within_documents_of_ids_is_a_warning(tmp_path: Path) -> None:
         manifest = made(folder, tmp_path / f"out{end}", tokenizer={"ids": 3000, "end": end})
         assert json.loads(manifest.model_dump_json())["tokenizer"]["end"] == end
         assert [warning.code for warning in manifest.warnings] == warnings
+
+
+def test_a_table_without_rows_is_an_empty_file(tmp_path: Path) -> None:
+    folder = write(tmp_path / "in", {"a.jsonl": lines(TEXTS)})
+    pq.write_table(pa.table({"text": pa.array([], pa.string())}), folder / "b.parquet")
+    (warning,) = made(folder, tmp_path / "out").warnings
+    assert (warning.code, warning.examples) == ("skipped-files", (f"{folder / 'b.parquet'} (empty)",))
+
+
+def test_a_split_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets", reason='needs pip install -e ".[hf]"')
+    rows = datasets.Dataset.from_dict({"text": TEXTS})
+    datasets.DatasetDict({"train": rows, "test": rows}).save_to_disk(str(tmp_path / "saved"))
+    with pytest.raises(InputError, match=r"saved: no split 'dev'; its splits are train, test"):
+        made(tmp_path, tmp_path / "out", sources=[{"hf": str(tmp_path / "saved"), "split": "dev"}])

@@ -152,8 +152,13 @@ def open_dataset(name: str, subset: str | None, split: str) -> Any:
         if (folder / "state.json").exists():
             return datasets.load_from_disk(name)
         if (folder / "dataset_dict.json").exists():
-            return datasets.load_from_disk(name)[split]
+            splits = datasets.load_from_disk(name)
+            if split not in splits:
+                raise InputError(f"hf: {name}: no split '{split}'; its splits are {listed(list(splits))}")
+            return splits[split]
         return datasets.load_dataset(name, subset, split=split, streaming=True)
+    except InputError:
+        raise
     except Exception as error:  # the library raises what its many readers raise
         raise InputError(f"hf: {name}: {' '.join(str(error).split())[:300]}") from None
 
