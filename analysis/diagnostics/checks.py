@@ -75,6 +75,13 @@ def _pooled(rows: pd.DataFrame) -> Iterator[Diagnostic]:
                 f"{len(rows)} runs of {len(names)} {column} values share one fit ({listed(names)}): their losses are "
                 f"not comparable; choose one, such as {where_option(column, _most(rows[column]))}",
             )
+        missing = int(rows[column].isna().sum()) if names else 0
+        if len(names) == 1 and missing:
+            yield Diagnostic(
+                code,
+                f"{missing} of {len(rows)} runs do not say their {column}, and the others are of {names[0]}: if it is "
+                f"another one, their losses are not comparable; leave them out with {where_option(column, names[0])}",
+            )
     if "vocab" in rows and rows["vocab"].max() > PADDING * rows["vocab"].min():
         yield Diagnostic(
             "tokenizer-mismatch",

@@ -56,7 +56,24 @@ _HELD_OUT = {"eval", "evaluation", "val", "valid", "validation", "test", "dev", 
 _LOSSES = {"loss", "nll", "xent", "crossentropy"}
 # An average over data sets, or words that say no more than that it is a loss.
 _AVERAGES = {"macro", "micro", "avg", "average", "mean"}
-_PLAIN = {"lm", "ce", "cross", "entropy", "metrics", "epoch", "language", "held", "out", "final", "per", "token"}
+_PLAIN = {
+    "log",
+    "ln",
+    "ppl",
+    "perplexity",
+    "lm",
+    "ce",
+    "cross",
+    "entropy",
+    "metrics",
+    "epoch",
+    "language",
+    "held",
+    "out",
+    "final",
+    "per",
+    "token",
+}
 # A part of a loss, or a figure about it; not the loss of the last evaluation.
 _OTHER = {
     *("best", "min", "max", "std", "stderr", "aux", "auxiliary", "z", "router", "balance", "balancing", "load", "reg"),
@@ -81,9 +98,10 @@ _BITS = re.compile(r"(?:^|_)(?:bpb|bits_?(?:per_?)?byte|bits_per_byte)(?:_|$)")
 _UNITS = (
     ("bits_per_byte", _BITS),
     ("bits_per_character", re.compile(r"(?:^|_)(?:bpc|bits_per_char(?:acter)?)(?:_|$)")),
-    ("bits_per_token", re.compile(r"(?:^|_)(?:bpt|bits_per_token)(?:_|$)")),
-    ("perplexity", re.compile(r"(?:^|_)(?:ppl|perplexity)(?:_|$)")),
+    ("bits_per_token", re.compile(r"(?:^|_)(?:bpt|bits_per_token|log2_(?:ppl|perplexity))(?:_|$)")),
+    ("perplexity", re.compile(r"(?:^|_)(?<!log_)(?<!ln_)(?<!log2_)(?<!log10_)(?:ppl|perplexity)(?:_|$)")),
 )
+_LOGARITHM = re.compile(r"(?:^|_)(?:log|ln)_(?:ppl|perplexity)(?:_|$)")  # nats
 
 
 @lru_cache(maxsize=100_000)
@@ -143,7 +161,7 @@ def loss_name(name: str) -> LossName | None:
     whole = worded(name)
     words = whole.split("_")
     unit = next((unit for unit, pattern in _UNITS if pattern.search(whole)), None)
-    is_loss = bool(_LOSSES & set(words)) or "cross_entropy" in whole
+    is_loss = bool(_LOSSES & set(words)) or "cross_entropy" in whole or bool(_LOGARITHM.search(whole))
     if not (is_loss or unit) or _OTHER & set(words):
         return None
     held_out = bool(_HELD_OUT & set(words)) or "held_out" in whole or whole in ALIASES["loss"]

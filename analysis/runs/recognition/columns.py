@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.errors import InputError
 from analysis.runs.filter import closest
-from analysis.runs.recognition.loss_units import holds_losses, is_perplexity
+from analysis.runs.recognition.loss_units import holds_losses, is_held_out, is_perplexity
 from analysis.runs.recognition.numbers import numbers_in
 from analysis.runs.recognition.run_names import LONG_RUN, RUN_COLUMNS, UNSURE, names_runs
 from analysis.runs.recognition.spelling import normalised, without_unit
@@ -60,6 +60,8 @@ def renamed(
     if "loss" in found.chosen and is_perplexity(found.chosen["loss"]):
         made["loss"] = _logarithm(made["loss"])
         notes.append(f"the loss is the natural logarithm of {found.chosen['loss']!r}")
+    if "loss" not in (columns or {}) and normalised(found.chosen.get("loss", "loss")) == "loss":
+        notes += _perhaps_training(made)
     return made, tuple(notes)
 
 
@@ -141,8 +143,9 @@ def _alike(frame: pd.DataFrame, names: list[str]) -> bool:
 
 def _hint(name: str, known: list[str]) -> str:
     """The columns that a missing one could be taken from."""
-    losses = [own for own in known if holds_losses(own)] if name == "loss" else []
-    return f" (one of {', '.join(map(repr, losses[:6]))}?)" if losses else closest(name, known)
+    word = {"params": "param", "tokens": "token"}.get(name)
+    near = [own for own in known if (word in own.lower() if word else holds_losses(own))]
+    return f" (one of {', '.join(map(repr, near[:6]))}?)" if near else closest(name, known)
 
 
 def _scaled(frame: pd.DataFrame, chosen: Mapping[str, str]) -> Iterator[str]:
@@ -153,6 +156,14 @@ def _scaled(frame: pd.DataFrame, chosen: Mapping[str, str]) -> Iterator[str]:
         if unit > 1 and not unread.any() and values.max() < _LARGEST_IN_UNITS:
             frame[name] = values * unit
             yield f"{name} are {chosen[name]!r} times {unit:.0e}".replace("e+0", "e").replace("e+", "e")
+
+
+def _perhaps_training(frame: pd.DataFrame) -> Iterator[str]:
+    """Whether a column called loss may be the training loss, as others hold held-out ones and differ from it."""
+    held_out = [own for own in map(str, frame.columns) if is_held_out(own)]
+    if held_out and not any(_alike(frame, ["loss", own]) for own in held_out):
+        named = ", ".join(map(repr, held_out[:4]))
+        yield f"the loss is 'loss'; if that is the training loss, choose a held-out one, --columns loss=... ({named})"
 
 
 def _logarithm(values: pd.Series) -> pd.Series:

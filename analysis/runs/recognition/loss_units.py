@@ -20,8 +20,15 @@ _PER = {
 }
 _PIECE = r"(byte|char|character|token|word)s?"
 _BITS = re.compile(rf"\bbits?(?: per)? {_PIECE}\b|\bbp([bctw])\b")
-_PERPLEXITY = re.compile(rf"\b(?<!log )(?:{_PIECE} )?(?:perplexity|perplexities|ppl|pplx)\b")
+_PERPLEXITY = re.compile(
+    rf"\b(?<!log )(?<!log2 )(?<!log10 )(?<!ln )(?:{_PIECE} )?(?:perplexity|perplexities|ppl|pplx)\b"
+)
+_LOGARITHM = re.compile(r"\blog(2|10) ?(?:perplexity|ppl|pplx)\b")
 _OTHER = re.compile(rf"\bper {_PIECE}\b|\bnats? {_PIECE}\b")
+_HELD_OUT = frozenset(["eval", "evaluation", "val", "valid", "validation", "test", "dev", "heldout"])
+_OTHER_LOSSES = frozenset(
+    ["best", "min", "lowest", "max", "initial", "init", "first", "std", "stderr", "lo95", "hi95", "aux", "z", "ema"]
+)
 _NO_LOSS = re.compile(r"\b(?:accuracy|acc|error rate|exact match|f1|bleu|reward|score)\b")
 
 
@@ -35,6 +42,8 @@ def loss_unit(columns: Mapping[str, str] | None) -> str:
     words = normalised(own).replace("_", " ")
     if found := _PERPLEXITY.search(words):
         return f"nats per {found[1] or 'token'}"
+    if found := _LOGARITHM.search(words):
+        return "bits per token" if found[1] == "2" else "decimal digits per token"
     if found := _BITS.search(words):
         piece = found[1] or found[2]
         return f"bits per {_PER.get(piece, piece)}"
@@ -54,6 +63,12 @@ def is_perplexity(name: str) -> bool:
 def holds_losses(name: str) -> bool:
     """Whether a column's name, of any kind, says that a loss could be taken from it."""
     words = normalised(name).replace("_", " ")
-    return bool(re.search(r"loss|\bnll\b|\bxent\b|entropy", words)) or any(
+    return bool(re.search(r"loss|\bnll\b|\bxent\b|entropy|ppl\b|perplexity", words)) or any(
         pattern.search(words) for pattern in (_PERPLEXITY, _BITS, _OTHER)
     )
+
+
+def is_held_out(name: str) -> bool:
+    """Whether a column's name says that it holds a loss of held-out data, and of one at the end of the run."""
+    words = set(normalised(name).split("_"))
+    return bool(words & _HELD_OUT) and bool(words & {"loss", "nll", "xent", "ce"}) and not words & _OTHER_LOSSES

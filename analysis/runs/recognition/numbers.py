@@ -8,14 +8,21 @@ import pandas as pd
 from jaxtyping import Bool
 
 from analysis.formatting import parse_quantity
+from analysis.runs.recognition.states import without_result
 
 # What tools and people write where there is no number; lower case.
 _MISSING = frozenset(
     [
-        *("", "-", "--", "\u2013", "\u2014", "?"),
-        *("na", "n/a", "#n/a", "#na", "nan", "<na>", "null", "none", "nil", "missing"),
+        *("", "-", "--", "\u2013", "\u2014", "?", ".", "..", "...", "\u2026"),
+        *("na", "n/a", "n.a.", "#n/a", "#na", "nan", "<na>", "null", "none", "nil", "missing", "tbd"),
+        *("#num!", "#div/0!", "#value!", "#ref!", "#name?", "#null!", "1.#qnan", "1.#ind", "-1.#ind"),
     ]
 )
+# Signs that stand for those of a keyboard: spaces of any width, the apostrophe and the minus of typography.
+_SIGNS = str.maketrans(dict.fromkeys("\u2007\u2008\u2009\u200a", "\u202f") | {"\u2019": "'", "\u2212": "-"})
+_DOTS = re.compile(r"\s*[1-9]\d{0,2}(?:\.\d{3})*\s*")
+_TWO_DOTS = re.compile(r"\s*\d+\.\d{3}\.\d{3}")
+_COUNTED = re.compile(r"(?<=[\dmMbBtT])\s+(?:params?|parameters?|tokens?|flops?)$", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(?:[eE][-+]?\d+)?\s*\D{0,9}")
 _ONE_GROUP = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}\s*(\D{0,9})")
 
@@ -34,10 +41,12 @@ def numbers_in(values: pd.Series, plain: bool = False) -> tuple[pd.Series, Bool[
         return values.astype("float64"), np.zeros(len(values), bool)
     # Through text: what pandas would convert includes dates and truth values.
     texts = values.astype("str")
+    if not plain and _dots_group(texts[values.notna()]):
+        texts = texts.str.replace(".", "")
     numbers = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, copy=True)
     left = np.flatnonzero(np.isnan(numbers) & values.notna().to_numpy())
     words = texts.iloc[left].str.strip()
-    given = ~words.str.lower().isin(_MISSING).to_numpy()
+    given = ~(words.str.lower().isin(_MISSING).to_numpy() | (without_result(words) if plain else False))
     left, words = left[given], words[given]
     different = words.unique().tolist()
     read = _reader(different, plain)
@@ -45,6 +54,11 @@ def numbers_in(values: pd.Series, plain: bool = False) -> tuple[pd.Series, Bool[
     unread = np.zeros(len(values), bool)
     unread[left] = np.isnan(numbers[left])
     return pd.Series(numbers, values.index), unread
+
+
+def _dots_group(texts: pd.Series) -> bool:
+    """Whether the dots of a column group digits: one cell has two of them, as ``20.000.000``, and none begins less."""
+    return bool(texts.str.match(_TWO_DOTS).any() and texts.str.fullmatch(_DOTS).all())
 
 
 def _reader(texts: list[str], plain: bool) -> Callable[[str], float]:
@@ -56,6 +70,7 @@ def _reader(texts: list[str], plain: bool) -> Callable[[str], float]:
     )
 
     def read(text: str) -> float:
+        text = text.translate(_SIGNS) if plain else _COUNTED.sub("", text.translate(_SIGNS))
         if fraction:
             text = text.replace(",", ".")
         elif (group := _ONE_GROUP.fullmatch(text)) and group[1]:

@@ -97,6 +97,11 @@ def states_of(name: str, values: pd.Series) -> pd.Series | None:
     return found.reindex(values.index) if (found != "finished").any() else None
 
 
+def without_result(cells: pd.Series) -> Bool[np.ndarray, " rows"]:
+    """Mask (rows,) of the cells that say, in a loss's place, why there is none: ``OOM``, ``diverged``."""
+    return words(cells).isin(_UNFINISHED | DIVERGED).to_numpy(bool)
+
+
 def unknown(states: pd.Series) -> Bool[np.ndarray, " rows"]:
     """Mask (rows,) of the states whose word is none that this module lists."""
     return ~words(states).isin({"", *_FINISHED, *_UNFINISHED, *_SHORT, *DIVERGED}).to_numpy(bool)
