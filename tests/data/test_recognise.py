@@ -174,9 +174,7 @@ def zipped(content: bytes) -> bytes:
         ("a.csv", b'id,text\n1,"no end\n', "not CSV after line"),
         ("a.json", b'[{"text": "a"}, {"body": "b"}]', "a.json: element 1: no key 'text'"),
         ("a.json", b'[{"text": "a"}', "a.json:1: not JSON"),
-        ("a.json", b'{\n "text": "a"\n}', "a.json:1: not JSON"),
         ("a.txt", b'{"text": "a"}{"text": "b"}', "a.txt:1: not JSON: Extra data"),
-        ("a.txt", b'{\n "text": "a"\n}\n{\n "text": "b"\n}', "a.txt:1: not JSON"),
         ("a.parquet", arrow(parquet, pa.array([b"\xff"] * len(TEXTS))), "row 1 of .* are not UTF-8, at offset 0"),
         ("a.arrow", arrow(ipc(pa.ipc.new_file), wrong(pa.string())), "row 1 of .* are not UTF-8, at offset 1"),
         ("a.arrow", arrow(ipc(pa.ipc.new_stream), wrong(pa.large_string())), "row 1 of .* are not UTF-8, at offset 1"),
@@ -234,6 +232,29 @@ def test_options_of_the_other_kind_of_source_are_refused(options: dict[str, obje
 def test_the_format_can_be_said(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(jsonl())
     assert documents(tmp_path / "a.txt", format="text") == [jsonl().decode()]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.txt", "a"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_objects_over_several_lines_are_documents(name: str, count: int, tmp_path: Path) -> None:
+    rows = [{"id": number, "meta": {"of": [1]}, "text": text} for number, text in enumerate(TEXTS[:count])]
+    (tmp_path / name).write_text("\n".join(json.dumps(row, indent=2) for row in rows) + "\n")
+    assert documents(tmp_path / name) == TEXTS[:count]
+
+
+def test_an_object_over_more_lines_than_are_looked_at_is_a_document(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"of": list(range(30_000)), "text": "all"}, indent=1))
+    assert documents(tmp_path / "a.json") == ["all"]
+    (tmp_path / "a.json").write_text('{\n "text": "cut')
+    with pytest.raises(InputError, match=r"a\.json:1: not JSON: Unterminated string"):
+        documents(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("name", ["UTF-16", "UTF-32"])
+def test_wide_text_says_how_it_is_converted(name: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("some text".encode(name))
+    with pytest.raises(InputError, match=rf"{name} text; convert it to UTF-8: iconv -f {name} -t UTF-8"):
+        documents(tmp_path / "a.txt")
 
 
 @pytest.mark.parametrize(

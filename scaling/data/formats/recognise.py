@@ -29,6 +29,8 @@ _MAGIC: dict[bytes, Format] = {
 }
 _OTHERS = {
     GIT_LFS: "a pointer of Git LFS, not the file; run git lfs pull",
+    b"Rar!\x1a\x07": "a RAR archive; unpack it first",
+    b"\xff\x06\0\0sNaPpY": "compressed by Snappy, which is not read; write it as zstd",
     b"PK\x03\x04": "a zip archive; unpack it first",
     b"7z\xbc\xaf": "a 7z archive; unpack it first",
     b"%PDF-": "a PDF document; extract its text first",
@@ -47,7 +49,13 @@ _OTHERS = {
     b"\x80\x04": "a pickle; write its text as jsonl first",
     b"\x80\x05": "a pickle; write its text as jsonl first",
 }
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+# The longer first, as one begins with the other.
+_WIDE = {
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
 _OBJECT = re.compile(rb'\{\s*"(?:[^"\\]|\\.)*"\s*:')
 _ARRAY = re.compile(rb'\[\s*\{\s*"(?:[^"\\]|\\.)*"\s*:')
 
@@ -80,8 +88,9 @@ def recognise(file: Path, key: str) -> Format | None:
     other = _other(head, binary, suffix_of(file) in _TOKEN_SUFFIXES)
     if other is not None:
         raise InputError(f"{file}: {other}")
-    if head[:2] in _UTF16 and suffix_of(file) not in _TOKEN_SUFFIXES:
-        raise InputError(f"{file}: UTF-16 text; convert it to UTF-8: iconv -t UTF-8")
+    wide = next((name for mark, name in _WIDE.items() if head.startswith(mark)), None)
+    if wide is not None and suffix_of(file) not in _TOKEN_SUFFIXES:
+        raise InputError(f"{file}: {wide} text; convert it to UTF-8: iconv -f {wide} -t UTF-8")
     if head[257:262] == b"ustar":
         raise InputError(f"{file}: a tar archive; unpack it first")
     found = _of_content(head, suffix_of(file), key, binary)
@@ -124,6 +133,8 @@ def _of_content(head: bytes, suffix: str, key: str, binary: bool) -> Format:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"[") and _is_array(text, suffix):
         return "json"
+    if text.startswith(b"{") and _spans_lines(text, suffix, key):
+        return "json"
     if text.startswith(b"{") and _are_objects(text, len(head) < _HEAD, key):
         return "jsonl"
     if suffix in _TABLE_SUFFIXES:
@@ -152,6 +163,25 @@ def _is_array(text: bytes, suffix: str) -> bool:
     return len(lines) < 2 or not all(isinstance(_parsed(line), list) for line in lines)
 
 
+def _spans_lines(text: bytes, suffix: str, key: str) -> bool:
+    """Whether it is a JSON object over several lines, as programs write for people to read."""
+    line, _, rest = text.partition(b"\n")
+    if not rest or _parsed(line) is not None:
+        return False
+    if line.strip() == b"{" and suffix in JSON_SUFFIXES:  # however long it is
+        return True
+    first = _first(text)
+    return isinstance(first, dict) and (suffix in JSON_SUFFIXES or key in first)
+
+
+def _first(text: bytes) -> object:
+    """The first value of JSON in a text; None if there is none."""
+    try:
+        return json.JSONDecoder().raw_decode(text.decode(errors="replace"))[0]
+    except (ValueError, RecursionError):
+        return None
+
+
 def _are_objects(text: bytes, whole: bool, key: str) -> bool:
     """Whether it is JSON objects: one in most lines, one with the key, or one longer than what was read."""
     lines = text.split(b"\n")
@@ -161,10 +191,7 @@ def _are_objects(text: bytes, whole: bool, key: str) -> bool:
         return True
     if rows == [] or (rows == [True] and not whole):
         return _OBJECT.match(lines[-1]) is not None
-    try:
-        first, _ = json.JSONDecoder().raw_decode(text.decode(errors="replace"))
-    except (ValueError, RecursionError):
-        return False
+    first = _first(text)
     return isinstance(first, dict) and key in first
 
 

@@ -124,28 +124,39 @@ def _text_in(row: object, key: str) -> bytes:
 
 
 def read_json(path: Path, key: str) -> Iterator[bytes | Refused]:
-    """Documents of a JSON array of objects, each refused as a line of jsonl is.
+    """Documents of a JSON array of objects, or of objects over several lines, each refused as a line of jsonl is.
 
     Raises:
-        InputError: no array, too large to be read at once, or damaged.
+        InputError: no JSON, too large to be read at once, or damaged.
     """
     try:
         with open_stream(path) as stream:
             content = b"".join(iter(partial(stream.read, 2**20), b"")) if _small(path) else b""
-            rows = json.loads(content.removeprefix(b"\xef\xbb\xbf")) if content else None
+            rows = _elements(content.decode("utf-8-sig")) if content else None
     except DAMAGED as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}:1: not JSON: {' '.join(str(error).split())}") from None
-    if not isinstance(rows, list):
-        raise InputError(
-            f"{path}: a JSON array of more than {_LARGEST_ARRAY >> 20} MiB; write an object a line, as jsonl"
-        )
+    if rows is None:
+        raise InputError(f"{path}: more than {_LARGEST_ARRAY >> 20} MiB of JSON; write an object a line, as jsonl")
     for number, row in enumerate(rows):
         try:
             yield _text_in(row, key)
         except ValueError as error:
             yield Refused(f"{path}: element {number}: {error}")
+
+
+def _elements(text: str) -> list[object]:
+    """The elements of an array, or the values that stand one after another."""
+    values: list[object] = []
+    decoder, at = json.JSONDecoder(), 0
+    while at < len(text):
+        if text[at].isspace():
+            at += 1
+            continue
+        value, at = decoder.raw_decode(text, at)
+        values.append(value)
+    return values[0] if len(values) == 1 and isinstance(values[0], list) else values
 
 
 def _small(path: Path) -> bool:
