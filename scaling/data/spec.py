@@ -53,9 +53,9 @@ class SourceSpec(_Strict):
     Attributes:
         path: a file, a folder (every file below it) or a glob, from the working directory. The content decides the
             format: JSON lines, an array of objects or objects over several lines, CSV or TSV with a header, Parquet,
-            Arrow, token ids (``.bin`` of nanoGPT or llm.c, ``.npy``, or Megatron's where an ``.idx`` has the same name), else text; text, JSON and
-            CSV may be compressed by gzip, bzip2, zstd, xz or lz4. Of a folder, empty files, markers such as
-            ``_SUCCESS`` and leftovers such as ``a.jsonl~`` are skipped.
+            Arrow, token ids (``.bin`` of nanoGPT or llm.c, ``.npy``, or Megatron's where an ``.idx`` has the same
+            name), else text; text, JSON and CSV may be compressed by gzip, bzip2, zstd, xz or lz4. Of a folder, empty
+            files, markers such as ``_SUCCESS`` and leftovers such as ``a.jsonl~`` are skipped.
         format: where the content misleads: ``text``, ``jsonl``, ``json``, ``csv`` or ``tokens``.
         hf: a Hugging Face dataset: a folder written by ``save_to_disk``, a folder of data files, or a name on the hub,
             which is streamed.
