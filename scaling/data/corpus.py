@@ -218,6 +218,8 @@ def own_files(path: str) -> tuple[str, list[tuple[str, Path]]]:
     Raises:
         InputError: nothing is there, or the path is none.
     """
+    if not path.strip():  # as of a variable of the shell that is not set; it would be the working directory
+        raise InputError("corpus path: it is empty")
     try:
         where = Path(path).expanduser()
         if where.is_dir():

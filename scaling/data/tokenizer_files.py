@@ -75,6 +75,8 @@ def find_tokenizer(file: str) -> Path:
     Raises:
         InputError: nothing is there, or the folder has no tokenizer, or several.
     """
+    if not file.strip():
+        raise InputError("tokenizer: the name of its file is empty")
     path = Path(file).expanduser()
     try:
         is_folder, is_there = path.is_dir(), path.exists()

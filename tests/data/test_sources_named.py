@@ -97,3 +97,14 @@ def test_a_split_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) 
     datasets.DatasetDict({"train": rows, "test": rows}).save_to_disk(str(tmp_path / "saved"))
     with pytest.raises(InputError, match=r"saved: no split 'dev'; its splits are train, test"):
         made(tmp_path, tmp_path / "out", sources=[{"hf": str(tmp_path / "saved"), "split": "dev"}])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [([""], "corpus path: it is empty"), (["a.jsonl", "--tokenizer", ""], "tokenizer: the name of its file is empty")],
+)
+def test_what_is_empty_is_not_the_working_directory(
+    arguments: list[str], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(write(tmp_path, {"a.jsonl": lines(TEXTS), "tokenizer.json": b"{}"}))
+    assert refused(*arguments, "--out", tmp_path / "out", capsys=capsys) == [f"error: {line}"]

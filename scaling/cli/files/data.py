@@ -100,7 +100,7 @@ def _spec(sources: tuple[str, ...], out: Path, options: dict[str, str | None]) -
                 f"{files[0]}: takes no {' or '.join(given) or 'other sources'} beside it: write them in it"
             )
         return load_build(files[0])
-    chosen = {"tokenizer": options["tokenizer"] or "bytes"}
+    chosen = {"tokenizer": "bytes" if options["tokenizer"] is None else options["tokenizer"]}
     if options["held_out"] is not None:
         chosen["held_out"] = options["held_out"]
     key = {} if options["text"] is None else {"text": options["text"]}
