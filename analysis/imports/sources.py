@@ -21,6 +21,7 @@ from analysis.imports.readers import (
     wandb_folder,
 )
 from analysis.imports.records import Log, Note
+from analysis.runs.readers.jsonl import rows_of
 
 _KINDS = (
     "a W&B export, wandb/ folder or wandb:ENTITY/PROJECT, mlruns/ or mlflow.db, TensorBoard event files, "
@@ -116,6 +117,8 @@ def _of_file(path: Path, count: trainer.Counter) -> Log:
         return trainer.read_trainers([path], path.parent, count)
     if lm_eval.is_results(content):
         return lm_eval.read_results([path], path.parent)
+    if isinstance(content, dict) and rows_of(content):
+        return tables.read_export(path)
     if content is None and json_lines.is_json_lines(path):
         return json_lines.read_json_lines([path])
     if text_logs.is_text_log(path):

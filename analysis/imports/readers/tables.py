@@ -7,11 +7,14 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import InputError
-from analysis.imports.names import STATES, STEPS, loss_name, worded
+from analysis.imports.names import STATES, STEPS, loss_name, own_names, worded
 from analysis.imports.records import Log, LoggedRun, Points, foreign, number_of
 from analysis.runs.readers import READERS
 from analysis.runs.readers.opened import Opened
+from analysis.runs.recognition import run_names
 from analysis.runs.recognition.numbers import numbers_in
+from analysis.runs.recognition.run_names import LONG_RUN, RUN_COLUMNS, UNSURE
+from analysis.runs.schema import TEXTS
 
 SUFFIXES = (".csv", ".tsv", ".xlsx", ".xlsm", ".parquet")
 _RUNS = ("name", "run_name", "display_name", "run_id", "run", "id", "model", "model_name")
@@ -55,10 +58,26 @@ def export_of(frame: pd.DataFrame, path: Path) -> Log:
         return Log(
             tool, f"one run a {name}, at its last step", list(_grouped(rows, step, state)), str(name), str(state)
         )
+    along = _along(frame, name, spelled) if repeated and name is not None else None
+    if along is not None:
+        grouped = list(_grouped(rows, along, state))
+        return Log(tool, f"one run a {name}, at its last {along}", grouped, str(name), str(state), counts_steps=False)
     runs = [
         LoggedRun(run, _key(row, spelled, place), _text(row, state), row) for place, (run, row) in enumerate(rows, 1)
     ]
     return Log(tool, "one run a row", runs, name or "row", str(state), counts_steps=False)
+
+
+def _along(frame: pd.DataFrame, name: str, spelled: dict[str, str]) -> str | None:
+    """The column of tokens, where rows that share a name are points along a run; None where they are runs."""
+    params, tokens = (
+        next((spelled[own] for own in own_names(column) if own in spelled), None) for column in ("params", "tokens")
+    )
+    if params is None or tokens is None:
+        return None
+    least = 2 if worded(name) in set(RUN_COLUMNS) - UNSURE else LONG_RUN
+    numbers = numbers_in(frame[params])[0], numbers_in(frame[tokens])[0]
+    return tokens if run_names.names_runs(frame[name].astype("str"), *numbers, least) else None
 
 
 def _numbered(frame: pd.DataFrame, texts: set[str | None]) -> pd.DataFrame:
@@ -66,7 +85,7 @@ def _numbered(frame: pd.DataFrame, texts: set[str | None]) -> pd.DataFrame:
     made = {}
     for at, name in enumerate(frame.columns):
         made[at] = frame.iloc[:, at]
-        if name not in texts and not pd.api.types.is_numeric_dtype(made[at].dtype):
+        if name not in texts and worded(str(name)) not in TEXTS and not pd.api.types.is_numeric_dtype(made[at].dtype):
             values, unread = numbers_in(made[at], plain=loss_name(str(name)) is not None)
             made[at] = made[at] if unread.any() else values
     return pd.DataFrame(made, index=frame.index).set_axis(frame.columns, axis=1)
@@ -110,4 +129,6 @@ def _grouped(rows: list[tuple[str, dict[str, Any]]], step: str, state: str | Non
             for name, cell in row.items():
                 if at is not None and name != step and (value := number_of(cell)) is not None:
                     series.setdefault(name, []).append((at, value))
+            if at is not None:
+                series.setdefault(step, []).append((at, at))
         yield LoggedRun(run, run, _text(settings, state), settings, series)

@@ -11,11 +11,12 @@ from analysis.runs.filter import closest
 from analysis.runs.recognition.loss_units import holds_losses, is_held_out, is_perplexity
 from analysis.runs.recognition.numbers import numbers_in
 from analysis.runs.recognition.run_names import LONG_RUN, RUN_COLUMNS, UNSURE, names_runs
-from analysis.runs.recognition.spelling import normalised, without_unit
+from analysis.runs.recognition.spelling import flops_unit, normalised, without_unit
 from analysis.runs.recognition.states import STATE_COLUMNS, are_states, states_of, tell_apart
 from analysis.runs.schema import ALIASES, FURTHER, NUMBERS, REQUIRED, TEXTS
 
 _COUNTS = ("params", "params_nonembedding", "params_active", "tokens", "unique_tokens", "batch_tokens", "flops")
+_ODD_COST = 10.0  # times 6ND: head and attention account for a factor of 3 in tiny models
 _LARGEST_IN_UNITS = 1e6  # a count in millions or billions is below it; of a Llama's parameters or tokens none is
 
 
@@ -57,6 +58,8 @@ def renamed(
     left = [own for own in frame.columns if own not in found.chosen.values() or own in extra]
     made = frame[left].assign(**values)
     notes = list(_scaled(made, found.chosen))
+    if "flops" in found.chosen:
+        notes += _flops(made, found.chosen["flops"], requested="flops" in (columns or {}))
     if "loss" in found.chosen and is_perplexity(found.chosen["loss"]):
         made["loss"] = _logarithm(made["loss"])
         notes.append(f"the loss is the natural logarithm of {found.chosen['loss']!r}")
@@ -95,6 +98,8 @@ def _usual(frame: pd.DataFrame, found: _Found, source: str) -> None:
             candidates += [own for alias in FURTHER.get(name, ()) for own in spelled.get(alias, [])]
         if not candidates and name in _COUNTS:
             candidates = [own for spelling, owns in spelled.items() for own in owns if _counts(spelling, name)]
+        if not candidates and name == "flops":
+            candidates = [own for spelling, owns in spelled.items() for own in owns if flops_unit(spelling) > 1][:1]
         if len(candidates) > 1 and name in (*REQUIRED, "flops") and not _alike(frame, candidates):
             found.errors.append(
                 f"{source}: columns {candidates} could all be {name!r}; choose with `columns` {name}=..."
@@ -150,12 +155,30 @@ def _hint(name: str, known: list[str]) -> str:
 
 def _scaled(frame: pd.DataFrame, chosen: Mapping[str, str]) -> Iterator[str]:
     """Turns counts in millions or billions, as their column's name says, into counts."""
-    for name in [name for name in _COUNTS if name in chosen]:
+    for name in [name for name in _COUNTS if name in chosen and name != "flops"]:
         unit = without_unit(normalised(chosen[name]))[1]
         values, unread = numbers_in(frame[name])
         if unit > 1 and not unread.any() and values.max() < _LARGEST_IN_UNITS:
             frame[name] = values * unit
             yield f"{name} are {chosen[name]!r} times {unit:.0e}".replace("e+0", "e").replace("e+", "e")
+
+
+def _flops(frame: pd.DataFrame, own: str, requested: bool) -> Iterator[str]:
+    """Turns FLOPs in the unit of their column's name into FLOPs, where that makes them those of the runs.
+
+    A unit may also be that of a rate: what is far from 6ND in it is not taken, unless the user requested it.
+    """
+    spelling = normalised(own)
+    unit = flops_unit(spelling) if flops_unit(spelling) > 1 else without_unit(spelling)[1]
+    if unit == 1:
+        return
+    flops, params, tokens = (numbers_in(frame[name])[0] for name in ("flops", "params", "tokens"))
+    ratio = float((flops * unit / (6.0 * params * tokens)).median())
+    if 1 / _ODD_COST < ratio < _ODD_COST:
+        frame["flops"] = flops * unit
+        yield f"flops are {own!r} times {unit:.3g}".replace("e+", "e")
+    elif flops_unit(spelling) > 1 and not requested:
+        del frame["flops"]
 
 
 def _perhaps_training(frame: pd.DataFrame) -> Iterator[str]:

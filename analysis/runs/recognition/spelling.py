@@ -11,6 +11,21 @@ _UNITS = {
     **dict.fromkeys(("b", "bn", "g", "billion", "billions"), 1e9),
     **dict.fromkeys(("t", "tn", "trillion", "trillions"), 1e12),
 }
+_POWERS = {"g": 1e9, "t": 1e12, "p": 1e15, "e": 1e18, "z": 1e21}
+_FLOPS = re.compile(
+    r"(?:(?P<stem>(?:(?:train|training|total)_)?(?:flops?|compute|c))_(?:in_)?)?"
+    r"(?:(?P<prefix>[gtpez]|giga|tera|peta|exa|zetta)_?f(?:lops?)?(?P<days>(?:_?s)?_?days?)?|1?e_?(?P<power>\d\d))"
+)
+
+
+def flops_unit(name: str) -> float:
+    """Size of the unit in which a normalised name counts FLOPs: of ``pflops``, ``compute_pf_days``, ``flops_1e18``."""
+    found = _FLOPS.fullmatch(name)
+    if found is None or (found["power"] and not found["stem"]):
+        return 1.0
+    if found["power"]:
+        return float(10 ** int(found["power"]))
+    return _POWERS[found["prefix"][0]] * (86_400.0 if found["days"] else 1.0)
 
 
 def normalised(name: str) -> str:
