@@ -81,6 +81,8 @@ def states_of(name: str, values: pd.Series) -> pd.Series | None:
 
     Those of a column without a run that failed say nothing.
     """
+    if name not in FLAGS:
+        return None
     given = values[values.notna()]
     texts = given.astype("str").str.strip().str.lower()
     if name in _FLAGS and texts.isin(_YES | _NO).all():
