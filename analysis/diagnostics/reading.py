@@ -6,11 +6,11 @@ import pandas as pd
 
 from analysis.diagnostics.codes import Diagnostic
 from analysis.formatting import listed
+from analysis.runs.recognition.columns import ODD_COST
 from analysis.runs.recognition.spelling import normalised
 from analysis.runs.subsample import MOST_ROWS
 from analysis.runs.table import RunTable
 
-_ODD_COST = 10.0  # head and attention account for a factor of 3 in tiny models
 _FEWEST = 1000.0  # parameters of a Llama, tokens of a run
 _MOST_TOKENS_PER_PARAM = 1e5  # Llama 3 8B saw 1,900
 _UNIFORM = 14.0  # nats per token of a guess among a million tokens
@@ -47,7 +47,7 @@ def odd_counts(rows: pd.DataFrame, loss_name: str) -> Iterator[Diagnostic]:
             "write them as 20M or 0.5B, or name the column with its unit, such as "
             f"{name}_B; exponents hold, but the forecast's target is then in the same units",
         )
-    elif not 1 / _ODD_COST < cost < _ODD_COST:
+    elif not 1 / ODD_COST < cost < ODD_COST:
         yield Diagnostic(
             "mixed-conventions",
             f"flops are about {cost:.1g} times 6 params tokens: are these counts, and not billions, and are the "

@@ -10,8 +10,8 @@ from analysis.errors import InputError
 from analysis.imports.names import COUNTS, STEPS, LossName, loss_name, own_names, rank, rank_among, scale
 from analysis.imports.records import Log, LoggedRun, Note, listed_names, number_of
 from analysis.runs.filter import closest
+from analysis.runs.recognition.columns import LARGEST_IN_UNITS
 
-_LARGEST_IN_UNITS = 1e6  # a count in millions or billions is below it; of a Llama's parameters or tokens none is
 _SAME = 1e-6  # relative difference of values that are one figure under two names
 
 
@@ -73,7 +73,7 @@ class Names:
         """The values of a name, as counts where it says that they are millions or billions."""
         unit = scale(name, column)
         values = [value for run in self._log.runs if (value := value_at(run, name, None)) is not None]
-        if unit == 1 or max(values) >= _LARGEST_IN_UNITS:
+        if unit == 1 or max(values) >= LARGEST_IN_UNITS:
             return logged_as(name)
         self.notes.append(Note("columns-read", f"{column} are {name!r} times {unit:.0e}".replace("e+0", "e")))
 

@@ -1,6 +1,7 @@
 """Small Hugging Face folders, made as other programs write them."""
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,15 @@ CONFIG: dict[str, Any] = {
     "eos_token_id": 2,
 }
 Refused = Callable[..., list[str]]
+
+
+@pytest.fixture(scope="module")
+def transformers() -> Any:
+    """Skips where the extra ``parity`` is not installed; warnings at import are not ours to mend."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pytest.importorskip("torch", reason='needs pip install -e ".[parity]"')
+        return pytest.importorskip("transformers", reason='needs pip install -e ".[parity]"')
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Models that transformers made, in either spelling of RoPE: read, and written again, they have the same logits."""
 
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from scaling.hf.folder import export_model, import_model, load_model
 from scaling.llama.parameters import llama_with
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("torch")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("torch"), pytest.mark.usefixtures("transformers")]
 
 SHAPE = {
     "vocab_size": 90,
@@ -67,14 +66,6 @@ ROPES: dict[str, dict[str, Any]] = {
     "yarn as in DeepSeek": {"rope_type": "yarn", "factor": 40.0, "mscale": 1.0, "mscale_all_dim": 0.7, **OLD},
     "yarn with one scale": {"rope_type": "yarn", "factor": 40.0, "mscale": 0.7, **OLD},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def transformers() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pytest.importorskip("torch", reason='needs pip install -e ".[parity]"')
-        return pytest.importorskip("transformers", reason='needs pip install -e ".[parity]"')
 
 
 def saved(transformers: Any, folder: Path, kind: str, fields: dict[str, Any]) -> Path:

@@ -1,7 +1,6 @@
 """Exports as transformers loads them, and what transformers saves as we read it: the same logits, gradients, text."""
 
 import json
-import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.plan.corpus_text import load_text
 from scaling.train.checkpoints.parameters import write_parameters
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("torch")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("torch"), pytest.mark.usefixtures("transformers")]
 
 BASE = LlamaConfig(vocab=160, width=64, depth=3, heads=4, kv_heads=2, ffn=96, seq_len=160)
 CASES = {
@@ -43,15 +42,6 @@ CASES = {
     "dynamic": replace(BASE, seq_len=64, rope_scaling=DynamicScaling(4.0)),
     "yarn": replace(BASE, rope_theta=500.0, rope_scaling=YarnScaling(4.0, 64, attention_factor=1.1)),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def transformers() -> Any:
-    """Skips where the extra ``parity`` is not installed; warnings at import are not ours to mend."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pytest.importorskip("torch", reason='needs pip install -e ".[parity]"')
-        return pytest.importorskip("transformers", reason='needs pip install -e ".[parity]"')
 
 
 def strong(config: LlamaConfig) -> dict[str, np.ndarray]:

@@ -16,8 +16,8 @@ from analysis.runs.recognition.states import STATE_COLUMNS, are_states, states_o
 from analysis.runs.schema import ALIASES, FURTHER, NUMBERS, REQUIRED, TEXTS
 
 _COUNTS = ("params", "params_nonembedding", "params_active", "tokens", "unique_tokens", "batch_tokens", "flops")
-_ODD_COST = 10.0  # times 6ND: head and attention account for a factor of 3 in tiny models
-_LARGEST_IN_UNITS = 1e6  # a count in millions or billions is below it; of a Llama's parameters or tokens none is
+ODD_COST = 10.0  # times 6ND: head and attention account for a factor of 3 in tiny models
+LARGEST_IN_UNITS = 1e6  # a count in millions or billions is below it; of a Llama's parameters or tokens none is
 
 
 @dataclass
@@ -158,7 +158,7 @@ def _scaled(frame: pd.DataFrame, chosen: Mapping[str, str]) -> Iterator[str]:
     for name in [name for name in _COUNTS if name in chosen and name != "flops"]:
         unit = without_unit(normalised(chosen[name]))[1]
         values, unread = numbers_in(frame[name])
-        if unit > 1 and not unread.any() and values.max() < _LARGEST_IN_UNITS:
+        if unit > 1 and not unread.any() and values.max() < LARGEST_IN_UNITS:
             frame[name] = values * unit
             yield f"{name} are {chosen[name]!r} times {unit:.0e}".replace("e+0", "e").replace("e+", "e")
 
@@ -174,7 +174,7 @@ def _flops(frame: pd.DataFrame, own: str, requested: bool) -> Iterator[str]:
         return
     flops, params, tokens = (numbers_in(frame[name])[0] for name in ("flops", "params", "tokens"))
     ratio = float((flops * unit / (6.0 * params * tokens)).median())
-    if 1 / _ODD_COST < ratio < _ODD_COST:
+    if 1 / ODD_COST < ratio < ODD_COST:
         frame["flops"] = flops * unit
         yield f"flops are {own!r} times {unit:.3g}".replace("e+", "e")
     elif flops_unit(spelling) > 1 and not requested:
