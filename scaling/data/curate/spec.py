@@ -1,0 +1,191 @@
+"""The steps of a curation as its file names them; every default is a published value, with its source beside it."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from scaling.quantity import parse_quantity
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        raise ValueError("must be a number such as 0.65, 6, 30M or 40%")
+    return parse_quantity(value)
+
+
+def _share(value: object) -> float:
+    number = _number(value)
+    if not 0 < number <= 1:
+        raise ValueError("must be a share above 0 and at most 1, such as 80%")
+    return number
+
+
+def _count(value: object) -> int:
+    number = _number(value)
+    if not number.is_integer() or not 1 <= number <= 2**48:
+        raise ValueError("must be a whole number of 1 at least, such as 6 or 30M")
+    return int(number)
+
+
+def _words(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Share = Annotated[float, BeforeValidator(_share)]
+Count = Annotated[int, BeforeValidator(_count)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Limit = tuple[float | None, float | None]
+"""Least and most of a rule; None has no limit."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LanguageSpec(_Strict):
+    """Keeps documents of some languages.
+
+    Attributes:
+        keep: codes of two letters (ISO 639-1), such as ``en``.
+        least: probability of the likeliest language from which it is believed (FineWeb, DCLM: 0.65; CCNet: 0.5).
+        characters: the language is judged by the beginning of a document, so long.
+        bytes: shorter documents are kept, as they are too short to be judged.
+    """
+
+    keep: Names
+    least: Share = 0.65
+    characters: Count = 1000
+    bytes: Count = 100
+
+
+class LinesSpec(_Strict):
+    """Cuts lines that stand in many places, as Llama 3 did (2407.21783), compared as CCNet compares them (1911.00359).
+
+    Attributes:
+        seen: a line that is there more often is cut, wherever it stands.
+        among: documents that ``seen`` is for; of more documents, it grows in proportion.
+    """
+
+    seen: Count = 6
+    among: Count = 30_000_000
+
+
+class RulesSpec(_Strict):
+    """Drops documents by rules on their statistics.
+
+    Attributes:
+        sets: of rules: ``gopher`` (2112.11446), ``fineweb`` (2406.17557), ``c4`` (1910.10683).
+        limits: of single rules, by name, in place of the published ones.
+    """
+
+    sets: tuple[Literal["gopher", "fineweb", "c4"], ...] = ()
+    limits: Mapping[str, Limit] = Field(default_factory=dict)
+
+
+class QualitySpec(_Strict):
+    """Drops documents that a linear classifier tells from references.
+
+    Attributes:
+        like: names of the sources that are references, which this step keeps.
+        keep: the share of each other source with the highest scores (DCLM: 10 %), or ``references``: documents that
+            rather look like a reference (Llama 1).
+    """
+
+    like: Names
+    keep: Share | Literal["references"] = "references"
+
+
+class PerplexitySpec(_Strict):
+    """Drops documents by the perplexity of an n-gram model of references, in thirds as CCNet (1911.00359).
+
+    Attributes:
+        like: names of the sources that the model is trained on, which this step keeps.
+        keep: thirds of each other source, ``head`` with the lowest perplexity.
+    """
+
+    like: Names
+    keep: Annotated[tuple[Literal["head", "middle", "tail"], ...], BeforeValidator(_words)] = ("head", "middle")
+
+
+class NearDuplicatesSpec(_Strict):
+    """Drops all but one of documents that nearly repeat one another; every pair is compared exactly.
+
+    Attributes:
+        alike: Jaccard similarity of their n-grams from which two are near-duplicates (0.7: FineWeb, 2406.17557).
+        words: of an n-gram (5: FineWeb, Gopher).
+        contained: drops also documents of which this share of n-grams is in a document that is kept; off by default.
+    """
+
+    alike: Annotated[float, BeforeValidator(_share), Field(ge=0.5)] = 0.7
+    words: Annotated[int, BeforeValidator(_count), Field(le=64)] = 5
+    contained: Share | None = None
+
+
+class ContaminationSpec(_Strict):
+    """Drops training documents that repeat what losses or benchmarks are measured on.
+
+    Attributes:
+        evaluations: files, folders or globs of documents as sources have them; ``with`` in a file.
+        held_out: the held-out documents of the build too.
+        words: of an n-gram (13: GPT-3, 2005.14165; Llama 3 used 8).
+        share: of an evaluation document's n-grams that a dropped document repeats at least (0.8: PaLM's 70 %, Llama 2's
+            80 %, 2307.09288).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    evaluations: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(default=(), alias="with")
+    held_out: bool = True
+    words: Annotated[int, BeforeValidator(_count), Field(le=64)] = 13
+    share: Share = 0.8
+
+
+class WordListSpec(_Strict):
+    """Drops documents with words of a list; none is shipped, as such lists remove dialects (2104.08758).
+
+    Attributes:
+        list: a file with a word or phrase a line.
+        most: share of a document's words that may be of the list.
+    """
+
+    list: str
+    most: Share = 0.01
+
+
+STEPS = (
+    *("language", "lines", "private", "rules", "words", "quality", "perplexity", "near_duplicates", "contamination"),
+)
+"""The steps in the order in which they are done."""
+_DEFAULT = {"rules": ["gopher", "fineweb"], "near_duplicates": {}, "private": "mask"}
+
+
+class CurateSpec(_Strict):
+    """The steps of a curation; those that are not named are not done.
+
+    Attributes:
+        language: which languages stay.
+        lines: lines that are cut.
+        private: ``mask`` replaces e-mail addresses and IP addresses, as FineWeb.
+        rules: statistics by which documents are dropped.
+        words: a list of words by which documents are dropped.
+        quality: a classifier by which documents are dropped.
+        perplexity: an n-gram model by which documents are dropped.
+        near_duplicates: how near-duplicates are found.
+        contamination: evaluations that stay out of the training text.
+    """
+
+    language: LanguageSpec | None = None
+    lines: LinesSpec | None = None
+    private: Literal["mask"] | None = None
+    rules: RulesSpec | None = None
+    words: WordListSpec | None = None
+    quality: QualitySpec | None = None
+    perplexity: PerplexitySpec | None = None
+    near_duplicates: NearDuplicatesSpec | None = None
+    contamination: ContaminationSpec | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _words_as_meant(cls, value: object) -> object:
+        return value

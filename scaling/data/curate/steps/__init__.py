@@ -1,0 +1,1 @@
+"""The steps of a curation, a file each: from what is measured of text to what is dropped."""

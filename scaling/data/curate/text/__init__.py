@@ -1,0 +1,1 @@
+"""What is measured of text, many documents at once: pure functions, which know no files."""
