@@ -2,17 +2,13 @@
 
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +16,7 @@ from scaling.data.building.joining import join
 from scaling.data.building.notes import Notes
 from scaling.data.building.part import DONE, PARTS, Job, is_held_out, make_part
 from scaling.data.building.survey import Survey, survey
+from scaling.data.pool import spawned_pool
 from scaling.data.shards import MANIFEST, TOKENIZER, Dtype, Manifest, read_manifest, sha256_of
 from scaling.data.sources import Part, read_part, strict
 from scaling.data.spec import BuildSpec, SourceSpec
@@ -231,28 +228,5 @@ def _results(jobs: list[Job], workers: int) -> Iterator[int]:
     if workers <= 1:
         yield from map(make_part, jobs)
         return
-    # Spawned, not forked: the parent may have threads.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker, initargs=(os.getpid(),))
-    try:
-        queue = iter(jobs)
-        waiting = {pool.submit(make_part, job) for job in islice(queue, 2 * workers)}
-        while waiting:
-            future = next(as_completed(waiting))
-            waiting.remove(future)
-            yield future.result()
-            waiting |= {pool.submit(make_part, job) for job in islice(queue, 1)}
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin_worker(parent: int) -> None:
-    """Sets up a worker process: one thread for the tokenizer, and exit when the parent has gone."""
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    with spawned_pool(workers) as each:
+        yield from each(make_part, jobs)

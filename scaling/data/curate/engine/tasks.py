@@ -1,0 +1,60 @@
+"""Tasks whose results are folders that appear whole, done in any order by any number of processes."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scaling.data.pool import spawned_pool
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task.
+
+    Attributes:
+        folder: of its result; where it exists, the task is done.
+        function: called with an empty folder to write into and the arguments; found by its module and name.
+        arguments: that can be pickled.
+        bytes: of text that it reads, for the progress.
+        documents: that it reads.
+    """
+
+    folder: Path
+    function: Callable[..., None]
+    arguments: tuple[Any, ...]
+    bytes: int = 0
+    documents: int = 0
+
+
+TaskRunner = Callable[[Sequence[Task]], Iterator[Task]]
+"""Does tasks; yields each when it is done, and raises the first error of one."""
+
+
+def do(task: Task) -> Task:
+    """Does a task unless it is done."""
+    if task.folder.exists():
+        return task
+    work = task.folder.with_name(f".{task.folder.name}.{uuid.uuid4().hex[:12]}")
+    work.mkdir(parents=True)
+    try:
+        task.function(work, *task.arguments)
+        try:
+            os.replace(work, task.folder)
+        except OSError:
+            if not task.folder.exists():  # else another process was faster, with the same result
+                raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return task
+
+
+@contextmanager
+def local_tasks(workers: int) -> Iterator[TaskRunner]:
+    """A runner of tasks in processes of this machine, which end with the context."""
+    with spawned_pool(workers) as each:
+        yield lambda tasks: each(do, tasks)
