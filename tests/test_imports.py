@@ -21,8 +21,8 @@ ANALYSIS = """
     analysis.fitting
     analysis.forecasting analysis.tuning
     analysis.allocation analysis.design
-    analysis.plots
-    analysis.report
+    analysis.plots analysis.pages
+    analysis.report analysis.curation
 """
 SWEEP = """
     scaling.sweep scaling.sweep.spec scaling.sweep.host scaling.sweep.locks

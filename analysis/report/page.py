@@ -1,23 +1,23 @@
 """The report's page: its content as plain data, and the HTML that the templates make of it."""
 
-import base64
-import hashlib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from analysis.diagnostics.codes import Diagnostic
 from analysis.forecasting.forecast import Forecast
 from analysis.forecasting.score import Score
 from analysis.formatting import format_duration, format_quantity
+from analysis.pages.document import document, environment
+from analysis.pages.table import Table
 from analysis.report.figures import ReportFigure, report_figures
 from analysis.report.findings import Findings
 from analysis.report.summary import SweepCost, bits_per_byte, sweep_cost, title, warnings
-from analysis.report.tables import Table, baselines, laws, noise, provenance, runs, spent, sweep_file
+from analysis.report.tables import baselines, laws, noise, provenance, runs, spent, sweep_file
 from analysis.report.words import change, count
 
 
@@ -103,17 +103,10 @@ def _shown(found: Findings) -> tuple[int, int] | None:
 @cache
 def _environment() -> Environment:
     """The templates, and what they write numbers with."""
-    environment = Environment(
-        loader=PackageLoader("analysis.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"quantity": format_quantity, "duration": format_duration, "number": format, "drawn": Markup}
-    environment.filters |= {"change": change, "count": count}
-    return environment
+    templates = environment("analysis.report")
+    templates.filters |= {"quantity": format_quantity, "duration": format_duration, "number": format, "drawn": Markup}
+    templates.filters |= {"change": change, "count": count}
+    return templates
 
 
 def render(page: Page) -> str:
@@ -121,12 +114,5 @@ def render(page: Page) -> str:
 
     Everything is escaped but the figures' SVG, the style sheet and the script.
     """
-    style, script = (
-        files("analysis.report").joinpath("templates", name).read_text() for name in ("page.css", "page.js")
-    )
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        _environment()
-        .get_template("page.html.j2")
-        .render(page=page, style=Markup(style), script=Markup(script), script_sha256=digest)
-    )
+    script = files("analysis.report").joinpath("templates", "page.js").read_text()
+    return document(_environment(), "page.html.j2", script=script, title=page.title, page=page)

@@ -2,7 +2,6 @@
 
 import json
 import platform
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from analysis import __version__
 from analysis.files import readable
 from analysis.forecasting.forecast import Forecast
 from analysis.forecasting.score import Score
+from analysis.pages.table import Code, Table
 from analysis.report.findings import Findings
 
 _COLUMNS = [
@@ -42,32 +42,6 @@ _LABELS = {
     "eval_s": "seconds of evaluation, summed over the finished runs",
 }
 _LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib")
-
-
-@dataclass(frozen=True)
-class Code:
-    """A cell that is set as code, such as a hash."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """A titled table.
-
-    Attributes:
-        name: of its section in the page.
-        title: heading of the section.
-        head: titles of the columns; none for a table of keys and values.
-        rows: the cells, as text.
-        sortable: whether the page sorts its rows by the column that is clicked.
-    """
-
-    name: str
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str | Code, ...], ...]
-    sortable: bool = False
 
 
 def baselines(forecast: Forecast | None, score: Score | None) -> Table | None:
