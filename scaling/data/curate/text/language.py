@@ -1,7 +1,7 @@
 """The language of many texts at once, by the model of py3langid.
 
-The library judges a text at a time, in about 0.4 ms: its automaton walks over the bytes, each state that it enters may be
-a feature, and a naive Bayes model adds up log(1 + count) of the features times their log-probabilities. Here the
+The library judges a text at a time, in about 0.4 ms: its automaton walks over the bytes, each state that it enters may
+be a feature, and a naive Bayes model adds up log(1 + count) of the features times their log-probabilities. Here the
 automaton walks over all texts side by side, which is four times as fast, and the sums are of float64.
 
 What to know of its judgement: Close languages share their probability (Indonesian with Malay, Serbian with Bosnian and
@@ -15,11 +15,11 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import scipy.sparse
-from jaxtyping import Float16, Float64, Int8, Int32, Int64, UInt8, UInt16, UInt32
+from jaxtyping import Float16, Float64, Int8, Int32, Int64, UInt16, UInt32
 
 from scaling.errors import InputError
 
@@ -31,19 +31,6 @@ _TRIED = (
     "Das Haus steht auf einem Hügel, und aus den Fenstern sieht man das Meer.",
     "Дом стоит на холме, и из окон видно море. 42",
 )
-
-
-class Judge(Protocol):
-    """Tells the language of texts.
-
-    Attributes:
-        labels: codes of the languages, each once.
-    """
-
-    labels: tuple[str, ...]
-
-    def probabilities(self, texts: Sequence[str]) -> Float64[np.ndarray, "documents labels"]:
-        """Of each language, by text."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +67,12 @@ def judge(texts: Sequence[str], keep: Sequence[str], characters: int, least_byte
     at = [n for n, text in enumerate(starts) if len(text) >= least_bytes or len(text.encode()) >= least_bytes]
     made = Judged(np.full(len(texts), NOT_JUDGED, "S8"), np.full(len(texts), np.nan), np.full(len(texts), np.nan))
     if at:
-        judge = model()
-        found = judge.probabilities(_small([starts[n][:characters] for n in at]))
+        using = model()
+        found = using.probabilities(_small([starts[n][:characters] for n in at]))
         best = found.argmax(axis=1)
-        made.codes[at] = np.array(judge.labels, "S8")[best]
+        made.codes[at] = np.array(using.labels, "S8")[best]
         made.probabilities[at] = found[np.arange(len(at)), best]
-        made.kept[at] = found[:, [label in keep for label in judge.labels]].sum(axis=1)
+        made.kept[at] = np.minimum(found[:, [label in keep for label in using.labels]].sum(axis=1), 1)
     return made
 
 
@@ -105,26 +92,6 @@ def model_name() -> str:
 
     check_installed()
     return f"py3langid {version('py3langid')}"
-
-
-@lru_cache(maxsize=1)
-def model() -> Judge:
-    """The model, about a second after the first call; as the library has it, if this one cannot be read from it.
-
-    Raises:
-        InputError: py3langid is not installed.
-    """
-    check_installed()
-    from py3langid import langid
-
-    library = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
-    by_library = ByLibrary(library)
-    try:
-        made = Model.of(library)
-        same = np.allclose(made.probabilities(_TRIED), by_library.probabilities(_TRIED), rtol=0, atol=1e-4)
-    except (AttributeError, TypeError, ValueError, IndexError, KeyError):
-        same = False
-    return made if same else by_library
 
 
 class ByLibrary:
@@ -239,6 +206,26 @@ class Model:
         scores = np.asarray(counts @ weights)
         scores[np.diff(bounds) > 0] += self.priors
         return scores
+
+
+@lru_cache(maxsize=1)
+def model() -> Model | ByLibrary:
+    """The model, about a second after the first call; as the library has it, if this one cannot be read from it.
+
+    Raises:
+        InputError: py3langid is not installed.
+    """
+    check_installed()
+    from py3langid import langid
+
+    library = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
+    by_library = ByLibrary(library)
+    try:
+        made = Model.of(library)
+        same = np.allclose(made.probabilities(_TRIED), by_library.probabilities(_TRIED), rtol=0, atol=1e-4)
+    except (AttributeError, TypeError, ValueError, IndexError, KeyError):
+        same = False
+    return made if same else by_library
 
 
 def _encoded(text: str) -> bytes:

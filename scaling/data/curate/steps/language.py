@@ -1,0 +1,67 @@
+"""Drops documents that are of none of the languages to keep."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scaling.data.curate.engine.batch import Batch
+from scaling.data.curate.engine.decision import Decision, Reason
+from scaling.data.curate.engine.stage import Stage
+from scaling.data.curate.spec import LanguageSpec
+from scaling.data.curate.text.language import NOT_JUDGED, check_installed, judge, model_name
+
+UNSURE = "unsure"
+"""The code, in counts, of documents of no language that is likely enough."""
+_DOCUMENTS, _BYTES = "language:", "language bytes:"
+
+
+def inputs(options: Sequence[LanguageSpec | None]) -> list[str]:  # noqa: ARG001
+    """What decides the results besides documents and options."""
+    return [model_name()]
+
+
+def run(stage: Stage) -> None:
+    """Drops documents whose kept languages have too low a probability; short ones stay.
+
+    Raises:
+        InputError: py3langid is not installed.
+    """
+    check_installed()
+    stage.filter(decide, None, reasons)
+    total: Counter[str] = Counter()
+    for tally in stage.tallies():
+        total.update(tally["notes"])
+    stage.note("languages", list(_languages(total)))
+
+
+def reasons(options: LanguageSpec, source: int) -> list[Reason]:  # noqa: ARG001
+    """The one reason, judged by the probability that the language is one of those to keep."""
+    return [Reason("language", "FineWeb (2406.17557)", least=options.least, unit="probability")]
+
+
+def decide(batch: Batch, options: LanguageSpec, state: Path | None) -> Decision:  # noqa: ARG001
+    """Judges a batch; its notes count documents and bytes by language, as far as it is believed."""
+    found = judge(batch.texts, options.keep, options.characters, options.bytes)
+    dropped = found.kept < options.least
+    unsure = (found.probabilities < options.least) & dropped
+    notes: Counter[str] = Counter()
+    codes = np.where(unsure, UNSURE.encode(), found.codes)
+    for code, size in zip(codes.tolist(), batch.sizes.tolist(), strict=True):
+        notes[f"{_DOCUMENTS}{code.decode()}"] += 1
+        notes[f"{_BYTES}{code.decode()}"] += size
+    return Decision(
+        np.where(dropped, 0, -1).astype(np.int16),
+        values={"language": found.kept},
+        scores={"language": found.codes, "language_score": found.probabilities},
+        notes=notes,
+    )
+
+
+def _languages(notes: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    """Documents and bytes of each language, the most frequent first; NOT_JUDGED and UNSURE are last."""
+    codes = [name.removeprefix(_DOCUMENTS) for name in notes if name.startswith(_DOCUMENTS)]
+    for code in sorted(codes, key=lambda code: (code in (NOT_JUDGED, UNSURE), -notes[_DOCUMENTS + code], code)):
+        yield {"code": code, "documents": notes[_DOCUMENTS + code], "bytes": notes[_BYTES + code]}
