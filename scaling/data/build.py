@@ -7,8 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,10 +15,11 @@ from scaling.data.building.joining import join
 from scaling.data.building.notes import Notes
 from scaling.data.building.part import DONE, PARTS, Job, is_held_out, make_part
 from scaling.data.building.survey import Survey, survey
+from scaling.data.locked import locked
 from scaling.data.pool import spawned_pool
 from scaling.data.shards import MANIFEST, TOKENIZER, Dtype, Manifest, read_manifest, sha256_of
-from scaling.data.sources import Part, read_part, strict
-from scaling.data.spec import BuildSpec, SourceSpec
+from scaling.data.sources import Part, read_part, reading_of, strict
+from scaling.data.spec import BuildSpec
 from scaling.data.tokenizer_files import find_tokenizer, keep_tokenizer
 from scaling.data.tokenizer_kinds import TokenizerRecord
 from scaling.errors import InputError
@@ -73,7 +73,7 @@ def build(
         work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror}") from None
-    with _locked(work):
+    with locked(work / _LOCK, "another process is building it now"):
         try:
             if not _is_whole(work, record):
                 _fill(spec, work, found, workers, report, skip)
@@ -126,7 +126,7 @@ def _fill(
         Job(
             work,
             number,
-            _digest(_reading(part, source), tokenizer.hash, dtype, spec.held_out, source.only),
+            _digest(reading_of(part, source), tokenizer.hash, dtype, spec.held_out, source.only),
             part,
             source,
             tokenizer,
@@ -146,21 +146,18 @@ def _digest(*content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _reading(part: Part, source: SourceSpec) -> dict[str, Any]:
-    """All that decides the documents of a part: its place, its files' sizes and times, how they are read."""
-    beside = [str(Path(path).with_suffix(".idx")) for path in part.paths if part.format == "megatron"]
-    stats = {path: os.stat(path) for path in (*part.paths, *beside) if os.path.isfile(path)}
-    return {
-        "part": asdict(part) | {"source": None},
-        "files": {path: [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items()},
-        "options": source.model_dump(mode="json", include={"hf", "subset", "split", "text", "piece", "dtype"}),
-    }
-
-
 def _record(spec: BuildSpec, parts: list[Part]) -> str:
     """Digest of everything that decides the result: the spec, the files' sizes and times, the tokenizer's content."""
-    files = [_reading(part, spec.sources[part.source]) for part in parts]
-    return _digest(spec.model_dump(mode="json"), files, _tokenizer_content(spec))
+    files = [reading_of(part, spec.sources[part.source]) for part in parts]
+    return _digest(_content(spec), files, _tokenizer_content(spec))
+
+
+def _content(spec: BuildSpec) -> dict[str, Any]:
+    """The spec without what it does not name and earlier ones had not."""
+    content = spec.model_dump(mode="json")
+    for part in (content, *content["sources"]):
+        part.pop("curate")
+    return content
 
 
 def _tokenizer_content(spec: BuildSpec) -> str | None:
@@ -173,21 +170,9 @@ def _already(out: Path, record: str) -> Manifest:
     raise InputError(f"{out}: is there already, and is not this spec's data; remove it, or choose another `out`")
 
 
-@contextmanager
-def _locked(work: Path) -> Iterator[None]:
-    import fcntl
-
-    with (work / _LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"{work}: another process is building it now") from None
-        yield
-
-
 def _tokenizer(spec: BuildSpec, work: Path, parts: list[Part], skip: bool) -> TokenizerRecord:
     """The tokenizer of a build, which is kept with it and made again where what decides it has changed."""
-    text = [_reading(part, spec.sources[part.source]) for part in parts] if spec.tokenizer.bpe is not None else []
+    text = [reading_of(part, spec.sources[part.source]) for part in parts] if spec.tokenizer.bpe is not None else []
     key = _digest(spec.tokenizer.model_dump(mode="json"), _tokenizer_content(spec), text, spec.held_out)
     path = work / PARTS / f"{key}.tokenizer.json"
     if not path.exists():

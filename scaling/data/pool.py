@@ -27,13 +27,13 @@ def spawned_pool(workers: int) -> Iterator[Callable[[Callable[[_Item], Any], Seq
 
     def each(function: Callable[[_Item], Any], items: Sequence[_Item]) -> Iterator[Any]:
         queue = iter(items)
-        with _one_thread():
+        with one_thread():
             waiting: set[Future[Any]] = {pool.submit(function, item) for item in islice(queue, 2 * workers)}
         while waiting:
             future = next(as_completed(waiting))
             waiting.remove(future)
             yield future.result()
-            with _one_thread():
+            with one_thread():
                 waiting |= {pool.submit(function, item) for item in islice(queue, 1)}
 
     try:
@@ -43,7 +43,7 @@ def spawned_pool(workers: int) -> Iterator[Callable[[Callable[[_Item], Any], Seq
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Processes that begin within have one thread for algebra and for tokenizers."""
     before = {name: os.environ.get(name) for name in (*_THREADS, "TOKENIZERS_PARALLELISM")}
     os.environ.update(dict.fromkeys(_THREADS, "1") | {"TOKENIZERS_PARALLELISM": "false"})

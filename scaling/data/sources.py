@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Integer
@@ -176,6 +177,17 @@ def _dataset_parts(source: SourceSpec, number: int) -> list[Part]:
         rows = len(dataset)
         return [Part(number, "hf", (source.hf,), at, min(at + _ROWS, rows)) for at in range(0, rows, _ROWS)]
     return [Part(number, "hf", (source.hf,), at, at + 1) for at in range(dataset.num_shards)]
+
+
+def reading_of(part: Part, source: SourceSpec) -> dict[str, Any]:
+    """All that decides the documents of a part: its place, its files' sizes and times, how they are read."""
+    beside = [str(Path(path).with_suffix(".idx")) for path in part.paths if part.format == "megatron"]
+    stats = {path: os.stat(path) for path in (*part.paths, *beside) if os.path.isfile(path)}
+    return {
+        "part": asdict(part) | {"source": None},
+        "files": {path: [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items()},
+        "options": source.model_dump(mode="json", include={"hf", "subset", "split", "text", "piece", "dtype"}),
+    }
 
 
 def read_part(part: Part, source: SourceSpec, end: int) -> Documents:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
+from scaling.data.curate.spec import Curation
 from scaling.data.formats.recognise import Format
 from scaling.errors import InputError
 from scaling.quantity import parse_quantity
@@ -69,6 +70,7 @@ class SourceSpec(_Strict):
         only: where all of it goes, for text that others have split: ``train`` or ``held_out``.
         piece: bytes that a text file's documents have at most; a longer file is cut between paragraphs, lines or words.
         dtype: of token ids without a header, ``uint16`` if not given.
+        curate: steps of the curation that are other ones for this source, or ``off``.
     """
 
     path: str | None = None
@@ -83,6 +85,7 @@ class SourceSpec(_Strict):
     piece: Count = 2**20
     dtype: Literal["uint16", "uint32", "int32", "int64"] = "uint16"
     format: Literal["text", "jsonl", "json", "csv", "tokens"] | None = None
+    curate: Curation | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -111,6 +114,10 @@ class SourceSpec(_Strict):
             if option in self.model_fields_set and files and not formats & files.keys():
                 format, file = next(iter(files.items()))
                 raise InputError(f"{file}: the option {option} does not apply: it is {_CALLED.get(format, format)}")
+
+    def curation(self, base: Curation) -> Curation:
+        """The steps for this source, where ``base`` are those of all sources."""
+        return base if self.curate is None else self.curate.over(base)
 
     @property
     def label(self) -> str:
@@ -173,12 +180,19 @@ class BuildSpec(_Strict):
         sources: one at least; all of them have a weight, or none.
         tokenizer: one for all.
         held_out: share of the documents that is never trained on.
+        curate: steps that decide which documents stay, done before the build.
     """
 
     name: str
     sources: tuple[SourceSpec, ...]
     tokenizer: TokenizerSpec = TokenizerSpec(name="bytes")
     held_out: Share = 0.05
+    curate: Curation | None = None
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether there are steps of a curation."""
+        return self.curate is not None or any(source.curate is not None for source in self.sources)
 
     @model_validator(mode="after")
     def _consistent(self) -> "BuildSpec":

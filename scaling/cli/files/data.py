@@ -1,22 +1,18 @@
 """``scaling data``: text or tokens to shards that sweeps train on, and what is in them."""
 
 import os
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from scaling.cli.common import emit_plain, json_option
+from scaling.cli.files import curate
+from scaling.cli.files.progress import shown_on_stderr
 from scaling.errors import InputError
 from scaling.quantity import format_duration, format_quantity
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from scaling.data.build import BuildProgress
     from scaling.data.spec import BuildSpec
 
@@ -32,6 +28,9 @@ def command() -> None:
       scaling data build web/pages.jsonl.gz --tokenizer bpe:8k --out data/web
       scaling data inspect data/web
     """
+
+
+command.add_command(curate.command, "curate")
 
 
 @command.command()
@@ -76,19 +75,30 @@ def build(
         - {hf: code-dataset, split: train, weight: 20%, epochs: 2}
     """
     from scaling.data.build import build as build_data
+    from scaling.data.curate.building import keep_counts
     from scaling.data.inspect import summary
 
-    spec = _spec(sources, out, {"tokenizer": tokenizer, "text": text, "held_out": held_out})
-    with _progress_of(out.name) as show:
-        manifest = build_data(spec, out, workers or len(os.sched_getaffinity(0)), show, on_error)
+    workers = workers or len(os.sched_getaffinity(0))
+    spec, curated = _spec(sources, out, {"tokenizer": tokenizer, "text": text, "held_out": held_out})
+    with shown_on_stderr() as show:
+
+        def report(progress: "BuildProgress") -> None:
+            show(_line(out.name, progress), progress.parts_done / progress.parts)
+
+        if spec.has_steps:
+            spec, curated = curate.curated(spec, out, show, on_error, workers)
+        manifest = build_data(spec, out, workers, report, on_error)
+    if curated is not None:
+        keep_counts(curated, out)
     result = summary(manifest) | {"out": str(out)}
     emit_plain(result, as_json, lambda: _table(result))
 
 
-def _spec(sources: tuple[str, ...], out: Path, options: dict[str, str | None]) -> "BuildSpec":
-    """Of a data file, or of paths and options."""
+def _spec(sources: tuple[str, ...], out: Path, options: dict[str, str | None]) -> tuple["BuildSpec", Path | None]:
+    """Of a data file, or of paths and options; and the curated folder among the paths, if there is one."""
     from pydantic import ValidationError
 
+    from scaling.data.curate.curated import is_curated, sources_of
     from scaling.data.spec import BuildSpec
     from scaling.sweep.spec.data_file import load_build
 
@@ -99,15 +109,17 @@ def _spec(sources: tuple[str, ...], out: Path, options: dict[str, str | None]) -
             raise InputError(
                 f"{files[0]}: takes no {' or '.join(given) or 'other sources'} beside it: write them in it"
             )
-        return load_build(files[0])
+        return load_build(files[0]), None
     chosen = {"tokenizer": "bytes" if options["tokenizer"] is None else options["tokenizer"]}
     if options["held_out"] is not None:
         chosen["held_out"] = options["held_out"]
     key = {} if options["text"] is None else {"text": options["text"]}
+    curated = [path for path in sources if is_curated(path)]
+    found = [{"path": path, **key} for path in sources if path not in curated]
+    found += [source.model_dump(exclude_unset=True) for path in curated for source in sources_of(path)]
     try:
-        return BuildSpec.model_validate(
-            {"name": out.absolute().name, "sources": [{"path": path, **key} for path in sources], **chosen}
-        )
+        spec = BuildSpec.model_validate({"name": out.absolute().name, "sources": found, **chosen})
+        return spec, Path(curated[0]) if len(curated) == len(sources) == 1 else None
     except ValidationError as errors:
         raise InputError(
             f"--{str(error['loc'][0]).replace('_', '-')}: {error['msg'].removeprefix('Value error, ')}"
@@ -115,38 +127,6 @@ def _spec(sources: tuple[str, ...], out: Path, options: dict[str, str | None]) -
             else error["msg"].removeprefix("Value error, ")
             for error in errors.errors(include_url=False)
         ) from None
-
-
-@contextmanager
-def _progress_of(name: str) -> Iterator[Callable[["BuildProgress"], None]]:
-    """Yields what shows a build's progress on stderr: a live bar on a terminal, a plain line now and then elsewhere."""
-    from scaling.cli.sweeps.progress import PLAIN_EVERY_S
-    from scaling.cli.terminal import live_display
-
-    shown = -PLAIN_EVERY_S
-    with live_display(stderr=True) as display:
-
-        def show(progress: "BuildProgress") -> None:
-            nonlocal shown
-            ended = progress.parts_done == progress.parts
-            if display is not None:
-                display.show(_bar(name, progress))
-            elif ended or time.monotonic() - shown >= PLAIN_EVERY_S:
-                shown = time.monotonic()
-                print(_line(name, progress), file=sys.stderr, flush=True)
-
-        yield show
-
-
-def _bar(name: str, progress: "BuildProgress") -> "RenderableType":
-    from rich.table import Table
-    from rich.text import Text
-
-    from scaling.cli.sweeps.progress import bar
-
-    row = Table.grid(padding=(0, 1))
-    row.add_row(bar(progress.parts_done / progress.parts), Text(_line(name, progress), no_wrap=True))
-    return row
 
 
 def _line(name: str, progress: "BuildProgress") -> str:

@@ -38,6 +38,35 @@ def survey(spec: BuildSpec, skip: bool) -> Survey:
     Raises:
         InputError: nothing to read; files of a kind that is not read; options that do not apply.
     """
+    parts, warnings = _found(spec, skip)
+    if len(spec.sources) == sum(source.only is not None for source in spec.sources):
+        sides = {source.only for source in spec.sources}
+        if len(sides) == 1:
+            missing = "held_out" if sides == {"train"} else "train"
+            raise InputError(f"sources: all are `only: {sides.pop()}`; a build needs {missing} documents too")
+    _check_formats(spec, parts)
+    return Survey(parts, [*warnings, *_of_ids(spec, parts), *_of_tokenizer(spec)])
+
+
+def find_text_parts(spec: BuildSpec, skip: bool) -> tuple[list[Part], list[BuildWarning]]:
+    """Finds the parts of the sources of a curation, all of them text, and what to tell of their files.
+
+    Args:
+        spec: of the sources.
+        skip: leaves out files that cannot be read.
+
+    Raises:
+        InputError: nothing to read; files of a kind that is not read, or of token ids.
+    """
+    parts, warnings = _found(spec, skip)
+    ids = [path for part in parts if part.format in _IDS for path in part.paths]
+    if ids:
+        raise InputError(f"{path}: token ids, which have no text to curate" for path in ids[:_MOST])
+    return parts, warnings
+
+
+def _found(spec: BuildSpec, skip: bool) -> tuple[list[Part], list[BuildWarning]]:
+    """The parts of all sources in order, and warnings of their files."""
     found = [find_parts(source, number) for number, source in enumerate(spec.sources)]
     refused = [line for source in found for line in source.refused]
     if refused and not skip:
@@ -46,13 +75,7 @@ def survey(spec: BuildSpec, skip: bool) -> Survey:
     parts = [part for source in found for part in source.parts]
     if not parts:
         raise InputError(_nothing(found, refused))
-    if len(spec.sources) == sum(source.only is not None for source in spec.sources):
-        sides = {source.only for source in spec.sources}
-        if len(sides) == 1:
-            missing = "held_out" if sides == {"train"} else "train"
-            raise InputError(f"sources: all are `only: {sides.pop()}`; a build needs {missing} documents too")
-    _check_formats(spec, parts)
-    return Survey(parts, [*_of_files(found, refused), *_of_ids(spec, parts), *_of_tokenizer(spec)])
+    return parts, list(_of_files(found, refused))
 
 
 def _nothing(found: list[Found], refused: list[str]) -> str:

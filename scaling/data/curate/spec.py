@@ -1,9 +1,10 @@
 """The steps of a curation as its file names them; every default is a published value, with its source beside it."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from scaling.quantity import parse_quantity
 
@@ -28,6 +29,41 @@ def _count(value: object) -> int:
     return int(number)
 
 
+def _or_off(value: object) -> object:
+    return None if value == "off" or value is False else value
+
+
+def _limit(value: object) -> object:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise ValueError("must be a pair [least, most], such as [50, 100k] or [null, 0.3]")
+    least, most = (None if each is None or each == "off" else _number(each) for each in value)
+    if least is not None and most is not None and least > most:
+        raise ValueError(f"the least, {least:g}, is above the most, {most:g}")
+    return least, most
+
+
+def _rule(value: object) -> object:
+    if isinstance(value, str):
+        if value not in SETS:
+            raise ValueError(f"'{value}' is no set of rules; they are {', '.join(SETS)}{_close(value, SETS)}")
+        return value
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError("must be a set of rules, or limits of single rules such as {gopher.words: [50, 100k]}")
+    for name in value:
+        if name not in RULES:
+            raise ValueError(f"no rule is called '{name}'{_close(str(name), tuple(RULES))}")
+    return {name: _limit(limits) for name, limits in value.items()}
+
+
+def _close(word: str, known: Sequence[str]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str | Mapping) else value
+
+
 def _words(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -37,6 +73,9 @@ Count = Annotated[int, BeforeValidator(_count)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Limit = tuple[float | None, float | None]
 """Least and most of a rule; None has no limit."""
+RULES: dict[str, object] = {}
+SETS = ("gopher", "fineweb", "c4")
+RuleItem = Annotated[str | dict[str, Limit], BeforeValidator(_rule)]
 
 
 class _Strict(BaseModel):
@@ -119,7 +158,7 @@ class NearDuplicatesSpec(_Strict):
 
     alike: Annotated[float, BeforeValidator(_share), Field(ge=0.5)] = 0.7
     words: Annotated[int, BeforeValidator(_count), Field(le=64)] = 5
-    contained: Share | None = None
+    contained: Annotated[Share | None, BeforeValidator(_or_off)] = None
 
 
 class ContaminationSpec(_Strict):
@@ -157,17 +196,27 @@ STEPS = (
     *("language", "lines", "private", "rules", "words", "quality", "perplexity", "near_duplicates", "contamination"),
 )
 """The steps in the order in which they are done."""
-_DEFAULT = {"rules": ["gopher", "fineweb"], "near_duplicates": {}, "private": "mask"}
 
 
-class CurateSpec(_Strict):
+def _step(value: object) -> object:
+    """A step as it is meant: ``off``, ``none``, ``any`` and an empty list leave it out."""
+    if value is None:
+        raise ValueError("is empty; write {} for its defaults, or off")
+    return None if value in ("off", "none", "any", False, []) else value
+
+
+_Item = TypeVar("_Item")
+Step = Annotated[_Item | None, BeforeValidator(_step)]
+
+
+class Curation(_Strict):
     """The steps of a curation; those that are not named are not done.
 
     Attributes:
         language: which languages stay.
         lines: lines that are cut.
-        private: ``mask`` replaces e-mail addresses and IP addresses, as FineWeb.
-        rules: statistics by which documents are dropped.
+        private: ``mask`` replaces e-mail and IP addresses, as FineWeb.
+        rules: sets of rules, and limits of single ones: ``[gopher, fineweb, {gopher.words: [50, 100k]}]``.
         words: a list of words by which documents are dropped.
         quality: a classifier by which documents are dropped.
         perplexity: an n-gram model by which documents are dropped.
@@ -175,17 +224,28 @@ class CurateSpec(_Strict):
         contamination: evaluations that stay out of the training text.
     """
 
-    language: LanguageSpec | None = None
-    lines: LinesSpec | None = None
-    private: Literal["mask"] | None = None
-    rules: RulesSpec | None = None
-    words: WordListSpec | None = None
-    quality: QualitySpec | None = None
-    perplexity: PerplexitySpec | None = None
-    near_duplicates: NearDuplicatesSpec | None = None
-    contamination: ContaminationSpec | None = None
+    language: Step[LanguageSpec] = None
+    lines: Step[LinesSpec] = None
+    private: Step[Literal["mask"]] = None
+    rules: Step[Annotated[tuple[RuleItem, ...], BeforeValidator(_listed)]] = None
+    words: Step[WordListSpec] = None
+    quality: Step[QualitySpec] = None
+    perplexity: Step[PerplexitySpec] = None
+    near_duplicates: Step[NearDuplicatesSpec] = None
+    contamination: Step[ContaminationSpec] = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _words_as_meant(cls, value: object) -> object:
-        return value
+    def over(self, other: "Curation") -> "Curation":
+        """These steps over another curation's: a step named here replaces the keys of the other's that it names."""
+        own, below = (each.model_dump(exclude_unset=True, by_alias=True) for each in (self, other))
+        for name, value in own.items():
+            both = isinstance(value, dict) and isinstance(below.get(name), dict)
+            below[name] = {**below[name], **value} if both else "off" if value is None else value
+        return Curation.model_validate(below)
+
+    def option(self, step: str) -> Any:
+        """The options of a step; None if it is off."""
+        value = getattr(self, step)
+        if step != "rules" or value is None:
+            return value
+        limits = {name: limit for item in value if not isinstance(item, str) for name, limit in item.items()}
+        return RulesSpec.model_validate({"sets": [item for item in value if isinstance(item, str)], "limits": limits})

@@ -8,9 +8,12 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from scaling.data.curate.engine.tasks import Task, TaskRunner, errors_of_task
+from scaling.data.pool import one_thread
 from scaling.errors import InputError
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.host.machine import cores
@@ -59,6 +62,37 @@ def ray_tasks(sweep: SweepFolder, role: str, workers: int | None, devices: int |
                 yield pool
             finally:
                 pool.stop()
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def ray_runner(workers: int | None) -> Iterator[TaskRunner]:
+    """A runner of tasks of data on a Ray cluster, a CPU each, with as many at once as it has, or as ``workers``."""
+    with redirect_stdout(sys.stderr), one_thread():
+        _connect(workers)
+        remote = ray.remote(errors_of_task).options(num_cpus=1, max_retries=_RETRIES)
+        most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+        def run(tasks: Sequence[Task]) -> Iterator[Task]:
+            queue = iter(tasks)
+            waiting: dict[Any, Task] = {}
+            while True:
+                waiting |= {remote.remote(task, str(Path.cwd())): task for task in islice(queue, most - len(waiting))}
+                if not waiting:
+                    return
+                (done, *_), _ = ray.wait(list(waiting))
+                try:
+                    errors = ray.get(done)
+                except ray.exceptions.RayError as failure:
+                    (*_, last) = str(failure).strip().splitlines()
+                    raise InputError(f"Ray task: {last.strip()}") from None
+                if errors:
+                    raise InputError(errors)
+                yield waiting.pop(done)
+
+        try:
+            yield run
         finally:
             ray.shutdown()
 

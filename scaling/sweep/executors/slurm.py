@@ -14,6 +14,8 @@ from typing import Any
 
 import submitit
 
+from scaling.data.curate.engine.tasks import Task, TaskRunner, errors_of_task
+from scaling.data.pool import one_thread
 from scaling.errors import InputError
 from scaling.files import write_text
 from scaling.sweep.folder.sweep_folder import SweepFolder
@@ -29,6 +31,7 @@ from scaling.sweep.workers.worker_pool import Executor, WorkerPool
 _SHARED = ("name", "timeout_min", "mem_gb", "nodes", "cpus_per_task", "gpus_per_node", "tasks_per_node")
 _TIMES = ("time", "timeout_min")
 _TIMEOUT_MIN = 240
+_MOST_TRIES = 3
 # A job that trains goes on for as many time limits as it takes.
 _TIMEOUTS = 10_000
 # Slurm kills a process that has not ended half a minute after the request to end (its KillWait).
@@ -67,7 +70,7 @@ def _slurm_jobs(
 
     def start(empty: Sequence[int]) -> list[SlurmJob]:
         with executor.batch():
-            jobs = [executor.submit(Task(folder, role, index, directory, grouped=bool(tasks))) for index in empty]
+            jobs = [executor.submit(SweepTask(folder, role, index, directory, grouped=bool(tasks))) for index in empty]
         _LOG.warning("Slurm: submitted %s (see %s)", ", ".join(job.job_id for job in jobs), outcomes)
         return [SlurmJob(job, outcomes) for job in jobs]
 
@@ -76,6 +79,79 @@ def _slurm_jobs(
         yield pool
     finally:
         pool.stop()
+
+
+@contextmanager
+def slurm_runner(options: Sequence[str], workers: int | None) -> Iterator[TaskRunner]:
+    """A runner of tasks of data in jobs of Slurm, ``workers`` at once; a job that has died is submitted again.
+
+    Raises:
+        InputError: the options are invalid, there is no Slurm here, or the number of workers is not given.
+    """
+    if workers is None:
+        raise InputError("`executor` slurm needs `workers` N: how many jobs there are at once")
+    parameters = _parameters(options)
+
+    def run(tasks: Sequence[Task]) -> Iterator[Task]:
+        left = list(tasks)
+        for attempt in range(_MOST_TRIES):
+            outcomes = left[0].folder.parents[2] / "slurm" if left else Path()
+            for task in _in_jobs(left, outcomes, parameters, workers, last=attempt + 1 == _MOST_TRIES):
+                left.remove(task)
+                yield task
+            if not left:
+                return
+
+    with one_thread():
+        yield run
+
+
+def _in_jobs(
+    tasks: Sequence[Task], outcomes: Path, parameters: Mapping[str, int | str], workers: int, last: bool
+) -> Iterator[Task]:
+    """Does tasks in jobs, and yields those that are done; without the others of a job that died, unless it is the last.
+
+    Raises:
+        InputError: of a task; or of a job that died at the last try.
+    """
+    outcomes.mkdir(parents=True, exist_ok=True)
+    executor = _executor(outcomes, {"name": "scaling-data", "timeout_min": _TIMEOUT_MIN, **parameters})
+    with executor.batch():
+        jobs = [executor.submit(DataJob(tuple(tasks[each::workers]), str(Path.cwd()))) for each in range(workers)]
+    try:
+        for number, job in enumerate(jobs):
+            while not job.done(force_check=True):
+                time.sleep(_POLL_S)
+            own = tasks[number::workers]
+            path = _outcome(outcomes, job.job_id, 0)
+            errors = json.loads(path.read_text()) if path.exists() else None
+            if errors:
+                raise InputError(errors)
+            if errors is None and last:
+                raise InputError(f"Slurm job {job.job_id} has ended before its time (see {job.paths.stderr})")
+            yield from [task for task in own if task.folder.exists()]
+    finally:
+        for job in jobs:
+            job.cancel(check=False)
+
+
+@dataclass(frozen=True)
+class DataJob:
+    """The function of a job of data: its tasks, one after another."""
+
+    tasks: tuple[Task, ...]
+    directory: str
+
+    def __call__(self) -> None:
+        here = submitit.JobEnvironment()
+        errors: list[str] = []
+        for task in self.tasks:
+            errors = errors or errors_of_task(task, self.directory)
+        write_text(_outcome(here.paths.folder, here.job_id, 0), json.dumps(errors))
+
+    def checkpoint(self) -> submitit.helpers.DelayedSubmission:
+        """Requeues the job; what is done stays done."""
+        return submitit.helpers.DelayedSubmission(self)
 
 
 def _parameters(options: Sequence[str]) -> dict[str, int | str]:
@@ -137,7 +213,7 @@ def _executor(logs: Path, parameters: Mapping[str, int | str]) -> submitit.AutoE
 
 
 @dataclass(frozen=True)
-class Task:
+class SweepTask:
     """The function of a job: ``run_worker``, or ``run_rank`` in each of its processes for a process group."""
 
     folder: str

@@ -5,9 +5,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from scaling.data.curate.curate import curation_violations
 from scaling.data.spec import BuildSpec
 from scaling.errors import InputError
-from scaling.sweep.spec.violations import lines_of, read_mapping, violation_of
+from scaling.sweep.spec.violations import dotted, lines_of, read_mapping, violation_of
 from scaling.sweep.spec.yaml_locations import read_file
 
 
@@ -23,6 +24,10 @@ def load_build(path: str | Path) -> BuildSpec:
         spec = BuildSpec.model_validate(data)
     except ValidationError as errors:
         violations += [violation_of(error, BuildSpec, root) for error in errors.errors(include_url=False)]
+    else:
+        violations += [
+            (root.find(path).location, f"{dotted(path)}: {message}") for path, message in curation_violations(spec)
+        ]
     if violations:
         raise InputError(lines_of(violations))
     return spec

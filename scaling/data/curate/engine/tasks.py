@@ -4,12 +4,13 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scaling.data.pool import spawned_pool
+from scaling.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,16 @@ def do(task: Task) -> Task:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return task
+
+
+def errors_of_task(task: Task, directory: str) -> list[str]:
+    """Does a task on another machine, where relative paths start from a directory; returns what is wrong with it."""
+    with chdir(directory):
+        try:
+            do(task)
+        except InputError as error:
+            return list(error.errors)
+    return []
 
 
 @contextmanager

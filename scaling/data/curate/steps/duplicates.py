@@ -37,12 +37,12 @@ def find(folder: Path, parts: list[PartView], number: int, ranges: int) -> None:
         ids.append(_numbers(own[at]))
         owners.append(np.full(len(at), owner))
         places.append(at)
-    keys, owner, place = np.concatenate(ids), np.concatenate(owners), np.concatenate(places)
+    keys, owner_of, place = np.concatenate(ids), np.concatenate(owners), np.concatenate(places)
     order = np.lexsort((np.arange(len(keys)), keys[:, 1], keys[:, 0]))
     repeated = np.zeros(len(keys), bool)
     repeated[order[1:]] = (keys[order[1:]] == keys[order[:-1]]).all(axis=1)
-    for index in np.unique(owner[repeated]).tolist():
-        np.save(folder / f"{parts[index].number:06}.npy", np.sort(place[repeated & (owner == index)]))
+    for index in np.unique(owner_of[repeated]).tolist():
+        np.save(folder / f"{parts[index].number:06}.npy", np.sort(place[repeated & (owner_of == index)]))
 
 
 def mask(folder: Path, view: PartView, found: list[Path]) -> None:

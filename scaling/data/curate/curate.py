@@ -1,0 +1,147 @@
+"""A curation: sources through steps to documents that are worth training on, with a record of all that was dropped."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from scaling.data.building.survey import find_text_parts
+from scaling.data.curate.curated import is_curated
+from scaling.data.curate.engine.funnel import FUNNEL
+from scaling.data.curate.engine.stage import key_of
+from scaling.data.curate.engine.tasks import TaskRunner
+from scaling.data.curate.running import CurateProgress, Run, step_module
+from scaling.data.curate.spec import STEPS, Curation
+from scaling.data.curate.writing import write_curated
+from scaling.data.locked import locked
+from scaling.data.spec import BuildSpec
+from scaling.errors import InputError
+from scaling.files import write_text
+
+_CURRENT = "current"
+
+
+@dataclass(frozen=True)
+class Curated:
+    """A finished curation.
+
+    Attributes:
+        folder: of its documents.
+        funnel: what came of it: the content of its ``funnel.json``.
+        steps: the folder of the steps' results, which a curation with other options uses again.
+    """
+
+    folder: Path
+    funnel: dict[str, Any]
+    steps: Path
+
+
+def curate(
+    spec: BuildSpec,
+    out: Path,
+    tasks: Callable[[], AbstractContextManager[TaskRunner]],
+    report: Callable[[CurateProgress], None],
+    *,
+    until: str | None = None,
+    sample: float | None = None,
+    on_error: Literal["stop", "skip"] = "stop",
+) -> Curated:
+    """Curates sources into a folder of Parquet files, or resumes where an earlier call was interrupted.
+
+    The results of the steps are kept in a hidden folder beside ``out``; those that nothing has changed are used again.
+
+    Args:
+        spec: the sources and the steps.
+        out: the folder, which must not be there, or be an earlier curation, which is replaced.
+        tasks: what does the tasks.
+        report: called with the progress.
+        until: the last step to do; None for all.
+        sample: share of the documents to take, by their content; None for all.
+        on_error: ``skip`` leaves out documents and files that cannot be read, and counts them.
+
+    Raises:
+        InputError: invalid sources or options; a missing package; another folder at ``out``; nothing is left.
+    """
+    if out.exists() and not is_curated(out) and not (out.is_dir() and not any(out.iterdir())):
+        raise InputError(f"{out}: is there already, and is no curated data; remove it, or choose another `out`")
+    options = [source.curation(spec.curate or Curation()) for source in spec.sources]
+    chain = _chain(options, until)
+    _check(spec, chain, options)
+    parts, warnings = find_text_parts(spec, skip=on_error == "skip")
+    work = out.absolute().with_name(f".{out.absolute().name}.steps")
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error.strerror}") from None
+    with locked(work / "lock", "another process is curating it now"):
+        try:
+            with tasks() as runner:
+                run = Run(spec, work, runner, report, sample, on_error == "skip")
+                stages = run.all(parts, chain, options)
+                key = key_of([stage.folder.name for stage in stages], spec.model_dump(mode="json", exclude={"curate"}))
+                if is_curated(out) and _current(work) == key:
+                    return Curated(out, json.loads((out / FUNNEL).read_text()), work)
+                told = [{"code": warning.code, "message": warning.message} for warning in warnings]
+                funnel = write_curated(run, spec, out, work, stages, told)
+                write_text(work / _CURRENT, key)
+        except InputError:
+            _leave_nothing(work)
+            raise
+        except BrokenProcessPool:
+            why = "a process was killed, perhaps for memory: try fewer `workers`"
+            raise InputError(f"{out}: {why}; what is done is kept, and the same command goes on with it") from None
+    return Curated(out, funnel, work)
+
+
+def _current(work: Path) -> str:
+    """Key of what is in the folder of documents; empty if it is not known."""
+    return (work / _CURRENT).read_text() if (work / _CURRENT).is_file() else ""
+
+
+def _chain(options: Sequence[Curation], until: str | None) -> list[str]:
+    """The steps that some source has, in order."""
+    chain = [step for step in STEPS if any(each.option(step) is not None for each in options)]
+    if until is None or until == "duplicates":
+        return [] if until else chain
+    if until not in chain:
+        raise InputError(f"`until` {until}: is none of the steps here, which are {', '.join(chain) or 'duplicates'}")
+    return chain[: chain.index(until) + 1]
+
+
+def _check(spec: BuildSpec, chain: Sequence[str], options: Sequence[Curation]) -> None:
+    """Raises an InputError with what is wrong with the options, before anything is read."""
+    errors = [message for _, message in curation_violations(spec)]
+    for step in chain:
+        check = getattr(step_module(step), "check", None)
+        try:
+            if check is not None:
+                check([each.option(step) for each in options])
+        except InputError as error:
+            errors += error.errors
+    if errors:
+        raise InputError(errors)
+
+
+def curation_violations(spec: BuildSpec) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is wrong with the steps of a data file: the path of a key, and a message."""
+    names = [source.label for source in spec.sources]
+    places: list[tuple[tuple[str | int, ...], Curation | None]] = [(("curate",), spec.curate)]
+    places += [(("sources", number, "curate"), source.curate) for number, source in enumerate(spec.sources)]
+    for path, curation in places:
+        for step in ("quality", "perplexity"):
+            options = None if curation is None else curation.option(step)
+            for name in () if options is None else options.like:
+                if name not in names:
+                    yield (*path, step, "like"), f"no source is called '{name}'; they are {', '.join(names)}"
+            if options is not None and set(names) <= set(options.like):
+                yield (*path, step, "like"), "every source is a reference; nothing is left to judge"
+
+
+def _leave_nothing(work: Path) -> None:
+    """Removes a folder of steps in which nothing is done."""
+    if not any(work.glob("read/texts/[!.]*")):
+        shutil.rmtree(work)
