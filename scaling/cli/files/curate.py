@@ -78,6 +78,11 @@ def command(request: Request, as_json: bool) -> None:
         near_duplicates: {alike: 0.7}
         private: mask
     """
+    result = _curated(request)
+    emit_plain(result, as_json, lambda: table(result))
+
+
+def _curated(request: Request) -> dict[str, Any]:
     from scaling.data.curate.curate import curate
     from scaling.sweep.executors.registry import find_task_runner
     from scaling.sweep.spec.data_file import load_build
@@ -96,8 +101,7 @@ def command(request: Request, as_json: bool) -> None:
             sample=_share(request.sample),
             on_error=request.on_error,
         )
-    result = summary(curated.funnel) | {"folder": str(request.out)}
-    emit_plain(result, as_json, lambda: table(result))
+    return summary(curated.funnel) | {"folder": str(request.out)}
 
 
 def _share(text: str | None) -> float | None:

@@ -1,12 +1,13 @@
 """``scaling data``: text or tokens to shards that sweeps train on, and what is in them."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from scaling.cli.common import emit_plain, json_option
+from scaling.cli.common import collected, emit_plain, json_option
 from scaling.cli.files import curate
 from scaling.cli.files.progress import shown_on_stderr
 from scaling.errors import InputError
@@ -17,6 +18,19 @@ if TYPE_CHECKING:
     from scaling.data.spec import BuildSpec
 
 _YAML = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Build:
+    """What ``scaling data build`` was given."""
+
+    sources: tuple[str, ...]
+    out: Path
+    tokenizer: str | None
+    text: str | None
+    held_out: str | None
+    on_error: Literal["stop", "skip"]
+    workers: int | None
 
 
 @click.group()
@@ -48,16 +62,8 @@ command.add_command(curate.command, "curate")
 )
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes.  [default: one per core]")
 @json_option
-def build(
-    sources: tuple[str, ...],
-    out: Path,
-    tokenizer: str | None,
-    text: str | None,
-    held_out: str | None,
-    on_error: Literal["stop", "skip"],
-    workers: int | None,
-    as_json: bool,
-) -> None:
+@collected(Build)
+def build(request: Build, as_json: bool) -> None:
     """Make shards of tokens and a manifest from text, JSON, CSV, Parquet, Arrow or tokens, told by their content.
 
     A document is held out or not by the hash of its content alone. After an error or a kill, the same command goes on;
@@ -74,27 +80,31 @@ def build(
         - {path: web/pages.parquet, text: content, weight: 80%}
         - {hf: code-dataset, split: train, weight: 20%, epochs: 2}
     """
+    result = _built(request)
+    emit_plain(result, as_json, lambda: _table(result))
+
+
+def _built(request: Build) -> dict[str, Any]:
     from scaling.data.build import build as build_data
     from scaling.data.curate.building import keep_counts
     from scaling.data.inspect import summary
 
-    workers = workers or len(os.sched_getaffinity(0))
-    spec, curated = _spec(sources, out, {"tokenizer": tokenizer, "text": text, "held_out": held_out})
+    out, workers = request.out, request.workers or len(os.sched_getaffinity(0))
+    spec, curated = _spec(request)
     with shown_on_stderr() as show:
 
         def report(progress: "BuildProgress") -> None:
             show(_line(out.name, progress), progress.parts_done / progress.parts)
 
         if spec.has_steps:
-            spec, curated = curate.curated(spec, out, show, on_error, workers)
-        manifest = build_data(spec, out, workers, report, on_error)
+            spec, curated = curate.curated(spec, out, show, request.on_error, workers)
+        manifest = build_data(spec, out, workers, report, request.on_error)
     if curated is not None:
         keep_counts(curated, out)
-    result = summary(manifest) | {"out": str(out)}
-    emit_plain(result, as_json, lambda: _table(result))
+    return summary(manifest) | {"out": str(out)}
 
 
-def _spec(sources: tuple[str, ...], out: Path, options: dict[str, str | None]) -> tuple["BuildSpec", Path | None]:
+def _spec(request: Build) -> tuple["BuildSpec", Path | None]:
     """Of a data file, or of paths and options; and the curated folder among the paths, if there is one."""
     from pydantic import ValidationError
 
@@ -102,6 +112,7 @@ def _spec(sources: tuple[str, ...], out: Path, options: dict[str, str | None]) -
     from scaling.data.spec import BuildSpec
     from scaling.sweep.spec.data_file import load_build
 
+    sources, options = request.sources, {name: getattr(request, name) for name in ("tokenizer", "text", "held_out")}
     files = [source for source in sources if source.lower().endswith(_YAML)]
     if files:
         given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
@@ -118,7 +129,7 @@ def _spec(sources: tuple[str, ...], out: Path, options: dict[str, str | None]) -
     found = [{"path": path, **key} for path in sources if path not in curated]
     found += [source.model_dump(exclude_unset=True) for path in curated for source in sources_of(path)]
     try:
-        spec = BuildSpec.model_validate({"name": out.absolute().name, "sources": found, **chosen})
+        spec = BuildSpec.model_validate({"name": request.out.absolute().name, "sources": found, **chosen})
         return spec, Path(curated[0]) if len(curated) == len(sources) == 1 else None
     except ValidationError as errors:
         raise InputError(
