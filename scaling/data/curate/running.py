@@ -84,8 +84,8 @@ class Run:
         key, stages = key_of(readings, asdict(self.sources)), []
         for step in ("duplicates", *chain):
             own = tuple(True if step == "duplicates" else each.option(step) for each in options)
-            files: Sequence[Path] = getattr(step_module(step), "inputs", lambda _: [])(own)
-            key = key_of(key, step, [_plain(each) for each in own], [_stat(file) for file in files])
+            inputs: Sequence[Path | str] = getattr(step_module(step), "inputs", lambda _: [])(own)
+            key = key_of(key, step, [_plain(each) for each in own], [_stat(each) for each in inputs])
             stage = Stage(step, own, self.sources, views, self._work / f"{step}-{key}", self.do)
             step_module(step).run(stage)
             stages.append(stage)
@@ -135,6 +135,9 @@ def _plain(options: Any) -> Any:
     return options.model_dump(mode="json") if hasattr(options, "model_dump") else options
 
 
-def _stat(file: Path) -> list[Any]:
+def _stat(file: Path | str) -> list[Any]:
+    """What decides a step beside documents and options: a file, by its size and time, or a name."""
+    if isinstance(file, str):
+        return [file]
     stat = file.stat()
     return [str(file), stat.st_size, stat.st_mtime_ns]

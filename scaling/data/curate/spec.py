@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from scaling.data.curate.text.language_codes import check_code
 from scaling.quantity import parse_quantity
 
 
@@ -22,6 +23,15 @@ def _share(value: object) -> float:
     return number
 
 
+def _share_or_references(value: object) -> object:
+    if value == "references":
+        return value
+    try:
+        return _share(value)
+    except ValueError:
+        raise ValueError("must be a share above 0 and at most 1, such as 50%, or the word references") from None
+
+
 def _count(value: object) -> int:
     number = _number(value)
     if not number.is_integer() or not 1 <= number <= 2**48:
@@ -31,6 +41,12 @@ def _count(value: object) -> int:
 
 def _or_off(value: object) -> object:
     return None if value == "off" or value is False else value
+
+
+def _language(value: object) -> object:
+    if isinstance(value, str) and (message := check_code(value)) is not None:
+        raise ValueError(message)
+    return value
 
 
 def _limit(value: object) -> object:
@@ -92,7 +108,7 @@ class LanguageSpec(_Strict):
         bytes: shorter documents are kept, as they are too short to be judged.
     """
 
-    keep: Names
+    keep: Annotated[tuple[Annotated[str, BeforeValidator(_language)], ...], BeforeValidator(_words)]
     least: Share = 0.65
     characters: Count = 1000
     bytes: Count = 100
@@ -132,7 +148,7 @@ class QualitySpec(_Strict):
     """
 
     like: Names
-    keep: Share | Literal["references"] = "references"
+    keep: Annotated[float | Literal["references"], BeforeValidator(_share_or_references)] = "references"
 
 
 class PerplexitySpec(_Strict):

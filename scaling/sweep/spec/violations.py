@@ -68,7 +68,8 @@ def violation_of(error: ErrorDetails, schema: type[BaseModel], root: Located) ->
         return found.key or found.location, f"{dotted(path)}: {message}" if path else message
     else:
         message = _explain(error)
-    return found.location, f"{dotted(path)}: {message}" if path else message
+    where = found.key if found.value is None and found.key else found.location  # an empty value is at the next line
+    return where, f"{dotted(path)}: {message}" if path else message
 
 
 def _explain(error: ErrorDetails) -> str:

@@ -1,7 +1,7 @@
 """The counts of a curation: what was read, what each step dropped, and what stays; they add up to the document."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from scaling.data.curate.engine.reading import READ
@@ -10,7 +10,6 @@ from scaling.data.curate.engine.tally import merged
 from scaling.data.curate.engine.view import PartView
 
 FUNNEL = "funnel.json"
-_LANGUAGE = "language:"
 
 
 def funnel_of(
@@ -61,7 +60,6 @@ def funnel_of(
     for stage in stages:
         funnel |= stage.notes
     _name_sources(funnel, sources)
-    _take_languages(funnel)
     return funnel
 
 
@@ -95,7 +93,8 @@ def _step(stage: Stage, by_source: Any) -> dict[str, Any]:
         "by_source": sums,
         "reached": total["reached"],
         "changed": {"documents": total["changed"], "bytes": total["changed_bytes"]},
-        "notes": dict(sorted(total["notes"].items())),
+        # Those with a colon are the steps' own, of which they make other content.
+        "notes": {name: count for name, count in sorted(total["notes"].items()) if ":" not in name},
         "reasons": total["reasons"],
     }
 
@@ -105,15 +104,3 @@ def _name_sources(funnel: dict[str, Any], sources: Sequence[str]) -> None:
         for reason in step["reasons"]:
             for example in (*reason["dropped"], *reason["kept"]):
                 example["source"] = sources[example["source"]]
-
-
-def _take_languages(funnel: dict[str, Any]) -> None:
-    """Makes a list of the counts of languages, most first, from the notes of the step that judges them."""
-    for step in funnel["steps"]:
-        found: Mapping[str, int] = {
-            name.removeprefix(_LANGUAGE): count for name, count in step["notes"].items() if name.startswith(_LANGUAGE)
-        }
-        if found:
-            step["notes"] = {name: count for name, count in step["notes"].items() if not name.startswith(_LANGUAGE)}
-            ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
-            funnel["languages"] = [{"code": code, "documents": count} for code, count in ordered]
