@@ -9,6 +9,7 @@ import click
 
 from scaling.cli.common import collected, emit_plain, json_option
 from scaling.cli.files import curate
+from scaling.cli.files.curated import inspect_curated, report_curated
 from scaling.cli.files.progress import shown_on_stderr
 from scaling.errors import InputError
 from scaling.quantity import format_duration, format_quantity
@@ -45,6 +46,7 @@ def command() -> None:
 
 
 command.add_command(curate.command, "curate")
+command.add_command(report_curated, "report")
 
 
 @command.command()
@@ -152,26 +154,33 @@ def _line(name: str, progress: "BuildProgress") -> str:
 @click.argument("folder", metavar="DIR|SPEC.yaml")
 @click.option("--verify", is_flag=True, help="Read every shard and compare its hash with the manifest's.")
 @click.option("--documents", type=click.IntRange(0), default=2, show_default=True, help="To show of each source.")
+@click.option("--dropped", metavar="NAME", help="Show documents that a step or rule of a curation dropped.")
+@click.option("--show", type=click.IntRange(1), default=20, show_default=True, help="Dropped documents to show.")
 @json_option
-def inspect(folder: str, verify: bool, documents: int, as_json: bool) -> None:
+def inspect(folder: str, verify: bool, documents: int, dropped: str | None, show: int, as_json: bool) -> None:
     """Show what is in built data: splits, sources, bytes per token, leaks, how documents begin.
 
-    Of a data file, the files that it names, before anything is built.
+    Of a data file, the files that it names, before anything is built; of a curated folder, what was dropped.
 
     \b
     Examples:
       scaling data inspect data/web --verify
+      scaling data inspect data/web-clean --dropped rules.bullets --show 5
       scaling data inspect mix.yaml
     """
     if folder.lower().endswith(_YAML):
         result = _unbuilt(folder)
         emit_plain(result, as_json, lambda: _files(result))
         return
+    from scaling.data.curate.curated import is_curated
     from scaling.data.inspect import samples, summary
     from scaling.data.shards import read_manifest
     from scaling.data.shards import verify as verify_shards
 
     path = Path(folder).expanduser()
+    if dropped is not None or is_curated(path):
+        inspect_curated(path, dropped, show, as_json)
+        return
     manifest = read_manifest(path)
     if verify and (damages := verify_shards(path, manifest)):
         raise InputError(damages)

@@ -74,9 +74,10 @@ def _one_rule(funnel: Mapping[str, Any]) -> Iterator[str]:
     for step in funnel["steps"]:
         for reason in step["reasons"]:
             if step["name"] not in _NO_RULES and reason["documents"] > _ONE_RULE * dropped:
+                count = reason["documents"]
                 yield (
-                    f"{_reason(step, reason)} is the reason for {reason['documents']:,} of {dropped:,} dropped documents "
-                    f"({reason['documents'] / dropped:.1%}): look at what it drops"
+                    f"{_reason(step, reason)} drops {count:,} of the {dropped:,} documents that are dropped "
+                    f"({count / dropped:.1%}): look at examples"
                 )
 
 
@@ -120,7 +121,7 @@ def _reached(funnel: Mapping[str, Any], name: str) -> list[int]:
 def _few_references(funnel: Mapping[str, Any]) -> Iterator[str]:
     references = funnel.get("classifier", {}).get("references", _REFERENCES)
     if references < _REFERENCES:
-        yield f"the quality classifier has learnt from {references:,} references; from {_REFERENCES:,} on it is steadier"
+        yield f"the quality classifier has learnt from {references:,} references: give it {_REFERENCES:,} or more"
 
 
 def _threshold_edges(funnel: Mapping[str, Any]) -> Iterator[str]:

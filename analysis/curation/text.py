@@ -1,0 +1,57 @@
+"""A curation as plain text, for a terminal."""
+
+from collections.abc import Sequence
+
+from analysis.curation.dropped import Dropped, Row
+from analysis.curation.funnel import Funnel, label
+from analysis.curation.numbers import counted, share, value_of
+from analysis.curation.sentences import of_sample, verdict
+from analysis.curation.signs import visible
+from analysis.curation.tables import sources_table, steps_table
+from analysis.pages.table import Table
+from analysis.table_text import table_text
+
+_EXCERPT = 100
+
+
+def funnel_text(funnel: Funnel) -> str:
+    """What came of a curation: a sentence, what is left of each source, and what each step dropped."""
+    tables = [sources_table(funnel), *([steps_table(funnel)] if funnel.steps else [])]
+    said = [f"{funnel.name}: {verdict(funnel)}", of_sample(funnel)]
+    return "\n\n".join([visible(" ".join(line for line in said if line)), *map(_lines, tables)])
+
+
+def _lines(table: Table) -> str:
+    rows = [[_one_line(cell if isinstance(cell, str) else cell.text) for cell in row] for row in table.rows]
+    return table_text("l" + "r" * (len(table.head) - 1), table.head, rows, indent=2)
+
+
+def dropped_text(found: Dropped, funnel: Funnel) -> str:
+    """The documents that went under a name, each with the beginning of its text where that is known."""
+    names = ", ".join(found.reasons)
+    part = f" ({share(found.documents, funnel.dropped)} of what is dropped)" if found.documents else ""
+    head = f"{names}: {counted(found.documents)}{part}" if names else "no rule: no documents"
+    if len(found.rows) < found.documents:
+        head += f"; the first {len(found.rows)} by id"
+    if not found.rows:
+        return visible(head)
+    several = len(found.reasons) > 1
+    titles = ["id", "source", "file", *(["reason"] if several else []), "value", "repeats"]
+    limits = {label(step, reason): reason.thresholds for step in funnel.steps for reason in step.reasons}
+    rows = [_cells(row, limits[row.reason], several) for row in found.rows]
+    lines = table_text("l" * (len(titles) - 2) + "rl", titles, rows, indent=2).splitlines()
+    text = [visible(head), lines[0]]
+    for line, row in zip(lines[1:], found.rows, strict=True):
+        text += [line, *([f"      {_one_line(row.text)[:_EXCERPT]}"] if row.text else [])]
+    return "\n".join(text)
+
+
+def _cells(row: Row, limits: Sequence[float], several: bool) -> list[str]:
+    twin = "" if row.twin is None else "the same text" if row.twin == row.id else row.twin
+    value = "" if row.value is None else value_of(row.value, limits)
+    cells = [row.id, row.source, row.file, *([row.reason] if several else []), value, twin]
+    return [_one_line(cell) for cell in cells]
+
+
+def _one_line(text: str) -> str:
+    return visible(" ".join(text.split()))
