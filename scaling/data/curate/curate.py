@@ -14,7 +14,7 @@ from scaling.data.curate.curated import is_curated
 from scaling.data.curate.engine.funnel import FUNNEL
 from scaling.data.curate.engine.stage import key_of
 from scaling.data.curate.engine.tasks import TaskRunner
-from scaling.data.curate.running import CurateProgress, Run, step_module
+from scaling.data.curate.running import CurateProgress, NothingLeft, Run, step_module
 from scaling.data.curate.spec import STEPS, Curation
 from scaling.data.curate.writing import write_curated
 from scaling.data.locked import locked
@@ -88,9 +88,8 @@ def curate(
                 told = [{"code": warning.code, "message": warning.message} for warning in warnings]
                 funnel = write_curated(run, spec, out, work, stages, told)
                 write_text(work / _CURRENT, key)
-        except InputError:
-            _leave_nothing(work)
-            raise
+        except InputError as error:
+            raise InputError(_kept(work, error)) from None
         except BrokenProcessPool:
             why = "a process was killed, perhaps for memory: try fewer `workers`"
             raise InputError(f"{out}: {why}; what is done is kept, and the same command goes on with it") from None
@@ -141,7 +140,11 @@ def curation_violations(spec: BuildSpec) -> Iterator[tuple[tuple[str | int, ...]
                 yield (*path, step, "like"), "every source is a reference; nothing is left to judge"
 
 
-def _leave_nothing(work: Path) -> None:
-    """Removes a folder of steps in which nothing is done."""
-    if not any(work.glob("read/texts/[!.]*")):
+def _kept(work: Path, error: InputError) -> tuple[str, ...]:
+    """The errors, the last with what is kept; where nothing is done or of use, nothing is left."""
+    done = sum(1 for _ in work.glob("read/texts/[!.]*"))
+    if not done or isinstance(error, NothingLeft):
         shutil.rmtree(work)
+        return error.errors
+    kept = "the part that is read is" if done == 1 else f"the {done} parts that are read are"
+    return (*error.errors[:-1], f"{error.errors[-1]}; {kept} kept for the next try")

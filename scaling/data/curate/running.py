@@ -44,6 +44,10 @@ class CurateProgress:
     seconds: float
 
 
+class NothingLeft(InputError):
+    """No document stays."""
+
+
 def step_module(step: str) -> Any:
     """The module of a step, which has ``run``, and may have ``check`` and ``inputs``."""
     return importlib.import_module(f"scaling.data.curate.steps.{step}")
@@ -121,8 +125,8 @@ class Run:
             return
         read = sum(view.count for view in self.read)
         if not read:
-            raise InputError("the sources have no documents: every text is empty, refused or not of the sample")
-        raise InputError(f"nothing is left of {read} documents: the last were dropped by {step}")
+            raise NothingLeft("the sources have no documents: every text is empty, refused or not of the sample")
+        raise NothingLeft(f"nothing is left of {read} documents: the last were dropped by {step}")
 
     def _forget(self, used: Sequence[Path]) -> None:
         """Removes the results that this curation has not used."""

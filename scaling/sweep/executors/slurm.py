@@ -95,12 +95,12 @@ def slurm_runner(options: Sequence[str], workers: int | None) -> Iterator[TaskRu
     def run(tasks: Sequence[Task]) -> Iterator[Task]:
         left = list(tasks)
         for attempt in range(_MOST_TRIES):
-            outcomes = left[0].folder.parents[2] / "slurm" if left else Path()
+            if not left:
+                return
+            outcomes = left[0].folder.parents[2] / "slurm"
             for task in _in_jobs(left, outcomes, parameters, workers, last=attempt + 1 == _MOST_TRIES):
                 left.remove(task)
                 yield task
-            if not left:
-                return
 
     with one_thread():
         yield run
@@ -117,17 +117,17 @@ def _in_jobs(
     outcomes.mkdir(parents=True, exist_ok=True)
     executor = _executor(outcomes, {"name": "scaling-data", "timeout_min": _TIMEOUT_MIN, **parameters})
     with executor.batch():
-        jobs = [executor.submit(DataJob(tuple(tasks[each::workers]), str(Path.cwd()))) for each in range(workers)]
+        shares = [tuple(tasks[first::workers]) for first in range(min(workers, len(tasks)))]
+        jobs = [executor.submit(DataJob(share, str(Path.cwd()))) for share in shares]
     try:
-        for number, job in enumerate(jobs):
+        for job, own in zip(jobs, shares, strict=True):
             while not job.done(force_check=True):
                 time.sleep(_POLL_S)
-            own = tasks[number::workers]
             path = _outcome(outcomes, job.job_id, 0)
             errors = json.loads(path.read_text()) if path.exists() else None
             if errors:
                 raise InputError(errors)
-            if errors is None and last:
+            if last and not all(task.folder.exists() for task in own):
                 raise InputError(f"Slurm job {job.job_id} has ended before its time (see {job.paths.stderr})")
             yield from [task for task in own if task.folder.exists()]
     finally:

@@ -1,0 +1,86 @@
+"""Curations that are killed and done elsewhere: the bytes are the same."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from curation.curating import contents, curated, messy, write_jsonl
+
+from scaling.data import sources
+from scaling.sweep.executors.registry import find_task_runner
+
+CHAIN = {
+    "lines": {"seen": 3},
+    "rules": ["gopher"],
+    "quality": {"like": ["wiki"], "keep": "80%"},
+    "near_duplicates": {},
+    "contamination": {"held_out": True},
+    "private": "mask",
+}
+KILLED = """
+import json, os, signal, sys
+from functools import partial
+from pathlib import Path
+from scaling.data import sources
+from scaling.data.curate.curate import curate
+from scaling.data.curate.engine.tasks import local_tasks
+from scaling.data.spec import BuildSpec
+sources.PART_BYTES = 40_000
+spec, out, after, workers = sys.argv[1:]
+done = 0
+def report(progress):
+    global done
+    done += 1
+    if done == int(after):
+        os.kill(os.getpid(), signal.SIGKILL)
+if __name__ == "__main__":
+    curate(BuildSpec.model_validate(json.loads(spec)), Path(out), partial(local_tasks, int(workers)), report)
+"""
+
+
+@pytest.fixture
+def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setattr(sources, "PART_BYTES", 40_000)
+    kinds = messy(count=120)
+    clean = kinds.pop("clean")
+    web = [text for texts in kinds.values() for text in texts] + clean[60:]
+    found = [("wiki", clean[:60]), ("web", web)]
+    files = [{"path": str(write_jsonl(tmp_path / f"{name}.jsonl", texts)), "name": name} for name, texts in found]
+    return {"sources": files, "curate": CHAIN}
+
+
+@pytest.mark.slow
+def test_killed_twenty_times_and_resumed(tmp_path: Path, spec: dict[str, Any]) -> None:
+    (tmp_path / "killed.py").write_text(KILLED)
+    content = json.dumps({"name": "test", **spec})
+    kills = 0
+    for attempt in range(100):
+        after = 1 + attempt % 3  # further tasks that are done before the next kill
+        arguments = [content, str(tmp_path / "out"), str(after), str(1 + attempt % 2)]
+        ended = subprocess.run([sys.executable, str(tmp_path / "killed.py"), *arguments], timeout=300)
+        if ended.returncode == 0:
+            break
+        assert ended.returncode == -signal.SIGKILL
+        assert not (tmp_path / "out").exists()
+        kills += 1
+    assert kills >= 20
+    curated(tmp_path / "whole", **spec)
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "package"), [("ray", "ray"), ("slurm", "submitit")])
+def test_another_executor_gives_the_same_bytes(
+    tmp_path: Path, spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch, name: str, package: str
+) -> None:
+    pytest.importorskip(package, reason=f"{package} is not installed")
+    monkeypatch.setenv("SCALING_SLURM", "local")
+    if name == "slurm":  # whose jobs take seconds to begin
+        spec["curate"] = {"near_duplicates": {}, "private": "mask"}
+    curated(tmp_path / "here", **spec)
+    curated(tmp_path / "there", find_task_runner(name, (), 2), **spec)
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
