@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -48,18 +49,26 @@ class Dropped:
     """What was dropped under a name.
 
     Attributes:
+        name: of a step or rule.
         reasons: that the name stands for, each with its step.
-        documents: dropped for them.
+        documents: dropped for them; of a step that keeps no reasons, such as one for empty documents, all that it
+            dropped.
         rows: the first of these documents, by id.
     """
 
+    name: str
     reasons: tuple[str, ...]
     documents: int
     rows: tuple[Row, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """What ``scaling data inspect --dropped`` prints as JSON."""
-        return {"reasons": list(self.reasons), "documents": self.documents, "rows": [asdict(row) for row in self.rows]}
+        return {
+            "name": self.name,
+            "reasons": list(self.reasons),
+            "documents": self.documents,
+            "rows": [asdict(row) for row in self.rows],
+        }
 
 
 def read_dropped(folder: str | Path, funnel: Funnel, name: str, most: int) -> Dropped:
@@ -76,6 +85,8 @@ def read_dropped(folder: str | Path, funnel: Funnel, name: str, most: int) -> Dr
         InputError: if nothing goes by the name, or the table is missing or damaged.
     """
     wanted = reasons_of(funnel, name)
+    if not wanted:
+        return Dropped(name, (), sum(step.documents for step in funnel.steps if step.name == name), ())
     path = Path(folder) / TABLE
     if not path.is_file():
         raise InputError(f"{path}: no such file; `scaling data curate` writes it")
@@ -100,7 +111,7 @@ def read_dropped(folder: str | Path, funnel: Funnel, name: str, most: int) -> Dr
         for each in first
         for reason in [wanted[each["step"], each["reason"]]]
     )
-    return Dropped(tuple(wanted.values()), documents, rows)
+    return Dropped(name, tuple(wanted.values()), documents, rows)
 
 
 def reasons_of(funnel: Funnel, name: str) -> dict[tuple[str, str], str]:
@@ -143,11 +154,5 @@ def _first(path: Path, wanted: set[tuple[str, str]], most: int) -> tuple[int, li
 def _batches(path: Path, wanted: set[tuple[str, str]]) -> Iterator[pa.Table]:
     with pq.ParquetFile(path) as table:
         for batch in table.iter_batches(columns=_COLUMNS):
-            masks = [
-                pc.and_(pc.equal(batch["step"], step), pc.equal(batch["reason"], reason)) for step, reason in wanted
-            ]
-            if masks:
-                mask = masks[0]
-                for other in masks[1:]:
-                    mask = pc.or_(mask, other)
-                yield pa.table(batch.filter(mask))
+            masks = [pc.and_(pc.equal(batch["step"], each), pc.equal(batch["reason"], name)) for each, name in wanted]
+            yield pa.table(batch.filter(reduce(pc.or_, masks)))

@@ -14,6 +14,7 @@ from analysis.diagnostics.codes import Code
 from analysis.laws import LAWS
 from scaling.cli import COMMANDS, cli
 from scaling.data.building.notes import BuildCode
+from scaling.data.curate.engine.warnings import CurateCode
 from scaling.hf.special_ids import FolderCode
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +93,7 @@ def test_every_law_and_every_warning_has_its_line() -> None:
     laws, warnings = (ROOT.joinpath("docs", "reference", f"{page}.md").read_text() for page in ("laws", "warnings"))
     lines = [f"| `{law.name}` | `{law.formula}` |" for law in LAWS.values()]
     assert [line for line in lines if line not in laws] == []
-    codes = [code for kinds in (Code, BuildCode, FolderCode) for code in get_args(kinds)]
+    codes = [code for kinds in (Code, BuildCode, CurateCode, FolderCode) for code in get_args(kinds)]
     assert re.findall(r"^\| `([a-z-]+)` \|", warnings, flags=re.MULTILINE) == codes
 
 

@@ -1,6 +1,5 @@
-"""Funnels of curations as their folders keep them: made up document by document, so that they add up, and odd ones."""
+"""Funnels of curations as their folders keep them: made up document by document, so that they add up."""
 
-import copy
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -11,10 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-HOSTILE = "</script><img src=x onerror=alert(1)><!-- \"'&"
-MARKS = "\u202eright to left\u2066 \u200f\x07\x1b[2J\u2028"
 _WORDS = ["the", "of", "a", "model", "crawl", "page", "click", "here", "free", "bible", "verse", "licence", "speech"]
-_RULES: list[tuple[str, str, str, tuple[float | None, float | None], tuple[float, float], bool]] = [
+RULES: list[tuple[str, str, str, tuple[float | None, float | None], tuple[float, float], bool]] = [
     ("gopher.words", "Gopher (2112.11446)", "words", (50, 100_000), (1, 1e6), True),
     ("gopher.bullets", "Gopher (2112.11446)", "share of lines that begin with a bullet", (None, 0.9), (0, 1), False),
     ("gopher.mean_length", "Gopher (2112.11446)", "characters a word", (3, 10), (0, 20), False),
@@ -54,7 +51,7 @@ class Made:
             self._step("duplicates", [self._plain("duplicates", 0.05)]),
             self._step("language", [self._valued("language", (0.65, None), (0, 1), "probability")]),
             self._step("private", [], changed=7, notes={"masked e-mail": 5, "masked IP": 2}),
-            self._step("rules", [self._ruled(rule) for rule in _RULES]),
+            self._step("rules", [self._ruled(rule) for rule in RULES]),
             self._step("near_duplicates", [self._plain("near_duplicates", 0.1)]),
         ]
         kept = [each for each in self._documents if each.alive]
@@ -86,8 +83,9 @@ class Made:
         }
 
     def write(self, folder: Path) -> Path:
-        """Writes what a curated folder has of this."""
+        """Writes what a curated folder has of this, but for the documents."""
         write(self.funnel, folder)
+        (folder / "curated.json").write_text("{}")
         names = ("id", "source", "file", "step", "reason", "twin")
         schema = pa.schema([*((name, pa.string()) for name in names), ("value", pa.float64()), ("bytes", pa.int64())])
         pq.write_table(pa.Table.from_pylist(self.rows, schema), folder / "dropped.parquet", row_group_size=50)
@@ -254,88 +252,3 @@ def write(funnel: dict[str, Any], folder: Path) -> Path:
 def usual(seed: int = 0) -> Made:
     """Of three sources, with every block."""
     return Made({"wiki": 120, "web": 300, "code": 60}, seed)
-
-
-_PLAIN = ("languages", "duplicates", "classifier", "perplexity", "contamination", "warnings")
-_NONE = dict.fromkeys(["duplicates", "near_duplicates", "language", *(rule[0] for rule in _RULES)], 0.0)
-
-
-def odd() -> dict[str, dict[str, Any]]:
-    """Funnels at the edges of what there can be."""
-    whole = usual().funnel
-    bare = {key: value for key, value in whole.items() if key not in _PLAIN}
-    nothing = Made({"wiki": 30, "web": 20}, rates=_NONE).funnel
-    everything = Made({"wiki": 30, "web": 20}, rates=_NONE | {"gopher.words": 1.0}).funnel
-    return {
-        "as usual": whole,
-        "no optional block": bare,
-        "no steps": _without_steps(nothing),
-        "nothing read": Made({"wiki": 0}).funnel,
-        "no sources": _without_steps(Made({"wiki": 0}).funnel) | {"sources": []},
-        "nothing dropped": nothing,
-        "all dropped": everything,
-        "one document": Made({"wiki": 1}, rates=_NONE).funnel,
-        "the only document dropped": Made({"wiki": 1}, rates=_NONE | {"gopher.words": 1.0}).funnel,
-        "one source": Made({"wiki": 90}).funnel,
-        "a source without documents": Made({"wiki": 90, "none": 0}).funnel,
-        "many sources": Made({f"source {number}": 5 + number for number in range(30)}).funnel,
-        "hostile": _hostile(whole),
-        "huge texts": _texts(whole, "x y " * 100_000),
-        "null values": _nulls(whole),
-        "longer texts": _longer(whole),
-        "unknown steps": _renamed(whole),
-        "a sample": whole | {"sample": 0.01},
-    }
-
-
-def _without_steps(funnel: dict[str, Any]) -> dict[str, Any]:
-    made = copy.deepcopy(funnel) | {"steps": []}
-    for key in ("documents", "bytes"):
-        made[key]["kept"] = made[key]["read"]
-    for source in made["sources"]:
-        source["kept"] = source["read"]
-    return {key: value for key, value in made.items() if key not in _PLAIN}
-
-
-def _walked(value: Any, change: Any, key: str = "") -> Any:
-    if isinstance(value, dict):
-        return {name: _walked(each, change, name) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_walked(each, change, key) for each in value]
-    return change(key, value)
-
-
-def _hostile(funnel: dict[str, Any]) -> dict[str, Any]:
-    """Every string of it is an attack, the names of steps and notes too."""
-    made: dict[str, Any] = _walked(
-        funnel, lambda _, value: HOSTILE + MARKS + value if isinstance(value, str) else value
-    )
-    for step in made["steps"]:
-        step["notes"] = {HOSTILE + MARKS: 3}
-    return made
-
-
-def _texts(funnel: dict[str, Any], text: str) -> dict[str, Any]:
-    made: dict[str, Any] = _walked(funnel, lambda key, value: text if key == "text" else value)
-    return made
-
-
-def _nulls(funnel: dict[str, Any]) -> dict[str, Any]:
-    names = ("value", "similarity", "auc", "low", "high", "thirds")
-    made: dict[str, Any] = _walked(funnel, lambda key, value: None if key in names else value)
-    return made
-
-
-def _longer(funnel: dict[str, Any]) -> dict[str, Any]:
-    """Masks that are longer than what they hide."""
-    made = copy.deepcopy(funnel)
-    made["steps"][2]["changed"] = {"documents": 1, "bytes": -12}
-    made["steps"][3]["changed"] = {"documents": 2, "bytes": 0}
-    return made
-
-
-def _renamed(funnel: dict[str, Any]) -> dict[str, Any]:
-    made = copy.deepcopy(funnel)
-    for step in made["steps"]:
-        step["name"] = f"own {step['name']}"
-    return made
