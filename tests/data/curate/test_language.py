@@ -73,7 +73,9 @@ def test_does_not_depend_on_the_batch() -> None:
     assert backwards.kept[::-1].tolist() == together.kept.tolist()
 
 
-@pytest.mark.parametrize("form", ["as it is", "capitals", "capitals but for a few", "small letters", "normal form D"])
+@pytest.mark.parametrize(
+    "form", ["as it is", "capitals", "capitals but for a few", "headings", "small letters", "normal form D"]
+)
 def test_languages_are_told_apart(form: str) -> None:
     import unicodedata
 
@@ -81,10 +83,10 @@ def test_languages_are_told_apart(form: str) -> None:
         "as it is": str,
         "capitals": str.upper,
         "capitals but for a few": lambda text: text[:5].lower() + text[5:].upper(),
+        "headings": str.title,
         "small letters": str.lower,
         "normal form D": lambda text: unicodedata.normalize("NFD", text),
     }[form]
-    # Capitals of Greek have no accents.
     found = judge([change(text) for text in TEXTS.values()], ["en"], 1000, 10)
     assert found.codes.tolist() == [code.encode() for code in TEXTS]
     assert (found.probabilities > 0.65).mean() >= 0.95
@@ -144,7 +146,7 @@ def test_a_model_that_disagrees_with_the_library_is_not_used(monkeypatch: pytest
 def test_missing_library_is_named_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(InputError, match=r'^language needs: pip install "scaling-law-toolkit\[curate\]"$'):
-        language.check_installed()
+        step.check([None])
 
 
 def test_codes_are_the_labels_of_the_model() -> None:

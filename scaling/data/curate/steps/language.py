@@ -11,25 +11,25 @@ from scaling.data.curate.engine.batch import Batch
 from scaling.data.curate.engine.decision import Decision, Reason
 from scaling.data.curate.engine.stage import Stage
 from scaling.data.curate.spec import LanguageSpec
-from scaling.data.curate.text.language import NOT_JUDGED, check_installed, judge, model_name
+from scaling.data.curate.text.language import NOT_JUDGED, judge, library_file
 
 UNSURE = "unsure"
 """The code, in counts, of documents of no language that is likely enough."""
 _DOCUMENTS, _BYTES = "language:", "language bytes:"
 
 
-def inputs(options: Sequence[LanguageSpec | None]) -> list[str]:  # noqa: ARG001
-    """What decides the results besides documents and options."""
-    return [model_name()]
+def check(options: Sequence[LanguageSpec | None]) -> None:  # noqa: ARG001
+    """Raises an InputError if py3langid is not installed."""
+    library_file()
+
+
+def inputs(options: Sequence[LanguageSpec | None]) -> list[Path]:  # noqa: ARG001
+    """What decides the results besides documents and options: the library."""
+    return [library_file()]
 
 
 def run(stage: Stage) -> None:
-    """Drops documents whose kept languages have too low a probability; short ones stay.
-
-    Raises:
-        InputError: py3langid is not installed.
-    """
-    check_installed()
+    """Drops documents whose kept languages have too low a probability; short ones stay."""
     stage.filter(decide, None, reasons)
     total: Counter[str] = Counter()
     for tally in stage.tallies():

@@ -1,6 +1,6 @@
 """Documents that repeat the n-grams of other texts, such as those that a benchmark asks about."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float64, Int32, Int64, UInt8, UInt64
 from scaling.data.curate.text.words import Words
 
 _GRAM, _SPREAD = np.uint64(0xD6E8FEB86659FD93), np.uint64(0x9E3779B97F4A7C15)
+_BITS = np.uint8(1) << np.arange(8, dtype=np.uint8)
 _WINDOWS = 2**16
 _POSTINGS = 2**22
 _FIELDS = ("grams", "owners", "totals", "lengths", "slots")
@@ -63,12 +64,11 @@ def distinct_grams(
     lengths = lengths if wanted is None else np.where(wanted, lengths, 0)
     known = tuple(length for length in np.unique(lengths).tolist() if length)
     grams, owners = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
-    for length in known:
-        for begin, values in _windows(words, length):
-            at, documents = _inside(words, begin, np.arange(len(values)), length)
-            own = lengths[documents] == length
-            grams.append(values[at[own]])
-            owners.append(documents[own])
+    for begin, length, values in _windows(words, known):
+        at, documents = _inside(words, begin, np.arange(len(values)), length)
+        own = lengths[documents] == length
+        grams.append(values[at[own]])
+        owners.append(documents[own])
     gram, owner = _once(np.concatenate(owners), np.concatenate(grams))
     if most is not None:
         ranks = np.arange(len(owner)) - np.searchsorted(owner, owner)
@@ -111,7 +111,7 @@ class Index:
     @classmethod
     def load(cls, folder: Path) -> "Index":
         """The index in a folder; its arrays stay on disk, and processes share them."""
-        return cls(**{name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _FIELDS})
+        return cls(**{name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in _FIELDS})
 
     def repeated(self, words: Words, share: float) -> Repeated:
         """What documents repeat.
@@ -153,11 +153,10 @@ class Index:
     ) -> tuple[Int64[np.ndarray, " matches"], Int64[np.ndarray, " matches"], Int64[np.ndarray, " matches"]]:
         """Documents with the places, first and behind the last, of each n-gram that is known, once a document."""
         owners, grams = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
-        for length in self.lengths.tolist():
-            for begin, values in _windows(words, length):
-                at, documents = _inside(words, begin, np.flatnonzero(may_have(self.slots, values)), length)
-                grams.append(values[at])
-                owners.append(documents)
+        for begin, length, values in _windows(words, self.lengths.tolist()):
+            at, documents = _inside(words, begin, np.flatnonzero(may_have(self.slots, values)), length)
+            grams.append(values[at])
+            owners.append(documents)
         gram, owner = _once(np.concatenate(owners), np.concatenate(grams))
         first, last = (np.searchsorted(self.grams, gram, side=side) for side in ("left", "right"))
         known = last > first
@@ -172,32 +171,41 @@ def empty_slots(grams: int) -> UInt8[np.ndarray, " bytes"]:
 def set_slots(slots: UInt8[np.ndarray, " bytes"], grams: UInt64[np.ndarray, " grams"]) -> None:
     """Sets the bits of n-grams."""
     places = _places(slots, grams)
-    np.bitwise_or.at(slots, places >> np.uint64(3), _bits()[places & np.uint64(7)])
+    np.bitwise_or.at(slots, places >> 3, _BITS[places & 7])
 
 
 def may_have(slots: UInt8[np.ndarray, " bytes"], grams: UInt64[np.ndarray, " grams"]) -> Bool[np.ndarray, " grams"]:
     """Mask of the n-grams whose bit is set."""
     places = _places(slots, grams)
-    return (slots[places >> np.uint64(3)] & _bits()[places & np.uint64(7)]) != 0
+    return (slots[places >> 3] & _BITS[places & 7]) != 0
 
 
-def _places(slots: UInt8[np.ndarray, " bytes"], grams: UInt64[np.ndarray, " grams"]) -> UInt64[np.ndarray, " grams"]:
-    return (grams * _SPREAD) >> np.uint64(65 - (8 * len(slots)).bit_length())
+def _places(slots: UInt8[np.ndarray, " bytes"], grams: UInt64[np.ndarray, " grams"]) -> Int64[np.ndarray, " grams"]:
+    places = grams * _SPREAD
+    places >>= np.uint64(65 - (8 * len(slots)).bit_length())
+    return places.view(np.int64)
 
 
-def _bits() -> UInt8[np.ndarray, " 8"]:
-    return np.uint8(1) << np.arange(8, dtype=np.uint8)
+def _windows(words: Words, lengths: Sequence[int]) -> Iterator[tuple[int, int, UInt64[np.ndarray, " windows"]]]:
+    """Hashes of all runs of some numbers of words, over the ends of documents too, in pieces.
 
+    Args:
+        words: of documents.
+        lengths: the numbers of words, increasing.
 
-def _windows(words: Words, length: int) -> Iterator[tuple[int, UInt64[np.ndarray, " windows"]]]:
-    """Hashes of all runs of so many words, over the ends of documents too; with the place of the first, in pieces."""
-    for begin in range(0, len(words.hashes) - length + 1, _WINDOWS):
-        hashes = words.hashes[begin : begin + _WINDOWS + length - 1]
-        values = hashes[: len(hashes) - length + 1].copy()
-        for offset in range(1, length):
-            values *= _GRAM
-            values += hashes[offset : offset + len(values)]
-        yield begin, values
+    Yields:
+        The place of the first run, the number of words, and hashes, which the next item changes.
+    """
+    for begin in range(0, len(words.hashes) if lengths else 0, _WINDOWS):
+        hashes = words.hashes[begin : begin + _WINDOWS + lengths[-1] - 1]
+        values, done = np.zeros(min(len(hashes), _WINDOWS), np.uint64), 0
+        for length in lengths:
+            for offset in range(done, length):
+                values = values[: max(len(hashes) - offset, 0)]
+                values *= _GRAM
+                values += hashes[offset : offset + len(values)]
+            done = length
+            yield begin, length, values
 
 
 def _inside(
