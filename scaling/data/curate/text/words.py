@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Int64, UInt8, UInt64
+from jaxtyping import Bool, Int64, UInt8, UInt64
 
 _SEPARATOR, _LETTER, _ALONE, _END = 0, 1, 2, 3
-_CHUNK = 2**20
+_PIECE = 2**16
+"""Characters that are hashed at once, so that all fits into the cache."""
 _LAST = 0x33480  # of the code points that are letters or marks; those behind are rare, and count as letters
 _ALONE_RANGES = (
     (0x0E00, 0x0EFF),  # Thai, Lao
@@ -23,7 +24,6 @@ _ALONE_RANGES = (
     (0x20000, 0x33480),
 )
 _FACTOR, _MIX, _GRAM = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0xD6E8FEB86659FD93
-_POWERS = np.array([pow(_FACTOR, power, 2**64) for power in range(256)], dtype=np.uint64)
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,15 @@ class Words:
 def words_of(texts: Sequence[str]) -> Words:
     """Words of texts: runs of letters, digits, marks and underscores, without case, in normal form C.
 
-    Scripts that are written without spaces (Chinese, Japanese, Thai, ...) give a word a character.
+    Scripts that are written without spaces (Chinese, Japanese, Thai, ...) give a word a character. What a text gives
+    does not depend on the others. A run of more than 65,536 letters is cut into several words.
 
     Args:
         texts: without NUL characters.
     """
     hashes, ends, found = [np.empty(0, np.uint64)], [np.zeros(1, np.int64)], 0
-    joined = "\0".join(texts) + "\0" if texts else ""
-    if not unicodedata.is_normalized("NFC", joined):
-        joined = unicodedata.normalize("NFC", joined)
-    for chunk in _chunks(joined.lower()):
-        made, closed = _words_in(chunk)
+    for piece in _pieces(texts):
+        made, closed = _words_in(_folded(piece))
         hashes.append(made)
         ends.append(closed + found)
         found += len(made)
@@ -79,60 +77,124 @@ def grams_of(words: Words, count: int) -> Words:
     lengths = words.counts
     grams = np.where(lengths >= count, lengths - count + 1, np.minimum(lengths, 1))
     bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(grams)])
-    whole = len(words.hashes) - count + 1
-    rolled = np.zeros(max(whole, 0), np.uint64)
-    for offset in range(count if whole > 0 else 0):
-        rolled = rolled * np.uint64(_GRAM) + words.hashes[offset : offset + whole]
-    first = np.repeat(words.bounds[:-1], grams) + (np.arange(bounds[-1]) - np.repeat(bounds[:-1], grams))
-    long = np.repeat(lengths >= count, grams)
-    made = np.zeros(len(first), np.uint64)
-    made[long] = rolled[first[long]]
-    for document in np.flatnonzero((lengths > 0) & (lengths < count)).tolist():
-        value = int(lengths[document])  # so that no longer one has its hash
-        for word in words.hashes[words.bounds[document] : words.bounds[document + 1]].tolist():
-            value = (value * _GRAM + word) % 2**64
-        made[bounds[document]] = value
+    made = np.zeros(bounds[-1], np.uint64)
+    whole = max(len(words.hashes) - count + 1, 0)
+    rolled = np.zeros(whole, np.uint64)
+    for offset in range(count):
+        rolled *= np.uint64(_GRAM)
+        rolled += words.hashes[offset : offset + whole]
+    long = lengths >= count
+    # An n-gram begins wherever its document has room for it, and nowhere else.
+    made[np.repeat(long, grams)] = rolled[_begins(words, count)[:whole]]
+    short = np.flatnonzero((lengths > 0) & ~long)
+    values = lengths[short].astype(np.uint64)  # so that no longer document has their hashes
+    for offset in range(count - 1):
+        own = lengths[short] > offset
+        values[own] = values[own] * np.uint64(_GRAM) + words.hashes[words.bounds[short[own]] + offset]
+    made[bounds[short]] = values
     return Words(mixed(made), bounds)
 
 
-def mixed(hashes: UInt64[np.ndarray, " hashes"]) -> UInt64[np.ndarray, " hashes"]:
+def _begins(words: Words, count: int) -> Bool[np.ndarray, " words"]:
+    """Mask of the words with which an n-gram of their document begins."""
+    begins = np.ones(len(words.hashes), bool)
+    for offset in range(1, count):
+        last = words.bounds[1:] - offset
+        begins[last[last >= words.bounds[:-1]]] = False
+    return begins
+
+
+def mixed(hashes: UInt64[np.ndarray, " *hashes"]) -> UInt64[np.ndarray, " *hashes"]:
     """The hashes with every bit depending on all bits; different ones stay different (the finalizer of SplitMix64)."""
-    hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(_MIX)
-    hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return hashes ^ (hashes >> np.uint64(31))
+    hashes = hashes ^ (hashes >> np.uint64(30))
+    hashes *= np.uint64(_MIX)
+    hashes ^= hashes >> np.uint64(27)
+    hashes *= np.uint64(0x94D049BB133111EB)
+    hashes ^= hashes >> np.uint64(31)
+    return hashes
 
 
-def _chunks(text: str) -> Iterator[str]:
-    """Pieces of about a million characters, cut behind one that is no letter."""
+def _pieces(texts: Sequence[str]) -> Iterator[str]:
+    """Short texts together, and long ones in pieces cut before white space; a NUL closes each text.
+
+    Where a long text is cut depends on it alone.
+    """
+    waiting: list[str] = []
+    size = 0
+    for text in texts:
+        if len(text) >= _PIECE:
+            if waiting:
+                yield "\0".join(waiting) + "\0"
+                waiting, size = [], 0
+            yield from _cut(text)
+            continue
+        waiting.append(text)
+        size += len(text) + 1
+        if size >= _PIECE:
+            yield "\0".join(waiting) + "\0"
+            waiting, size = [], 0
+    if waiting:
+        yield "\0".join(waiting) + "\0"
+
+
+def _cut(text: str) -> Iterator[str]:
     begin = 0
-    while begin < len(text):
-        stop = begin + _CHUNK
-        if stop < len(text):
-            while stop < len(text) and classes()[min(ord(text[stop - 1]), _LAST)] == _LETTER:
-                stop += 1
+    while len(text) - begin > _PIECE:
+        stop = begin + _PIECE
+        # No word or composed sign goes beyond a space.
+        space = max(text.rfind(" ", begin + 1, stop), text.rfind("\n", begin + 1, stop))
+        stop = stop if space < 0 else space
         yield text[begin:stop]
         begin = stop
+    yield text[begin:] + "\0"
+
+
+def _folded(text: str) -> str:
+    return (text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)).lower()
 
 
 def _words_in(text: str) -> tuple[UInt64[np.ndarray, " words"], Int64[np.ndarray, " ends"]]:
-    """Hashes of the words of a piece, and how many of them are before each NUL."""
-    codes = np.frombuffer(text.encode(), np.uint8) if text.isascii() else np.frombuffer(text.encode("utf-32-le"), "<u4")
-    kinds = classes()[codes if codes.dtype == np.uint8 else np.minimum(codes, _LAST)]
-    letters = kinds == _LETTER
-    begins = letters.copy()
-    begins[1:] &= ~letters[:-1]
-    if codes.dtype != np.uint8:
-        alone = kinds == _ALONE
-        begins, letters = begins | alone, letters | alone
-    at = np.flatnonzero(letters)
-    starts = np.flatnonzero(begins)
-    first = np.flatnonzero(begins[at])
-    lengths = np.diff(np.append(first, len(at)))
-    places = np.arange(len(at)) - np.repeat(first, lengths)
-    values = (codes[at].astype(np.uint64) + np.uint64(1)) * _POWERS[places % len(_POWERS)]
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(values, dtype=np.uint64)])
-    hashes = sums[first + lengths] - sums[first]
+    """Hashes of the words of a piece, and how many of them are before each NUL.
+
+    The hash of a word of the code points c is the sum of c[i] F^i modulo 2^64, mixed. It comes from the sums of all code
+    points up to its begin and up to its end, with i counted from the begin of the piece.
+    """
+    if text.isascii():
+        plain = text.encode()
+        codes, kinds = np.frombuffer(plain, np.uint8), np.frombuffer(plain.translate(_ascii_classes()), np.uint8)
+    else:
+        codes = np.frombuffer(text.encode("utf-32-le"), "<u4")
+        kinds = classes()[np.minimum(codes, _LAST)]
+    powers, inverses = _powers(len(codes).bit_length())
+    sums = np.zeros(len(codes) + 1, np.uint64)
+    np.multiply(codes, powers[: len(codes)], out=sums[1:])
+    np.cumsum(sums, out=sums)
+    letters = np.zeros(len(codes) + 2, bool)
+    np.equal(kinds, _LETTER, out=letters[1:-1])
+    edges = np.flatnonzero(letters[1:] != letters[:-1])
+    starts, stops = edges[::2], edges[1::2]
+    if not text.isascii():
+        alone = np.flatnonzero(kinds == _ALONE)
+        if len(alone):
+            starts, stops = np.sort(np.append(starts, alone)), np.sort(np.append(stops, alone + 1))
+    hashes = (sums[stops] - sums[starts]) * inverses[starts]
     return mixed(hashes), np.searchsorted(starts, np.flatnonzero(kinds == _END)).astype(np.int64)
+
+
+@lru_cache(maxsize=8)
+def _powers(bits: int) -> tuple[UInt64[np.ndarray, " count"], UInt64[np.ndarray, " count"]]:
+    """The powers of the factor from 0 on, 2^bits of them, and their inverses modulo 2^64."""
+    factors = [_FACTOR, pow(_FACTOR, -1, 2**64)]
+    tables = [np.full(2**bits, factor, np.uint64) for factor in factors]
+    for table in tables:
+        table[0] = 1
+        np.cumprod(table, out=table)
+    return tables[0], tables[1]
+
+
+@lru_cache(maxsize=1)
+def _ascii_classes() -> bytes:
+    return classes()[:128].tobytes() + bytes(128)
 
 
 @lru_cache(maxsize=1)
