@@ -5,9 +5,9 @@ be a feature, and a naive Bayes model adds up log(1 + count) of the features tim
 automaton walks over all texts side by side, which is four times as fast, and the sums are of float64.
 
 What to know of its judgement: Close languages share their probability (Croatian with ``bs`` and ``sr``, Indonesian with
-``ms``, Norwegian with ``nn`` and ``da``, Chinese with ``yue`` and ``wuu``, English in lists with ``pcm``): name all that
-shall stay. A text of two languages is told to be of the longer one, with a high probability. Lists of names, URLs and
-program code are of no language with a high probability, and are dropped; ``zxx`` is what it calls numbers.
+``ms``, Norwegian with ``nn`` and ``da``, Chinese with ``yue`` and ``wuu``, lists in English with ``pcm``): name all to
+keep. A text of two languages is told to be of the longer one, with a high probability. Lists of names, URLs and program
+code are of no language with a high probability, and are dropped; ``zxx`` is what it calls numbers.
 """
 
 import importlib.util
