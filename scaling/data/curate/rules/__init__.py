@@ -1,0 +1,1 @@
+"""Rules on the statistics of documents, as Gopher, FineWeb and C4 published them."""
