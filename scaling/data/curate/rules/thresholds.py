@@ -12,13 +12,12 @@ are silent datatrove's programs, but for four things:
 - Gopher's stop words are asked of English text only.
 
 Of FineWeb's rules, 2406.17557 drops documents with at least 10 % of characters in duplicated lines; the program that
-made the data set takes 1 %, as ``fineweb.duplicated_characters`` does, and ``fineweb.newlines`` is in the program alone.
-Gopher's share of words with a letter is a minimum; datatrove names it ``max_non_alpha_words_ratio``, but compares it
-rightly (its issue 202). C4 mostly cuts lines; only what drops documents is here: too few sentences in the lines that it
-would keep, curly brackets, lorem ipsum.
+made the data set takes 1 %, as ``fineweb.duplicated_characters`` here, and has ``fineweb.newlines`` besides. Gopher's
+share of words with a letter is a minimum; datatrove names it ``max_non_alpha_words_ratio``, but compares it rightly
+(its issue 202). C4 mostly cuts lines; only what drops documents is here: too few sentences in the lines that it would
+keep, curly brackets, lorem ipsum.
 """
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,7 +26,6 @@ from jaxtyping import Bool, Int16
 
 from scaling.data.curate.rules.repetition import DUPLICATE_GRAMS, TOP_GRAMS
 from scaling.data.curate.rules.statistics import Statistics
-from scaling.errors import InputError
 
 Limits = Mapping[str, tuple[float | None, float | None]]
 """Least and most by the name of a rule; None has no limit."""
@@ -180,23 +178,11 @@ def limits_of(sets: Sequence[str], limits: Limits) -> Limits:
 
     Args:
         sets: ``gopher``, ``fineweb``, ``c4``.
-        limits: in place of the published ones, by the name of a rule.
-
-    Raises:
-        InputError: for a rule that there is not; the message says which is nearest.
+        limits: in place of the published ones, by the names of rules.
     """
-    for name in limits:
-        if name not in RULES:
-            raise InputError(unknown(name))
     published = {name: (rule.least, rule.most) for name, rule in RULES.items() if name.split(".")[0] in sets}
     given = {**published, **limits}
     return {name: given[name] for name in RULES if name in given}
-
-
-def unknown(name: str) -> str:
-    """What to tell of a rule that there is not."""
-    near = difflib.get_close_matches(name, RULES, 1, 0)[0]
-    return f"there is no rule {name}; the nearest is {near}"
 
 
 def broken(
