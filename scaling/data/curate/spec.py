@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from scaling.data.curate.rules.thresholds import RULES
 from scaling.data.curate.text.language_codes import check_code
 from scaling.quantity import parse_quantity
 
@@ -89,7 +90,6 @@ Count = Annotated[int, BeforeValidator(_count)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Limit = tuple[float | None, float | None]
 """Least and most of a rule; None has no limit."""
-RULES: dict[str, object] = {}
 SETS = ("gopher", "fineweb", "c4")
 RuleItem = Annotated[str | dict[str, Limit], BeforeValidator(_rule)]
 
