@@ -143,3 +143,15 @@ def browser(folder: Path) -> Iterator[Page]:
             process.wait()
         os.close(commands)
         os.close(answers)
+
+
+def contrast(one: str, other: str) -> float:
+    """The ratio of relative luminances (WCAG 2.2) of two colours such as ``rgb(1, 2, 3)``."""
+    bright, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (bright + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    values: list[Any] = [int(part) / 255 for part in colour.removeprefix("rgb(").removesuffix(")").split(",")]
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from browser import BROWSER, NAMES, Page, browser
+from browser import BROWSER, NAMES, Page, browser, contrast
 from synthetic import bracketed, curves_of, tuned
 
 from analysis.forecasting.forecast import forecast
@@ -123,22 +122,10 @@ def test_text_stands_out_in_light_and_dark(page: Page, scheme: str) -> None:
         page.evaluate(f"getComputedStyle(document.querySelector('{where}')).{what}")
         for where, what in (("figure svg text", "fill"), ("body", "backgroundColor"))
     )
-    assert _contrast(ink, paper) > 4.5, (ink, paper)  # WCAG AA
+    assert contrast(ink, paper) > 4.5, (ink, paper)  # WCAG AA
 
 
 def test_it_prints(page: Page) -> None:
     printed = page.printed()
     assert printed.startswith(b"%PDF")
     assert len(page.picture()) > 50_000
-
-
-def _contrast(one: str, other: str) -> float:
-    """The ratio of relative luminances (WCAG 2.2) of two colours such as ``rgb(1, 2, 3)``."""
-    bright, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
-    return (bright + 0.05) / (dark + 0.05)
-
-
-def _luminance(colour: str) -> float:
-    values: list[Any] = [int(part) / 255 for part in colour.removeprefix("rgb(").removesuffix(")").split(",")]
-    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -31,7 +31,7 @@ def odd() -> dict[str, dict[str, Any]]:
         "a source without documents": Made({"wiki": 90, "none": 0}).funnel,
         "many sources": Made({f"source {number}": 5 + number for number in range(30)}).funnel,
         "hostile": _hostile(whole),
-        "huge texts": _texts(whole, "x y " * 100_000),
+        "huge texts": _texts(whole, "x y " * 5_000),
         "null values": _nulls(whole),
         "longer texts": _longer(whole),
         "unknown steps": _renamed(whole),
