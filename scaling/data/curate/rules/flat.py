@@ -8,16 +8,13 @@ import numpy as np
 from jaxtyping import Bool, Int32, Int64, Shaped, UInt8, UInt64
 
 from scaling.data.curate.rules.kinds import ALONE, BULLET, DIGIT, END, LETTER, OPEN, QUOTES, SIGN, SPACE, kinds
-from scaling.data.curate.text.words import mixed
+from scaling.data.curate.text.spans import codes_of, span_hashes
 
-SPAN = 2**18
-"""Characters of the texts of one pass, at most, with one more for each text."""
 SHORT_LINE = 30
 """Characters of a short line, at most, as in FineWeb's program; 2406.17557 says fewer."""
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 """English text has two of them at least (Gopher, 2112.11446)."""
 _NEWLINE, _HASH, _DOT, _ELLIPSIS = 10, 35, 46, 0x2026
-_BASE = 0xC2B2AE3D27D4EB4F
 
 Spans = Int64[np.ndarray, "spans 2"]
 Bounds = Int64[np.ndarray, " texts_1"]
@@ -77,13 +74,6 @@ class _Characters:
         """Whether the characters at places have one of the bits."""
         return (self.flags[places] & np.uint8(bits)) > 0
 
-    def hashes(self, spans: Spans) -> UInt64[np.ndarray, " spans"]:
-        """Of each span: its code points times powers of a base, by differences of one cumulative sum mod 2^64."""
-        powers, inverses = _powers()
-        sums = np.zeros(len(self.codes) + 1, np.uint64)
-        np.cumsum(self.codes * powers[: len(self.codes)], out=sums[1:])
-        return mixed((sums[spans[:, 1]] - sums[spans[:, 0]]) * inverses[spans[:, 0]])
-
 
 def flatten(texts: Sequence[str]) -> Flat:
     """Texts as flat arrays.
@@ -96,7 +86,7 @@ def flatten(texts: Sequence[str]) -> Flat:
     worded = np.zeros(len(characters.runs), bool)
     worded[owners] = True
     lines, breaks, counts = _lines_in(characters, worded)
-    hashes, line_hashes = np.split(characters.hashes(np.concatenate([words, lines])), [len(words)])
+    hashes, line_hashes = np.split(span_hashes(characters.codes, np.concatenate([words, lines])), [len(words)])
     bounds = characters.bounds(words[:, 0])
     stops = [characters.count(words[hashes == stop, 0]) for stop in _stop_words()] if len(texts) else []
     return Flat(
@@ -113,13 +103,8 @@ def flatten(texts: Sequence[str]) -> Flat:
 
 
 def _characters(texts: Sequence[str]) -> _Characters:
-    joined = "\0".join(texts) + "\0"
-    if joined.isascii():
-        codes = np.frombuffer(joined.encode(), np.uint8)
-        flags = kinds()[codes]
-    else:
-        codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), "<u4")
-        flags = kinds()[np.minimum(codes, len(kinds()) - 1)]
+    codes = codes_of("\0".join(texts) + "\0")
+    flags = kinds()[codes if codes.dtype == np.uint8 else np.minimum(codes, len(kinds()) - 1)]
     space = (flags & SPACE) > 0
     edges = np.flatnonzero(space[1:] != space[:-1]) + 1
     runs = edges if space[0] else np.append(0, edges)
@@ -221,18 +206,7 @@ def _lines_in(
 
 
 @lru_cache(maxsize=1)
-def _powers() -> tuple[UInt64[np.ndarray, " span"], UInt64[np.ndarray, " span"]]:
-    """Powers of the base and of its inverse, mod 2^64."""
-    tables = []
-    for base in (_BASE, pow(_BASE, -1, 2**64)):
-        table = np.full(SPAN + 1, base, np.uint64)
-        table[0] = 1
-        tables.append(np.cumprod(table, dtype=np.uint64))
-    return tables[0], tables[1]
-
-
-@lru_cache(maxsize=1)
 def _stop_words() -> UInt64[np.ndarray, " stop_words"]:
     """Hashes of the stop words."""
     characters = _characters([" ".join(STOP_WORDS)])
-    return characters.hashes(characters.runs)
+    return span_hashes(characters.codes, characters.runs)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from scaling.data.curate.rules.flat import SPAN, STOP_WORDS, Counts, Flat, flatten
+from scaling.data.curate.rules.flat import STOP_WORDS, Counts, Flat, flatten
 from scaling.data.curate.rules.repetition import MOST, gram_characters, paragraphs, repeated
+from scaling.data.curate.text.spans import SPAN
 
 _SIGNS, _INDENTED, _UNSPACED = 0.01, 0.5, 0.5
 
