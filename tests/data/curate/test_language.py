@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from curation.curating import curated, write_jsonl
 
+from analysis.curation.reading import read_funnel
 from scaling.data.curate.engine.batch import Batch
 from scaling.data.curate.spec import LanguageSpec
 from scaling.data.curate.steps import language as step
@@ -210,3 +212,19 @@ def test_nothing_to_judge() -> None:
     assert isinstance(found, Judged)
     assert len(found.codes) == len(found.kept) == 0
     assert model().probabilities([]).shape == (0, len(CODES))
+
+
+def test_languages_are_counted_by_source(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [EN, EN + " Again.", DE, "short"])
+    write_jsonl(tmp_path / "b.jsonl", [DE + " Wieder.", DE + " Noch einmal.", TEXTS["fr"]])
+    spec = [str(tmp_path / "a.jsonl"), {"path": str(tmp_path / "b.jsonl"), "curate": {"language": {"keep": ["de"]}}}]
+    funnel = curated(tmp_path / "out", sources=spec, curate={"language": {"keep": ["en"]}}).funnel
+    counts = {each["code"]: [source["documents"] for source in each["by_source"]] for each in funnel["languages"]}
+    assert list(counts) == ["de", "en", "fr", "short"]
+    assert counts == {"de": [1, 2], "en": [2, 0], "fr": [0, 1], "short": [1, 0]}
+    assert [source["kept"]["documents"] for source in funnel["sources"]] == [3, 2]
+    step_of = next(each for each in funnel["steps"] if each["name"] == "language")
+    assert step_of["notes"] == {}
+    total = sum(source["read"]["bytes"] for source in funnel["sources"])
+    assert sum(each["bytes"] for each in funnel["languages"]) == total
+    read_funnel(tmp_path / "out")

@@ -1,7 +1,7 @@
 """Drops documents that are of none of the languages to keep."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from scaling.data.curate.engine.batch import Batch
 from scaling.data.curate.engine.decision import Decision, Reason
 from scaling.data.curate.engine.stage import Stage
 from scaling.data.curate.spec import LanguageSpec
-from scaling.data.curate.text.language import NOT_JUDGED, judge, library_file
+from scaling.data.curate.text.language import judge, library_file
 
 UNSURE = "unsure"
 """The code, in counts, of documents of no language that is likely enough."""
@@ -31,10 +31,10 @@ def inputs(options: Sequence[LanguageSpec | None]) -> list[Path]:  # noqa: ARG00
 def run(stage: Stage) -> None:
     """Drops documents whose kept languages have too low a probability; short ones stay."""
     stage.filter(decide, None, reasons)
-    total: Counter[str] = Counter()
+    totals: list[Counter[str]] = [Counter() for _ in stage.names]
     for tally in stage.tallies():
-        total.update(tally["notes"])
-    stage.note("languages", list(_languages(total)))
+        totals[tally["source"]].update(tally["notes"])
+    stage.note("languages", _languages(totals))
 
 
 def reasons(options: LanguageSpec, source: int) -> list[Reason]:  # noqa: ARG001
@@ -60,8 +60,14 @@ def decide(batch: Batch, options: LanguageSpec, state: Path | None) -> Decision:
     )
 
 
-def _languages(notes: Mapping[str, int]) -> Iterator[dict[str, Any]]:
-    """Documents and bytes of each language, the most frequent first; NOT_JUDGED and UNSURE are last."""
-    codes = [name.removeprefix(_DOCUMENTS) for name in notes if name.startswith(_DOCUMENTS)]
-    for code in sorted(codes, key=lambda code: (code in (NOT_JUDGED, UNSURE), -notes[_DOCUMENTS + code], code)):
-        yield {"code": code, "documents": notes[_DOCUMENTS + code], "bytes": notes[_BYTES + code]}
+def _languages(totals: Sequence[Mapping[str, int]]) -> list[dict[str, Any]]:
+    """Documents and bytes of each language, in all and by source, the most frequent first."""
+    codes = {name.removeprefix(_DOCUMENTS) for notes in totals for name in notes if name.startswith(_DOCUMENTS)}
+    made: list[dict[str, Any]] = []
+    for code in sorted(codes):
+        counts = [
+            {"documents": notes.get(_DOCUMENTS + code, 0), "bytes": notes.get(_BYTES + code, 0)} for notes in totals
+        ]
+        both = {key: sum(each[key] for each in counts) for key in ("documents", "bytes")}
+        made.append({"code": code, **both, "by_source": counts})
+    return sorted(made, key=lambda each: -each["documents"])

@@ -190,7 +190,7 @@ class Model:
         seen[features] = True
         known = np.flatnonzero(seen)
         kinds = max(len(known), 1)
-        number = np.uint32 if count * kinds < 2**32 else np.uint64
+        number: Any = np.uint32 if count * kinds < 2**32 else np.uint64
         places = np.cumsum(seen, dtype=number) - number(1)
         pairs = documents * number(kinds) + places[features]
         pairs, times = np.unique(pairs, return_counts=True)
