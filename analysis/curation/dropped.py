@@ -125,7 +125,7 @@ def reasons_of(funnel: Funnel, name: str) -> dict[tuple[str, str], str]:
         known.setdefault(step.name, {})
         for reason in step.reasons:
             whole = label(step, reason)
-            for each in _names(step.name, reason.name):
+            for each in _names(step.name, reason.name, whole):
                 known.setdefault(each, {})[step.name, reason.name] = whole
     if name in known:
         return known[name]
@@ -135,10 +135,10 @@ def reasons_of(funnel: Funnel, name: str) -> dict[tuple[str, str], str]:
     raise InputError(f"`dropped` {name}: no step or rule of this curation{hint}; its steps: {steps}")
 
 
-def _names(step: str, reason: str) -> Iterable[str]:
+def _names(step: str, reason: str, whole: str) -> Iterable[str]:
     """All that a reason goes by; of its step's name, every reason of the step."""
     last = reason.rpartition(".")[2]
-    return dict.fromkeys([step, reason, last, f"{step}.{reason}", f"{step}.{last}"])
+    return dict.fromkeys([step, reason, last, whole, f"{step}.{last}"])
 
 
 def _first(path: Path, wanted: set[tuple[str, str]], most: int) -> tuple[int, list[dict[str, Any]]]:

@@ -258,8 +258,9 @@ class Funnel:
 
 
 def label(step: Step, reason: Reason) -> str:
-    """A reason with its step: ``rules.gopher.words``; the step alone where it has one reason only."""
-    return step.name if reason.name == step.name else f"{step.name}.{reason.name}"
+    """A reason with its step: ``rules.gopher.words``; once only where its own name begins with the step's."""
+    own = reason.name == step.name or reason.name.startswith(f"{step.name}.")
+    return reason.name if own else f"{step.name}.{reason.name}"
 
 
 def judged(reason: Reason) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from analysis.formatting import format_quantity
 
 _FEWEST, _MOST = 3, 15  # significant digits of a value
+_TINY = 1e-4  # a smaller value beside thresholds of everyday size is only said to be so
 
 
 def counted(number: int, noun: str = "document") -> str:
@@ -31,6 +32,8 @@ def share(part: float, whole: float) -> str:
 
 def value_of(value: float, limits: Sequence[float] = ()) -> str:
     """A value with three digits, or as many more as it needs to differ from limits that it is not equal to."""
+    if 0 < value < _TINY and min(limits, default=0.0) > 10 * _TINY:
+        return f"<{_TINY:.4f}"
     for digits in range(_FEWEST, _MOST):
         text = _with_digits(value, digits)
         if all(text != _with_digits(limit, digits) for limit in limits if limit != value):

@@ -61,6 +61,7 @@ class StepShown:
     sentence: str
     changes: str
     table: Table | None
+    quiet_table: Table | None
     rules: tuple[Rule, ...]
     quiet: tuple[Rule, ...]
 
@@ -99,9 +100,10 @@ def _step(number: int, step: Step) -> StepShown:
         name=step.name,
         sentence=of_step(step),
         changes=of_changes(step),
-        table=reasons_table(step),
+        table=reasons_table(step, dropping=True),
+        quiet_table=reasons_table(step, dropping=False),
         rules=tuple(rule for rule in rules if rule.documents),
-        quiet=tuple(rule for rule in rules if not rule.documents and (rule.drawing is not None or rule.near)),
+        quiet=tuple(rule for rule in rules if not rule.documents),
     )
 
 

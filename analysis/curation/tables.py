@@ -6,6 +6,8 @@ from analysis.curation.sentences import of_limits, title_of
 from analysis.formatting import format_quantity
 from analysis.pages.table import Code, Table
 
+_CODES = {"short": "too short to be judged", "unsure": "none that is likely enough"}
+
 
 def sources_table(funnel: Funnel) -> Table:
     """What was read of each source and what is kept."""
@@ -56,9 +58,15 @@ def by_source_tables(funnel: Funnel) -> tuple[Table, ...]:
     )
 
 
-def reasons_table(step: Step) -> Table | None:
-    """The reasons of a step; None where it has one only."""
-    if len(step.reasons) < 2:
+def reasons_table(step: Step, dropping: bool) -> Table | None:
+    """The reasons of a step that drop documents, or those that do not; None without any, and where there is one only.
+
+    Args:
+        step: with the reasons.
+        dropping: which of them.
+    """
+    chosen = [reason for reason in step.reasons if (reason.documents > 0) == dropping]
+    if len(step.reasons) < 2 or not chosen:
         return None
     rows = [
         (
@@ -70,7 +78,7 @@ def reasons_table(step: Step) -> Table | None:
             f"{reason.near:,}" if reason.thresholds else "",
             reason.source,
         )
-        for reason in sorted(step.reasons, key=lambda reason: -reason.documents)
+        for reason in sorted(chosen, key=lambda reason: -reason.documents)
     ]
     head = ("rule", "dropped", "share", "bytes", "keeps", "within 5%", "published in")
     return Table("reasons", "", head, tuple(rows))
@@ -84,7 +92,7 @@ def languages_table(funnel: Funnel) -> Table | None:
     sized = any(language.bytes is not None for language in funnel.languages)
     rows = [
         (
-            "too short to be judged" if language.code == "short" else language.code,
+            _CODES.get(language.code, language.code),
             f"{language.documents:,}",
             share(language.documents, total),
             *(["" if language.bytes is None else format_quantity(language.bytes)] if sized else []),

@@ -10,7 +10,19 @@ from curation.funnels import RULES, Made, usual, write
 from curation.odd_funnels import odd
 
 from analysis.curation import sentences
-from analysis.curation.funnel import Classifier, Duplicates, Evaluation, Example, Funnel, Group, Member, Reason, Step
+from analysis.curation.funnel import (
+    Classifier,
+    Duplicates,
+    Evaluation,
+    Example,
+    Funnel,
+    Group,
+    Histogram,
+    Member,
+    Reason,
+    Step,
+    label,
+)
 from analysis.curation.numbers import joined, range_of, share, size, value_of
 from analysis.curation.reading import read_funnel
 
@@ -27,8 +39,6 @@ def step(**changes: Any) -> Step:
 
 
 def reason(judged: int, near: int, limits: tuple[float | None, float | None] | None = (50.0, None)) -> Reason:
-    from analysis.curation.funnel import Histogram
-
     return Reason("gopher.words", 1, 1, "", "words", limits, Histogram((0.0, 1.0), (judged,), 0, 0), near)
 
 
@@ -230,6 +240,15 @@ def test_shares(part: int, whole: int, text: str) -> None:
     assert share(part, whole) == text
 
 
+def test_a_reason_is_called_with_its_step_once() -> None:
+    for step_name, name, called in (
+        ("rules", "gopher.words", "rules.gopher.words"),
+        ("language", "language", "language"),
+        ("near_duplicates", "near_duplicates.contained", "near_duplicates.contained"),
+    ):
+        assert label(step(name=step_name), Reason(name, 0, 0)) == called
+
+
 def test_numbers_in_words() -> None:
     assert [size(1), size(0), size(2_500_000)] == ["1 byte", "0 bytes", "2.5M bytes"]
     assert [joined([]), joined(["a"]), joined(["a", "b"]), joined(["a", "b", "c"])] == [
@@ -246,3 +265,4 @@ def test_numbers_in_words() -> None:
         "0.9",
         "0.9000001",
     ]
+    assert [value_of(1.03e-14, [0.65]), value_of(0.0, [0.65]), value_of(2e-5, [1e-5])] == ["<0.0001", "0", "2e-05"]

@@ -141,7 +141,8 @@ def _threshold_edges(funnel: Mapping[str, Any]) -> Iterator[str]:
 
 def _reason(step: Mapping[str, Any], reason: Mapping[str, Any]) -> str:
     name: str = reason["name"]
-    return name if name == step["name"] else f"{step['name']}.{name}"
+    own = name == step["name"] or name.startswith(f"{step['name']}.")
+    return name if own else f"{step['name']}.{name}"
 
 
 def _of(count: int, documents: int) -> str:
