@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
-from scaling.data.curate.spec import STEPS, Curation
+from scaling.data.curate.spec import Curation, completed
 from scaling.data.formats.recognise import Format
 from scaling.errors import InputError
 from scaling.quantity import parse_quantity
@@ -91,11 +91,6 @@ class SourceSpec(_Strict):
     @classmethod
     def _from_path(cls, value: object) -> object:
         return {"path": value} if isinstance(value, str) else value
-
-    @field_validator("curate", mode="before")
-    @classmethod
-    def _no_steps(cls, value: object) -> object:
-        return dict.fromkeys(STEPS, "off") if value in ("off", "none") else value
 
     @model_validator(mode="after")
     def _one_place(self) -> "SourceSpec":
@@ -193,6 +188,19 @@ class BuildSpec(_Strict):
     tokenizer: TokenizerSpec = TokenizerSpec(name="bytes")
     held_out: Share = 0.05
     curate: Curation | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_steps(cls, value: object) -> object:
+        if not isinstance(value, dict) or not isinstance(value.get("sources"), list):
+            return value
+        sources = [
+            {**source, "curate": completed(source["curate"], value.get("curate"))}
+            if isinstance(source, dict) and "curate" in source
+            else source
+            for source in value["sources"]
+        ]
+        return {**value, "sources": sources}
 
     @property
     def has_steps(self) -> bool:

@@ -251,12 +251,8 @@ class Curation(_Strict):
     contamination: Step[ContaminationSpec] = None
 
     def over(self, other: "Curation") -> "Curation":
-        """These steps over another curation's: a step named here replaces the keys of the other's that it names."""
-        own, below = (each.model_dump(exclude_unset=True, by_alias=True) for each in (self, other))
-        for name, value in own.items():
-            both = isinstance(value, dict) and isinstance(below.get(name), dict)
-            below[name] = {**below[name], **value} if both else "off" if value is None else value
-        return Curation.model_validate(below)
+        """These steps, and of another curation those that are not named here."""
+        return other.model_copy(update={name: getattr(self, name) for name in self.model_fields_set})
 
     def option(self, step: str) -> Any:
         """The options of a step; None if it is off."""
@@ -265,3 +261,17 @@ class Curation(_Strict):
             return value
         limits = {name: limit for item in value if not isinstance(item, str) for name, limit in item.items()}
         return RulesSpec.model_validate({"sets": [item for item in value if isinstance(item, str)], "limits": limits})
+
+
+def completed(own: object, base: object) -> object:
+    """What a file says of a source's steps, with the keys that it leaves to those of all sources."""
+    if own in ("off", "none"):
+        return dict.fromkeys(STEPS, "off")
+    if not isinstance(own, Mapping) or not isinstance(base, Mapping):
+        return own
+    return {
+        step: {**base[step], **options}
+        if isinstance(options, Mapping) and isinstance(base.get(step), Mapping)
+        else options
+        for step, options in own.items()
+    }
