@@ -208,10 +208,19 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """Held-out documents that were looked for, and those that so many documents repeat that they are phrases."""
+
+    documents: Whole
+    phrases: Whole = 0
+
+
+@dataclass(frozen=True)
 class Contamination:
-    """What was looked for."""
+    """What was looked for in the sources."""
 
     evaluations: tuple[Evaluation, ...] = ()
+    held_out: HeldOut | None = None
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,8 @@ def _evaluations(known: Contamination) -> tuple[str, Table]:
         for each in known.evaluations
     ]
     head = ("file", "documents", "too short", "found in the sources")
-    return sentences.of_evaluations(known.evaluations), Table("evaluations", "", head, tuple(rows))
+    said = [sentences.of_evaluations(known.evaluations), sentences.of_held_out(known.held_out)]
+    return " ".join(filter(None, said)), Table("evaluations", "", head, tuple(rows))
 
 
 @cache

@@ -2,7 +2,18 @@
 
 from collections.abc import Sequence
 
-from analysis.curation.funnel import Classifier, Duplicates, Evaluation, Example, Funnel, Reason, Step, judged, label
+from analysis.curation.funnel import (
+    Classifier,
+    Duplicates,
+    Evaluation,
+    Example,
+    Funnel,
+    HeldOut,
+    Reason,
+    Step,
+    judged,
+    label,
+)
 from analysis.curation.numbers import counted, joined, range_of, share, size, value_of
 
 TITLES = {
@@ -31,7 +42,7 @@ _CAUSES = {
     "quality": "by the quality classifier",
     "perplexity": "by their perplexity",
     "near_duplicates": "as near-duplicates",
-    "contamination": "as they repeat evaluations",
+    "contamination": "as they repeat evaluations or held-out text",
 }
 _NAMED_STEPS, _NAMED_REASONS = 4, 3
 _EXACT = 1e-3  # of the AUC: fewer digits below it
@@ -189,8 +200,21 @@ def of_groups(known: Duplicates) -> str:
 
 def of_evaluations(evaluations: Sequence[Evaluation]) -> str:
     """How many evaluation documents are found in the sources."""
+    if not evaluations:
+        return "No evaluations were given."
     documents, found = sum(each.documents for each in evaluations), sum(each.found for each in evaluations)
     short = sum(each.too_short for each in evaluations)
     which = f"{found:,} of {counted(documents, 'evaluation document')}" if found else "No evaluation document"
     text = f"{which} {'are' if found > 1 else 'is'} found in the sources"
     return f"{text}; {short:,} {'is' if short == 1 else 'are'} too short to be looked for." if short else f"{text}."
+
+
+def of_held_out(known: HeldOut | None) -> str:
+    """How many held-out documents were looked for in training text; empty where none were."""
+    if known is None or not known.documents:
+        return ""
+    text = f"{counted(known.documents, 'held-out document')} {'was' if known.documents == 1 else 'were'} looked for too"
+    if not known.phrases:
+        return f"{text}."
+    verb = "is a phrase" if known.phrases == 1 else "are phrases"
+    return f"{text}; {known.phrases:,} {verb} that many documents have, and did not count."

@@ -57,7 +57,7 @@ class StepShown:
 
     anchor: str
     title: str
-    name: str
+    source: str
     sentence: str
     changes: str
     table: Table | None
@@ -97,7 +97,7 @@ def _step(number: int, step: Step) -> StepShown:
     return StepShown(
         anchor=f"step-{number}",
         title=title_of(step),
-        name=step.name,
+        source=step.reasons[0].source if len(step.reasons) == 1 else "",
         sentence=of_step(step),
         changes=of_changes(step),
         table=reasons_table(step, dropping=True),

@@ -17,6 +17,7 @@ from analysis.curation.funnel import (
     Example,
     Funnel,
     Group,
+    HeldOut,
     Histogram,
     Member,
     Reason,
@@ -208,7 +209,7 @@ def test_groups(pairs: int, groups: int, said: str) -> None:
 @pytest.mark.parametrize(
     ("counts", "said"),
     [
-        ([], "No evaluation document is found in the sources."),
+        ([], "No evaluations were given."),
         ([(100, 0, 0)], "No evaluation document is found in the sources."),
         ([(100, 1, 1)], "1 of 100 evaluation documents is found in the sources; 1 is too short to be looked for."),
         ([(1, 0, 1)], "1 of 1 evaluation document is found in the sources."),
@@ -221,6 +222,24 @@ def test_groups(pairs: int, groups: int, said: str) -> None:
 )
 def test_evaluations(counts: list[tuple[int, int, int]], said: str) -> None:
     assert re.fullmatch(said, sentences.of_evaluations([Evaluation("f", *each) for each in counts]))
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        (None, ""),
+        (HeldOut(0), ""),
+        (HeldOut(1), "1 held-out document was looked for too."),
+        (
+            HeldOut(1200, 1),
+            "1,200 held-out documents were looked for too; 1 is a phrase that many documents have, and .*",
+        ),
+        (HeldOut(9, 2), "9 held-out documents were looked for too; 2 are phrases that many documents have, and .*"),
+    ],
+    ids=["none", "no documents", "one", "a phrase", "phrases"],
+)
+def test_held_out_text(known: HeldOut | None, said: str) -> None:
+    assert re.fullmatch(said, sentences.of_held_out(known))
 
 
 def test_the_classifier() -> None:

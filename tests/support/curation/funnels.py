@@ -78,6 +78,7 @@ class Made:
             "perplexity": {"thirds": [12.25, 40.5]},
             "contamination": {
                 "evaluations": [{"file": "evals/a.jsonl", "documents": 100, "too_short": 3, "found": 12}],
+                "held_out": {"documents": 34, "phrases": 2},
             },
             "warnings": [{"code": "one-rule", "message": "rules.gopher.words is the reason for most"}],
         }
