@@ -20,7 +20,8 @@ from scaling.cli.common import emit_plain, json_option
 def report_curated(folder: Path, output: Path | None, as_json: bool) -> None:
     """Write the page of what a curation dropped: by source, step and rule, with thresholds and examples.
 
-    DIR is what `scaling data curate` made. The page is a single file that needs no network and runs no script.
+    DIR is what `scaling data curate` made, or a build of a file with such steps. The page is a single file that needs
+    no network and runs no script.
 
     \b
     Examples:
