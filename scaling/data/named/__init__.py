@@ -1,0 +1,1 @@
+"""Named corpora: texts that packages bring with them, found without importing the packages."""
