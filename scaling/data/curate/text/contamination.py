@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float64, Int32, Int64, UInt8, UInt64
 
 from scaling.data.curate.text.words import Words
 
-_GRAM, _SPREAD = np.uint64(0xD6E8FEB86659FD93), np.uint64(0x9E3779B97F4A7C15)
+_GRAM = np.uint64(0xD6E8FEB86659FD93)
+_SPREADS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9))
 _BITS = np.uint8(1) << np.arange(8, dtype=np.uint8)
 _WINDOWS = 2**16
 _POSTINGS = 2**22
@@ -154,34 +155,44 @@ class Index:
         """Documents with the places, first and behind the last, of each n-gram that is known, once a document."""
         owners, grams = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
         for begin, length, values in _windows(words, self.lengths.tolist()):
-            at, documents = _inside(words, begin, np.flatnonzero(may_have(self.slots, values)), length)
+            at = may_have(self.slots, values)
+            places = np.minimum(np.searchsorted(self.grams, values[at]), max(len(self.grams) - 1, 0))
+            at, documents = _inside(words, begin, at[self.grams[places] == values[at]], length)
             grams.append(values[at])
             owners.append(documents)
         gram, owner = _once(np.concatenate(owners), np.concatenate(grams))
-        first, last = (np.searchsorted(self.grams, gram, side=side) for side in ("left", "right"))
-        known = last > first
-        return owner[known], first[known], last[known]
+        return owner, np.searchsorted(self.grams, gram), np.searchsorted(self.grams, gram, side="right")
 
 
 def empty_slots(grams: int) -> UInt8[np.ndarray, " bytes"]:
-    """Bits for so many n-grams: 16 to 32 for each."""
-    return np.zeros(1 << max((16 * max(grams, 1)).bit_length() - 3, 3), np.uint8)
+    """Bits for so many n-grams: 32 to 64 for each."""
+    return np.zeros(1 << max((32 * grams).bit_length() - 3, 3), np.uint8)
 
 
 def set_slots(slots: UInt8[np.ndarray, " bytes"], grams: UInt64[np.ndarray, " grams"]) -> None:
-    """Sets the bits of n-grams."""
-    places = _places(slots, grams)
-    np.bitwise_or.at(slots, places >> 3, _BITS[places & 7])
+    """Sets two bits for each n-gram."""
+    for factor in _SPREADS:
+        places = _places(slots, grams, factor)
+        np.bitwise_or.at(slots, places >> 3, _BITS[places & 7])
 
 
-def may_have(slots: UInt8[np.ndarray, " bytes"], grams: UInt64[np.ndarray, " grams"]) -> Bool[np.ndarray, " grams"]:
-    """Mask of the n-grams whose bit is set."""
-    places = _places(slots, grams)
+def may_have(slots: UInt8[np.ndarray, " bytes"], grams: UInt64[np.ndarray, " grams"]) -> Int64[np.ndarray, " some"]:
+    """Places of the n-grams whose two bits are set: of others than those that were set, one in 256 to 1024."""
+    at = np.flatnonzero(_is_set(slots, grams, _SPREADS[0]))
+    return at[_is_set(slots, grams[at], _SPREADS[1])]
+
+
+def _is_set(
+    slots: UInt8[np.ndarray, " bytes"], grams: UInt64[np.ndarray, " grams"], factor: np.uint64
+) -> Bool[np.ndarray, " grams"]:
+    places = _places(slots, grams, factor)
     return (slots[places >> 3] & _BITS[places & 7]) != 0
 
 
-def _places(slots: UInt8[np.ndarray, " bytes"], grams: UInt64[np.ndarray, " grams"]) -> Int64[np.ndarray, " grams"]:
-    places = grams * _SPREAD
+def _places(
+    slots: UInt8[np.ndarray, " bytes"], grams: UInt64[np.ndarray, " grams"], factor: np.uint64
+) -> Int64[np.ndarray, " grams"]:
+    places = grams * factor
     places >>= np.uint64(65 - (8 * len(slots)).bit_length())
     return places.view(np.int64)
 
