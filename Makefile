@@ -17,7 +17,7 @@ demo: $(VENV)/installed
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 JOBS := 2
 TESTS := fast
-EXTRAS := curate,dev,excel,hf,notebooks,parity,ray,slurm,tensorboard,test,tokenizers,tpu,wandb
+EXTRAS := corpora,curate,dev,excel,hf,notebooks,parity,ray,slurm,tensorboard,test,tokenizers,tpu,wandb,web
 
 ifeq ($(TESTS),all)
 test: $(VENV)/installed-all
@@ -62,7 +62,7 @@ $(VENV)/installed: $(VENV)/created pyproject.toml constraints.txt
 
 $(VENV)/installed-test: $(VENV)/created pyproject.toml constraints.txt
 	@echo "Installing pinned packages into $(VENV); a minute or two, once"
-	@$(INSTALL) -e ".[curate,hf,notebooks,test,tokenizers]"
+	@$(INSTALL) -e ".[curate,hf,notebooks,test,tokenizers,web]"
 	@touch $@ $(VENV)/installed
 
 $(VENV)/installed-all: $(VENV)/created pyproject.toml constraints.txt

@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +13,6 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    SerializerFunctionWrapHandler,
     StrictBool,
     model_serializer,
     model_validator,
@@ -87,7 +87,7 @@ class CorpusSpec(BaseModel):
         return self
 
     @model_serializer(mode="wrap")
-    def _as_ever(self, content: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _as_ever(self, content: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         """Without ``names`` where there are none, as the ids of runs on other corpora come from this."""
         return {key: value for key, value in content(self).items() if key != "names" or value is not None}
 
