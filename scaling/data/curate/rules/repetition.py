@@ -1,7 +1,7 @@
 """How much of a text repeats itself: lines and paragraphs that come again, and n-grams of words."""
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, UInt64
+from jaxtyping import Bool, Int, Int32, Int64, UInt64
 
 from scaling.data.curate.text.words import mixed
 
@@ -51,7 +51,7 @@ def paragraphs(
     return hashes, np.add.reduceat(lengths, first, dtype=np.int32), own
 
 
-def totals(values: Int64[np.ndarray, " items"], bounds: Bounds) -> Totals:
+def totals(values: Int[np.ndarray, " items"], bounds: Bounds) -> Totals:
     """Sums of the items of each text."""
     return np.diff(np.append(0, np.cumsum(values, dtype=np.int64))[bounds])
 

@@ -53,9 +53,9 @@ def count(folder: Path, view: PartView, options: LinesSpec | None) -> None:
         hashes.append(lines.hashes[lines.counted])
         counts.append(np.ones(len(hashes[-1]), np.int64))
         if sum(map(len, hashes[1:])) > _AT_ONCE:
-            known, total = _added(hashes, counts)
+            known, total = _added(np.concatenate(hashes), np.concatenate(counts))
             hashes, counts = [known], [total]
-    known, total = _added(hashes, counts)
+    known, total = _added(np.concatenate(hashes), np.concatenate(counts))
     np.save(folder / _HASHES, known)
     np.save(folder / _COUNTS, total)
 
@@ -79,7 +79,7 @@ def add(folder: Path, counted: Sequence[Path], number: int, ranges: int, least: 
             stop = int(np.searchsorted(own, np.uint64((number + 1) * 2**64 // ranges)))
         hashes.append(np.array(own[begin:stop]))
         counts.append(np.array(np.load(part / _COUNTS, mmap_mode="r")[begin:stop]))
-    known, total = _added(hashes, counts)
+    known, total = _added(np.concatenate(hashes), np.concatenate(counts))
     np.save(folder / _HASHES, known[total > least])
     np.save(folder / _COUNTS, total[total > least])
 
@@ -129,11 +129,10 @@ def _seen(state: Path, hashes: UInt64[np.ndarray, " lines"], most: int) -> Bool[
 
 
 def _added(
-    hashes: Sequence[UInt64[np.ndarray, " hashes"]], counts: Sequence[Int64[np.ndarray, " hashes"]]
+    hashes: UInt64[np.ndarray, " hashes"], counts: Int64[np.ndarray, " hashes"]
 ) -> tuple[UInt64[np.ndarray, " sorted"], Int64[np.ndarray, " sorted"]]:
     """Sorted hashes, once each, and the sums of their counts."""
-    every = np.concatenate(hashes)
-    order = np.argsort(every)
-    every, total = every[order], np.concatenate(counts)[order]
-    first = np.flatnonzero(np.diff(every, prepend=every[:1] - np.uint64(1)))
-    return every[first], np.add.reduceat(total, first) if len(first) else total
+    order = np.argsort(hashes)
+    ordered = hashes[order]
+    first = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - np.uint64(1)))
+    return ordered[first], np.add.reduceat(counts[order], first) if len(first) else counts

@@ -44,8 +44,8 @@ def mask(texts: Sequence[str]) -> Masked:
     """Replaces e-mail addresses, and public IPv4 and IPv6 addresses, as FineWeb (2406.17557) does.
 
     An e-mail address has a domain of two names at least, the last of letters. IP addresses of private and reserved
-    ranges stay. Four numbers behind a word such as version or section are no address; elsewhere they are one, as nothing
-    tells 1.2.3.4 from a version.
+    ranges stay. Four numbers behind a word such as version or section are no address; elsewhere they are one, although
+    1.2.3.4 may be a version.
 
     Args:
         texts: without NUL characters.
