@@ -52,12 +52,25 @@ def short(text: str) -> str:
     return cut.rsplit(" ", 1)[0] if len(text) > 40 and " " in cut else cut
 
 
-def accuracy(bibles: dict[str, list[str]], change: Callable[[str], str]) -> tuple[float, float, dict[str, float]]:
+def ours(texts: Sequence[str]) -> np.ndarray:
+    """Codes of texts, as a curation judges them."""
+    return judge(texts, ["en"], 1000, 1).codes
+
+
+def as_library(texts: Sequence[str]) -> np.ndarray:
+    """Codes of texts, as the library judges them."""
+    using = model()
+    return np.array(using.labels, "S8")[using.probabilities(texts).argmax(axis=1)]
+
+
+def accuracy(
+    bibles: dict[str, list[str]], change: Callable[[str], str], judged: Callable[[Sequence[str]], np.ndarray] = ours
+) -> tuple[float, float, dict[str, float]]:
     """Mean accuracy over languages, with Indonesian as Malay and without; and that of each language, with."""
     strict, loose = defaultdict(list), defaultdict(list)
     for bible, texts in bibles.items():
         language = LANGUAGES[bible]
-        codes = judge([change(text) for text in texts], ["en"], 1000, 1).codes
+        codes = judged([change(text) for text in texts])
         same = [language.encode(), *([b"ms"] if language == "id" else [])]
         strict[language].append(float((codes == language.encode()).mean()))
         loose[language].append(float(np.isin(codes, same).mean()))
@@ -94,11 +107,13 @@ def main() -> None:
         with_malay, without, each = accuracy(bibles, change)
         worst = ", ".join(f"{code} {each[code]:.1%}" for code in sorted(each, key=lambda code: each[code])[:3])
         print(f"{name}: {with_malay:.2%} (Malay is not Indonesian: {without:.2%}); least {worst}")
+        alone, _, each = accuracy(bibles, change, as_library)
+        print(f"    by the library: {alone:.2%}, English {each['en']:.1%}")
     english = [text for bible in one if LANGUAGES[bible] == "en" for text in one[bible]]
     for low, high in ((0, 100), (100, 200), (200, 10**9)):
         texts = [text for text in english if low <= len(text.encode()) < high]
-        found = judge(texts, ["en"], 1000, 100)
-        print(f"English of {low} to {high} bytes kept: {1 - (found.kept < _LEAST).mean():.2%} of {len(texts)}")
+        kept = judge(texts, ["en"], 1000, 100).kept
+        print(f"English of {low} to {high} bytes kept: {1 - (kept < _LEAST).mean():.2%} of {len(texts)}")
     by_language = model()
     assert isinstance(by_language, Model)
     from py3langid import langid
@@ -107,9 +122,9 @@ def main() -> None:
     texts = [text for bible in one for text in one[bible][:200]] + [
         text for bible in twelve for text in twelve[bible][:20]
     ]
-    ours, theirs = by_language.probabilities(texts), library.probabilities(texts)
-    same = (ours.argmax(axis=1) == theirs.argmax(axis=1)).mean()
-    print(f"label as the library's: {same:.4%} of {len(texts)}; largest difference {abs(ours - theirs).max():.1e}")
+    found, expected = by_language.probabilities(texts), library.probabilities(texts)
+    same = (found.argmax(axis=1) == expected.argmax(axis=1)).mean()
+    print(f"label as the library's: {same:.4%} of {len(texts)}; largest difference {abs(found - expected).max():.1e}")
     joined = " ".join(english)
     kilobytes = [joined[at : at + 1000] for at in range(0, len(joined) - 1000, 1000)][:500]
     for name, judged in (("ours", lambda texts: judge(texts, ["en"], 1000, 100)), ("library", library.probabilities)):
