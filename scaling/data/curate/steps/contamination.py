@@ -17,8 +17,7 @@ from scaling.data.curate.engine.stage import Stage
 from scaling.data.curate.engine.view import PartView
 from scaling.data.curate.spec import ContaminationSpec
 from scaling.data.curate.text.evaluations import EvaluationIndex, evaluation_files, read_evaluations, write_index
-from scaling.data.curate.text.held_out import Gatherer, HeldOut, merge
-from scaling.data.curate.text.words import words_of
+from scaling.data.curate.text.held_out import Gatherer, HeldOut, merge, signatures_of
 
 EVALUATIONS, ALIKE_HELD_OUT, WITHIN = "evaluations", "held_out.alike", "held_out.within"
 _COMMON, _COMMON_SHARE = 10, 0.001
@@ -103,7 +102,7 @@ def gather(
         held_out = _held_out(batch.texts, share) if side is None else np.full(len(batch), side == "held_out")
         masks.append(held_out)
         if held_out.any():
-            gatherer.add(batch.ids[held_out], words_of([batch.texts[at] for at in np.flatnonzero(held_out).tolist()]))
+            gatherer.add(batch.ids[held_out], [batch.texts[at] for at in np.flatnonzero(held_out).tolist()])
     gatherer.close()
     np.save(folder / _HELD_OUT, np.concatenate(masks))
 
@@ -168,7 +167,7 @@ def _search_held_out(
     rows: np.ndarray, batch: Batch, options: ContaminationSpec, others: HeldOut, train: Bool[np.ndarray, " documents"]
 ) -> np.ndarray:
     """Fills a batch's rows but for what is within; returns the pairs of that (see ``_PAIR``)."""
-    similar, twins = others.alike(batch.words)
+    similar, twins = others.alike(signatures_of(batch.texts, batch.words))
     repeated = others.index(options.words).repeated(batch.words, options.share)
     rows[ALIKE_HELD_OUT] = np.where(train, similar, np.nan)
     rows[WITHIN] = np.where(train, repeated.shares, np.nan)

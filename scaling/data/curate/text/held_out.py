@@ -8,19 +8,28 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64, Int64, UInt32
 
-from scaling.data.building.leaks import ALIKE
-from scaling.data.curate.duplicates.sketch import BINS, band_keys, sketches
+from scaling.data.building.leaks import ALIKE, text_signature, text_signatures
+from scaling.data.curate.duplicates.sketch import BINS, band_keys
 from scaling.data.curate.engine.batch import ID
 from scaling.data.curate.text.contamination import Grams, Index, distinct_grams, empty_slots, set_slots
-from scaling.data.curate.text.words import Words, grams_of
+from scaling.data.curate.text.words import Words, words_of
 
 SAMPLED = 128
 """N-grams of a held-out document that are looked for at most: a sample by hash."""
 LEAST_WORDS = 50
 """Of a held-out document whose n-grams are looked for: shorter ones are phrases that many pages have."""
-_SHINGLE, _ROWS, _MOST = 5, 5, 1000
+_ROWS, _MOST, _LONG = 5, 1000, 2**20
 _RANGE, _BLOCK = 2**24, 2**14
 _IDS, _SKETCHES, _KEYS, _PLACES = "ids.npy", "sketches.npy", "keys.npy", "places.npy"
+
+
+def signatures_of(texts: Sequence[str], words: Words) -> UInt32[np.ndarray, "documents 128"]:
+    """Signatures of texts with these words, as a build makes them: of a long one, only of its beginning."""
+    made = text_signatures(words)
+    for place, text in enumerate(texts):
+        if len(text) > _LONG:
+            made[place] = text_signature(text.encode())
+    return made
 
 
 class Gatherer:
@@ -37,10 +46,11 @@ class Gatherer:
         self._sketches = [np.empty((0, BINS), np.uint32)]
         self._grams: dict[int, list[Grams]] = {length: [] for length in lengths}
 
-    def add(self, ids: np.ndarray, words: Words) -> None:
-        """Adds held-out documents: ids and words."""
+    def add(self, ids: np.ndarray, texts: Sequence[str]) -> None:
+        """Adds held-out documents: ids and texts."""
+        words = words_of(texts)
         self._ids.append(ids)
-        self._sketches.append(sketches(grams_of(words, _SHINGLE)))
+        self._sketches.append(signatures_of(texts, words))
         for length, grams in self._grams.items():
             grams.append(distinct_grams(words, length, words.counts >= LEAST_WORDS, SAMPLED))
 
@@ -151,17 +161,18 @@ class HeldOut:
         """Their n-grams of so many words."""
         return Index.load(self.folder / str(length))
 
-    def alike(self, words: Words) -> tuple[Float64[np.ndarray, " documents"], Int64[np.ndarray, " documents"]]:
+    def alike(
+        self, own: UInt32[np.ndarray, "documents 128"]
+    ) -> tuple[Float64[np.ndarray, " documents"], Int64[np.ndarray, " documents"]]:
         """How alike each document and the most similar held-out one are, by the measure of a build's leaks.
 
         Args:
-            words: of the documents.
+            own: signatures of the documents.
 
         Returns:
             Similarities, NaN where no band agrees; and places of the held-out documents, -1 where none is a
             near-duplicate: the first by id of those with the same similarity.
         """
-        own = sketches(grams_of(words, _SHINGLE))
         documents, places = self._candidates(own)
         similar = np.empty(len(documents))
         for begin in range(0, len(documents), _BLOCK):
