@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from scaling.data.formats.recognise import no_prose
+from scaling.data.formats.streams import text_violation
 from scaling.data.named.domains import DOMAINS, DomainName, NamedCorpus, domain, python, sotu
 from scaling.data.named.packages import files_below
 from scaling.errors import InputError
@@ -164,7 +165,7 @@ def load_corpus(spec: CorpusSpec) -> Corpus:
                 violations.append(f"corpus file {file}: {error.strerror}")
                 continue
             for suffix, text in corpus.documents(content):
-                violation = _text_violation(text)
+                violation = text_violation(text)
                 if violation is None and spec.path is not None:
                     violation = no_prose(text)
                 if text and violation is None:
@@ -197,16 +198,6 @@ def load_corpus(spec: CorpusSpec) -> Corpus:
         skipped=skipped,
         duplicates=len(documents) - len(kept),
     )
-
-
-def _text_violation(text: bytes) -> str | None:
-    if b"\0" in text:
-        return f"not text: it has a NUL byte at offset {text.index(0)}"
-    try:
-        text.decode()
-    except UnicodeDecodeError as error:
-        return f"not UTF-8 text: byte {text[error.start]:#04x} at offset {error.start}"
-    return None
 
 
 def _held_out(sizes: dict[bytes, int]) -> set[bytes]:

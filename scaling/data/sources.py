@@ -16,6 +16,8 @@ from scaling.data.formats.streams import Refused, compression_of
 from scaling.data.formats.tables import open_dataset, open_parquet, read_arrow, read_csv, read_dataset, read_parquet
 from scaling.data.formats.texts import read_json, read_jsonl, read_text
 from scaling.data.formats.token_files import has_header, read_index, read_megatron, read_tokens
+from scaling.data.formats.web import read_html, read_warc, require_web
+from scaling.data.named.domains import domain, read_domain
 from scaling.data.spec import SourceSpec
 from scaling.errors import InputError
 
@@ -29,6 +31,7 @@ _MARKER_STARTS, _MARKER_SUFFIXES = ("_started_", "_committed_"), {".crc"}
 _MARKER_FOLDERS = {"_temporary", "_delta_log", "_spark_metadata"}
 # What editors and downloads leave: older or cut copies of files that are there, or will be.
 _TEMPORARY = ("~", ".tmp", ".part", ".partial", ".crdownload", ".swp")
+_SMALL: tuple[Format, ...] = ("text", "html")
 _OF_ARROW = {"dataset_info.json", "state.json", "dataset_dict.json"}
 
 Documents = Iterator[bytes | Integer[np.ndarray, " tokens"] | Refused]
@@ -74,35 +77,68 @@ def find_parts(source: SourceSpec, number: int) -> Found:
     Raises:
         InputError: there is nothing, no such dataset, or an option that does not apply to the files.
     """
+    small = _SmallFiles(number)
     if source.hf is not None:
         return Found(_dataset_parts(source, number))
+    if source.corpus is not None:
+        found = Found()
+        for _, file in sorted(domain(source.corpus).files()):
+            found.parts += small.parts_with("corpus", file)
+        found.parts += small.rest()
+        return found
     assert source.path is not None
     found = Found(skipped=[(path, "hidden") for path in _hidden(Path(source.path).expanduser())])
-    texts: list[str] = []
-    size = 0
     for name, file in sorted(own_files(source.path)[1]):
         try:
             format = _format(file, Path(name), source, found)
-            bounds = _bounds(file, format) if format not in (None, "text") else []
+            bounds = _bounds(file, format) if format not in (None, *_SMALL) else []
         except InputError as error:
             found.refused += error.errors
             continue
         if format == "tokens" and "dtype" in source.model_fields_set and has_header(file):
             raise InputError(f"{file}: the option dtype does not apply: the file's header says it")
-        if format == "text":
-            if texts and size + file.stat().st_size > PART_BYTES:
-                found.parts.append(Part(number, "text", tuple(texts)))
-                texts, size = [], 0
-            texts.append(str(file))
-            size += file.stat().st_size
+        if format in ("html", "warc"):
+            require_web(file)
+        if format in _SMALL:
+            found.parts += small.parts_with(format, file)
         elif format is not None and not bounds:
             found.skipped.append((str(file), "empty"))
         elif format is not None:
             found.parts += [Part(number, format, (str(file),), *bound) for bound in bounds]
-    if texts:
-        found.parts.append(Part(number, "text", tuple(texts)))
+    found.parts += small.rest()
     source.check_options({part.format: part.paths[0] for part in found.parts})
     return found
+
+
+class _SmallFiles:
+    """Gathers files that are read whole to parts of many, one format at a time.
+
+    Args:
+        number: of the source.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._waiting: dict[Format, list[Path]] = {}
+        self._bytes: dict[Format, int] = {}
+
+    def parts_with(self, format: Format, file: Path) -> list[Part]:
+        """Takes a file; returns the part that is complete without it, if there is one."""
+        size, waiting = file.stat().st_size, self._waiting.setdefault(format, [])
+        full = bool(waiting) and self._bytes[format] + size > PART_BYTES
+        done = [self._part(format)] if full else []
+        if full:
+            waiting.clear()
+        self._bytes[format] = size + (self._bytes[format] if waiting else 0)
+        waiting.append(file)
+        return done
+
+    def rest(self) -> list[Part]:
+        """The parts of the files that wait."""
+        return [self._part(format) for format in self._waiting]
+
+    def _part(self, format: Format) -> Part:
+        return Part(self._number, format, tuple(map(str, self._waiting[format])))
 
 
 def _hidden(folder: Path) -> Iterator[str]:
@@ -221,6 +257,14 @@ def _reader(part: Part, source: SourceSpec, end: int) -> Callable[[Path], Iterab
     match part.format:
         case "text":
             return lambda path: read_text(path, source.piece)
+        case "html":
+            return read_html
+        case "warc":
+            return read_warc
+        case "corpus":
+            assert source.corpus is not None
+            name = source.corpus
+            return lambda path: read_domain(name, path)
         case "jsonl":
             return lambda path: read_jsonl(path, key, begin, stop or None)
         case "json":

@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from scaling.data.curate.spec import Curation, completed
 from scaling.data.formats.recognise import Format
+from scaling.data.named.domains import DomainName
 from scaling.errors import InputError
 from scaling.quantity import parse_quantity
 
@@ -31,13 +32,15 @@ def _share(value: object) -> float:
     return number
 
 
-_OF_PATH, _OF_DATASET = {"format", "piece", "dtype"}, {"subset", "split"}
+# Options that apply to one of the places only.
+_OF_PLACE = {"path": {"format", "piece", "dtype", "text"}, "corpus": set(), "hf": {"subset", "split", "text"}}
 _APPLIES: dict[str, set[Format]] = {
     "text": {"jsonl", "json", "csv", "parquet", "arrow", "hf"},
     "piece": {"text"},
     "dtype": {"tokens"},
 }
 _CALLED = {"text": "plain text", "tokens": "token ids", "megatron": "token ids of Megatron, with their index"}
+_CALLED |= {"html": "a page of HTML", "warc": "a web archive"}
 
 Positive = Annotated[float, BeforeValidator(_positive)]
 Count = Annotated[int, BeforeValidator(_count)]
@@ -49,21 +52,24 @@ class _Strict(BaseModel):
 
 
 class SourceSpec(_Strict):
-    """A source of documents: exactly one of ``path`` and ``hf``.
+    """A source of documents: exactly one of ``path``, ``corpus`` and ``hf``.
 
     Attributes:
         path: a file, a folder (every file below it) or a glob, from the working directory. The content decides the
             format: JSON lines, an array of objects or objects over several lines, CSV or TSV with a header, Parquet,
-            Arrow, token ids (``.bin`` of nanoGPT or llm.c, ``.npy``, or Megatron's where an ``.idx`` has the same
-            name), else text; text, JSON and CSV may be compressed by gzip, bzip2, zstd, xz or lz4. Of a folder, empty
-            files, markers such as ``_SUCCESS`` and leftovers such as ``a.jsonl~`` are skipped.
-        format: where the content misleads: ``text``, ``jsonl``, ``json``, ``csv`` or ``tokens``.
+            Arrow, web archives (WARC, WET), pages of HTML, token ids (``.bin`` of nanoGPT or llm.c, ``.npy``, or
+            Megatron's where an ``.idx`` has the same name), else text; all but Parquet, Arrow and ids may be compressed
+            by gzip, bzip2, zstd, xz or lz4. Of a folder, empty files, markers such as ``_SUCCESS`` and leftovers such
+            as ``a.jsonl~`` are skipped.
+        corpus: a domain of installed packages, as in a sweep: ``speech``, ``code``, ``docs``, ``law``, ``scripture``.
+        format: where the content misleads: ``text`` (of a page of HTML, its source), ``jsonl``, ``json``, ``csv``,
+            ``html``, ``warc`` or ``tokens``.
         hf: a Hugging Face dataset: a folder written by ``save_to_disk``, a folder of data files, or a name on the hub,
             which is streamed.
         subset: of ``hf``, its configuration.
         split: of ``hf``.
         text: the key, column or feature that holds the text.
-        name: of the source, in counts; its path or dataset if not given.
+        name: of the source, in counts; its path, domain or dataset if not given.
         weight: its share of the training tokens, in proportion to the other sources' weights.
         epochs: how often its text may be repeated in one pass over the mixture: exactly so often without weights, at
             most with them.
@@ -74,6 +80,7 @@ class SourceSpec(_Strict):
     """
 
     path: str | None = None
+    corpus: DomainName | None = None
     hf: str | None = None
     subset: str | None = None
     split: str = "train"
@@ -84,7 +91,7 @@ class SourceSpec(_Strict):
     only: Literal["train", "held_out"] | None = None
     piece: Count = 2**20
     dtype: Literal["uint16", "uint32", "int32", "int64"] = "uint16"
-    format: Literal["text", "jsonl", "json", "csv", "tokens"] | None = None
+    format: Literal["text", "jsonl", "json", "csv", "html", "warc", "tokens"] | None = None
     curate: Curation | None = None
 
     @model_validator(mode="before")
@@ -94,11 +101,12 @@ class SourceSpec(_Strict):
 
     @model_validator(mode="after")
     def _one_place(self) -> "SourceSpec":
-        if (self.path is None) == (self.hf is None):
-            raise ValueError("needs exactly one of path and hf")
-        wrong = _OF_PATH if self.hf is not None else _OF_DATASET
+        places = [place for place in _OF_PLACE if getattr(self, place) is not None]
+        if len(places) != 1:
+            raise ValueError("needs exactly one of path, corpus and hf")
+        wrong = set().union(*_OF_PLACE.values()) - _OF_PLACE[places[0]]
         if unused := sorted(wrong & self.model_fields_set):
-            raise ValueError(f"{unused[0]} does not apply to {'hf' if self.hf is not None else 'path'}")
+            raise ValueError(f"{unused[0]} does not apply to {places[0]}")
         return self
 
     def check_options(self, files: Mapping[Format, str]) -> None:
@@ -122,7 +130,7 @@ class SourceSpec(_Strict):
     @property
     def label(self) -> str:
         """The source's name in counts and violations."""
-        return self.name or self.path or self.hf or ""
+        return self.name or self.path or self.corpus or self.hf or ""
 
 
 class TokenizerSpec(_Strict):

@@ -5,13 +5,16 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from scaling.data.formats.pages import begins_as_html, has_tags
 from scaling.data.formats.streams import DAMAGED, compression_of, open_compressed
 from scaling.data.formats.tables import cells, delimiter_of
 from scaling.data.formats.token_files import LLMC_MAGIC
 from scaling.errors import InputError
 from scaling.files import GIT_LFS
 
-Format = Literal["text", "jsonl", "json", "csv", "parquet", "arrow", "tokens", "megatron", "hf"]
+Format = Literal[
+    "text", "jsonl", "json", "csv", "html", "warc", "parquet", "arrow", "tokens", "megatron", "hf", "corpus"
+]
 
 _HEAD = 2**16
 _SEVERAL = 5
@@ -35,7 +38,6 @@ _OTHERS = {
     b"7z\xbc\xaf": "a 7z archive; unpack it first",
     b"%PDF-": "a PDF document; extract its text first",
     b"{\\rtf": "a Rich Text document; extract its text first",
-    b"WARC/": "a web archive (WARC); extract its text first",
     b"SQLite format 3\0": "an SQLite database; write its text as jsonl first",
     b"\x89HDF": "an HDF5 file; write its text as jsonl, or its ids as .npy, first",
     b"Obj\x01": "an Avro file; write it as Parquet first",
@@ -56,6 +58,8 @@ _WIDE = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
+_WARC = re.compile(rb"WARC/\d\.\d\r?\n")
+_PAGE_SUFFIXES = {".html", ".htm", ".xhtml", ".shtml"}
 _OBJECT = re.compile(rb'\{\s*"(?:[^"\\]|\\.)*"\s*:')
 _ARRAY = re.compile(rb'\[\s*\{\s*"(?:[^"\\]|\\.)*"\s*:')
 
@@ -89,7 +93,7 @@ def recognise(file: Path, key: str) -> Format | None:
     if other is not None:
         raise InputError(f"{file}: {other}")
     wide = next((name for mark, name in _WIDE.items() if head.startswith(mark)), None)
-    if wide is not None and suffix_of(file) not in _TOKEN_SUFFIXES:
+    if wide is not None and suffix_of(file) not in _TOKEN_SUFFIXES and not _is_page(head, suffix_of(file)):
         raise InputError(f"{file}: {wide} text; convert it to UTF-8: iconv -f {wide} -t UTF-8")
     if head[257:262] == b"ustar":
         raise InputError(f"{file}: a tar archive; unpack it first")
@@ -103,7 +107,10 @@ def no_prose(text: bytes) -> str | None:
     """What a text is, whatever its file is called, where it is none to train on as it is; else None."""
     head = text[:_HEAD]
     binary = not is_text(head)
-    if _of_content(head, "", "text", binary) not in ("text", "tokens"):
+    format = _of_content(head, "", "text", binary)
+    if format == "warc":
+        return "a web archive (WARC), no plain text: scaling data build reads it"
+    if format not in ("text", "tokens", "html"):
         return "rows of JSON or CSV, no plain text: scaling data build reads them"
     return _other(head, binary, ids=False)
 
@@ -130,6 +137,10 @@ def _of_content(head: bytes, suffix: str, key: str, binary: bool) -> Format:
         return "arrow"
     if suffix in _TOKEN_SUFFIXES and (binary or len(head) < _FEW):
         return "tokens"
+    if _WARC.match(head):
+        return "warc"
+    if _is_page(head, suffix):
+        return "html"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"[") and _is_array(text, suffix):
         return "json"
@@ -142,6 +153,11 @@ def _of_content(head: bytes, suffix: str, key: str, binary: bool) -> Format:
     if suffix in _CSV_SUFFIXES or (not binary and suffix not in JSON_SUFFIXES and _has_header(text, key)):
         return "csv"
     return "jsonl" if suffix in JSON_SUFFIXES else "text"
+
+
+def _is_page(head: bytes, suffix: str) -> bool:
+    """Whether it is a page of HTML: it begins as one, or is called one and has tags."""
+    return begins_as_html(head) or (suffix in _PAGE_SUFFIXES and head.lstrip()[:1] not in b"[{" and has_tags(head))
 
 
 def is_text(head: bytes) -> bool:

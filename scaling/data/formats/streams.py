@@ -72,19 +72,26 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(name if len(name) <= _NAME else f"{name[:_NAME]}..." for name in names[:10]) or "none"
 
 
+def text_violation(text: bytes, offset: int = 0) -> str | None:
+    """Why bytes are no UTF-8 text without NUL, with the first wrong byte, counted from ``offset``; None if they are."""
+    if b"\0" in text:
+        return f"not text: it has a NUL byte at offset {offset + text.index(0)}"
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        return f"not UTF-8 text: byte {text[error.start]:#04x} at offset {offset + error.start}"
+    return None
+
+
 def checked(text: bytes, where: str, offset: int = 0) -> bytes:
     """Checks that a text is UTF-8 without NUL, and returns it.
 
     Raises:
         InputError: it is not; names ``where`` and the first wrong byte, counted from ``offset``.
     """
-    if b"\0" in text:
-        raise InputError(f"{where}: not text: it has a NUL byte at offset {offset + text.index(0)}")
-    try:
-        text.decode()
-    except UnicodeDecodeError as error:
-        at = offset + error.start
-        raise InputError(f"{where}: not UTF-8 text: byte {text[error.start]:#04x} at offset {at}") from None
+    violation = text_violation(text, offset)
+    if violation is not None:
+        raise InputError(f"{where}: {violation}")
     return text
 
 

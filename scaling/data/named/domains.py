@@ -1,13 +1,15 @@
 """The named corpora: where the files of each are, and the documents that a file holds."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from scaling.data.formats.streams import text_violation
 from scaling.data.named.packages import TESTS, package, package_sources, site_packages, standard_library
 from scaling.data.named.python_source import docstrings, without_docstrings
 from scaling.data.named.scripture import chapters
+from scaling.errors import InputError
 
 DomainName = Literal["speech", "code", "docs", "law", "scripture"]
 DOMAINS: tuple[DomainName, ...] = get_args(DomainName)
@@ -78,6 +80,21 @@ _NAMED: dict[DomainName, NamedCorpus] = {
 def domain(name: DomainName) -> NamedCorpus:
     """A domain by its name."""
     return _NAMED[name]
+
+
+def read_domain(name: DomainName, file: Path) -> Iterator[bytes]:
+    """The documents of one of a domain's files; those that are no text are left out, as a sweep leaves them out.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        documents = _NAMED[name].documents(file.read_bytes())
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror}") from None
+    for _, text in documents:
+        if text_violation(text) is None:
+            yield text
 
 
 def sotu() -> NamedCorpus:
