@@ -2,12 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from scaling.data.building.leaks import near_duplicates
+from scaling.data.building.leaks import near_duplicates, read_signatures
 from scaling.data.building.notes import BuildWarning, check_all, joined, warnings_of
 from scaling.data.building.part import DOCUMENT, Job
 from scaling.data.shards import SHARDS, SPLITS, Dtype, Manifest, Shard, SourceRecord, Split, sha256_of
@@ -56,7 +56,7 @@ def join(
             if (mask & (table["held_out"] == (split == "held_out"))).any()
         ]
         begin += len(table)
-    leaks = near_duplicates(documents["signature"][kept & held_out], documents["signature"][kept & ~held_out])
+    leaks = _leaks(jobs, tables, kept)
     return Manifest(
         name=spec.name,
         dtype=dtype,
@@ -68,9 +68,20 @@ def join(
         shards=tuple(shards),
         duplicates=int((~kept & ~empty).sum()),
         empty=int(empty.sum()),
-        leaks=int(leaks.sum()),
+        leaks=leaks,
         warnings=(*warnings, *warnings_of(notes, tokenizer.name)),
     ).signed()
+
+
+def _leaks(jobs: list[Job], tables: list[np.ndarray], kept: np.ndarray) -> int:
+    """Held-out documents with a near-duplicate that is trained on."""
+    masks = np.split(kept, np.cumsum([len(table) for table in tables])[:-1])
+
+    def signatures(held_out: bool) -> Iterator[np.ndarray]:
+        for job, table, mask in zip(jobs, tables, masks, strict=True):
+            yield from read_signatures(job.signatures_path, mask & (table["held_out"] == held_out))
+
+    return int(near_duplicates(np.concatenate(list(signatures(True))), signatures(False)).sum())
 
 
 def _check_sides(kept: np.ndarray, held_out: np.ndarray, hint: str) -> None:

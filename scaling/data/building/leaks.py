@@ -1,85 +1,167 @@
-"""Near-duplicates across the split, by MinHash: held-out documents that are almost those trained on."""
+"""Near-duplicates across the split, by sketches: held-out documents that are almost those trained on."""
 
-import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from jaxtyping import Bool, Integer, UInt32, UInt64
+from jaxtyping import Bool, Int64, Integer, UInt32
 
-HASHES = 32
-_BANDS = 8
+from scaling.data.curate.duplicates.sketch import BINS, band_keys, sketches
+from scaling.data.curate.text.words import Words, grams_of, mixed, words_of
+
+HASHES = BINS
 ALIKE = 0.7
-"""Jaccard similarity of shingles from which two documents are near-duplicates, as the signatures estimate it."""
-_TEXT_SHINGLE, _TOKEN_SHINGLE = 32, 8
+"""Jaccard similarity of n-grams from which two documents are near-duplicates, as their signatures estimate it."""
+SIGNATURE = np.dtype(("<u4", (HASHES,)))
+"""A signature in a file."""
+_WORDS, _IDS = 5, 8
 _LONGEST = 2**22
-_MOST_SHINGLES = 2**14
 _MOST_COMPARED = 1000
-_SPACE = re.compile(rb"\s+")
-
-_random = np.random.Generator(np.random.Philox(key=np.array([0, 0], dtype=np.uint64)))
-_FACTORS = _random.integers(2**63, size=HASHES, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-_BASE = np.uint64(0x9E3779B97F4A7C15)
+_DOCUMENTS_AT_ONCE, _PAIRS_AT_ONCE, _UNITS_AT_ONCE = 2**16, 2**15, 2**20
 
 
-def text_signature(text: bytes) -> UInt32[np.ndarray, " hashes"]:
-    """MinHash signature of a text's shingles of 32 bytes, without case and white space; of its first 4 MiB."""
-    folded = _SPACE.sub(b" ", text[:_LONGEST].lower())
-    return _signature(np.frombuffer(folded, dtype=np.uint8), _TEXT_SHINGLE)
+def text_signatures(words: Words) -> UInt32[np.ndarray, "documents 128"]:
+    """Signatures of the 5-grams of documents' words; two estimate a similarity by the share of values that agree.
 
-
-def token_signature(ids: Integer[np.ndarray, " tokens"]) -> UInt32[np.ndarray, " hashes"]:
-    """MinHash signature of a document's shingles of 8 ids; of its first 4 Mi ids."""
-    return _signature(ids[:_LONGEST], _TOKEN_SHINGLE)
-
-
-def _signature(units: Integer[np.ndarray, " units"], width: int) -> UInt32[np.ndarray, " hashes"]:
-    """MinHash signature: the least value of each hash over all shingles (Broder 1997).
-
-    Two sets agree in one value with a probability equal to their Jaccard similarity. Of a long document only the
-    shingles with the least hashes count.
+    Args:
+        words: of documents; the signature of one without words is 0 and like no other.
     """
-    shingles = units.astype(np.uint64) + np.uint64(1)
-    power, joined = int(_BASE), 1
-    while joined < width and len(shingles) > joined:
-        # A polynomial of twice as many units from two of the last.
-        shingles = shingles[:-joined] * np.uint64(power) + shingles[joined:]
-        power, joined = power * power % 2**64, 2 * joined
-    if not len(shingles):
-        return np.zeros(HASHES, dtype=np.uint32)
-    shingles ^= shingles >> np.uint64(29)
-    shingles *= _BASE
-    if len(shingles) > 2 * _MOST_SHINGLES:
-        few = shingles[shingles < np.uint64(2**64 // len(shingles) * 2 * _MOST_SHINGLES)]  # spares sorting all
-        shingles = np.unique(few if len(few) else shingles)[:_MOST_SHINGLES]
-    least = [((shingles * factor) >> np.uint64(32)).min() for factor in _FACTORS]
-    return np.array(least, dtype=np.uint32)
+    return sketches(grams_of(words, _WORDS))
+
+
+def text_signature(text: bytes) -> UInt32[np.ndarray, "128"]:
+    """Signature of a text; of its first 4 MiB."""
+    return text_signatures(words_of([_text(text)]))[0]
+
+
+def token_signature(ids: Integer[np.ndarray, " tokens"]) -> UInt32[np.ndarray, "128"]:
+    """Signature of the shingles of 8 ids of a document; of its first 4 Mi ids."""
+    return _token_signatures([ids])[0]
 
 
 def near_duplicates(
-    held_out: UInt32[np.ndarray, "held_out hashes"], train: UInt32[np.ndarray, "train hashes"]
+    held_out: UInt32[np.ndarray, "held_out 128"],
+    train: UInt32[np.ndarray, "train 128"] | Iterable[UInt32[np.ndarray, "_ 128"]],
 ) -> Bool[np.ndarray, " held_out"]:
     """Mask of the held-out documents that have a near-duplicate among those trained on.
 
-    Documents are compared where a band of 4 of their 32 hashes agrees, which 1 - (1 - 0.7^4)^8 = 89 % of those do
-    that are alike by 0.7, and 99.9 % of those by 0.9.
+    Documents are compared where a band of 5 of their 128 values agrees, which 1 - (1 - 0.7^5)^25 = 99 % of those do
+    that are alike by 0.7. A held-out document is compared with 1,000 at most for each band.
+
+    Args:
+        held_out: signatures.
+        train: signatures, or blocks of them.
     """
-    found = np.zeros(len(held_out), dtype=bool)
-    if not len(train):
-        return found
-    for band in range(_BANDS):
-        keys = _keys(train, band)
-        order = np.argsort(keys, kind="stable")
-        wanted = _keys(held_out, band)
-        first = np.searchsorted(keys[order], wanted, side="left")
-        after = np.minimum(np.searchsorted(keys[order], wanted, side="right"), first + _MOST_COMPARED)
-        for number in np.flatnonzero((after > first) & ~found).tolist():
-            like = train[order[first[number] : after[number]]]
-            found[number] = ((like == held_out[number]).mean(axis=1) >= ALIKE).any()
-    return found
+    wordless = (held_out == 0).all(axis=1)
+    found = wordless.copy()  # none is looked for
+    keys = band_keys(held_out)
+    compared = np.zeros(keys.shape, np.int64)
+    for block in _blocks(train):
+        block_keys = band_keys(block)
+        for band, (own, wanted) in enumerate(zip(block_keys, keys, strict=True)):
+            order = np.argsort(own, kind="stable")
+            left = np.flatnonzero(~found)
+            first = np.searchsorted(own[order], wanted[left], side="left")
+            counts = np.searchsorted(own[order], wanted[left], side="right") - first
+            counts = np.minimum(counts, _MOST_COMPARED - compared[band, left])
+            compared[band, left] += counts
+            like = counts > 0
+            _compare(found, held_out, block, left[like], order, first[like], counts[like])
+    return found & ~wordless
 
 
-def _keys(signatures: UInt32[np.ndarray, "documents hashes"], band: int) -> UInt64[np.ndarray, " documents"]:
-    rows = HASHES // _BANDS
-    keys = np.zeros(len(signatures), dtype=np.uint64)
-    for column in signatures[:, band * rows : (band + 1) * rows].T:
-        keys = (keys ^ column) * _BASE + np.uint64(band)
-    return keys
+class SignatureWriter:
+    """Writes signatures of documents, either texts or token ids, one behind the other.
+
+    Args:
+        file: to write into.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._texts: list[str] = []
+        self._ids: list[Integer[np.ndarray, " tokens"]] = []
+        self._units = 0
+
+    def add(self, document: bytes | Integer[np.ndarray, " tokens"]) -> None:
+        """Adds the signature of a document."""
+        if isinstance(document, bytes):
+            self._texts.append(_text(document))
+        else:
+            self._ids.append(document[:_LONGEST])
+        self._units += len(document)
+        if self._units + len(self._texts) + len(self._ids) >= _UNITS_AT_ONCE:
+            self.finish()
+
+    def finish(self) -> None:
+        """Writes what is left."""
+        made = text_signatures(words_of(self._texts)) if self._texts else _token_signatures(self._ids)
+        self._file.write(made.astype("<u4").tobytes())
+        self._texts, self._ids, self._units = [], [], 0
+
+
+def read_signatures(path: Path, kept: Bool[np.ndarray, " documents"]) -> Iterator[UInt32[np.ndarray, "_ 128"]]:
+    """Signatures of a file in blocks.
+
+    Args:
+        path: of the file.
+        kept: mask of the documents whose signatures are read.
+    """
+    if kept.any():
+        signatures = np.memmap(path, SIGNATURE, "r")
+        for begin in range(0, len(kept), _DOCUMENTS_AT_ONCE):
+            own = kept[begin : begin + _DOCUMENTS_AT_ONCE]
+            yield np.asarray(signatures[begin : begin + len(own)][own]).astype(np.uint32, copy=False)
+
+
+def _text(document: bytes) -> str:
+    return document[:_LONGEST].decode(errors="ignore").replace("\0", " ")
+
+
+def _token_signatures(documents: list[Integer[np.ndarray, " _"]]) -> UInt32[np.ndarray, "documents 128"]:
+    ids = [document[:_LONGEST].astype(np.uint64) for document in documents]
+    bounds = np.cumsum([0, *map(len, ids)], dtype=np.int64)
+    hashes = mixed(np.concatenate([np.empty(0, np.uint64), *ids]) + np.uint64(1))
+    return sketches(grams_of(Words(hashes, bounds), _IDS))
+
+
+def _blocks(
+    train: UInt32[np.ndarray, "train 128"] | Iterable[UInt32[np.ndarray, "_ 128"]],
+) -> Iterator[UInt32[np.ndarray, "_ 128"]]:
+    for block in [train] if isinstance(train, np.ndarray) else train:
+        for begin in range(0, len(block), _DOCUMENTS_AT_ONCE):
+            yield block[begin : begin + _DOCUMENTS_AT_ONCE]
+
+
+def _compare(
+    found: Bool[np.ndarray, " held_out"],
+    held_out: UInt32[np.ndarray, "held_out 128"],
+    train: UInt32[np.ndarray, "train 128"],
+    places: Int64[np.ndarray, " some"],
+    order: Int64[np.ndarray, " train"],
+    first: Int64[np.ndarray, " some"],
+    counts: Int64[np.ndarray, " some"],
+) -> None:
+    """Marks held-out documents that are alike to one of a run of those trained on.
+
+    Args:
+        found: the marks.
+        held_out: signatures.
+        train: signatures.
+        places: of the held-out documents.
+        order: in which those trained on are.
+        first: of each run, its place in the order.
+        counts: of each run, how many it has.
+    """
+    ends = np.cumsum(counts)
+    begin = 0
+    while begin < len(places):
+        done = int(ends[begin - 1]) if begin else 0
+        stop = max(int(np.searchsorted(ends, done + _PAIRS_AT_ONCE, side="right")), begin + 1)
+        run = counts[begin:stop]
+        one = np.repeat(places[begin:stop], run)
+        within = np.arange(len(one)) - np.repeat(np.cumsum(run) - run, run)
+        two = order[np.repeat(first[begin:stop], run) + within]
+        found[one[(held_out[one] == train[two]).mean(axis=1) >= ALIKE]] = True
+        begin = stop

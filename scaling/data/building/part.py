@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Integer
 
-from scaling.data.building.leaks import HASHES, text_signature, token_signature
+from scaling.data.building.leaks import SignatureWriter
 from scaling.data.building.notes import Notes
 from scaling.data.formats.streams import Refused
 from scaling.data.formats.token_files import has_end
@@ -24,13 +24,13 @@ from scaling.data.tokenizer_kinds import TokenizerRecord
 from scaling.errors import InputError
 from scaling.files import write_text
 
-DOCUMENT = np.dtype(
-    [("hash", "S16"), ("tokens", "<u4"), ("bytes", "<i8"), ("held_out", "?"), ("signature", "<u4", HASHES)]
-)
+DOCUMENT = np.dtype([("hash", "S16"), ("tokens", "<u4"), ("bytes", "<i8"), ("held_out", "?")])
 """A row of a part's table of documents while data is built: bytes are -1 where the source was tokens."""
 PARTS = "parts"
 DONE = f"{PARTS}/*.documents.npy"
 """The tables of the parts that are done, within the folder that is built."""
+_LAYOUT = 2
+"""Of a part's files; those of an earlier version of this package are not used."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +61,22 @@ class Job:
 
     def ids_path(self, split: Split) -> Path:
         """Path of the part's ids until the build is complete."""
-        return self.folder / PARTS / f"{self.key}.{split}.bin"
+        return self._path(f"{split}.bin")
+
+    @property
+    def signatures_path(self) -> Path:
+        """Path of the signatures of the documents in the table, in its order."""
+        return self._path("signatures.bin")
 
     @property
     def documents_path(self) -> Path:
         """Path of the part's table of documents, which is written last: where it exists, the part is done."""
-        return self.folder / PARTS / f"{self.key}.documents.npy"
+        return self._path("documents.npy")
 
     @property
     def notes_path(self) -> Path:
         """Path of what was met in the part."""
-        return self.folder / PARTS / f"{self.key}.notes.json"
+        return self._path("notes.json")
 
     def notes(self) -> Notes:
         """What was met in the part, which is done."""
@@ -81,6 +86,9 @@ class Job:
     def is_done(self) -> bool:
         """Whether the part is made, and without documents left out that may not be."""
         return self.documents_path.exists() and (self.skip or not self.notes().skipped)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / PARTS / f"{self.key}.{_LAYOUT}.{name}"
 
 
 def is_held_out(digest: bytes, share: float) -> bool:
@@ -96,11 +104,14 @@ def make_part(job: Job) -> int:
     """
     tokenizer, notes = _tokenizer(job.tokenizer, job.folder), Notes()
     suffix = f".{uuid.uuid4().hex[:12]}"
-    paths = {split: job.ids_path(split) for split in SPLITS}
-    open_files = {split: Path(f"{path}{suffix}").open("wb") for split, path in paths.items()}  # noqa: SIM115
+    paths: dict[str, Path] = {split: job.ids_path(split) for split in SPLITS}
+    paths["signatures"] = job.signatures_path
+    open_files = {name: Path(f"{path}{suffix}").open("wb") for name, path in paths.items()}  # noqa: SIM115
+    signatures = SignatureWriter(open_files["signatures"])
     documents, seen = [], set()
     try:
-        for digest, ids, size, signature in _encoded(job, tokenizer, notes):
+        for digest, ids, size, document in _encoded(job, tokenizer, notes):
+            signatures.add(document)
             if digest in seen:
                 ids = ids[:0]
             seen.add(digest)
@@ -109,10 +120,11 @@ def make_part(job: Job) -> int:
                 closed = np.append(ids, np.array(job.tokenizer.end, ids.dtype))
                 open_files["held_out" if held_out else "train"].write(closed.astype(job.dtype).tobytes())
             tokens = len(ids) + 1 if len(ids) else 0
-            documents.append((digest[:16], tokens, size, held_out, signature))
-        for split, file in open_files.items():
+            documents.append((digest[:16], tokens, size, held_out))
+        signatures.finish()
+        for name, file in open_files.items():
             file.close()
-            os.replace(file.name, paths[split])
+            os.replace(file.name, paths[name])
         write_text(job.notes_path, notes.model_dump_json())
         table = job.documents_path
         with open(f"{table}{suffix}", "wb") as file:
@@ -132,8 +144,8 @@ def _tokenizer(record: TokenizerRecord, folder: Path) -> Tokenizer | None:
 
 def _encoded(
     job: Job, tokenizer: Tokenizer | None, notes: Notes
-) -> Iterator[tuple[bytes, Integer[np.ndarray, " tokens"], int, np.ndarray]]:
-    """Digest, ids, bytes of text (-1 of token ids) and signature of each document; an empty one has no ids."""
+) -> Iterator[tuple[bytes, Integer[np.ndarray, " tokens"], int, bytes | Integer[np.ndarray, " tokens"]]]:
+    """Digest, ids, bytes of text (-1 of token ids) of each document, and itself; an empty one has no ids."""
     for number, document in enumerate(read_part(job.part, job.source, job.tokenizer.end), job.part.begin):
         refused = document if isinstance(document, Refused) else _violation(document, job, number)
         if refused is not None:
@@ -146,13 +158,13 @@ def _encoded(
             ids = tokenizer.encode(document) if document else np.empty(0, np.int32)
             if document:
                 notes.encoded(document, ids, tokenizer)
-            yield hashlib.sha256(document).digest(), ids, len(document) if len(ids) else 0, text_signature(document)
+            yield hashlib.sha256(document).digest(), ids, len(document) if len(ids) else 0, document
         elif not isinstance(document, Refused):
             notes.documents += bool(len(document))
             notes.tokens += len(document)
             notes.with_end += bool((document == job.tokenizer.end).any())
             digest = hashlib.sha256(document.astype("<u4").tobytes()).digest()
-            yield digest, document, -1 if len(document) else 0, token_signature(document)
+            yield digest, document, -1 if len(document) else 0, document
     if job.part.format == "tokens":
         paths = map(Path, job.part.paths)
         notes.open = [str(path) for path in paths if not has_end(path, job.source.dtype, job.tokenizer.end)]

@@ -1,7 +1,7 @@
 """Which of near-duplicates stay: each document in order of preference, unless it matches one that stays already."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ FATE = np.dtype([("twin", "<u4"), ("kind", "u1"), ("value", "<f8")])
 """Of a document that is dropped: rank of its twin, kind and value of the pair (see ``MATCH``).
 
 Of one that stays: NOBODY, and its highest similarity to a preferred one, NaN where there was none."""
+_AT_ONCE = 2**16
 FATES, COUNTS = "fates.npy", "counts.json"
 
 
@@ -39,7 +40,7 @@ def assign(
     fates = bytearray(made.tobytes())
     sure = compared.tobytes()
     worse_before, fate = -1, KEPT
-    for better, worse in zip(matches["better"].tolist(), matches["worse"].tolist(), strict=True):
+    for better, worse in _each(matches):
         if worse != worse_before:
             if worse_before >= 0:
                 fates[worse_before] = fate
@@ -51,6 +52,13 @@ def assign(
     if worse_before >= 0:
         fates[worse_before] = fate
     return np.frombuffer(bytes(fates), np.uint8)
+
+
+def _each(matches: np.ndarray) -> Iterator[tuple[int, int]]:
+    """The better and the worse of each pair."""
+    for begin in range(0, len(matches), _AT_ONCE):
+        some = matches[begin : begin + _AT_ONCE]
+        yield from zip(some["better"].tolist(), some["worse"].tolist(), strict=True)
 
 
 def write_state(folder: Path, count: int, checked: Sequence[Path], rests: Sequence[Path], before: Path | None) -> None:

@@ -19,10 +19,13 @@ MATCH = np.dtype([("better", "<u4"), ("worse", "<u4"), ("kind", "u1"), ("value",
 """A pair of near-duplicates by their ranks; kind 0 and their similarity, or kind 1 and the share contained."""
 CLOSE_ROW = np.dtype([("rank", "<u4"), ("value", "<f8")])
 """A document and its highest similarity to a preferred one, of those that are not near-duplicates."""
-_HASHES, _BOUNDS, _RANKS = "hashes.bin", "bounds.npy", "ranks.npy"
+_HASHES, _SETS = "hashes.bin", "sets.npy"
+_SET = np.dtype([("rank", "<u4"), ("begin", "<i8"), ("length", "<i8")])
+"""Where the set of a document is in the file of hashes."""
 NOBODY = np.uint32(2**32 - 1)
 _AT_ONCE = 2**22
 """N-grams of the pairs that are compared at once."""
+_LONG = 256
 
 
 @dataclass(frozen=True)
@@ -92,16 +95,17 @@ def write_sets(
         return
     ranks = ranked[view.number].read_ranks()
     wanted = np.load(compared / "compared.npy", mmap_mode="r")[ranks]
-    bounds, end = [np.zeros(1, np.int64)], 0
+    lengths = [np.empty(0, np.int64)]
     with (folder / _HASHES).open("wb") as file:
         for batch in view.batches() if wanted.any() else ():
             own = np.flatnonzero(wanted[batch.first : batch.first + len(batch)]).tolist()
             hashes, ends = sets_of(grams_of(words_of([batch.texts[place] for place in own]), options.words))
             hashes.tofile(file)
-            bounds.append(ends[1:] + end)
-            end += len(hashes)
-    np.save(folder / _BOUNDS, np.concatenate(bounds))
-    np.save(folder / _RANKS, ranks[wanted])
+            lengths.append(np.diff(ends))
+    table = np.empty(int(wanted.sum()), _SET)
+    table["rank"], table["length"] = ranks[wanted], np.concatenate(lengths)
+    table["begin"] = np.cumsum(table["length"]) - table["length"]
+    np.save(folder / _SETS, table[np.argsort(table["rank"])])
 
 
 def check_pairs(
@@ -190,33 +194,35 @@ class _Sets:
         self._owners = np.full(len(ranks), -1)
         self._files: list[Path] = []
         for folder in folders:
-            own = np.load(folder / _RANKS) if (folder / _RANKS).exists() else np.empty(0, np.uint32)
-            if not len(own):
+            if not (folder / _SETS).exists():
                 continue
-            bounds = np.load(folder / _BOUNDS)
-            order = np.argsort(own)
-            places, found = places_in(own[order], ranks)
-            if len(found):
-                at = order[places]
-                self._owners[found], self._begins[found] = len(self._files), bounds[at]
-                self.lengths[found] = bounds[at + 1] - bounds[at]
-                self._files.append(folder / _HASHES)
+            table = np.load(folder / _SETS, mmap_mode="r")
+            places, found = places_in(table["rank"], ranks)
+            own = table[places]
+            self._owners[found], self._begins[found], self.lengths[found] = (
+                len(self._files),
+                own["begin"],
+                own["length"],
+            )
+            self._files.append(folder / _HASHES)
         assert (self._owners >= 0).all()
 
     def read(self, places: Int64[np.ndarray, " some"]) -> tuple[Int64[np.ndarray, " _"], Int64[np.ndarray, " some_1"]]:
         """Hashes of some of the documents, and their bounds."""
         bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths[places])])
         hashes = np.empty(bounds[-1], np.int64)
-        order = np.argsort(self._owners[places], kind="stable")
-        begins, owners = self._begins[places].tolist(), self._owners[places].tolist()
-        known, file = -1, hashes
-        for place in order.tolist():
-            if owners[place] != known:
-                # One at a time, as a process may not have a file for every part.
-                known = owners[place]
-                file = np.asarray(np.memmap(self._files[known], np.int64, "r"))
-            begin, stop = int(bounds[place]), int(bounds[place + 1])
-            hashes[begin:stop] = file[begins[place] : begins[place] + stop - begin]
+        owners = self._owners[places]
+        for owner in distinct(np.sort(owners)).tolist():
+            # One file at a time, as a process may not have as many open as there are parts.
+            own = np.flatnonzero(owners == owner)
+            file = np.asarray(np.memmap(self._files[owner], np.int64, "r"))
+            begins, lengths = self._begins[places[own]], self.lengths[places[own]]
+            if lengths.mean() > _LONG:
+                for start, begin, length in zip(bounds[own].tolist(), begins.tolist(), lengths.tolist(), strict=True):
+                    hashes[start : start + length] = file[begin : begin + length]
+                continue
+            within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+            hashes[np.repeat(bounds[own], lengths) + within] = file[np.repeat(begins, lengths) + within]
         return hashes, bounds
 
 

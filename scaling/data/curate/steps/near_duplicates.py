@@ -36,7 +36,7 @@ from scaling.data.curate.spec import NearDuplicatesSpec
 from scaling.errors import InputError
 
 _NAME, _CONTAINED = "near_duplicates", "near_duplicates.contained"
-_KEYS_AT_ONCE, _DOCUMENTS_AT_ONCE, _PAIRS_AT_ONCE = 2**20, 2**21, 2**20
+_KEYS_AT_ONCE, _DOCUMENTS_AT_ONCE, _PAIRS_AT_ONCE = 2**20, 2**21, 2**21
 _ROUNDS, _PROGRESS = 32, 0.8
 _ROWS_OF_CONTAINED = 4
 
