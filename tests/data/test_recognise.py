@@ -160,7 +160,6 @@ def zipped(content: bytes) -> bytes:
         ("a.tar.gz", gzip.compress(packed(b"x"), mtime=0), "a tar archive"),
         ("a.txt", packed(b"x"), "a tar archive"),
         ("a.txt", b"%PDF-1.4\n", "a PDF document"),
-        ("a.warc.gz", gzip.compress(b"WARC/1.0\r\n", mtime=0), "a web archive"),
         ("a.pkl", pickle.dumps(TEXTS), "a pickle"),
         ("a.txt", b"{\\rtf1 text}", "a Rich Text document"),
         ("a.orc", b"ORC\n\3\0\0", "an ORC file"),
@@ -222,6 +221,9 @@ def test_an_option_that_does_not_apply_is_an_error(
         {"hf": "a", "piece": 9},
         {"hf": "a", "dtype": "uint32"},
         {"hf": "a", "format": "text"},
+        {"corpus": "code", "format": "text"},
+        {"corpus": "code", "text": "body"},
+        {"corpus": "code", "split": "test"},
     ],
 )
 def test_options_of_the_other_kind_of_source_are_refused(options: dict[str, object]) -> None:

@@ -135,18 +135,20 @@ class Archive:
                 window = before + chunk
                 for found in pattern.finditer(window):
                     place = at - len(before) + found.start()
-                    if self._compression is None or self._is_member(place):
+                    if self._compression is None or begins_record(self._path, place):
                         return place
                 at, before = at + len(chunk), window[-16:]
         return None
 
-    def _is_member(self, place: int) -> bool:
-        with self._path.open("rb") as stream:
-            stream.seek(place)
-            try:
-                return zlib.decompressobj(31).decompress(stream.read(2**12), 5) == b"WARC/"
-            except zlib.error:
-                return False
+
+def begins_record(path: Path, place: int) -> bool:
+    """Whether a member of gzip begins at a byte of a file, and a record in it."""
+    with path.open("rb") as stream:
+        stream.seek(place)
+        try:
+            return zlib.decompressobj(31).decompress(stream.read(2**12), 5) == b"WARC/"
+        except zlib.error:
+            return False
 
 
 class _Unpacked(io.RawIOBase):

@@ -5,7 +5,7 @@ import re
 
 from scaling.errors import InputError
 
-MOST_PAGE = 2**24
+MOST_PAGE = 2**23
 """Bytes of a page at most; Common Crawl keeps 1 to 5 MiB of one. Its tree takes about ten times as much memory."""
 _DEEPEST = 2_000
 """Nested blocks; browsers stop at 512. Finding the main content takes time that grows with their square."""

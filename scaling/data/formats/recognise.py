@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from scaling.data.formats.archives import begins_record
 from scaling.data.formats.pages import begins_as_html, has_tags
 from scaling.data.formats.streams import DAMAGED, compression_of, open_compressed
 from scaling.data.formats.tables import cells, delimiter_of
@@ -80,11 +81,14 @@ def recognise(file: Path, key: str) -> Format | None:
     Raises:
         InputError: it cannot be read, or is of a kind that is not.
     """
+    compression = None
     try:
         compression = compression_of(file)
         with open_compressed(file, compression) as stream:
             head = stream.read(_HEAD)
     except DAMAGED as error:
+        if compression == "gzip" and begins_record(file, 0):
+            return "warc"  # whose reader passes over the damage
         raise InputError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if not head:
         return None
