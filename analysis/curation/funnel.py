@@ -192,7 +192,7 @@ class Classifier:
 
 @dataclass(frozen=True)
 class Perplexity:
-    """The two perplexities between the thirds."""
+    """The two perplexities between the thirds of the first source that was judged."""
 
     thirds: tuple[Number, ...] = ()
 

@@ -124,7 +124,13 @@ def _decile(known: Decile) -> Shown:
 
 def _thirds(known: Perplexity) -> str:
     ends = [value_of(end) for end in known.thirds if end is not None]
-    return f"The thirds part at perplexities of {' and '.join(ends)}." if ends else ""
+    if len(ends) != 2:
+        return ""
+    low, high = ends
+    return (
+        "Thirds are of the documents of a source. In the first that was judged, the head is up to a perplexity of "
+        f"{low} per word, the middle up to {high}, and the tail above it."
+    )
 
 
 def _evaluations(known: Contamination) -> tuple[str, Table]:
@@ -134,7 +140,7 @@ def _evaluations(known: Contamination) -> tuple[str, Table]:
     ]
     head = ("file", "documents", "too short", "found in the sources")
     said = [sentences.of_evaluations(known.evaluations), sentences.of_held_out(known.held_out)]
-    return " ".join(filter(None, said)), Table("evaluations", "", head, tuple(rows))
+    return " ".join(filter(None, said)) or "Nothing was looked for.", Table("evaluations", "", head, tuple(rows))
 
 
 @cache

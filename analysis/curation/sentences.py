@@ -199,9 +199,9 @@ def of_groups(known: Duplicates) -> str:
 
 
 def of_evaluations(evaluations: Sequence[Evaluation]) -> str:
-    """How many evaluation documents are found in the sources."""
+    """How many evaluation documents are found in the sources; empty where none were given."""
     if not evaluations:
-        return "No evaluations were given."
+        return ""
     documents, found = sum(each.documents for each in evaluations), sum(each.found for each in evaluations)
     short = sum(each.too_short for each in evaluations)
     which = f"{found:,} of {counted(documents, 'evaluation document')}" if found else "No evaluation document"
@@ -213,7 +213,7 @@ def of_held_out(known: HeldOut | None) -> str:
     """How many held-out documents were looked for in training text; empty where none were."""
     if known is None or not known.documents:
         return ""
-    text = f"{counted(known.documents, 'held-out document')} {'was' if known.documents == 1 else 'were'} looked for too"
+    text = f"{counted(known.documents, 'held-out document')} {'was' if known.documents == 1 else 'were'} looked for in training text"
     if not known.phrases:
         return f"{text}."
     verb = "is a phrase" if known.phrases == 1 else "are phrases"

@@ -187,7 +187,14 @@ def test_the_other_blocks_are_on_the_page(tmp_path: Path) -> None:
         [["click here", "-2.12"]],
     ]
     assert tables["file", "documents", "too short", "found in the sources"] == [["evals/a.jsonl", "100", "3", "12"]]
-    for part in ("2,000 references", "1,999 other documents", "0.988", "17 pairs", "score 0.9 to 1", "12.2 and 40.5"):
+    for part in (
+        "2,000 references",
+        "1,999 other documents",
+        "0.988",
+        "17 pairs",
+        "score 0.9 to 1",
+        "perplexity of 12.2 per word, the middle up to 40.5,",
+    ):
         assert part in page.text
     assert [warning["message"] in page.text for warning in funnel["warnings"]] == [True]
 

@@ -209,7 +209,7 @@ def test_groups(pairs: int, groups: int, said: str) -> None:
 @pytest.mark.parametrize(
     ("counts", "said"),
     [
-        ([], "No evaluations were given."),
+        ([], ""),
         ([(100, 0, 0)], "No evaluation document is found in the sources."),
         ([(100, 1, 1)], "1 of 100 evaluation documents is found in the sources; 1 is too short to be looked for."),
         ([(1, 0, 1)], "1 of 1 evaluation document is found in the sources."),
@@ -229,12 +229,15 @@ def test_evaluations(counts: list[tuple[int, int, int]], said: str) -> None:
     [
         (None, ""),
         (HeldOut(0), ""),
-        (HeldOut(1), "1 held-out document was looked for too."),
+        (HeldOut(1), "1 held-out document was looked for in training text."),
         (
             HeldOut(1200, 1),
-            "1,200 held-out documents were looked for too; 1 is a phrase that many documents have, and .*",
+            "1,200 held-out documents were looked for in training text; 1 is a phrase that many documents have.*",
         ),
-        (HeldOut(9, 2), "9 held-out documents were looked for too; 2 are phrases that many documents have, and .*"),
+        (
+            HeldOut(9, 2),
+            "9 held-out documents were looked for in training text; 2 are phrases that many documents have.*",
+        ),
     ],
     ids=["none", "no documents", "one", "a phrase", "phrases"],
 )

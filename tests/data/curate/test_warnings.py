@@ -111,7 +111,7 @@ def test_threshold_edge(near: int, warned: list[str]) -> None:
     made = funnel([2000], [step("rules", [0], rules)])
     assert codes(made) == warned
     if warned:
-        text = "rules.gopher.words: 51 of 1,000 documents (5.1%) lie within 5% of 50 and 100000: "
+        text = "rules.gopher.words: 51 of 1,000 documents (5.1%) lie within 5% of 50 and 100k: "
         assert said(made, "threshold-edge").startswith(text)
 
 

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from scaling.quantity import format_quantity
+
 CurateCode = Literal[
     "over-filtered",
     "one-rule",
@@ -132,7 +134,7 @@ def _threshold_edges(funnel: Mapping[str, Any]) -> Iterator[str]:
                 continue
             judged = sum(histogram["counts"]) + histogram["below"] + histogram["above"]
             if reason["near"] > _EDGE * judged:
-                limits = " and ".join(f"{limit:g}" for limit in reason["limits"] or () if limit is not None)
+                limits = " and ".join(format_quantity(limit) for limit in reason["limits"] or () if limit is not None)
                 yield (
                     f"{_reason(step, reason)}: {_of(reason['near'], judged)} lie within 5% of {limits}: "
                     "another threshold nearby drops other documents"
