@@ -83,7 +83,7 @@ def domain(name: DomainName) -> NamedCorpus:
 
 
 def read_domain(name: DomainName, file: Path) -> Iterator[bytes]:
-    """The documents of one of a domain's files; those that are no text are left out, as a sweep leaves them out.
+    """The documents of one of a domain's files; what is empty or no text is left out, as a sweep leaves it out.
 
     Raises:
         InputError: it cannot be read.
@@ -93,7 +93,7 @@ def read_domain(name: DomainName, file: Path) -> Iterator[bytes]:
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}") from None
     for _, text in documents:
-        if text_violation(text) is None:
+        if text and text_violation(text) is None:
             yield text
 
 
