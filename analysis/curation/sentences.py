@@ -213,7 +213,8 @@ def of_held_out(known: HeldOut | None) -> str:
     """How many held-out documents were looked for in training text; empty where none were."""
     if known is None or not known.documents:
         return ""
-    text = f"{counted(known.documents, 'held-out document')} {'was' if known.documents == 1 else 'were'} looked for in training text"
+    verb = "was" if known.documents == 1 else "were"
+    text = f"{counted(known.documents, 'held-out document')} {verb} looked for in training text"
     if not known.phrases:
         return f"{text}."
     verb = "is a phrase" if known.phrases == 1 else "are phrases"
