@@ -14,6 +14,7 @@ from scaling.data.curate.engine.stage import Stage
 from scaling.data.curate.engine.tasks import Task
 from scaling.data.curate.engine.warnings import warnings_of
 from scaling.data.curate.running import Run
+from scaling.data.curate.text.private import mask
 from scaling.data.spec import BuildSpec
 from scaling.files import write_text
 
@@ -32,6 +33,8 @@ def write_curated(
         warnings: of the files, which come before those of the steps.
     """
     funnel = funnel_of(spec.name, run.sample, run.sources.names, run.read, stages)
+    if any(stage.step == "private" for stage in stages):  # texts from before that step too
+        _mask(funnel)
     found = [{"code": code, "message": message} for stage in stages for code, message in stage.warnings]
     funnel["warnings"] = [*warnings, *found, *(each.model_dump() for each in warnings_of(funnel))]
     made, written = work / "made", work / "written"
@@ -60,6 +63,14 @@ def write_curated(
     write_text(made / CURATED, _record(spec).model_dump_json(indent=1))
     _swap(made, out, work / "old")
     return funnel
+
+
+def _mask(content: Any) -> None:
+    """Masks private data in all texts within the content of a page."""
+    for each in content.values() if isinstance(content, dict) else content if isinstance(content, list) else ():
+        _mask(each)
+    if isinstance(content, dict) and isinstance(content.get("text"), str):
+        (content["text"],) = mask([content["text"]]).texts
 
 
 def _record(spec: BuildSpec) -> CuratedRecord:

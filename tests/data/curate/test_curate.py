@@ -1,6 +1,7 @@
 """Curations as a whole: what stays, what is counted, what is used again, and that the bytes depend on nothing else."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +154,14 @@ def test_nothing_half_made_is_left(tmp_path: Path, corpus: list[dict[str, Any]])
     with pytest.raises(InputError, match="mine: is there already, and is no curated data"):
         curated(tmp_path / "mine", sources=corpus, curate={"private": "mask"})
     assert (tmp_path / "mine" / "notes.txt").exists()
+
+
+def test_private_data_is_nowhere_in_what_is_left(tmp_path: Path) -> None:
+    texts = [f"Write to reader{number}@news.org. {text}" for number, text in enumerate(paragraphs(30))]
+    texts += texts[:3]
+    file = write_jsonl(tmp_path / "a.jsonl", texts)
+    steps = {"private": "mask", "language": {"keep": ["de"]} if find_spec("py3langid") else "off"}
+    corpus = [str(file), {"path": str(write_jsonl(tmp_path / "b.jsonl", paragraphs(3, 5))), "curate": "off"}]
+    curated(tmp_path / "out", sources=corpus, curate=steps)
+    assert "Write to" in (tmp_path / "out" / "funnel.json").read_text()
+    assert "@news.org" not in (tmp_path / "out" / "funnel.json").read_text()

@@ -123,7 +123,7 @@ def _first(
     for place in places[order].tolist():
         value = None if values is None or not np.isfinite(values[place]) else float(values[place])
         twin = b"" if decision.twins is None else decision.twins[place]
-        text = batch.texts[place][:EXCERPT]
+        text = excerpt(batch.texts[place])
         found.append((float(far[place]), hex_of(batch.ids[place]), value, text, hex_of(twin), int(batch.files[place])))
     return sorted(found, key=lambda example: example[:2])[:EXAMPLES]
 
@@ -132,6 +132,14 @@ def _example(example: tuple[Any, ...], source: int, files: Sequence[str]) -> dic
     far, id, value, text, twin, file = example
     content = {"id": id, "source": source, "file": files[file], "value": value, "text": text, "far": far}
     return content | ({"twin": twin} if twin else {})
+
+
+def excerpt(text: str) -> str:
+    """The beginning of a text, cut between words, so that nothing to be masked is cut."""
+    if len(text) <= EXCERPT:
+        return text
+    words = text[:EXCERPT].rsplit(maxsplit=1)
+    return words[0] if len(words) > 1 and len(words[0]) > EXCERPT // 2 else text[:EXCERPT]
 
 
 def hex_of(id: bytes) -> str:
