@@ -186,7 +186,8 @@ def curated(
 
 def _show_progress(show: Callable[[str, float], None], name: str, progress: "CurateProgress") -> None:
     """Shows the progress of a curation."""
-    show(_line(name, progress), progress.parts_done / progress.parts)
+    share = progress.parts_done / progress.parts
+    show(_line(name, progress), share if progress.step == "writing" else min(share, 0.99))  # only the end is always shown
 
 
 def _line(name: str, progress: "CurateProgress") -> str:

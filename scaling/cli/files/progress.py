@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def shown_on_stderr() -> Iterator[Callable[[str, float], None]]:
-    """Yields what shows a line and the share that is done; that of the end is always shown."""
+    """Yields what shows a line and the share that is done; that of the end, a share of 1, is always shown."""
     from scaling.cli.sweeps.progress import PLAIN_EVERY_S
     from scaling.cli.terminal import live_display
 

@@ -15,6 +15,8 @@ from scaling.data.curate.spec import LinesSpec
 from scaling.data.curate.text.lines import lines_of, without
 
 _HASHES, _COUNTS, _ABOUT = "hashes.npy", "counts.npy", "about.json"
+_MUCH = 0.05
+"""Share of a source's text of which it is told that it goes."""
 _AT_ONCE = 2**22
 """Lines whose counts are added up by one task."""
 
@@ -33,6 +35,19 @@ def run(stage: Stage) -> None:
     found = stage.tasks("added", add, [(counted, number, ranges, least) for number in range(ranges)])
     [often] = stage.tasks("often", join, [(found, documents)])
     stage.filter(decide, often, reasons, texts_change=True)
+    _warn_of_much(stage)
+
+
+def _warn_of_much(stage: Stage) -> None:
+    """Warns of the sources that lose much of their text."""
+    total = np.zeros((len(stage.names), 2), np.int64)
+    for tally in stage.tallies():
+        gone = tally["changed_bytes"] + sum(reason["bytes"] for reason in tally["reasons"])
+        total[tally["source"]] += gone, tally["reached_bytes"]
+    for name, (gone, size) in zip(stage.names, total.tolist(), strict=True):
+        if gone > _MUCH * size:
+            why = "code and tables repeat lines by their nature, and lines: off keeps them"
+            stage.warn("over-filtered", f"lines cuts {gone / size:.1%} of the text of source {name}: {why}")
 
 
 def allowed(options: LinesSpec, documents: int) -> int:
