@@ -56,14 +56,15 @@ def near_duplicates(
     wordless = (held_out == 0).all(axis=1)
     found = wordless.copy()  # none is looked for
     keys = band_keys(held_out)
+    by_key = np.argsort(keys, axis=1)  # in which keys are looked up many times as fast
     compared = np.zeros(keys.shape, np.int64)
     for block in _blocks(train):
         block_keys = band_keys(block)
         for band, (own, wanted) in enumerate(zip(block_keys, keys, strict=True)):
             order = np.argsort(own, kind="stable")
-            left = np.flatnonzero(~found)
-            first = np.searchsorted(own[order], wanted[left], side="left")
-            counts = np.searchsorted(own[order], wanted[left], side="right") - first
+            ordered, left = own[order], by_key[band][~found[by_key[band]]]
+            first = np.searchsorted(ordered, wanted[left], side="left")
+            counts = np.searchsorted(ordered, wanted[left], side="right") - first
             counts = np.minimum(counts, _MOST_COMPARED - compared[band, left])
             compared[band, left] += counts
             like = counts > 0
