@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Float32, Int64
 
 from scaling.data.curate.engine.batch import Batch
 from scaling.data.curate.engine.decision import Decision, Reason
@@ -29,8 +29,10 @@ from scaling.data.curate.steps.references import (
     sample,
 )
 from scaling.data.curate.text.quality import (
+    FOLDS,
     Classifier,
     area_under_curve,
+    can_be_measured,
     logits,
     probabilities,
     spelled,
@@ -39,10 +41,8 @@ from scaling.data.curate.text.quality import (
 )
 from scaling.data.curate.text.words import Words
 
-_DOCUMENTS, _CHARACTERS, _WORDS = 10_000, 2000, 2_500_000
+_DOCUMENTS, _CHARACTERS, _WORDS = 10_000, 2000, 2_000_000
 """What is learnt from of each side: so many documents, of each the beginning, and words at most."""
-_HELD_OUT = 8
-"""One of so many documents is not learnt from but measured."""
 _STRONGEST, _COMMON, _DECILES = 25, 5000, 10
 _WEIGHTS, _REPORT = "weights.npy", "report.json"
 
@@ -96,23 +96,21 @@ def learn(folder: Path, liked: Side, others: Side) -> None:
     """
     both = [gathered(folders, below, _WORDS) for folders, below in (liked, others)]
     kinds = np.repeat([True, False], [len(each.ids) for each in both])
-    held_out = np.concatenate([numbers_of(each.ids)[:, 1] % np.uint64(_HELD_OUT) == 0 for each in both])
-    if not (kinds & ~held_out).any() or not (~kinds & ~held_out).any():
-        held_out[:] = False
+    folds = np.concatenate([_folds(each.ids) for each in both])
     words = Words(
         np.concatenate([each.words.hashes for each in both]),
         np.concatenate([both[0].words.bounds, both[1].words.bounds[1:] + both[0].words.bounds[-1]]),
     )
-    classifier = train(_chosen(words, ~held_out), kinds[~held_out])
+    classifier = train(words, kinds, folds)
     classifier.save(folder / _WEIGHTS)
-    found = logits(classifier, words)
-    auc = area_under_curve(found[held_out], kinds[held_out])
+    found = logits(classifier, words, folds)
+    measured = can_be_measured(kinds, folds)
     positive, negative = _strongest(classifier, words, [text for each in both for text in each.excerpts])
     report = {
-        "auc": None if math.isnan(auc) else auc,
-        "held_out": int(held_out.sum()),
-        "references": int((kinds & ~held_out).sum()),
-        "others": int((~kinds & ~held_out).sum()),
+        "auc": area_under_curve(found, kinds) if measured else None,
+        "held_out": len(kinds) if measured else 0,
+        "references": len(both[0].ids),
+        "others": len(both[1].ids),
         "for": positive,
         "against": negative,
         "deciles": _deciles(both[1], found[~kinds]),
@@ -125,7 +123,7 @@ def rank(folder: Path, view: PartView, options: QualitySpec | None, models: Mapp
     if options is None:
         return
     classifier = Classifier.load(models[view.source] / _WEIGHTS)
-    made = [np.empty(0, np.float32), *(-logits(classifier, batch.words) for batch in view.batches())]
+    made = [np.empty(0, np.float32), *(-logits(classifier, batch.words, _folds(batch.ids)) for batch in view.batches())]
     np.save(folder / ranking.RANKED, np.concatenate(made))
 
 
@@ -162,12 +160,9 @@ def _cuts(stage: Stage, groups: Sequence[Group], scored: Sequence[Path]) -> dict
     return cuts | {source: ranking.cuts_in(folder)[0] for source, folder in zip(shares, folders, strict=True)}
 
 
-def _chosen(words: Words, documents: Bool[np.ndarray, " documents"]) -> Words:
-    counts = words.counts
-    return Words(
-        words.hashes[np.repeat(documents, counts)],
-        np.concatenate([np.zeros(1, np.int64), np.cumsum(counts[documents])]),
-    )
+def _folds(ids: np.ndarray) -> Int64[np.ndarray, " documents"]:
+    """The folds of documents; a document is judged by what has learnt from other folds."""
+    return (numbers_of(ids)[:, 1] % np.uint64(FOLDS)).astype(np.int64)
 
 
 def _strongest(classifier: Classifier, words: Words, excerpts: Sequence[str]) -> tuple[list[Any], list[Any]]:

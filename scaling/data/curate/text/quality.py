@@ -7,26 +7,30 @@ that a few words decide little. The weights minimise, over documents i of both s
     sum_i b_i log(1 + exp(-y_i (w_0 + sum_j w_j x_ij))) + 2 sum_j w_j^2,      y_i = +-1,
 
 where b_i lets both sides count alike. Features are slots of a table of hashes (0902.2206).
+
+There are so many features that a classifier says of a document that it has learnt from what it was told, and calls all
+but references bad. So documents are in folds, and each is judged by weights learnt from the other folds, whether it is
+of the sample or not. By the logits that the sample has thus the probabilities are calibrated.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int64, UInt64
+from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64, UInt64
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 from scipy.stats import rankdata
 
 from scaling.data.curate.text.words import Words, classes, words_of
 
-FEATURES = 2**18
+FEATURES, FOLDS = 2**18, 5
 _SHIFT = np.uint64(64 - 18)
 _PAIR = np.uint64(0x9E3779B97F4A7C15)
 _SILENT, _PENALTY, _ITERATIONS = 32, 4.0, 40
-_FIXED = 2**16
-"""Weights are added as whole multiples of 1 / 65536, so that a sum is the same wherever a document stands."""
+_UNITS = 2**16
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,10 @@ class Classifier:
     """A trained classifier.
 
     Attributes:
-        weights: of the features; the last is w_0.
+        weights: of the features, and last w_0; a row for the documents of each fold.
     """
 
-    weights: Float32[np.ndarray, " features_1"]
+    weights: Float32[np.ndarray, "folds features_1"]
 
     def save(self, path: Path) -> None:
         """Writes the weights as an ``.npy`` file."""
@@ -47,6 +51,11 @@ class Classifier:
     def load(cls, path: Path) -> "Classifier":
         """Reads what ``save`` wrote."""
         return cls(np.load(path))
+
+    @cached_property
+    def whole(self) -> Int32[np.ndarray, "folds features_1"]:
+        """The weights in units, so that a sum is the same wherever a document stands."""
+        return np.rint(self.weights * _UNITS).astype(np.int32)
 
 
 def features(words: Words) -> csr_matrix:
@@ -61,42 +70,44 @@ def features(words: Words) -> csr_matrix:
     return found
 
 
-def train(words: Words, liked: Bool[np.ndarray, " documents"]) -> Classifier:
+def can_be_measured(liked: Bool[np.ndarray, " documents"], folds: Int64[np.ndarray, " documents"]) -> bool:
+    """Whether both kinds are there whatever fold is left out, so that no document is judged by what learnt from it."""
+    return all((kind & (folds != fold)).any() for fold in np.unique(folds) for kind in (liked, ~liked))
+
+
+def train(words: Words, liked: Bool[np.ndarray, " documents"], folds: Int64[np.ndarray, " documents"]) -> Classifier:
     """The classifier of some documents, the same for the same documents in the same order.
 
     Args:
         words: of the documents.
         liked: whether each is a reference; both kinds are there.
+        folds: of the documents, 0 to FOLDS - 1; ignored where they cannot be measured.
     """
     x = features(words)
-    transposed = x.T.tocsr()
-    signs = np.where(liked, 1.0, -1.0)
-    balance = len(liked) / 2 / np.where(liked, liked.sum(), (~liked).sum())
-
-    def objective(weights: Float64[np.ndarray, " features_1"]) -> tuple[float, Float64[np.ndarray, " features_1"]]:
-        margins = signs * (x @ weights[:-1] + weights[-1])
-        slopes = -balance * signs * np.exp(-np.logaddexp(0, margins))
-        loss = (balance * np.logaddexp(0, -margins)).sum() + _PENALTY / 2 * (weights[:-1] @ weights[:-1])
-        return float(loss), np.append(transposed @ slopes + _PENALTY * weights[:-1], slopes.sum())
-
-    found = minimize(
-        objective, np.zeros(FEATURES + 1), jac=True, method="L-BFGS-B", options={"maxiter": _ITERATIONS, "maxcor": 10}
-    )
-    return Classifier(found.x.astype(np.float32))
+    if not can_be_measured(liked, folds):
+        return Classifier(np.tile(_fit(x, liked), (FOLDS, 1)).astype(np.float32))
+    rows = [_fit(x[folds != fold], liked[folds != fold]) for fold in range(FOLDS)]
+    raw = Classifier(np.array(rows, np.float32))
+    slope, intercept = _calibration(logits(raw, words, folds), liked)
+    weights = raw.weights * np.float32(slope)
+    weights[:, -1] += np.float32(intercept)
+    return Classifier(weights)
 
 
-def logits(classifier: Classifier, words: Words) -> Float32[np.ndarray, " documents"]:
+def logits(
+    classifier: Classifier, words: Words, folds: Int64[np.ndarray, " documents"]
+) -> Float32[np.ndarray, " documents"]:
     """The logarithms of the odds that documents are references, which differ where probabilities are nearly 1.
 
     That of a document does not depend on the others.
     """
-    table = np.rint(classifier.weights * _FIXED).astype(np.int32)
     begin, end = words.bounds[:-1], words.bounds[1:]
-    sums = _sums(table[_slots(words.hashes)])
+    rows = np.repeat(folds, words.counts)
+    sums = _sums(classifier, _slots(words.hashes), rows)
     total = sums[end] - sums[begin]
-    sums = _sums(np.append(table[_pairs(words.hashes)], 0))
+    sums = np.append(_sums(classifier, _pairs(words.hashes), rows[:-1]), 0)  # of as many as there are words
     total += sums[np.maximum(end - 1, begin)] - sums[begin]
-    made = int(table[-1]) / _FIXED + total / _FIXED * _scales(words.counts)
+    made = classifier.weights[folds, -1] + total / _UNITS * _scales(words.counts)
     return made.astype(np.float32)
 
 
@@ -148,10 +159,49 @@ def strongest(
     slots = _slots(hashes)
     common = np.argsort(-counts, kind="stable")
     common = common[np.sort(np.unique(slots[common], return_index=True)[1])]
-    weights = classifier.weights[slots[common]]
+    weights = classifier.weights.mean(axis=0)[slots[common]]
     order = np.argsort(-weights, kind="stable")
     ranked = [(words[common[place]], float(weights[place])) for place in order.tolist()]
     return [each for each in ranked[:most] if each[1] > 0], [each for each in ranked[: -most - 1 : -1] if each[1] < 0]
+
+
+def _fit(x: csr_matrix, liked: Bool[np.ndarray, " documents"]) -> Float64[np.ndarray, " features_1"]:
+    """The weights at the minimum."""
+    used, places = np.unique(x.indices, return_inverse=True)  # others are 0
+    x = csr_matrix((x.data, places, x.indptr), shape=(len(liked), len(used)))
+    transposed = x.T.tocsr()
+    signs = np.where(liked, 1.0, -1.0)
+    balance = len(liked) / 2 / np.where(liked, liked.sum(), (~liked).sum())
+
+    def objective(weights: Float64[np.ndarray, " used_1"]) -> tuple[float, Float64[np.ndarray, " used_1"]]:
+        margins = signs * (x @ weights[:-1] + weights[-1])
+        slopes = -balance * signs * np.exp(-np.logaddexp(0, margins))
+        loss = (balance * np.logaddexp(0, -margins)).sum() + _PENALTY / 2 * np.square(weights[:-1]).sum()
+        return float(loss), np.append(transposed @ slopes + _PENALTY * weights[:-1], slopes.sum())
+
+    found = minimize(
+        objective, np.zeros(len(used) + 1), jac=True, method="L-BFGS-B", options={"maxiter": _ITERATIONS, "maxcor": 10}
+    )
+    weights = np.zeros(FEATURES + 1)
+    weights[np.append(used, FEATURES)] = found.x
+    return weights
+
+
+def _calibration(
+    logits: Float32[np.ndarray, " documents"], liked: Bool[np.ndarray, " documents"]
+) -> tuple[float, float]:
+    """Slope and intercept that make probabilities of logits, both sides counting alike (Platt 1999)."""
+    sides = np.array([(~liked).sum(), liked.sum()], np.float64)[liked.astype(np.int64)]
+    targets = np.where(liked, sides + 1, 1) / (sides + 2)
+
+    def objective(line: Float64[np.ndarray, " two"]) -> tuple[float, Float64[np.ndarray, " two"]]:
+        margins = line[0] * logits + line[1]
+        loss = ((np.logaddexp(0, margins) - targets * margins) / sides).sum()
+        slopes = (np.exp(-np.logaddexp(0, -margins)) - targets) / sides
+        return float(loss), np.array([(slopes * logits).sum(), slopes.sum()])
+
+    found = minimize(objective, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(0.01, None), (None, None)])
+    return float(found.x[0]), float(found.x[1])
 
 
 def _slots(hashes: UInt64[np.ndarray, " words"]) -> Int64[np.ndarray, " words"]:
@@ -165,9 +215,13 @@ def _pairs(hashes: UInt64[np.ndarray, " words"]) -> Int64[np.ndarray, " pairs"]:
     return _slots(made)
 
 
-def _sums(values: np.ndarray) -> Int64[np.ndarray, " sums"]:
-    """Sums of the first 0, 1, 2, ... values."""
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(values, dtype=np.int64)])
+def _sums(
+    classifier: Classifier, slots: Int64[np.ndarray, " places"], folds: Int64[np.ndarray, " places"]
+) -> Int64[np.ndarray, " sums"]:
+    """Sums of the weights of the first 0, 1, 2, ... features, in units."""
+    places = folds * (FEATURES + 1)
+    places += slots
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(classifier.whole.reshape(-1)[places], dtype=np.int64)])
 
 
 def _scales(words: Int64[np.ndarray, " documents"]) -> Float64[np.ndarray, " documents"]:
