@@ -102,8 +102,9 @@ class LanguageSpec(_Strict):
     """Keeps documents of some languages.
 
     Attributes:
-        keep: codes of two letters (ISO 639-1), such as ``en``.
-        least: probability of the likeliest language from which it is believed (FineWeb, DCLM: 0.65; CCNet: 0.5).
+        keep: codes of the languages, such as ``en`` (ISO 639-1; of some languages three letters).
+        least: probability that a document's language is one of those, from which it stays (FineWeb, DCLM: 0.65; CCNet:
+            0.5).
         characters: the language is judged by the beginning of a document, so long.
         bytes: shorter documents are kept, as they are too short to be judged.
     """

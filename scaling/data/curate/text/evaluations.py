@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from scaling.data.curate.text.words import words_of
 from scaling.data.formats.streams import DAMAGED, LONGEST, open_stream
 from scaling.data.formats.tables import delimiter_of, names_of, open_parquet
 from scaling.data.formats.texts import read_text
-from scaling.data.sources import Part, find_parts
+from scaling.data.sources import Part, find_parts, read_part, strict
 from scaling.data.spec import SourceSpec
 from scaling.errors import InputError
 
@@ -166,6 +166,9 @@ def _documents(path: str, part: Part) -> Iterator[list[str]]:
             yield from map(list, map(_texts, _cells(file)))
         case "parquet" | "arrow":
             yield from map(list, map(_texts, _table(file, part.format)))
+        case "html" | "warc":
+            pages = strict(read_part(replace(part, paths=(path,)), SourceSpec(path=path), 0))
+            yield from ([page.decode()] for page in pages if isinstance(page, bytes))
         case _:
             raise InputError(f"{path}: token ids; an evaluation is text")
 
