@@ -100,7 +100,7 @@ def score(model: Ngrams, words: Words) -> Float32[np.ndarray, " documents"]:
         costs[low:high] = _token_costs(model, words, low, high)
     sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(costs, dtype=np.int64)])
     counts = words.counts
-    totals = np.where(counts > 0, sums[words.bounds[1:]] - sums[words.bounds[:-1]], model.rest[0])
+    totals = np.where(counts > 0, sums[words.bounds[1:]] - sums[words.bounds[:-1]], model.rest.sum())
     return np.exp2(totals / _UNITS / np.maximum(counts, 1)).astype(np.float32)
 
 
