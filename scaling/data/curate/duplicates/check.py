@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -50,13 +51,14 @@ class Limits:
 def sets_of(grams: Words) -> tuple[Int64[np.ndarray, " hashes"], Int64[np.ndarray, " documents_1"]]:
     """The set of n-grams of each document: sorted hashes of 63 bits, each once, and bounds as those of words."""
     hashes = (grams.hashes >> np.uint64(1)).view(np.int64)
-    for begin, stop in zip(grams.bounds[:-1].tolist(), grams.bounds[1:].tolist(), strict=True):
+    bounds = grams.bounds.tolist()
+    for begin, stop in pairwise(bounds):
         hashes[begin:stop].sort()
     new = np.ones(len(hashes), bool)
     np.not_equal(hashes[1:], hashes[:-1], out=new[1:])
     new[grams.bounds[:-1][grams.counts > 0]] = True
-    counts = np.concatenate([np.zeros(1, np.int64), np.cumsum(new, dtype=np.int64)])
-    return hashes[new], counts[grams.bounds]
+    counts = [np.count_nonzero(new[begin:stop]) for begin, stop in pairwise(bounds)]
+    return hashes[new], np.cumsum([0, *counts], dtype=np.int64)
 
 
 def in_common(

@@ -77,22 +77,35 @@ def grams_of(words: Words, count: int) -> Words:
     lengths = words.counts
     grams = np.where(lengths >= count, lengths - count + 1, np.minimum(lengths, 1))
     bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(grams)])
-    made = np.zeros(bounds[-1], np.uint64)
-    whole = max(len(words.hashes) - count + 1, 0)
-    rolled = np.zeros(whole, np.uint64)
-    for offset in range(count):
-        rolled *= np.uint64(_GRAM)
-        rolled += words.hashes[offset : offset + whole]
     long = lengths >= count
-    # An n-gram begins wherever its document has room for it, and nowhere else.
-    made[np.repeat(long, grams)] = rolled[_begins(words, count)[:whole]]
     short = np.flatnonzero((lengths > 0) & ~long)
+    rolled = _rolled(words, count, int(grams[long].sum()))
+    if not len(short):
+        return Words(rolled, bounds)
     values = lengths[short].astype(np.uint64)  # so that no longer document has their hashes
     for offset in range(count - 1):
         own = lengths[short] > offset
         values[own] = values[own] * np.uint64(_GRAM) + words.hashes[words.bounds[short[own]] + offset]
-    made[bounds[short]] = values
-    return Words(mixed(made), bounds)
+    made = np.empty(bounds[-1], np.uint64)
+    made[np.repeat(long, grams)] = rolled
+    made[bounds[short]] = mixed(values)
+    return Words(made, bounds)
+
+
+def _rolled(words: Words, count: int, total: int) -> UInt64[np.ndarray, " grams"]:
+    """The n-grams of the documents that have so many words, a piece at a time."""
+    made, end = np.empty(total, np.uint64), 0
+    begins = _begins(words, count)
+    for first in range(0, len(words.hashes) - count + 1, _PIECE):
+        stop = min(first + _PIECE, len(words.hashes) - count + 1)
+        rolled = np.zeros(stop - first, np.uint64)
+        for offset in range(count):
+            rolled *= np.uint64(_GRAM)
+            rolled += words.hashes[first + offset : stop + offset]
+        own = mixed(rolled[begins[first:stop]])
+        made[end : end + len(own)] = own
+        end += len(own)
+    return made
 
 
 def _begins(words: Words, count: int) -> Bool[np.ndarray, " words"]:
@@ -156,8 +169,8 @@ def _folded(text: str) -> str:
 def _words_in(text: str) -> tuple[UInt64[np.ndarray, " words"], Int64[np.ndarray, " ends"]]:
     """Hashes of the words of a piece, and how many of them are before each NUL.
 
-    The hash of a word of the code points c is the sum of c[i] F^i modulo 2^64, mixed. It comes from the sums of all code
-    points up to its begin and up to its end, with i counted from the begin of the piece.
+    The hash of a word of the code points c is the sum of c[i] F^i modulo 2^64, mixed. It comes from the sums of all
+    code points up to its begin and up to its end, with i counted from the begin of the piece.
     """
     if text.isascii():
         plain = text.encode()

@@ -190,6 +190,14 @@ def test_forms_that_differ_in_a_word_stay_but_for_their_copies(deduplicate: Dedu
     assert made.notes["groups"][0]["size"] == 2
 
 
+@pytest.mark.slow
+def test_a_million_forms_are_no_group(deduplicate: Deduplicate) -> None:
+    forms = [f"sorry the requested product with number {place} is not in stock now" for place in range(10**6)]
+    made = deduplicate(forms, part=300_000)
+    assert len(made.kept[0]) == 10**6
+    assert made.notes["groups"] == []
+
+
 def test_forms_that_are_alike_leave_one(deduplicate: Deduplicate) -> None:
     forms = [f"sorry the requested product is not in stock now its number {place}" for place in range(1000, 4000)]
     assert similarity(*forms[:2]) > 0.7
