@@ -94,7 +94,7 @@ def test_probabilities_are_those_of_plain_counts(count: int | str) -> None:
         math.prod(p(*gram) ** (-1 / len(text)) for gram in zip(["<"] * 2 + text, ["<", *text], text, strict=False))
         for text in words(new)
     ]
-    np.testing.assert_allclose(score(model, words_of(new)), expected, rtol=1e-3)
+    np.testing.assert_allclose(score(model, words_of(new)), expected, rtol=3e-3)
 
 
 def test_probabilities_add_up_to_one() -> None:
@@ -105,7 +105,7 @@ def test_probabilities_add_up_to_one() -> None:
         own = len(context.split())
         before = np.log(score(model, words_of([context]))[0]) * own if own else 0
         after = np.log(score(model, words_of([f"{context} {word}" for word in [*vocabulary, "never"]]))) * (own + 1)
-        assert np.exp(before - after).sum() == pytest.approx(1, rel=2e-3)
+        assert np.exp(before - after).sum() == pytest.approx(1, rel=5e-3)
 
 
 def test_it_ranks_as_a_language_model_does() -> None:
@@ -166,18 +166,17 @@ def test_few_words_are_enough(text: str) -> None:
 
 def test_tables_find_what_is_there_and_nothing_else() -> None:
     draw = np.random.default_rng(0)
-    crowded = np.arange(2**32 - 300, 2**32 - 2, 2, dtype=np.uint64)  # all belong to the last slot
-    many = draw.choice(2**32 - 2, size=5000, replace=False).astype(np.uint64)
-    for keys in (crowded, many, np.array([0], np.uint64), np.array([2**32 - 2], np.uint64)):
-        keys = np.unique(keys)
-        costs = draw.integers(2**16, size=len(keys)).astype(np.uint64)
-        behind = draw.integers(2**16, size=len(keys)).astype(np.uint64)
-        table = perplexity._table(keys.astype(np.uint32), costs, behind)
-        entries, known = perplexity._find(table, keys << np.uint64(32) | np.uint64(12345), 7)
+    most = 2**38 - 2
+    crowded = np.arange(most - 300, most, 2, dtype=np.uint64)  # all belong to the last slot
+    many = draw.choice(most, size=5000, replace=False).astype(np.uint64)
+    for keys in (crowded, np.sort(many), np.array([0], np.uint64), np.array([most], np.uint64)):
+        costs, behind = draw.integers(2**13, size=(2, len(keys))).astype(np.uint64)
+        table = perplexity._table(keys, costs, behind)
+        entries, known = perplexity._find(table, keys << np.uint64(26) | np.uint64(12345), 7)
         assert known.all()
-        assert (entries == keys << np.uint64(32) | costs << np.uint64(16) | behind).all()
+        assert (entries == keys << np.uint64(26) | costs << np.uint64(13) | behind).all()
         others = np.setdiff1d(np.concatenate([keys + np.uint64(1), many]), keys)
-        entries, known = perplexity._find(table, others[others < 2**32 - 2] << np.uint64(32), 7)
+        entries, known = perplexity._find(table, others[others < most] << np.uint64(26), 7)
         assert not known.any()
         assert (entries == 7).all()
 

@@ -6,24 +6,24 @@ it). With c the count of a trigram, and of a bigram or a word the number of diff
     p(w | u v) = (c(u v w) - D(c(u v w))) / c(u v) + g(u v) p(w | v),      g(u v) = sum_w D(c(u v w)) / c(u v),
 
 likewise p(w | v) and p(w), and below p(w) the words are equal, one unknown word among them. So -log2 p is one number of
-a trigram that was seen; else it is -log2 g(u v) and that of the bigram. Numbers are kept as whole 1/1024 of a bit in
-tables of hashes, so that a sum is the same wherever a document stands. Tables know n-grams by 32 bits of their hashes:
-of those never seen, one of a thousand at most is taken for another one.
+a trigram that was seen; else it is -log2 g(u v) and that of the bigram. Numbers are kept as whole 1/256 of a bit in
+tables of hashes, so that a sum is the same wherever a document stands. Tables know n-grams by 38 bits of their hashes:
+of those never seen, one of 30,000 at most is taken for another one.
 """
 
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64, UInt32, UInt64
+from jaxtyping import Bool, Float32, Float64, Int64, UInt64
 
 from scaling.data.curate.text.words import Words
 
 MOST_WORDS = 2**23
 """Of the references that a model is made of, so that it is made within 1 GB."""
-_UNITS = 1024
+_UNITS = 256
 _START, _FIRST, _SECOND = np.uint64(0x2545F4914F6CDD1D), np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1342543DE82EF95)
-_HALF, _QUARTER, _LOW = np.uint64(32), np.uint64(16), np.uint64(0xFFFF)
+_KEY, _COST, _LOW, _MOST = np.uint64(26), np.uint64(13), np.uint64(2**13 - 1), np.uint64(2**38 - 2)
 _EMPTY = np.uint64(2**64 - 1)
 _SLICE = 2**16
 _FALLBACK = np.array([0.0, 0.5, 1.0, 1.5])
@@ -34,7 +34,7 @@ class Ngrams:
     """A model.
 
     Attributes:
-        words: table of the words. An entry has the first 32 bits of a hash, -log2 p, and -log2 g of what follows; it
+        words: table of the words. An entry has the first 38 bits of a hash, -log2 p, and -log2 g of what follows; it
             stands at the place that its first bits say or behind, entries in order.
         pairs: of the bigrams.
         triples: of the trigrams.
@@ -72,7 +72,7 @@ def train(words: Words) -> Ngrams:
     word_of, last_of = _keys(hashes)[at[first]], _keys(last)[at[first]]
     ones, seen_ones = np.unique(word_of, return_counts=True)
     none = np.full(len(ones), 1 / (len(ones) + 1))
-    ones_p, _, left = _level(seen_ones, np.zeros(len(ones), np.uint32), none)
+    ones_p, _, left = _level(seen_ones, np.zeros(len(ones), np.uint64), none)
     twos_p, *behind_words = _level(seen_twos, last_of, ones_p[np.searchsorted(ones, word_of)])
     triples_p, *behind_pairs = _level(seen, context_of, twos_p[np.searchsorted(twos, pair_of)])
     start = np.array([_START])
@@ -108,7 +108,7 @@ def _token_costs(model: Ngrams, words: Words, low: int, high: int) -> Int64[np.n
     """-log2 p of the words from ``low`` on, in units."""
     begin = max(low - 1, 0)  # as what is left behind a word is known by its own entry
     hashes, (last, before) = words.hashes[begin:high], _contexts(words, begin, high)
-    one, _ = _find(model.words, hashes, int(model.rest[0]) << 16)
+    one, _ = _find(model.words, hashes, int(model.rest[0]) << 13)
     last *= _FIRST
     last += hashes
     two, paired = _find(model.pairs, last, 0)
@@ -141,14 +141,14 @@ def _contexts(words: Words, low: int, high: int) -> tuple[UInt64[np.ndarray, " s
     return last, before
 
 
-def _keys(hashes: UInt64[np.ndarray, " grams"]) -> UInt32[np.ndarray, " grams"]:
+def _keys(hashes: UInt64[np.ndarray, " grams"]) -> UInt64[np.ndarray, " grams"]:
     """By what tables know n-grams; the largest number is not used, as it marks slots that are empty."""
-    return np.minimum(hashes >> _HALF, np.uint64(2**32 - 2)).astype(np.uint32)
+    return np.minimum(hashes >> _KEY, _MOST)
 
 
 def _level(
-    counts: Int64[np.ndarray, " grams"], contexts: UInt32[np.ndarray, " grams"], lower: Float64[np.ndarray, " grams"]
-) -> tuple[Float64[np.ndarray, " grams"], UInt32[np.ndarray, " contexts"], Float64[np.ndarray, " contexts"]]:
+    counts: Int64[np.ndarray, " grams"], contexts: UInt64[np.ndarray, " grams"], lower: Float64[np.ndarray, " grams"]
+) -> tuple[Float64[np.ndarray, " grams"], UInt64[np.ndarray, " contexts"], Float64[np.ndarray, " contexts"]]:
     """Of n-grams of one length p, their contexts in order, and what these leave to shorter n-grams."""
     discounts, kinds = _discounts(counts), np.minimum(counts, 3)
     found, places = np.unique(contexts, return_inverse=True)
@@ -171,12 +171,12 @@ def _discounts(counts: Int64[np.ndarray, " grams"]) -> Float64[np.ndarray, " fou
 
 def _costs(chances: Float64[np.ndarray, " grams"]) -> UInt64[np.ndarray, " grams"]:
     """-log2 of probabilities, in units."""
-    return np.clip(np.rint(-np.log2(chances) * _UNITS), 0, 2**16 - 1).astype(np.uint64)
+    return np.clip(np.rint(-np.log2(chances) * _UNITS), 0, _LOW).astype(np.uint64)
 
 
 def _left(
-    keys: UInt32[np.ndarray, " grams"],
-    contexts: UInt32[np.ndarray, " contexts"],
+    keys: UInt64[np.ndarray, " grams"],
+    contexts: UInt64[np.ndarray, " contexts"],
     left: Float64[np.ndarray, " contexts"],
 ) -> UInt64[np.ndarray, " grams"]:
     """-log2 of what n-grams leave as contexts, in units; 0 of those behind which nothing was seen."""
@@ -185,14 +185,14 @@ def _left(
 
 
 def _table(
-    keys: UInt32[np.ndarray, " grams"], costs: UInt64[np.ndarray, " grams"], behind: UInt64[np.ndarray, " grams"]
+    keys: UInt64[np.ndarray, " grams"], costs: UInt64[np.ndarray, " grams"], behind: UInt64[np.ndarray, " grams"]
 ) -> UInt64[np.ndarray, " slots"]:
     """A table of n-grams, at most half full: in the order of their keys, each at its slot or in the next free one."""
     bits = max(4, (2 * len(keys) - 1).bit_length())
     order = np.arange(len(keys))
-    slots = order + np.maximum.accumulate((keys >> np.uint32(32 - bits)) - order)
+    slots = order + np.maximum.accumulate((keys >> np.uint64(38 - bits)).view(np.int64) - order)
     table = np.full(max(2**bits, int(slots[-1]) + 1) + 1, _EMPTY)
-    table[slots] = keys.astype(np.uint64) << _HALF | costs << _QUARTER | behind
+    table[slots] = keys << _KEY | costs << _COST | behind
     return table
 
 
@@ -200,17 +200,17 @@ def _find(
     table: UInt64[np.ndarray, " slots"], hashes: UInt64[np.ndarray, " grams"], missing: int
 ) -> tuple[UInt64[np.ndarray, " grams"], Bool[np.ndarray, " grams"]]:
     """The entries of n-grams, ``missing`` for those that are not there, and whether they are."""
-    keys = np.minimum(hashes >> _HALF, np.uint64(2**32 - 2))
-    slots = (keys >> np.uint64(32 - (len(table).bit_length() - 1))).view(np.int64)
+    keys = _keys(hashes)
+    slots = (keys >> np.uint64(38 - (len(table).bit_length() - 1))).view(np.int64)
     entries = table[slots]
-    rest = np.flatnonzero(entries >> _HALF < keys)
+    rest = np.flatnonzero(entries >> _KEY < keys)
     while len(rest):
         slots[rest] += 1
         entries[rest] = found = table[slots[rest]]
-        rest = rest[found >> _HALF < keys[rest]]
-    known = entries >> _HALF == keys
+        rest = rest[found >> _KEY < keys[rest]]
+    known = entries >> _KEY == keys
     return np.where(known, entries, np.uint64(missing)), known
 
 
 def _cost(entries: UInt64[np.ndarray, " grams"]) -> UInt64[np.ndarray, " grams"]:
-    return entries >> _QUARTER & _LOW
+    return entries >> _COST & _LOW
