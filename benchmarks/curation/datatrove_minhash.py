@@ -1,8 +1,9 @@
 """Near-duplicates by datatrove's MinHash with FineWeb's setting, run by the Python of an environment that has it.
 
-    PYTHON benchmarks/curation/datatrove_minhash.py TEXTS.json MADE.json
+    PYTHON benchmarks/curation/datatrove_minhash.py TEXTS.json MADE.json [rules]
 
-Writes the places of the texts that stay, and the CPU seconds without imports and the loading of its tokenizer.
+Writes the places of the texts that stay, and the CPU seconds without imports and the loading of its tokenizer. With
+``rules``, its filters of Gopher's and FineWeb's rules go first.
 """
 
 import json
@@ -21,6 +22,7 @@ def main() -> None:
         MinhashDedupFilter,
         MinhashDedupSignature,
     )
+    from datatrove.pipeline.filters import FineWebQualityFilter, GopherQualityFilter, GopherRepetitionFilter
     from datatrove.utils.hashing import HashConfig
 
     texts = json.loads(Path(sys.argv[1]).read_text())
@@ -30,13 +32,16 @@ def main() -> None:
         signature = MinhashDedupSignature(f"{folder}/signatures", config, language="eng")
         signature.word_tokenizer.word_tokenize("loads what it needs")
         begun = time.process_time()
-        signature.run((Document(text=text, id=str(place)) for place, text in enumerate(texts)), 0, 1)
+        documents = [Document(text=text, id=str(place)) for place, text in enumerate(texts)]
+        for rules in (GopherRepetitionFilter, GopherQualityFilter, FineWebQualityFilter) if len(sys.argv) > 3 else ():
+            documents = list(rules().run(documents, 0, 1))
+        signature.run(documents, 0, 1)
         for bucket in range(config.num_buckets):
             buckets = MinhashDedupBuckets(f"{folder}/signatures", f"{folder}/buckets", config=config)
             buckets.run(None, bucket, config.num_buckets)
         MinhashDedupCluster(f"{folder}/buckets", f"{folder}/clusters", config=config).run(None, 0, 1)
-        documents = (Document(text=text, id=str(place)) for place, text in enumerate(texts))
-        kept = [int(document.id) for document in MinhashDedupFilter(f"{folder}/clusters").run(documents, 0, 1)]
+        filtered = MinhashDedupFilter(f"{folder}/clusters").run(documents, 0, 1)
+        kept = [int(document.id) for document in filtered]
         seconds = time.process_time() - begun
     Path(sys.argv[2]).write_text(json.dumps({"kept": kept, "seconds": seconds}))
 

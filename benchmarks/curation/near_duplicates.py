@@ -73,15 +73,21 @@ def ours(texts: Sequence[str], options: NearDuplicatesSpec) -> tuple[np.ndarray,
 
 def theirs(texts: Sequence[str], python: str) -> tuple[np.ndarray, float]:
     """Mask of the documents that datatrove drops, and CPU seconds, by another Python."""
+    kept, seconds = run_datatrove(texts, python)
+    dropped = np.ones(len(texts), bool)
+    dropped[kept] = False
+    return dropped, seconds
+
+
+def run_datatrove(texts: Sequence[str], python: str, *options: str) -> tuple[list[int], float]:
+    """Places of the documents that datatrove keeps, and CPU seconds, by another Python."""
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder, "texts.json"), Path(folder, "made.json")
         given.write_text(json.dumps(list(texts)))
         script = Path(__file__).with_name("datatrove_minhash.py")
-        subprocess.run([python, str(script), str(given), str(made)], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run([python, str(script), str(given), str(made), *options], check=True, stderr=subprocess.DEVNULL)
         content = json.loads(made.read_text())
-    dropped = np.ones(len(texts), bool)
-    dropped[content["kept"]] = False
-    return dropped, content["seconds"]
+    return content["kept"], content["seconds"]
 
 
 def table(name: str, dropped: np.ndarray, pairs: tuple[np.ndarray, np.ndarray, np.ndarray], rate: float) -> None:
