@@ -2,7 +2,7 @@
 
     python -m benchmarks.curation.beside --datatrove PYTHON [--megabytes 10] [--seed 1]
 
-Ours reads a file, judges the language, and writes Parquet; datatrove has the texts in memory, and no language is judged.
+Ours reads a file, judges the language, and writes Parquet; datatrove has the texts in memory, and judges none.
 """
 
 import argparse

@@ -33,9 +33,10 @@ CHAIN = {
     "contamination": {},
 }
 _GERMAN = (
-    "Die Regierung hat im vergangenen Jahr viel erreicht, und doch bleibt noch manches zu tun. Die Bürger wollen wissen, "
-    "was mit ihren Steuern geschieht, und wir werden es ihnen sagen. Der Winter war lang, die Ernte aber gut."
-).split(". ")
+    "Die Regierung hat im vergangenen Jahr viel erreicht, und doch bleibt noch manches zu tun",
+    "Die Bürger wollen wissen, was mit ihren Steuern geschieht, und wir werden es ihnen sagen",
+    "Der Winter war lang, die Ernte aber gut, und so kamen alle ohne Sorgen durch das Jahr",
+)
 _FILES = 8
 
 
