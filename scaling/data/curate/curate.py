@@ -1,6 +1,7 @@
 """A curation: sources through steps to documents that are worth training on, with a record of all that was dropped."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -10,19 +11,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scaling.data.building.survey import find_text_parts
-from scaling.data.curate.curated import is_curated
+from scaling.data.curate.curated import PAGE, is_curated, own_entries
 from scaling.data.curate.engine.funnel import FUNNEL
 from scaling.data.curate.engine.stage import key_of
-from scaling.data.curate.engine.tasks import TaskRunner
+from scaling.data.curate.engine.tasks import TaskRunner, sizes_in
 from scaling.data.curate.running import CurateProgress, NothingLeft, Run, step_module
 from scaling.data.curate.spec import STEPS, Curation
 from scaling.data.curate.writing import write_curated
 from scaling.data.locked import locked
+from scaling.data.sources import Part
 from scaling.data.spec import BuildSpec
 from scaling.errors import InputError
 from scaling.files import write_text
 
 _CURRENT = "current"
+_GOES_ON = "what is done is kept, and the same command goes on with it"
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ def curate(
 
     Args:
         spec: the sources and the steps.
-        out: the folder, which must not be there, or be an earlier curation, which is replaced.
+        out: the folder, which must not be there, or be an earlier curation, which is replaced; what else is in that
+            stays.
         tasks: what does the tasks.
         report: called with the progress.
         until: the last step to do; None for all.
@@ -64,7 +68,8 @@ def curate(
         on_error: ``skip`` leaves out documents and files that cannot be read, and counts them.
 
     Raises:
-        InputError: invalid sources or options; a missing package; another folder at ``out``; nothing is left.
+        InputError: invalid sources or options; a missing package; another folder at ``out``, or sources in it;
+            nothing is left.
     """
     if out.exists() and not is_curated(out) and not (out.is_dir() and not any(out.iterdir())):
         raise InputError(f"{out}: is there already, and is no curated data; remove it, or choose another `out`")
@@ -72,7 +77,9 @@ def curate(
     chain = _chain(options, until)
     _check(spec, chain, options)
     parts, warnings = find_text_parts(spec, skip=on_error == "skip")
-    work = out.absolute().with_name(f".{out.absolute().name}.steps")
+    place = Path(os.path.realpath(out))
+    _check_apart(spec, parts, out, place)
+    work = place.with_name(f".{place.name}.steps")
     try:
         work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -83,22 +90,51 @@ def curate(
                 run = Run(spec, work, runner, report, sample, on_error == "skip")
                 stages = run.all(parts, chain, options)
                 key = key_of([stage.folder.name for stage in stages], spec.model_dump(mode="json", exclude={"curate"}))
-                if is_curated(out) and _current(work) == key:
-                    return Curated(out, json.loads((out / FUNNEL).read_text()), work)
+                if is_curated(place) and _is_current(work, key, place):
+                    return Curated(out, json.loads((place / FUNNEL).read_text()), work)
                 told = [{"code": warning.code, "message": warning.message} for warning in warnings]
-                funnel = write_curated(run, spec, out, work, stages, told)
-                write_text(work / _CURRENT, key)
+                funnel = write_curated(run, spec, place, work, stages, told)
+                write_text(work / _CURRENT, json.dumps({"key": key, "files": _own_sizes(place)}))
         except InputError as error:
             raise InputError(_kept(work, error)) from None
         except BrokenProcessPool:
             why = "a process was killed, perhaps for memory: try fewer `workers`"
-            raise InputError(f"{out}: {why}; what is done is kept, and the same command goes on with it") from None
+            raise InputError(f"{out}: {why}; {_GOES_ON}") from None
+        except OSError as error:
+            raise InputError(f"{out}: {error}; {_GOES_ON}") from None
     return Curated(out, funnel, work)
 
 
-def _current(work: Path) -> str:
-    """Key of what is in the folder of documents; empty if it is not known."""
-    return (work / _CURRENT).read_text() if (work / _CURRENT).is_file() else ""
+def _is_current(work: Path, key: str, folder: Path) -> bool:
+    """Whether the folder of documents is what the key names, and its files are as long as they were written."""
+    try:
+        known = json.loads((work / _CURRENT).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return bool(known == {"key": key, "files": _own_sizes(folder)})
+
+
+def _own_sizes(folder: Path) -> dict[str, int]:
+    """Bytes of the files that a curation writes."""
+    own = own_entries(folder) - {PAGE}
+    return {path: size for path, size in sizes_in(folder).items() if Path(path).parts[0] in own}
+
+
+def _check_apart(spec: BuildSpec, parts: Sequence[Part], out: Path, place: Path) -> None:
+    """Raises an InputError where a curation would replace what it reads, or read what it has written the next time."""
+    read = {os.path.realpath(os.path.dirname(path)): path for part in parts for path in part.paths}
+    errors = [
+        f"{path}: is in `out` {out}, which is replaced; choose another `out`"
+        for folder, path in sorted(read.items())
+        if place in (Path(folder), *Path(folder).parents)
+    ]
+    for source in spec.sources:
+        folder = Path(os.path.realpath(os.path.expanduser(source.path or "")))
+        if source.path and folder in place.parents and folder.is_dir():
+            hidden = any(name.startswith(".") for name in place.relative_to(folder).parts)
+            errors += [] if hidden else [f"{out}: is in the source {source.path}; choose another `out`"]
+    if errors:
+        raise InputError(errors)
 
 
 def _chain(options: Sequence[Curation], until: str | None) -> list[str]:
@@ -107,7 +143,8 @@ def _chain(options: Sequence[Curation], until: str | None) -> list[str]:
     if until is None or until == "duplicates":
         return [] if until else chain
     if until not in chain:
-        raise InputError(f"`until` {until}: is none of the steps here, which are {', '.join(chain) or 'duplicates'}")
+        steps = ", ".join(["duplicates", *chain])
+        raise InputError(f"`until` {until}: is none of the steps here, which are {steps}")
     return chain[: chain.index(until) + 1]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from scaling.data.curate.engine.reading import READ, read_into
 from scaling.data.curate.engine.stage import Sources, Stage, key_of
-from scaling.data.curate.engine.tasks import Task, TaskRunner
+from scaling.data.curate.engine.tasks import Task, TaskRunner, undone
 from scaling.data.curate.engine.view import PartView
 from scaling.data.curate.spec import Curation
 from scaling.data.sources import Part, reading_of
@@ -107,7 +107,7 @@ class Run:
             Task(folder, read_into, (part, self._spec.sources[part.source], self.sample, self._skip), size)
             for folder, part, size in zip(folders, parts, sizes, strict=True)
         ]
-        self.do("reading", [task for task in tasks if not task.folder.exists()])
+        self.do("reading", undone(tasks))
         views = []
         for number, (part, folder) in enumerate(zip(parts, folders, strict=True)):
             counts = json.loads((folder / READ).read_text())
@@ -126,7 +126,8 @@ class Run:
         read = sum(view.count for view in self.read)
         if not read:
             raise NothingLeft("the sources have no documents: every text is empty, refused or not of the sample")
-        raise NothingLeft(f"nothing is left of {read} documents: the last were dropped by {step}")
+        documents = "the one document" if read == 1 else f"{read:,} documents"
+        raise NothingLeft(f"nothing is left of {documents}: the last were dropped by {step}")
 
     def _forget(self, used: Sequence[Path]) -> None:
         """Removes the results that this curation has not used."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scaling.data.curate.curated import CURATED, CuratedRecord, CuratedSource
+from scaling.data.curate.curated import CURATED, CuratedRecord, CuratedSource, own_entries
 from scaling.data.curate.engine.funnel import FUNNEL, funnel_of
 from scaling.data.curate.engine.output import DROPPED_TABLE, slices_of, write_documents, write_dropped
 from scaling.data.curate.engine.stage import Stage
@@ -94,9 +94,20 @@ def _folder(number: int, name: str) -> str:
 
 
 def _swap(made: Path, out: Path, old: Path) -> None:
-    """Puts a folder in the place of another."""
-    shutil.rmtree(old, ignore_errors=True)
+    """Puts a folder in the place of another, of which what no curation wrote stays; also after a kill within."""
+    if old.exists():
+        _take_over(old, out if out.exists() else made)
     if out.exists():
         os.replace(out, old)
     os.replace(made, out)
+    if old.exists():
+        _take_over(old, out)
+
+
+def _take_over(old: Path, new: Path) -> None:
+    """Moves what a curation has not written from a folder to another, and removes the first."""
+    own = own_entries(old)
+    for entry in sorted(old.iterdir()):
+        if entry.name not in own and not (new / entry.name).exists():
+            os.replace(entry, new / entry.name)
     shutil.rmtree(old, ignore_errors=True)

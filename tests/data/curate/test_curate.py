@@ -122,7 +122,9 @@ def test_a_source_may_have_its_own_steps(tmp_path: Path, corpus: list[dict[str, 
 def test_until_and_sample(tmp_path: Path, corpus: list[dict[str, Any]]) -> None:
     done = curated(tmp_path / "a", sources=corpus, curate=CHAIN, run={"until": "lines"}).funnel
     assert [step["name"] for step in done["steps"]] == ["empty", "duplicates", "language", "lines"]
-    with pytest.raises(InputError, match="`until` words: is none of the steps here, which are language, lines"):
+    with pytest.raises(
+        InputError, match="`until` words: is none of the steps here, which are duplicates, language, lines"
+    ):
         curated(tmp_path / "b", sources=corpus, curate=CHAIN, run={"until": "words"})
     some = curated(tmp_path / "c", sources=corpus, curate={"private": "mask"}, run={"sample": 0.3}).funnel
     assert 0.15 < some["documents"]["read"] / done["documents"]["read"] < 0.45

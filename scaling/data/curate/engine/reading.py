@@ -48,12 +48,13 @@ def read_into(folder: Path, part: Part, source: SourceSpec, sample: float | None
             digest = hashlib.sha256(document).digest()
             if sample is not None and int.from_bytes(digest[16:24], "big") >= sample * 2**64:
                 continue
-            if not document.strip():
+            text = document.decode()
+            if not text or text.isspace():
                 counts["empty"] += 1
                 counts["empty_bytes"] += len(document)
                 continue
             counts["documents"] += 1
             counts["bytes"] += len(document)
-            writer.add(np.array([digest[:16]], ID), np.array([file]), [document.decode()], np.array([len(document)]))
+            writer.add(np.array([digest[:16]], ID), np.array([file]), [text], np.array([len(document)]))
     writer.close()
     (folder / READ).write_text(json.dumps({**counts, "examples": refused}))

@@ -9,7 +9,7 @@ from typing import Any
 
 from scaling.data.curate.engine.decision import Reason
 from scaling.data.curate.engine.filtering import TALLY, filter_part
-from scaling.data.curate.engine.tasks import Task
+from scaling.data.curate.engine.tasks import Task, undone
 from scaling.data.curate.engine.view import PartView
 
 Tasks = Callable[[str, Sequence[Task]], None]
@@ -171,7 +171,7 @@ class Stage:
 
     def _all(self, name: str, tasks: list[Task]) -> list[Path]:
         (self.folder / name).mkdir(parents=True, exist_ok=True)
-        self.do(self.step, [task for task in tasks if not task.folder.exists()])
+        self.do(self.step, undone(tasks))
         return [task.folder for task in tasks]
 
 

@@ -1,5 +1,6 @@
 """Tasks whose results are folders that appear whole, done in any order by any number of processes."""
 
+import json
 import os
 import shutil
 import uuid
@@ -32,6 +33,9 @@ class Task:
     documents: int = 0
 
 
+FILES = "files.json"
+"""Sizes of the files of a result, by which one that something has damaged since is known."""
+
 TaskRunner = Callable[[Sequence[Task]], Iterator[Task]]
 """Does tasks; yields each when it is done, and raises the first error of one."""
 
@@ -44,6 +48,7 @@ def do(task: Task) -> Task:
     work.mkdir(parents=True)
     try:
         task.function(work, *task.arguments)
+        (work / FILES).write_text(json.dumps(sizes_in(work)))
         try:
             os.replace(work, task.folder)
         except OSError:
@@ -52,6 +57,38 @@ def do(task: Task) -> Task:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return task
+
+
+def undone(tasks: Sequence[Task]) -> list[Task]:
+    """The tasks without a result; those whose files are cut or gone, as after a crash of the machine, are removed."""
+    found = []
+    for task in tasks:
+        if task.folder.exists():
+            if is_whole(task.folder):
+                continue
+            shutil.rmtree(task.folder)
+        found.append(task)
+    return found
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether the files of a result are as long as they were."""
+    try:
+        known = json.loads((folder / FILES).read_bytes())
+    except (OSError, ValueError):
+        return False
+    sizes = sizes_in(folder)
+    sizes.pop(FILES)
+    return bool(sizes == known)
+
+
+def sizes_in(folder: Path) -> dict[str, int]:
+    """Bytes of the files below a folder, by their paths within it."""
+    return {
+        os.path.relpath(os.path.join(above, name), folder): os.path.getsize(os.path.join(above, name))
+        for above, _, names in os.walk(folder)
+        for name in names
+    }
 
 
 def errors_of_task(task: Task, directory: str) -> list[str]:
