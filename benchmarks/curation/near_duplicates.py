@@ -141,6 +141,8 @@ def main() -> None:
     print(f"\nThe named twin is less alike than 0.7: {(named < _ALIKE).mean():.4f}, least {named.min():.3f}; ", end="")
     print(f"it stays itself: {(~dropped[twins[dropped]]).mean():.4f}\n")
     of_copies = similarities(rows, np.array([one for _, one, _ in copies]), np.array([two for *_, two in copies]))
+    print("| planted copies | mean similarity | share from 0.7 | one of both is dropped |")
+    print("| --- " * 4 + "|")
     for kind in dict.fromkeys(kind for kind, *_ in copies):
         own = [place for place, copy in enumerate(copies) if copy[0] == kind]
         gone = np.mean([dropped[copies[place][1]] or dropped[copies[place][2]] for place in own])
