@@ -1,5 +1,6 @@
 """``scaling data curate``: from a crawl to training text."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,9 @@ from scaling.quantity import format_duration, format_quantity, parse_quantity
 if TYPE_CHECKING:
     from scaling.data.curate.running import CurateProgress
     from scaling.data.spec import BuildSpec
+
+
+_NAME = 48  # characters of a source's name in a table
 
 
 @dataclass(frozen=True)
@@ -91,17 +95,18 @@ def _curated(request: Request) -> dict[str, Any]:
     if not spec.has_steps:
         raise InputError(f"{request.file}: has no steps; add, say, curate: {{rules: [gopher, fineweb], private: mask}}")
     tasks = find_task_runner(request.executor, request.slurm, request.workers)
+    out = Path(os.path.expanduser(request.out))
     with shown_on_stderr() as show:
         curated = curate(
             spec,
-            request.out,
+            out,
             tasks,
-            partial(_show_progress, show, request.out.name),
+            partial(_show_progress, show, out.name),
             until=request.until,
             sample=_share(request.sample),
             on_error=request.on_error,
         )
-    return summary(curated.funnel) | {"folder": str(request.out)}
+    return summary(curated.funnel) | {"folder": str(out)}
 
 
 def _share(text: str | None) -> float | None:
@@ -131,11 +136,14 @@ def summary(funnel: dict[str, Any]) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     """The text of ``scaling data curate``."""
+    from analysis.curation.numbers import counted
+    from analysis.curation.signs import visible
     from analysis.table_text import table_text
 
     documents, size = result["documents"], result["bytes"]
+    stay = f"{counted(documents['read'])} {'stays' if documents['read'] == 1 else 'stay'}"
     lines = [
-        f"{result['name']}: {documents['kept']:,} of {documents['read']:,} documents stay "
+        f"{visible(result['name'])}: {documents['kept']:,} of {stay} "
         f"({documents['kept'] / documents['read']:.1%}), {format_quantity(size['kept'])} of "
         f"{format_quantity(size['read'])} bytes ({size['kept'] / max(size['read'], 1):.1%})",
         "",
@@ -152,7 +160,11 @@ def table(result: dict[str, Any]) -> str:
     ]
     lines.append(table_text("lrrrl", ["dropped by", "documents", "share", "bytes", "mostly"], rows, indent=2))
     rows = [
-        [source["name"], *(f"{source[side]['documents']:,}" for side in ("read", "kept")), _kept(source)]
+        [
+            _short(visible(source["name"])),
+            *(f"{source[side]['documents']:,}" for side in ("read", "kept")),
+            _kept(source),
+        ]
         for source in result["sources"]
     ]
     lines += ["", table_text("lrrr", ["source", "read", "kept", "share"], rows, indent=2)]
@@ -164,8 +176,14 @@ def _mostly(step: dict[str, Any]) -> str:
     """The commonest reasons of a step, or what it changed."""
     reasons = sorted(step["reasons"].items(), key=lambda item: (-item[1], item[0]))
     named = [f"{name} {count:,}" for name, count in reasons if name != step["name"]][:3]
-    notes = [f"{name}: {count:,}" for name, count in step["notes"].items()][:3]
+    notes = [f"{name}: {count:,}" for name, count in step["notes"].items() if count][:3]
     return ", ".join(named or notes)
+
+
+def _short(name: str) -> str:
+    """A name of a source as a line of a terminal has room for it: of a long path, the end."""
+    one_line = " ".join(name.split())
+    return one_line if len(one_line) <= _NAME else f"...{one_line[3 - _NAME :]}"
 
 
 def _kept(source: dict[str, Any]) -> str:
@@ -177,9 +195,12 @@ def curated(
     spec: "BuildSpec", out: Path, show: Callable[[str, float], None], on_error: Literal["stop", "skip"], workers: int
 ) -> tuple["BuildSpec", Path]:
     """Does the steps of a build; returns the spec of a build from what they leave, and the folder of that."""
-    from scaling.data.curate.building import curated_beside, without_steps
+    from scaling.data.building.survey import survey
+    from scaling.data.curate.building import check_place, curated_beside, without_steps
     from scaling.data.curate.engine.tasks import local_tasks
 
+    check_place(out)
+    survey(spec, on_error == "skip")  # before hours of work
     folder = curated_beside(spec, out, partial(local_tasks, workers), partial(_show_progress, show, out.name), on_error)
     return without_steps(spec, folder), folder
 
@@ -187,7 +208,9 @@ def curated(
 def _show_progress(show: Callable[[str, float], None], name: str, progress: "CurateProgress") -> None:
     """Shows the progress of a curation."""
     share = progress.parts_done / progress.parts
-    show(_line(name, progress), share if progress.step == "writing" else min(share, 0.99))  # only the end is always shown
+    show(
+        _line(name, progress), share if progress.step == "writing" else min(share, 0.99)
+    )  # only the end is always shown
 
 
 def _line(name: str, progress: "CurateProgress") -> str:

@@ -1,6 +1,7 @@
 """``scaling data``: text or tokens to shards that sweeps train on, and what is in them."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -88,11 +89,12 @@ def build(request: Build, as_json: bool) -> None:
 
 def _built(request: Build) -> dict[str, Any]:
     from scaling.data.build import build as build_data
-    from scaling.data.curate.building import keep_counts
+    from scaling.data.curate.building import keep_counts, warnings_of_steps
     from scaling.data.inspect import summary
 
-    out, workers = request.out, request.workers or len(os.sched_getaffinity(0))
+    out, workers = Path(os.path.expanduser(request.out)), request.workers or len(os.sched_getaffinity(0))
     spec, curated = _spec(request)
+    warnings: list[dict[str, str]] = []
     with shown_on_stderr() as show:
 
         def report(progress: "BuildProgress") -> None:
@@ -100,17 +102,19 @@ def _built(request: Build) -> dict[str, Any]:
 
         if spec.has_steps:
             spec, curated = curate.curated(spec, out, show, request.on_error, workers)
+            warnings = warnings_of_steps(curated)
         manifest = build_data(spec, out, workers, report, request.on_error)
     if curated is not None:
         keep_counts(curated, out)
-    return summary(manifest) | {"out": str(out)}
+    result = summary(manifest)
+    return result | {"out": str(out), "warnings": [*warnings, *result["warnings"]]}
 
 
 def _spec(request: Build) -> tuple["BuildSpec", Path | None]:
     """Of a data file, or of paths and options; and the curated folder among the paths, if there is one."""
     from pydantic import ValidationError
 
-    from scaling.data.curate.curated import is_curated, sources_of
+    from scaling.data.curate.curated import is_curated
     from scaling.data.spec import BuildSpec
     from scaling.sweep.spec.data_file import load_build
 
@@ -123,13 +127,11 @@ def _spec(request: Build) -> tuple["BuildSpec", Path | None]:
                 f"{files[0]}: takes no {' or '.join(given) or 'other sources'} beside it: write them in it"
             )
         return load_build(files[0]), None
-    chosen = {"tokenizer": "bytes" if options["tokenizer"] is None else options["tokenizer"]}
-    if options["held_out"] is not None:
-        chosen["held_out"] = options["held_out"]
-    key = {} if options["text"] is None else {"text": options["text"]}
+    chosen: dict[str, Any] = {"tokenizer": "bytes" if options["tokenizer"] is None else options["tokenizer"]}
     curated = [path for path in sources if is_curated(path)]
-    found = [{"path": path, **key} for path in sources if path not in curated]
-    found += [source.model_dump(exclude_unset=True) for path in curated for source in sources_of(path)]
+    if (held_out := _held_out(options["held_out"], curated)) is not None:
+        chosen["held_out"] = held_out
+    found = _sources(sources, options["text"])
     try:
         spec = BuildSpec.model_validate({"name": request.out.absolute().name, "sources": found, **chosen})
         return spec, Path(curated[0]) if len(curated) == len(sources) == 1 else None
@@ -140,6 +142,37 @@ def _spec(request: Build) -> tuple["BuildSpec", Path | None]:
             else error["msg"].removeprefix("Value error, ")
             for error in errors.errors(include_url=False)
         ) from None
+
+
+def _held_out(given: str | None, curated: Sequence[str]) -> str | float | None:
+    """The share that is held out: the one that is given, or that curated folders were made for; None for neither."""
+    from scaling.data.curate.curated import held_out_of
+
+    shares = {path: held_out_of(path) for path in curated}
+    if given is not None or not shares:
+        return given
+    if len(set(shares.values())) > 1:
+        each = ", ".join(f"{path} {share:.3g}" for path, share in shares.items())
+        raise InputError(f"`held_out`: curated folders were made for different shares, {each}: give one")
+    return next(iter(shares.values()))
+
+
+def _sources(paths: Sequence[str], text: str | None) -> list[dict[str, Any]]:
+    """Sources in the order of their paths, as the first of the same texts stays; those of curated folders as theirs."""
+    from scaling.data.curate.curated import is_curated, sources_of
+
+    key = {} if text is None else {"text": text}
+    if key and all(map(is_curated, paths)):
+        raise InputError("`text`: does not apply to curated data")
+    return [
+        content
+        for path in paths
+        for content in (
+            [source.model_dump(exclude_unset=True) for source in sources_of(path)]
+            if is_curated(path)
+            else [{"path": path, **key}]
+        )
+    ]
 
 
 def _line(name: str, progress: "BuildProgress") -> str:

@@ -164,6 +164,9 @@ def _check(spec: BuildSpec, chain: Sequence[str], options: Sequence[Curation]) -
 
 def curation_violations(spec: BuildSpec) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What is wrong with the steps of a data file: the path of a key, and a message."""
+    for number, source in enumerate(spec.sources):
+        if source.path is not None and is_curated(source.path):
+            yield ("sources", number, "path"), f"is curated data, whose documents are in {source.path}/*/*.parquet"
     names = [source.label for source in spec.sources]
     places: list[tuple[tuple[str | int, ...], Curation | None]] = [(("curate",), spec.curate)]
     places += [(("sources", number, "curate"), source.curate) for number, source in enumerate(spec.sources)]

@@ -1,97 +1,25 @@
 """The steps of a curation as its file names them; every default is a published value, with its source beside it."""
 
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from scaling.data.curate.rules.thresholds import RULES
-from scaling.data.curate.text.language_codes import check_code
-from scaling.quantity import parse_quantity
-
-
-def _number(value: object) -> float:
-    if not isinstance(value, str | int | float) or isinstance(value, bool):
-        raise ValueError("must be a number such as 0.65, 6, 30M or 40%")
-    return parse_quantity(value)
-
-
-def _share(value: object) -> float:
-    number = _number(value)
-    if not 0 < number <= 1:
-        raise ValueError("must be a share above 0 and at most 1, such as 80%")
-    return number
-
-
-def _share_or_references(value: object) -> object:
-    if value == "references":
-        return value
-    try:
-        return _share(value)
-    except ValueError:
-        raise ValueError("must be a share above 0 and at most 1, such as 50%, or the word references") from None
-
-
-def _count(value: object) -> int:
-    number = _number(value)
-    if not number.is_integer() or not 1 <= number <= 2**48:
-        raise ValueError("must be a whole number of 1 at least, such as 6 or 30M")
-    return int(number)
-
-
-def _or_off(value: object) -> object:
-    return None if value == "off" or value is False else value
-
-
-def _language(value: object) -> object:
-    if isinstance(value, str) and (message := check_code(value)) is not None:
-        raise ValueError(message)
-    return value
-
-
-def _limit(value: object) -> object:
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        raise ValueError("must be a pair [least, most], such as [50, 100k] or [null, 0.3]")
-    least, most = (None if each is None or each == "off" else _number(each) for each in value)
-    if least is not None and most is not None and least > most:
-        raise ValueError(f"the least, {least:g}, is above the most, {most:g}")
-    return least, most
-
-
-def _rule(value: object) -> object:
-    if isinstance(value, str):
-        if value not in SETS:
-            raise ValueError(f"'{value}' is no set of rules; they are {', '.join(SETS)}{_close(value, SETS)}")
-        return value
-    if not isinstance(value, Mapping) or not value:
-        raise ValueError("must be a set of rules, or limits of single rules such as {gopher.words: [50, 100k]}")
-    for name in value:
-        if name not in RULES:
-            raise ValueError(f"no rule is called '{name}'{_close(str(name), tuple(RULES))}")
-    return {name: _limit(limits) for name, limits in value.items()}
-
-
-def _close(word: str, known: Sequence[str]) -> str:
-    close = get_close_matches(word, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str | Mapping) else value
-
-
-def _words(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-Share = Annotated[float, BeforeValidator(_share)]
-Count = Annotated[int, BeforeValidator(_count)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_words)]
-Limit = tuple[float | None, float | None]
-"""Least and most of a rule; None has no limit."""
-SETS = ("gopher", "fineweb", "c4")
-RuleItem = Annotated[str | dict[str, Limit], BeforeValidator(_rule)]
+from scaling.data.curate.values import (
+    Count,
+    Gram,
+    Languages,
+    Limit,
+    Names,
+    Paths,
+    Rules,
+    Share,
+    ShareOrOff,
+    ShareOrReferences,
+    Similarity,
+    Switch,
+    Thirds,
+)
 
 
 class _Strict(BaseModel):
@@ -109,7 +37,7 @@ class LanguageSpec(_Strict):
         bytes: shorter documents are kept, as they are too short to be judged.
     """
 
-    keep: Annotated[tuple[Annotated[str, BeforeValidator(_language)], ...], BeforeValidator(_words)]
+    keep: Languages
     least: Share = 0.65
     characters: Count = 1000
     bytes: Count = 100
@@ -149,7 +77,7 @@ class QualitySpec(_Strict):
     """
 
     like: Names
-    keep: Annotated[float | Literal["references"], BeforeValidator(_share_or_references)] = "references"
+    keep: ShareOrReferences = "references"
 
 
 class PerplexitySpec(_Strict):
@@ -161,7 +89,7 @@ class PerplexitySpec(_Strict):
     """
 
     like: Names
-    keep: Annotated[tuple[Literal["head", "middle", "tail"], ...], BeforeValidator(_words)] = ("head", "middle")
+    keep: Thirds = ("head", "middle")
 
 
 class NearDuplicatesSpec(_Strict):
@@ -173,9 +101,9 @@ class NearDuplicatesSpec(_Strict):
         contained: drops also documents of which this share of n-grams is in a document that is kept; off by default.
     """
 
-    alike: Annotated[float, BeforeValidator(_share), Field(ge=0.5)] = 0.7
-    words: Annotated[int, BeforeValidator(_count), Field(le=64)] = 5
-    contained: Annotated[Share | None, BeforeValidator(_or_off)] = None
+    alike: Similarity = 0.7
+    words: Gram = 5
+    contained: ShareOrOff = None
 
 
 class ContaminationSpec(_Strict):
@@ -191,10 +119,16 @@ class ContaminationSpec(_Strict):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    evaluations: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(default=(), alias="with")
-    held_out: bool = True
-    words: Annotated[int, BeforeValidator(_count), Field(le=64)] = 13
+    evaluations: Paths = Field(default=(), alias="with")
+    held_out: Switch = True
+    words: Gram = 13
     share: Share = 0.8
+
+    @model_validator(mode="after")
+    def _something(self) -> "ContaminationSpec":
+        if not self.held_out and not self.evaluations:
+            raise ValueError("has nothing to look for: give files as with, or held_out: true")
+        return self
 
 
 class WordListSpec(_Strict):
@@ -244,7 +178,7 @@ class Curation(_Strict):
     language: Step[LanguageSpec] = None
     lines: Step[LinesSpec] = None
     private: Step[Literal["mask"]] = None
-    rules: Step[Annotated[tuple[RuleItem, ...], BeforeValidator(_listed)]] = None
+    rules: Step[Rules] = None
     words: Step[WordListSpec] = None
     quality: Step[QualitySpec] = None
     perplexity: Step[PerplexitySpec] = None
