@@ -57,8 +57,9 @@ def sets_of(grams: Words) -> tuple[Int64[np.ndarray, " hashes"], Int64[np.ndarra
     new = np.ones(len(hashes), bool)
     np.not_equal(hashes[1:], hashes[:-1], out=new[1:])
     new[grams.bounds[:-1][grams.counts > 0]] = True
-    counts = [np.count_nonzero(new[begin:stop]) for begin, stop in pairwise(bounds)]
-    return hashes[new], np.cumsum([0, *counts], dtype=np.int64)
+    ends = np.zeros(len(bounds), np.int64)
+    ends[1:] = np.cumsum([int(np.count_nonzero(new[begin:stop])) for begin, stop in pairwise(bounds)])
+    return hashes[new], ends
 
 
 def in_common(
