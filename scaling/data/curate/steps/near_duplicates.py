@@ -47,10 +47,8 @@ def run(stage: Stage) -> None:
     Preferred are documents of earlier sources, then of higher quality, where that was judged, then longer ones, then
     those of smaller ids. From when on documents are near-duplicates says the source of the one that would be dropped.
     """
-    sources = sorted(
-        (source for source, options in enumerate(stage.options) if options is not None), key=stage.sources.preference
-    )
     views = [view for view in stage.parts if stage.options[view.source] is not None]
+    sources = sorted({view.source for view in views}, key=stage.sources.preference)
     count = sum(view.count for view in views)
     if count >= 2**32:
         raise InputError(f"near_duplicates: {count:,} documents, and it can compare 4,294,967,295")

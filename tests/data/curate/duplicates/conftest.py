@@ -57,6 +57,7 @@ def deduplicate(tmp_path: Path) -> Callable[..., Deduplicated]:
         part: int = 10**9,
         quality: Sequence[Sequence[float] | None] | None = None,
         only: Sequence[str | None] | None = None,
+        empty_parts: Sequence[int] = (),
     ) -> Deduplicated:
         calls.append(0)
         folder = tmp_path / f"call{len(calls)}"
@@ -66,6 +67,8 @@ def deduplicate(tmp_path: Path) -> Callable[..., Deduplicated]:
                 view = _stored(folder / f"texts{len(views)}", len(views), source, texts[begin : begin + part])
                 scores = quality[source] if quality else None
                 views.append(view if scores is None else _scored(view, folder, scores[begin : begin + part]))
+        for source in empty_parts:
+            views.append(_stored(folder / f"texts{len(views)}", len(views), source, []))
         names = tuple(f"source {source}" for source in range(len(sources)))
         stage = Stage(
             "near_duplicates",

@@ -278,3 +278,11 @@ def test_every_pair_that_stays_was_compared_or_is_not_alike(deduplicate: Dedupli
     missed = sum(similarity(texts[a], texts[b]) >= 0.7 for a, b in combinations(made.kept[0], 2))
     assert missed <= 1
     assert len(made.kept[0]) < 100
+
+
+def test_sources_and_parts_that_earlier_steps_have_emptied(deduplicate: Deduplicate) -> None:
+    made = deduplicate([], [window(0), window(500)], [], [window(2)], empty_parts=[2, 1])
+    assert (made.kept, made.twins) == ([[], [0, 1], [], []], {(3, 0): (1, 0)})
+    for emptied in ([1], []):
+        nothing = deduplicate([window(0)], [], options=[None, NearDuplicatesSpec()], empty_parts=emptied)
+        assert (nothing.kept, nothing.notes["groups"]) == ([[0], []], [])
