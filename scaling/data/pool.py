@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -58,7 +59,8 @@ def one_thread() -> Iterator[None]:
 
 
 def _begin_worker(parent: int) -> None:
-    """Sets up a process that exits when its parent has gone."""
+    """Sets up a process that exits when its parent has gone, and without a word at Ctrl-C, of which that one tells."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def watch() -> None:
         while os.getppid() == parent:
