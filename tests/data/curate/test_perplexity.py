@@ -18,7 +18,7 @@ from scaling.data import sources
 from scaling.data.curate.spec import PerplexitySpec
 from scaling.data.curate.steps import perplexity as step
 from scaling.data.curate.steps.perplexity import reasons
-from scaling.data.curate.text import perplexity
+from scaling.data.curate.text import per_word, perplexity
 from scaling.data.curate.text.perplexity import Ngrams, score, train
 from scaling.data.curate.text.words import words_of
 from scaling.errors import InputError
@@ -140,7 +140,7 @@ def test_a_score_does_not_depend_on_what_stands_beside(monkeypatch: pytest.Monke
         cut = [score(model, words_of(texts[at : at + size])) for at in range(0, len(texts), size)]
         assert np.concatenate(cut).tobytes() == whole.tobytes()
     for size in (1, 2, 3, 100):
-        monkeypatch.setattr(perplexity, "_SLICE", size)
+        monkeypatch.setattr(per_word, "SLICE", size)
         few = words_of(texts[:14]) if size < 100 else words_of(texts)
         assert score(model, few).tobytes() == whole[: len(few.bounds) - 1].tobytes()
     model.save(tmp_path)

@@ -13,6 +13,7 @@ from curation.curating import curated, paragraphs, write_jsonl
 
 from scaling.data import sources
 from scaling.data.curate.steps import quality as step
+from scaling.data.curate.text import per_word
 from scaling.data.curate.text.quality import (
     FEATURES,
     FOLDS,
@@ -176,10 +177,10 @@ def test_features_are_shares_of_words_and_pairs() -> None:
 
 
 def test_logits_are_those_of_the_features_whatever_stands_beside(
-    learnt: tuple[Classifier, list[str], np.ndarray], tmp_path: Path
+    learnt: tuple[Classifier, list[str], np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     classifier = learnt[0]
-    texts = [*learnt[1][80:120], *ODD, "word " * 3000, ""]
+    texts = [*learnt[1][80:120], *ODD, "", "word " * 300, ""]
     folds = np.random.default_rng(0).integers(FOLDS, size=len(texts))
     whole = logits(classifier, words_of(texts), folds)
     rows = classifier.weights[folds]
@@ -191,6 +192,9 @@ def test_logits_are_those_of_the_features_whatever_stands_beside(
             for at in range(0, len(texts), size)
         ]
         assert np.concatenate(cut).tobytes() == whole.tobytes()
+    for size in (1, 2, 7, 100):
+        monkeypatch.setattr(per_word, "SLICE", size)
+        assert logits(classifier, words_of(texts[:60]), folds[:60]).tobytes() == whole[:60].tobytes()
     assert whole[-1] == classifier.weights[folds[-1], -1]
     assert len(judged(classifier, [])) == 0
     classifier.save(tmp_path / "weights.npy")

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, UInt64
 
+from scaling.data.curate.text.per_word import slices, starts_in, sums_of
 from scaling.data.curate.text.words import Words
 
 MOST_WORDS = 2**23
@@ -25,7 +26,6 @@ _UNITS = 256
 _START, _FIRST, _SECOND = np.uint64(0x2545F4914F6CDD1D), np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1342543DE82EF95)
 _KEY, _COST, _LOW, _MOST = np.uint64(26), np.uint64(13), np.uint64(2**13 - 1), np.uint64(2**38 - 2)
 _EMPTY = np.uint64(2**64 - 1)
-_SLICE = 2**16
 _FALLBACK = np.array([0.0, 0.5, 1.0, 1.5])
 
 
@@ -94,17 +94,15 @@ def score(model: Ngrams, words: Words) -> Float32[np.ndarray, " documents"]:
 
     A document without words is judged as one unknown word.
     """
-    costs = np.zeros(len(words.hashes), np.int32)
-    for low in range(0, len(costs), _SLICE):
-        high = min(low + _SLICE, len(costs))
-        costs[low:high] = _token_costs(model, words, low, high)
-    sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(costs, dtype=np.int64)])
+    costs = np.empty(len(words.hashes), np.int32)
+    for low, high in slices(words):
+        costs[low:high] = _word_costs(model, words, low, high)
     counts = words.counts
-    totals = np.where(counts > 0, sums[words.bounds[1:]] - sums[words.bounds[:-1]], model.rest.sum())
+    totals = np.where(counts > 0, sums_of(costs, words), model.rest.sum())
     return np.exp2(totals / _UNITS / np.maximum(counts, 1)).astype(np.float32)
 
 
-def _token_costs(model: Ngrams, words: Words, low: int, high: int) -> Int64[np.ndarray, " slice"]:
+def _word_costs(model: Ngrams, words: Words, low: int, high: int) -> Int64[np.ndarray, " slice"]:
     """-log2 p of the words from ``low`` on, in units."""
     begin = max(low - 1, 0)  # as what is left behind a word is known by its own entry
     hashes, (last, before) = words.hashes[begin:high], _contexts(words, begin, high)
@@ -115,17 +113,11 @@ def _token_costs(model: Ngrams, words: Words, low: int, high: int) -> Int64[np.n
     before *= _SECOND
     before += last
     three, tripled = _find(model.triples, before, 0)
-    starts = _starts(words, begin, high) - begin
+    starts = starts_in(words, begin, high)
     behind_one, behind_two = (np.concatenate([each[:1], each[:-1]]) & _LOW for each in (one, two))
     behind_two[starts], behind_one[starts] = model.rest[1:].tolist()
     lower = np.where(paired, _cost(two), behind_one + _cost(one))
     return np.where(tripled, _cost(three), behind_two + lower)[low - begin :].astype(np.int64)
-
-
-def _starts(words: Words, low: int, high: int) -> Int64[np.ndarray, " starts"]:
-    """Places of the first words of documents in a slice."""
-    first, stop = np.searchsorted(words.bounds, (low, high))
-    return words.bounds[first:stop]
 
 
 def _contexts(words: Words, low: int, high: int) -> tuple[UInt64[np.ndarray, " slice"], UInt64[np.ndarray, " slice"]]:
@@ -133,11 +125,11 @@ def _contexts(words: Words, low: int, high: int) -> tuple[UInt64[np.ndarray, " s
     places = np.arange(low, high)
     last = words.hashes[np.maximum(places - 1, 0)]
     before = words.hashes[np.maximum(places - 2, 0)]
-    starts = _starts(words, low, high) - low
+    starts = starts_in(words, low, high)
     last[starts] = _START
     before[starts] = _START
-    seconds = _starts(words, max(low - 1, 0), high - 1) - low + 1
-    before[seconds] = _START
+    begin = max(low - 1, 0)  # a document that starts there has its second word in the slice
+    before[starts_in(words, begin, high - 1) + begin + 1 - low] = _START
     return last, before
 
 

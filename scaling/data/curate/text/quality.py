@@ -24,6 +24,7 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 from scipy.stats import rankdata
 
+from scaling.data.curate.text.per_word import slices, starts_in, sums_of
 from scaling.data.curate.text.words import Words, classes, words_of
 
 FEATURES, FOLDS = 2**18, 5
@@ -101,13 +102,17 @@ def logits(
 
     That of a document does not depend on the others.
     """
-    begin, end = words.bounds[:-1], words.bounds[1:]
-    rows = np.repeat(folds, words.counts)
-    sums = _sums(classifier, _slots(words.hashes), rows)
-    total = sums[end] - sums[begin]
-    sums = np.append(_sums(classifier, _pairs(words.hashes), rows[:-1]), 0)  # of as many as there are words
-    total += sums[np.maximum(end - 1, begin)] - sums[begin]
-    made = classifier.weights[folds, -1] + total / _UNITS * _scales(words.counts)
+    weights, rows = np.empty(len(words.hashes), np.int32), np.repeat(folds.astype(np.int8), words.counts)
+    table = classifier.whole.reshape(-1)
+    for low, high in slices(words):
+        places = rows[low:high] * np.int64(FEATURES + 1)
+        weights[low:high] = table[places + _slots(words.hashes[low:high])]
+        pairs = _pairs(words.hashes[low : high + 1])
+        weights_of_pairs = table[places[: len(pairs)] + pairs]
+        starts = starts_in(words, low + 1, low + 1 + len(pairs))  # no pair of two documents
+        weights_of_pairs[starts] = 0
+        weights[low : low + len(pairs)] += weights_of_pairs
+    made = classifier.weights[folds, -1] + sums_of(weights, words) / _UNITS * _scales(words.counts)
     return made.astype(np.float32)
 
 
@@ -213,15 +218,6 @@ def _pairs(hashes: UInt64[np.ndarray, " words"]) -> Int64[np.ndarray, " pairs"]:
     made = hashes[:-1] * _PAIR
     made += hashes[1:]
     return _slots(made)
-
-
-def _sums(
-    classifier: Classifier, slots: Int64[np.ndarray, " places"], folds: Int64[np.ndarray, " places"]
-) -> Int64[np.ndarray, " sums"]:
-    """Sums of the weights of the first 0, 1, 2, ... features, in units."""
-    places = folds * (FEATURES + 1)
-    places += slots
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(classifier.whole.reshape(-1)[places], dtype=np.int64)])
 
 
 def _scales(words: Int64[np.ndarray, " documents"]) -> Float64[np.ndarray, " documents"]:
