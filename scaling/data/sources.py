@@ -87,7 +87,7 @@ def find_parts(source: SourceSpec, number: int) -> Found:
         found.parts += small.rest()
         return found
     assert source.path is not None
-    found = Found(skipped=[(path, "hidden") for path in _hidden(Path(source.path).expanduser())])
+    found = Found(skipped=[(path, "hidden") for path in _hidden(Path(os.path.expanduser(source.path)))])
     for name, file in sorted(own_files(source.path)[1]):
         try:
             format = _format(file, Path(name), source, found)
@@ -157,7 +157,7 @@ def _format(file: Path, below: Path, source: SourceSpec, found: Found) -> Format
         source: of the file.
         found: where what is skipped is noted.
     """
-    suffix, named = suffix_of(file), Path(source.path or "").expanduser() == file
+    suffix, named = suffix_of(file), Path(os.path.expanduser(source.path or "")) == file
     if suffix == ".idx" and file.with_suffix(".bin").exists():
         if named:
             raise InputError(f"{file}: the index of {file.with_suffix('.bin').name}; give that file")

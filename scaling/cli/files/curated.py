@@ -1,5 +1,6 @@
 """``scaling data report``, and what ``scaling data inspect`` shows of a curated folder."""
 
+import os
 from pathlib import Path
 
 import click
@@ -30,7 +31,7 @@ def report_curated(folder: Path, output: Path | None, as_json: bool) -> None:
     """
     from analysis.curation import write_page
 
-    path, funnel = write_page(folder.expanduser(), output)
+    path, funnel = write_page(Path(os.path.expanduser(folder)), output)
     warnings = [{"code": warning.code, "message": warning.message} for warning in funnel.warnings]
     emit_plain({"file": str(path), "warnings": warnings}, as_json, f"report         {path}")
 

@@ -210,7 +210,7 @@ def inspect(folder: str, verify: bool, documents: int, dropped: str | None, show
     from scaling.data.shards import read_manifest
     from scaling.data.shards import verify as verify_shards
 
-    path = Path(folder).expanduser()
+    path = Path(os.path.expanduser(folder))
     if dropped is not None or is_curated(path):
         inspect_curated(path, dropped, show, as_json)
         return

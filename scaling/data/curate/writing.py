@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.data.curate.curated import CURATED, CuratedRecord, CuratedSource, own_entries
-from scaling.data.curate.engine.funnel import FUNNEL, funnel_of
+from scaling.data.curate.engine.funnel import FUNNEL, funnel_of, skipped_of
 from scaling.data.curate.engine.output import DROPPED_TABLE, slices_of, write_documents, write_dropped
 from scaling.data.curate.engine.stage import Stage
 from scaling.data.curate.engine.tasks import Task
@@ -36,7 +36,8 @@ def write_curated(
     if any(stage.step == "private" for stage in stages):  # texts from before that step too
         _mask(funnel)
     found = [{"code": code, "message": message} for stage in stages for code, message in stage.warnings]
-    funnel["warnings"] = [*warnings, *found, *(each.model_dump() for each in warnings_of(funnel))]
+    found += [each.model_dump() for each in warnings_of(funnel)]
+    funnel["warnings"] = [*warnings, *skipped_of(run.read), *found]
     made, written = work / "made", work / "written"
     for old in (made, written):
         shutil.rmtree(old, ignore_errors=True)

@@ -196,3 +196,18 @@ def test_the_table_is_fit_for_a_terminal(
     write_jsonl(tmp_path / "one.jsonl", ["one text"])
     (tmp_path / "one.yaml").write_text("sources: [one.jsonl]\ncurate: {private: mask}\n")
     assert scaling("data", "curate", "one.yaml", "--out", "one")[1].startswith("one: 1 of 1 document stays (100.0%)")
+
+
+def test_what_is_skipped_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"text": "fine"}\n{"text": 3}\n{"text": "\\ud800"}\n')
+    funnel = curated(tmp_path / "out", sources=[str(file)], curate={"private": "mask"}, run={"on_error": "skip"}).funnel
+    said = f"documents that cannot be read are skipped: 2, the first: {file}:2: 'text' is no text but a number"
+    assert funnel["warnings"][0] == {"code": "skipped-documents", "message": said}
+
+
+@pytest.mark.parametrize("command", [("report",), ("inspect",), ("build", "--out", "built")])
+def test_a_home_that_is_not_there(scaling: Callable[..., tuple[int, str, str]], command: tuple[str, ...]) -> None:
+    status, _, errors = scaling("data", *command, "~nobody-is-called-so/data")
+    assert status == 2
+    assert errors.count("\n") == 1

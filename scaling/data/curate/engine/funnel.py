@@ -63,6 +63,17 @@ def funnel_of(
     return funnel
 
 
+def skipped_of(read: Sequence[PartView]) -> list[dict[str, str]]:
+    """A warning of the documents that could not be read, with the first reason."""
+    found = [json.loads((view.texts / READ).read_text()) for view in read]
+    count = sum(each["refused"] for each in found)
+    if not count:
+        return []
+    first = next(each["first"] for each in found if each["refused"])
+    message = f"documents that cannot be read are skipped: {count:,}, the first: {first}"
+    return [{"code": "skipped-documents", "message": message}]
+
+
 def _plain(name: str, dropped: list[dict[str, int]], total: list[dict[str, int]]) -> dict[str, Any]:
     """A step of reading, which has no reasons."""
     return {

@@ -15,7 +15,6 @@ from scaling.data.spec import SourceSpec
 from scaling.errors import InputError
 
 READ = "read.json"
-_EXAMPLES = 3
 
 
 def read_into(folder: Path, part: Part, source: SourceSpec, sample: float | None, skip: bool) -> None:
@@ -33,7 +32,7 @@ def read_into(folder: Path, part: Part, source: SourceSpec, sample: float | None
     """
     writer = TextWriter(folder)
     counts = {"documents": 0, "bytes": 0, "empty": 0, "empty_bytes": 0, "refused": 0}
-    refused: list[str] = []
+    first = ""
     for file, path in enumerate(part.paths):
         for document in read_part(replace(part, paths=(path,)), source, 0):
             if isinstance(document, Refused):
@@ -41,7 +40,7 @@ def read_into(folder: Path, part: Part, source: SourceSpec, sample: float | None
                     left = "the rest of the file" if document.rest else "such documents"
                     raise InputError(f"{document.line}; `on_error` skip leaves {left} out")
                 counts["refused"] += 1
-                refused = [*refused, document.line][:_EXAMPLES]
+                first = first or document.line
                 continue
             if not isinstance(document, bytes):
                 raise InputError(f"{path}: token ids, which have no text to curate")
@@ -57,4 +56,4 @@ def read_into(folder: Path, part: Part, source: SourceSpec, sample: float | None
             counts["bytes"] += len(document)
             writer.add(np.array([digest[:16]], ID), np.array([file]), [text], np.array([len(document)]))
     writer.close()
-    (folder / READ).write_text(json.dumps({**counts, "examples": refused}))
+    (folder / READ).write_text(json.dumps({**counts, "first": first}))

@@ -1,5 +1,6 @@
 """Drops documents with too many words of a list."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def check(options: Sequence[WordListSpec | None]) -> None:
 
 def inputs(options: Sequence[WordListSpec | None]) -> list[Path]:
     """The files of the lists."""
-    return [Path(file) for file in _files(options)]
+    return [Path(os.path.expanduser(file)) for file in _files(options)]
 
 
 def run(stage: Stage) -> None:

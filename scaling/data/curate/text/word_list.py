@@ -1,5 +1,6 @@
 """Words and phrases of a list, and the share of them in documents."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ def read_entries(file: str) -> tuple[str, ...]:
         InputError: the file cannot be read, is no text, or has no words.
     """
     try:
-        lines = Path(file).read_text(encoding="utf-8-sig").splitlines()
+        lines = Path(os.path.expanduser(file)).read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise InputError(f"word list {file}: {error.strerror or error}") from None
     except UnicodeDecodeError:
