@@ -67,11 +67,19 @@ def find_text_parts(spec: BuildSpec, skip: bool) -> tuple[list[Part], list[Build
 
 def _found(spec: BuildSpec, skip: bool) -> tuple[list[Part], list[BuildWarning]]:
     """The parts of all sources in order, and warnings of their files."""
-    found = [find_parts(source, number) for number, source in enumerate(spec.sources)]
+    found: list[Found] = []
+    errors: list[str] = []
+    for number, source in enumerate(spec.sources):
+        try:
+            found.append(find_parts(source, number))
+        except InputError as error:
+            errors += error.errors
     refused = [line for source in found for line in source.refused]
     if refused and not skip:
         rest = [f"and {len(refused) - _MOST} more files"] if len(refused) > _MOST else []
-        raise InputError([*refused[:_MOST], *rest])
+        errors += [*refused[:_MOST], *rest]
+    if errors:
+        raise InputError(errors)
     parts = [part for source in found for part in source.parts]
     if not parts:
         raise InputError(_nothing(found, refused))
