@@ -4,7 +4,7 @@ With the share x_j = 100 n_j / (n + 32) that feature j has among the n words and
 like a reference with probability 1 / (1 + exp(-(w_0 + sum_j w_j x_j))). The 32 stand for features that say nothing, so
 that a few words decide little. The weights minimise, over documents i of both sides,
 
-    sum_i b_i log(1 + exp(-y_i (w_0 + sum_j w_j x_ij))) + 2 sum_j w_j^2,      y_i = +-1,
+    sum_i b_i log(1 + exp(-y_i (w_0 + sum_j w_j x_ij))) + 1/2 sum_j w_j^2,      y_i = +-1,
 
 where b_i lets both sides count alike. Features are slots of a table of hashes (0902.2206).
 
@@ -30,7 +30,7 @@ from scaling.data.curate.text.words import Words, classes, words_of
 FEATURES, FOLDS = 2**18, 5
 _SHIFT = np.uint64(64 - 18)
 _PAIR = np.uint64(0x9E3779B97F4A7C15)
-_SILENT, _PENALTY, _ITERATIONS = 32, 4.0, 40
+_SILENT, _ITERATIONS = 32, 40
 _UNITS = 2**16
 
 
@@ -181,8 +181,8 @@ def _fit(x: csr_matrix, liked: Bool[np.ndarray, " documents"]) -> Float64[np.nda
     def objective(weights: Float64[np.ndarray, " used_1"]) -> tuple[float, Float64[np.ndarray, " used_1"]]:
         margins = signs * (x @ weights[:-1] + weights[-1])
         slopes = -balance * signs * np.exp(-np.logaddexp(0, margins))
-        loss = (balance * np.logaddexp(0, -margins)).sum() + _PENALTY / 2 * np.square(weights[:-1]).sum()
-        return float(loss), np.append(transposed @ slopes + _PENALTY * weights[:-1], slopes.sum())
+        loss = (balance * np.logaddexp(0, -margins)).sum() + 0.5 * np.square(weights[:-1]).sum()
+        return float(loss), np.append(transposed @ slopes + weights[:-1], slopes.sum())
 
     found = minimize(
         objective, np.zeros(len(used) + 1), jac=True, method="L-BFGS-B", options={"maxiter": _ITERATIONS, "maxcor": 10}
