@@ -154,9 +154,9 @@ def chunks(content: bytes) -> bytes:
 PAGE = html("kept äö").encode()
 SENT = {
     "chunks": (chunks(PAGE), "Transfer-Encoding: chunked"),
-    "gzip": (gzip.compress(PAGE), "Content-Encoding: gzip"),
+    "gzip": (gzip.compress(PAGE, mtime=0), "Content-Encoding: gzip"),
     "deflate": (zlib.compress(PAGE), "content-encoding: deflate"),
-    "gzip in chunks": (chunks(gzip.compress(PAGE)), "Content-Encoding: gzip\r\nTransfer-Encoding: chunked"),
+    "gzip in chunks": (chunks(gzip.compress(PAGE, mtime=0)), "Content-Encoding: gzip\r\nTransfer-Encoding: chunked"),
     "neither, as it says": (PAGE, "Content-Encoding: gzip\r\nTransfer-Encoding: chunked"),
     "unknown": (PAGE, "Content-Encoding: identity"),
 }
@@ -182,8 +182,11 @@ def test_brotli(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (response(gzip.compress(PAGE)[:-20], headers="Content-Encoding: gzip\r\n"), "not gzip as it says"),
-        (response(chunks(gzip.compress(PAGE))[:-30], headers="Transfer-Encoding: chunked\r\n"), "not chunked as it"),
+        (response(gzip.compress(PAGE, mtime=0)[:-20], headers="Content-Encoding: gzip\r\n"), "not gzip as it says"),
+        (
+            response(chunks(gzip.compress(PAGE, mtime=0))[:-30], headers="Transfer-Encoding: chunked\r\n"),
+            "not chunked as it",
+        ),
         (response(b"<p>x</p>" * 2**20 + b"y"), "a document of 8 MiB; 8 MiB are the most"),
     ],
     ids=["gzip", "chunks", "long"],
@@ -225,8 +228,8 @@ def laid_out(third: bytes) -> bytes:
         (packed(with_byte(BY_RECORD[3], len(BY_RECORD[3]) - 6, 1)), MEMBERS[3]),
         (packed(BY_RECORD[3][:-40]), MEMBERS[3]),
         (packed(b"rubbish " * 9), MEMBERS[3]),
-        (packed(gzip.compress(LONG)), MEMBERS[3]),
-        (packed(gzip.compress(SAYS_NOTHING)), MEMBERS[3]),
+        (packed(gzip.compress(LONG, mtime=0)), MEMBERS[3]),
+        (packed(gzip.compress(SAYS_NOTHING, mtime=0)), MEMBERS[3]),
         (laid_out(LONG), PLACES[3]),
         (laid_out(b"rubbish\r\n" * 9), PLACES[3]),
         (laid_out(SAYS_NOTHING), PLACES[3]),
@@ -253,7 +256,7 @@ def test_one_damaged_record_costs_that_record(tmp_path: Path, content: bytes, pl
 
 
 @installed
-@pytest.mark.parametrize("content", [packed(gzip.compress(SHORT)), laid_out(SHORT)], ids=["packed", "plain"])
+@pytest.mark.parametrize("content", [packed(gzip.compress(SHORT, mtime=0)), laid_out(SHORT)], ids=["packed", "plain"])
 def test_a_record_that_is_longer_than_it_says_costs_its_end(tmp_path: Path, content: bytes) -> None:
     documents = read(tmp_path / "a.warc", content)
     assert texts(documents)[:3] == TEXTS[:3]
@@ -284,7 +287,7 @@ def test_an_archive_packed_as_one_is_lost_behind_its_damage(tmp_path: Path) -> N
 
 @installed
 def test_a_build_stops_at_damage_or_skips_and_counts_it(tmp_path: Path) -> None:
-    (tmp_path / "a.warc.gz").write_bytes(packed(b"rubbish " * 9) + gzip.compress(KINDS["no text"][0]))
+    (tmp_path / "a.warc.gz").write_bytes(packed(b"rubbish " * 9) + gzip.compress(KINDS["no text"][0], mtime=0))
     spec = BuildSpec.model_validate({"name": "web", "sources": [str(tmp_path / "a.warc.gz")], "held_out": "20%"})
     with pytest.raises(InputError, match=rf"a\.warc\.gz: damaged at byte {MEMBERS[3]}: .*`on_error` skip leaves"):
         build(spec, tmp_path / "stopped", 1, lambda _: None)
