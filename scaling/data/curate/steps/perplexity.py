@@ -17,7 +17,7 @@ from scaling.data.curate.steps.references import Group, count_of, gathered, grou
 from scaling.data.curate.text.perplexity import MOST_WORDS, Ngrams, score, train
 from scaling.errors import InputError
 
-_BYTES, _DOCUMENTS, _CHARACTERS = 2**26, 1000, 2**17
+_BYTES, _DOCUMENTS, _CHARACTERS = 2**25, 1000, 2**16
 """Of the references that a model is made of: bytes, documents at least, and the beginning of each."""
 THIRDS = ("head", "middle", "tail")
 

@@ -8,7 +8,7 @@ it). With c the count of a trigram, and of a bigram or a word the number of diff
 likewise p(w | v) and p(w), and below p(w) the words are equal, one unknown word among them. So -log2 p is one number of
 a trigram that was seen; else it is -log2 g(u v) and that of the bigram. Numbers are kept as whole 1/256 of a bit in
 tables of hashes, so that a sum is the same wherever a document stands. Tables know n-grams by 38 bits of their hashes:
-of those never seen, one of 30,000 at most is taken for another one.
+of those never seen, one of 60,000 at most is taken for another one.
 """
 
 from dataclasses import dataclass, fields
@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float32, Float64, Int64, UInt64
 from scaling.data.curate.text.per_word import slices, starts_in, sums_of
 from scaling.data.curate.text.words import Words
 
-MOST_WORDS = 2**23
+MOST_WORDS = 2**22
 """Of the references that a model is made of, so that it is made within 1 GB."""
 _UNITS = 256
 _START, _FIRST, _SECOND = np.uint64(0x2545F4914F6CDD1D), np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1342543DE82EF95)

@@ -247,7 +247,7 @@ def test_the_scores_depend_on_no_part(
             kept_of(tmp_path / name, source).set_index("id")["perplexity"].sort_index() for name in ("whole", "cut")
         ]
         assert found[0].equals(found[1])
-    monkeypatch.setattr(step, "_BYTES", 2**26)
+    monkeypatch.setattr(step, "_BYTES", 2**25)
     all_of_it = curated(tmp_path / "all", sources=corpus, curate=curate).funnel
     assert all_of_it["perplexity"] != one["perplexity"]
 
