@@ -79,6 +79,7 @@ def test_another_executor_gives_the_same_bytes(
 ) -> None:
     pytest.importorskip(package, reason=f"{package} is not installed")
     monkeypatch.setenv("SCALING_SLURM", "local")
+    monkeypatch.setenv("PYTHONBREAKPOINT", "")  # which Ray sets, and leaves
     if name == "slurm":  # whose jobs take seconds to begin
         spec["curate"] = {"near_duplicates": {}, "private": "mask"}
     curated(tmp_path / "here", **spec)
