@@ -11,17 +11,17 @@ import json
 import random
 from pathlib import Path
 
-from benchmarks.curation.messy import _pages, _unshared, messy
+from benchmarks.curation.messy import clean_pages, messy, unshared
 
 PAGES = 1000
 
 
 def library(seed: int, megabytes: float) -> list[str]:
     """Clean pages that are in neither part of the messy corpus of this seed and size."""
-    pages, _ = _pages(random.Random(seed))  # the corpus begins with them, in this order
+    pages, _ = clean_pages(random.Random(seed))  # the corpus begins with them, in this order
     corpus = messy(seed, megabytes)
     taken = sum(document["kind"] == "clean" for document in corpus.documents)
-    return _unshared(pages[taken:], corpus.held_out)[:PAGES]
+    return unshared(pages[taken:], corpus.held_out)[:PAGES]
 
 
 def main() -> None:

@@ -70,7 +70,7 @@ class Mess:
 def messy(seed: int, megabytes: float = 30.0) -> Mess:
     """Makes a messy corpus of a size; InputError if the domains have too little clean text for it."""
     draw, size = random.Random(seed), megabytes * 1e6
-    pages, apart = _pages(draw)
+    pages, apart = clean_pages(draw)
     clean = _taken(iter(pages), SHARES["clean"] * size)
     if sum(map(len, clean)) < 0.9 * SHARES["clean"] * size:
         most = sum(map(len, pages)) / SHARES["clean"] / 1e6
@@ -94,10 +94,10 @@ def messy(seed: int, megabytes: float = 30.0) -> Mess:
             document["text"] = draw.choice(sites).framed(draw, document["text"])
     everything = documents + made
     draw.shuffle(everything)
-    return Mess(everything, _unshared(apart, clean))
+    return Mess(everything, unshared(apart, clean))
 
 
-def _pages(draw: random.Random) -> tuple[list[str], list[str]]:
+def clean_pages(draw: random.Random) -> tuple[list[str], list[str]]:
     """Clean pages in random order, and those of the documents that are held out."""
     pages: list[str] = []
     apart: list[str] = []
@@ -240,7 +240,7 @@ def _notices(draw: random.Random) -> Iterator[Document]:
                 yield {"text": text}
 
 
-def _unshared(apart: list[str], clean: list[str]) -> list[str]:
+def unshared(apart: list[str], clean: list[str]) -> list[str]:
     """Pages without those of which many n-grams of words are in the clean text."""
 
     def grams(text: str) -> list[int]:
