@@ -1,13 +1,14 @@
 """Curations as a whole: what stays, what is counted, what is used again, and that the bytes depend on nothing else."""
 
 import json
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from curation.curating import Counted, contents, curated, messy, paragraphs, write_jsonl
+from curation.curating import Counted, contents, curated, here, messy, paragraphs, write_jsonl
 
 from scaling.data import sources
 from scaling.data.curate.engine import output
@@ -69,18 +70,14 @@ def test_the_counts_add_up_to_the_document(tmp_path: Path, corpus: list[dict[str
     }
 
 
-@pytest.mark.parametrize(("part", "workers"), [(2**26, 0), (30_000, 0), (9_000, 2)])
+@pytest.mark.parametrize(("part", "workers"), [(2**26, 0), (30_000, 0), (9_000, 2), (9_000, 5)])
 def test_the_bytes_depend_on_neither_parts_nor_workers(
     tmp_path: Path, corpus: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, part: int, workers: int
 ) -> None:
     monkeypatch.setattr(output, "FILE_BYTES", 50_000)
     curated(tmp_path / "whole", sources=corpus, curate=CHAIN)
     monkeypatch.setattr(sources, "PART_BYTES", part)
-    counted = Counted()
-    tasks = (lambda: local_tasks(workers)) if workers else counted
-    if workers:  # whose own processes do not know of the smaller files
-        monkeypatch.setattr(output, "FILE_BYTES", 50_000)
-    curated(tmp_path / "out", tasks, sources=corpus, curate=CHAIN)
+    curated(tmp_path / "out", partial(local_tasks, workers) if workers else here, sources=corpus, curate=CHAIN)
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     assert len(list((tmp_path / "out").glob("*/*.parquet"))) > 4
 
