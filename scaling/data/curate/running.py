@@ -115,6 +115,7 @@ class Run:
         return views
 
     def do(self, step: str, tasks: Sequence[Task]) -> None:
+        """Does tasks, and reports the progress of the step."""
         begun, done, documents, size = time.monotonic(), 0, 0, 0
         for task in self._runner(tasks):
             done, documents, size = done + 1, documents + task.documents, size + task.bytes
