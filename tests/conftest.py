@@ -1,5 +1,6 @@
 """What every test shares: checked annotations, a cache of compiled functions, the published tables."""
 
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +78,14 @@ def tiny_sweep(shared: Path) -> Path:
 def quickstart(shared: Path) -> Path:
     """The folder of a finished sweep, ``elsewhere.QUICKSTART``: to be read only."""
     return finished.made_once(shared / "quickstart", finished.train_quickstart) / "out"
+
+
+@pytest.fixture
+def one_cluster(shared: Path) -> Iterator[None]:
+    """One test of Ray after another: a cluster that runs on this machine is used by all."""
+    with (shared / "ray.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session")

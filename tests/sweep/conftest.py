@@ -1,6 +1,5 @@
-"""What the tests of sweeps share: no process outlives its test, and one test of Ray at a time."""
+"""What the tests of sweeps share: no process outlives its test."""
 
-import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,11 +18,3 @@ def nothing_goes_on() -> Iterator[None]:
 def undisturbed(quickstart: Path) -> pd.DataFrame:
     """The table of the sweep for executors, trained by local workers."""
     return table(quickstart)
-
-
-@pytest.fixture
-def one_cluster(shared: Path) -> Iterator[None]:
-    """One test of Ray after another: a cluster that runs on this machine is used by all."""
-    with (shared / "ray.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
