@@ -20,6 +20,7 @@ ANALYSIS = """
     analysis.result
     analysis.fitting
     analysis.forecasting analysis.tuning
+    analysis.rewards
     analysis.allocation analysis.design
     analysis.plots analysis.pages
     analysis.report analysis.curation
@@ -38,18 +39,20 @@ SCALING = {
     "scaling.quantity": set(),
     "scaling.hardware": {"scaling.errors"},
     "scaling.llama": {"scaling.errors"},
-    "scaling.costing": {"scaling.errors", "scaling.hardware", "scaling.llama"},
+    "scaling.costing": {"scaling.errors", "scaling.hardware", "scaling.llama", "scaling.posttrain"},
     "scaling.data": {"scaling.errors", "scaling.files", "scaling.quantity"},
     "scaling.train": {"scaling.errors", "scaling.files", "scaling.llama", "scaling.data"},
+    "scaling.posttrain": {"scaling.errors", "scaling.files", "scaling.llama", "scaling.data", "scaling.train"},
     "scaling.sweep": {
         *("scaling.errors", "scaling.files", "scaling.quantity", "scaling.hardware"),
-        *("scaling.llama", "scaling.data", "scaling.train"),
+        *("scaling.llama", "scaling.data", "scaling.train", "scaling.posttrain"),
     },
     "scaling.feasibility": {
         *("scaling.errors", "scaling.quantity", "scaling.hardware", "scaling.llama", "scaling.train"),
     },
     "scaling.hf": {
         *("scaling.errors", "scaling.files", "scaling.llama", "scaling.data", "scaling.train", "scaling.sweep"),
+        "scaling.posttrain",
     },
 }
 BELOW = set(SCALING)

@@ -42,6 +42,7 @@ PARTITIONS: dict[str, tuple[str | tuple[str, ...] | None, ...]] = {
     "down": (None, TENSOR, "fsdp"),
     "norm": (STATE,),
     "output": (TENSOR, "fsdp"),
+    "score": (None,),
 }
 
 

@@ -6,7 +6,7 @@ one compilation.
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +16,26 @@ from jaxtyping import Array, Float, Int
 from scaling.llama.config import LlamaConfig
 from scaling.llama.parameters import parameter_name
 from scaling.llama.sharding import name_of
-from scaling.train.recipe import Recipe
+from scaling.train.recipe import Rates, Schedule
 from scaling.train.schedule import factor
 
 Parameters: TypeAlias = Any  # a pytree of arrays, as nnx.split makes it
+
+
+class Hyperparameters(Protocol):
+    """What the optimizer reads of a recipe; see ``scaling.train.recipe.Recipe``."""
+
+    @property
+    def rates(self) -> Rates: ...
+
+    @property
+    def weight_decay(self) -> float: ...
+
+    @property
+    def clip(self) -> float: ...
+
+    @property
+    def schedule(self) -> Schedule: ...
 
 
 class Hyper(NamedTuple):
@@ -58,11 +74,12 @@ GROUPS = {
     "down": "residual",
     "norm": "final_norm",
     "output": "head",
+    "score": "head",
 }
 DECAYED = ("matrix", "residual", "head")
 
 
-def make_hyper(recipe: Recipe, steps: int) -> Hyper:
+def make_hyper(recipe: Hyperparameters, steps: int) -> Hyper:
     """A recipe's hyperparameters as arrays, for a run of ``steps`` steps."""
     schedule = recipe.schedule
 

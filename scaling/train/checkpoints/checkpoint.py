@@ -10,6 +10,7 @@ import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -19,13 +20,22 @@ from jax.tree_util import KeyPath, SequenceKey, keystr
 
 from scaling.llama.parameters import without_halves
 from scaling.train.checkpoints.index import last_step, record_step
-from scaling.train.step import TrainState
 
 KEPT = 2
 # Of a disk: room for what else is written, and for telling that it is full.
 _SPARE_BYTES = 8 * 2**20
 _STATE, _DIGESTS = "state", "digests"
 _LOG = logging.getLogger(__name__)
+
+
+class Stepped(Protocol):
+    """A state: a pytree of arrays that knows its step."""
+
+    @property
+    def step(self) -> Any: ...
+
+
+State = TypeVar("State", bound=Stepped)
 
 
 class Checkpoints:
@@ -39,7 +49,7 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
 
-    def save(self, state: TrainState) -> None:
+    def save(self, state: Stepped) -> None:
         """Writes the state under its step; a crash meanwhile leaves the older checkpoints as they were.
 
         Raises:
@@ -63,7 +73,7 @@ class Checkpoints:
             self._sweep_up(step)
             raise OSError(errno.EIO, f"the checkpoint cannot be written: {_line(error)}", str(self._folder)) from error
 
-    def restore(self, like: TrainState) -> TrainState | None:
+    def restore(self, like: State) -> State | None:
         """The newest state whose digests match, or None without any.
 
         Args:
@@ -76,7 +86,7 @@ class Checkpoints:
         for step in steps:
             leaves, reason = self._verified(step, leaves_by_name(like))
             if leaves is not None:
-                state: TrainState = jax.tree_util.tree_map_with_path(
+                state: State = jax.tree_util.tree_map_with_path(
                     lambda path, _, leaves=leaves: leaves[_name(path)], like
                 )
                 return state
@@ -157,7 +167,7 @@ def _line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), repr(error))
 
 
-def leaves_by_name(state: TrainState) -> dict[str, jax.Array]:
+def leaves_by_name(state: Stepped) -> dict[str, jax.Array]:
     """A state's arrays by their names in a checkpoint, such as ``.optimizer.mu['layers']['qkv'].value``."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     return {_name(path): leaf for path, leaf in leaves}

@@ -1,0 +1,1 @@
+"""Prompts and answers: examples to fine-tune on, pairs to compare, and rows padded right."""
