@@ -9,7 +9,8 @@ from jaxtyping import Bool, Int32
 
 from scaling.data.tokenizer import BYTES, Tokenizer
 
-Ids = Int32[np.ndarray, " tokens"]
+# An axis of its own wherever it stands, as the prompt and the answers of a pair have each their length.
+Ids = Int32[np.ndarray, " _tokens"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Example:
         counted: which tokens the loss counts: those of completions and their ends.
     """
 
-    ids: Ids
+    ids: Int32[np.ndarray, " tokens"]
     counted: Bool[np.ndarray, " tokens"]
 
 
@@ -98,7 +99,7 @@ class Padded(NamedTuple):
     lengths: Int32[np.ndarray, " rows"]
 
 
-def pad(rows: Sequence[Ids], counted: Sequence[Bool[np.ndarray, " tokens"]], length: int) -> Padded:
+def pad(rows: Sequence[Ids], counted: Sequence[Bool[np.ndarray, " _tokens"]], length: int) -> Padded:
     """Rows, none longer than ``length``, padded right to it."""
     tokens, mask = np.zeros((len(rows), length), np.int32), np.zeros((len(rows), length), bool)
     for at, (ids, counts) in enumerate(zip(rows, counted, strict=True)):
