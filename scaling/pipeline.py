@@ -242,7 +242,7 @@ def summarise(folder: SweepFolder, table: RunTable) -> dict[str, Any]:
     statuses = {run_id: folder.run(run_id).status() for run_id in folder.runs()}
     done = {run_id: status for run_id, status in statuses.items() if status["state"] == "done"}
     largest = table.frame[table.frame.status == "done"].sort_values("flops").run_id.iloc[-1]
-    config = folder.run(largest).config()
+    config = folder.run(largest).pretraining()
     return {
         "corpus": config.data.fingerprint,
         "eval_tokens": config.data.eval_tokens,

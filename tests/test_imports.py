@@ -29,6 +29,7 @@ SWEEP = """
     scaling.sweep scaling.sweep.spec scaling.sweep.host scaling.sweep.locks
     scaling.sweep.plan scaling.sweep.storage
     scaling.sweep.folder
+    scaling.sweep.stages
     scaling.sweep.workers
     scaling.sweep.executors scaling.sweep.tracking
 """

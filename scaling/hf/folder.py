@@ -87,7 +87,7 @@ def export_model(place: Path, out: Path) -> Exported:
     if not isinstance(run.locks, LocalLocks):  # of shared storage; whoever holds a run has all of it
         with run.locked():
             pass
-    config, parameters = run.config(), run.parameters()
+    config, parameters = run.pretraining(), run.parameters()
     with _written(out) as folder:
         end, without = write_tokenizer(config.data, config.model.seq_len, folder)
         # A document begins after the token that closes the one before.

@@ -87,8 +87,31 @@ class StageConfig:
 
     @cached_property
     def id(self) -> str:
-        """The first 12 hex digits of the SHA-256 of the config as canonical JSON."""
-        return hashlib.sha256(json.dumps(self._canonical(), sort_keys=True).encode()).hexdigest()[:12]
+        """The first 12 hex digits of the SHA-256 of the config as canonical JSON, without where its sources lie."""
+        content = self._canonical()
+        for source in content["sources"].values():
+            del source["folder"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def trunk(self) -> None:
+        """A stage's runs share no trunk."""
+        return None
+
+    @property
+    def trunk_id(self) -> str:
+        """The run's own id."""
+        return self.id
+
+    @property
+    def branch_step(self) -> int:
+        """The step at which it leaves a trunk: 0."""
+        return 0
+
+    @property
+    def batch(self) -> int:
+        """Rows of a step."""
+        return self.recipe.batch
 
     @property
     def params(self) -> int:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from scaling.sweep.folder.run_folder import RunFolder
 from scaling.sweep.folder.sweep_folder import SweepFolder
+from scaling.sweep.plan.configs import AnyConfig
 from scaling.sweep.plan.shared_work import Shape, added_steps, by_trunk, shape_of
-from scaling.train.config import RunConfig
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Job:
     """
 
     folder: RunFolder
-    runs: tuple[RunConfig, ...]
+    runs: tuple[AnyConfig, ...]
 
     @property
     def shape(self) -> Shape:
@@ -32,7 +32,7 @@ class Job:
         return each * sum(added_steps(self.runs).values())
 
 
-def jobs(sweep: SweepFolder, configs: Iterable[RunConfig]) -> list[Job]:
+def jobs(sweep: SweepFolder, configs: Iterable[AnyConfig]) -> list[Job]:
     """Groups runs of a sweep into jobs."""
     return [
         Job(sweep.run(runs[0].id) if runs[0].trunk is None else sweep.trunk(key), tuple(runs))

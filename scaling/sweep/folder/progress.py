@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaling.errors import InputError
+from scaling.posttrain.config import StageConfig
 from scaling.sweep.folder.run_folder import ENDED, RunFolder
 from scaling.sweep.folder.sweep_folder import SweepFolder
+from scaling.sweep.plan.configs import AnyConfig
 from scaling.sweep.plan.shared_work import Shape, shape_of
-from scaling.train.config import RunConfig
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,13 @@ def _groups(sweep: SweepFolder, statuses: dict[str, dict[str, Any]]) -> tuple[Gr
     )
 
 
-def _running(config: RunConfig, status: dict[str, Any]) -> RunProgress:
+def _running(config: AnyConfig, status: dict[str, Any]) -> RunProgress:
     share, speed = _share(status), _number(status, "tokens_per_s")
-    left = config.tokens * (1 - share) / speed if speed else None
+    if isinstance(config, StageConfig):  # whose steps are all alike
+        spent = _number(status, "wall_s")
+        left = spent * (1 - share) / share if spent and share else None
+    else:
+        left = config.tokens * (1 - share) / speed if speed else None
     return RunProgress(config.id, share, _number(status, "loss"), speed, left)
 
 
@@ -184,7 +189,7 @@ def _lockable(sweep: SweepFolder, run_id: str) -> Iterable[RunFolder]:
 
 
 @functools.lru_cache(maxsize=10_000)
-def _config(folder: RunFolder) -> RunConfig:
+def _config(folder: RunFolder) -> AnyConfig:
     """The config of a run; cached, as the run's id is its hash."""
     return folder.config()
 

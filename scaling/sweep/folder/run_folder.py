@@ -15,9 +15,10 @@ from scaling.errors import InputError
 from scaling.files import append_row, read_rows, write_text
 from scaling.sweep.locks.leases import still_held
 from scaling.sweep.locks.locks import Locks
+from scaling.sweep.plan.configs import AnyConfig, pretraining, read_any_config
 from scaling.train.checkpoints.index import forget, last_step
 from scaling.train.checkpoints.parameters import PARAMETERS, read_parameters, write_parameters
-from scaling.train.config import RunConfig, read_config
+from scaling.train.config import RunConfig
 
 ENDED = ("done", "diverged")
 # In a row without a newer checkpoint; then the run has failed.
@@ -41,7 +42,7 @@ class RunFolder:
         """Folder of the run's checkpoints."""
         return self.path / "checkpoints"
 
-    def config(self) -> RunConfig:
+    def config(self) -> AnyConfig:
         """Reads the run's config.
 
         Raises:
@@ -49,13 +50,17 @@ class RunFolder:
         """
         file = self.path / "config.json"
         try:
-            config = read_config(file.read_text(), str(file))
+            config = read_any_config(file.read_text(), str(file))
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise InputError(f"{file}: unreadable: {reason}") from None
         if config.id != self.path.name:
             raise InputError(f"{file}: changed: it is the config of run {config.id}")
         return config
+
+    def pretraining(self) -> RunConfig:
+        """Reads the config of a run of pre-training; InputError for that of a stage, and as of ``config``."""
+        return pretraining(self.config(), self.path)
 
     def status(self) -> dict[str, Any]:
         """The run's status: ``state``, and other values by name.

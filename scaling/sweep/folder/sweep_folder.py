@@ -1,7 +1,7 @@
 """A sweep's folder: its plan, its run folders, and the tables made from them, which can always be rebuilt."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,14 +12,16 @@ import pandas as pd
 
 from scaling.errors import InputError
 from scaling.files import write_text
+from scaling.posttrain.config import StageConfig
 from scaling.sweep.folder.file_names import FORECAST, PLAN, SOURCE
 from scaling.sweep.folder.forks import FORKS, discard_results, keep, refuse_links, take_back
 from scaling.sweep.folder.plan_changes import begun, conflict, describe_changes, forecast_holds, with_target_left
 from scaling.sweep.folder.plan_file import Plan, read_plan
 from scaling.sweep.folder.run_folder import ENDED, RunFolder
 from scaling.sweep.folder.run_table import number_or_nan, run_row
+from scaling.sweep.folder.stage_table import stage_row
 from scaling.sweep.locks.locks import Locks, waited_for
-from scaling.sweep.plan.expand import PlannedRun
+from scaling.sweep.plan.configs import Planned
 from scaling.sweep.storage.folder_locks import locks_of
 from scaling.train.config import RunConfig
 from scaling.train.health import loss_spikes
@@ -68,7 +70,7 @@ class SweepFolder:
         self,
         canonical: dict[str, Any],
         source: str,
-        plan: list[PlannedRun],
+        plan: Sequence[Planned],
         may_grow: bool = False,
         fork: bool = False,
     ) -> None:
@@ -178,23 +180,29 @@ class SweepFolder:
             if status["state"] == "damaged":
                 raise InputError(f"{folder.path / 'status.json'}: damaged; `scaling run` trains the run again")
             if status["state"] in ENDED:
-                config = folder.config()
+                config, place = folder.config(), (entry["role"], plan["sweep"].get("name", ""))
+                if isinstance(config, StageConfig):
+                    rows.append(stage_row(config, status, *place))
+                    continue
                 spikes = loss_spikes([number_or_nan(row["loss"]) for row in self._metrics(config)])
-                rows.append(
-                    run_row(config, status, entry["role"], plan["sweep"].get("name", "")) | {"loss_spikes": spikes}
-                )
+                rows.append(run_row(config, status, *place) | {"loss_spikes": spikes})
         return pd.DataFrame(rows)
 
     def curves(self) -> pd.DataFrame:
         """Table of the logged training losses: run_id, tokens, loss (nats per token, mean over a dispatch), kind."""
         rows = []
         for run_id in self.runs():
-            config = self.run(run_id).config()
+            config = self.run(run_id).pretraining()
             batch = config.recipe.batch_tokens
             rows += [
                 (run_id, row["step"] * batch, number_or_nan(row["loss"]), "train") for row in self._metrics(config)
             ]
         return pd.DataFrame(rows, columns=["run_id", "tokens", "loss", "kind"])
+
+    def ended(self) -> list[RunFolder]:
+        """The folders of the runs that have ended well, in the plan's order."""
+        folders = [self.run(run_id) for run_id in self.runs()]
+        return [folder for folder in folders if folder.status()["state"] == "done"]
 
     def _metrics(self, config: RunConfig) -> list[dict[str, Any]]:
         """Rows of a run's metrics, with those of its part of a trunk."""

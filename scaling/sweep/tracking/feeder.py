@@ -150,7 +150,7 @@ class SweepFeeder:
                 feeder.look()
 
     def _feeder(self, run_id: str, role: str) -> RunFeeder:
-        config = self._sweep.run(run_id).config()
+        config = self._sweep.run(run_id).pretraining()
         name = f"{format_quantity(config.params)}-{format_quantity(config.tokens)}-{config.id}"
         tracked = self._open(self._base / role / name, _hyperparameters(config, role), HELD_OUT, config.to_json())
         return RunFeeder(self._sweep, config, tracked)

@@ -8,12 +8,13 @@ from scaling.llama.sharding import Execution
 from scaling.sweep.folder.jobs import Job
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.host.machine import CompileClock
+from scaling.sweep.plan.configs import AnyConfig, pretraining
 from scaling.sweep.plan.corpus_text import SweepText
 from scaling.sweep.spec.arrangement import Arrangement
-from scaling.sweep.workers.run_recorder import CHECKPOINT_S, RunRecorder, finite
+from scaling.sweep.workers.run_recorder import CHECKPOINT_S, RunRecorder, finite, stop_with_parent
 from scaling.train.config import RunConfig
 from scaling.train.evaluate import Outcome
-from scaling.train.loop import Progress
+from scaling.train.loop import Progress, train_run
 from scaling.train.placement import mesh_of_devices
 from scaling.train.stacked import Share, StackedRun, train_stacked
 from scaling.train.trunk import Begin, train_trunk
@@ -32,14 +33,33 @@ class JobTrainer:
         self._sweep, self._text, self._execution = sweep, text, execution
         self._clock = CompileClock()
 
-    def train(self, job: Job, left: Sequence[RunConfig]) -> None:
+    def train(self, job: Job, left: Sequence[AnyConfig]) -> None:
         """Trains the unfinished runs of one job, or of several stacked, to their ends."""
+        runs = [pretraining(config, self._sweep.path) for config in left]
         if job.runs[0].trunk is not None:
-            self._train_trunk(job, left)
-        elif len(left) > 1:
-            self._train_together(left)
+            self._train_trunk(job, runs)
+        elif len(runs) > 1:
+            self._train_together(runs)
         else:
-            self._run(left[0], self._shares(1)).train(self._execution)
+            self._run(runs[0], self._shares(1)).train(self._execution)
+
+    def follow(self, job: Job, left: Sequence[AnyConfig]) -> None:
+        """Trains along with rank 0, which writes all but this rank's shards of checkpoints."""
+        runs = [pretraining(config, self._sweep.path) for config in left]
+        of_run, execution = self._text.of_run, self._execution
+
+        def silent(_: Progress) -> None:
+            stop_with_parent()
+
+        def train(config: RunConfig, begin: Begin | None = None) -> None:
+            folder = self._sweep.run(config.id).checkpoints
+            train_run(config, of_run(config), folder, CHECKPOINT_S, silent, begin, execution)
+
+        if runs[0].trunk is None:
+            train(runs[0])
+        else:
+            checkpoints = job.folder.checkpoints
+            train_trunk(runs, of_run, checkpoints, CHECKPOINT_S, lambda _, done: silent(done), train, execution)
 
     def _shares(self, members: int) -> tuple[Share, Share]:
         """Shares, for each of several runs, of this worker's seconds from now on: all, and compiling."""

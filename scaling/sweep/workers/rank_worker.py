@@ -22,15 +22,11 @@ from scaling.sweep.folder.jobs import jobs
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.host.machine import use_compile_cache
 from scaling.sweep.host.rank import rank_from_jax
-from scaling.sweep.plan.corpus_text import SweepText, text_of
 from scaling.sweep.spec.arrangement import arrangement_of
 from scaling.sweep.workers.job_training import execution_of
-from scaling.sweep.workers.run_recorder import CHECKPOINT_S, stop_with_parent
+from scaling.sweep.workers.trainers import Trainer, trainer_for
 from scaling.sweep.workers.worker import Worker
-from scaling.train.config import RunConfig
-from scaling.train.loop import Progress, train_run
 from scaling.train.stop import STOPPED_EXIT, Stopped, stopping_on_signals
-from scaling.train.trunk import Begin, train_trunk
 
 # Rank 0 may have to read a corpus, or to fit, before it starts.
 _CONNECT_S = 900
@@ -52,27 +48,12 @@ def receive_runs() -> list[str]:
 
 def follow_rank_0(sweep: SweepFolder, execution: Execution) -> None:
     """Trains the runs of rank 0 together with it until it has no more."""
-    text: SweepText | None = None
+    trainer: Trainer | None = None
     while runs := receive_runs():
         configs = [sweep.run(run_id).config() for run_id in runs]
-        text = text or text_of(configs[0])
-        _follow_job(sweep, configs, text, execution)
-
-
-def _follow_job(sweep: SweepFolder, configs: list[RunConfig], text: SweepText, execution: Execution) -> None:
-    def silent(_: Progress) -> None:
-        stop_with_parent()
-
-    def train(config: RunConfig, begin: Begin | None = None) -> None:
-        folder = sweep.run(config.id).checkpoints
-        train_run(config, text.of_run(config), folder, CHECKPOINT_S, silent, begin, execution)
-
-    (job,) = jobs(sweep, configs)
-    if configs[0].trunk is None:
-        train(configs[0])
-    else:
-        checkpoints = job.folder.checkpoints
-        train_trunk(configs, text.of_run, checkpoints, CHECKPOINT_S, lambda _, done: silent(done), train, execution)
+        trainer = trainer or trainer_for(sweep, configs[0], execution)
+        (job,) = jobs(sweep, configs)
+        trainer.follow(job, configs)
 
 
 def main(folder: str, role: str) -> None:
@@ -95,7 +76,8 @@ def main(folder: str, role: str) -> None:
     if jax.process_index() == 0:
         runs = sweep.runs(role)
         if runs:
-            Worker(sweep, text_of(sweep.run(runs[0]).config()), execution=execution, announce=broadcast_runs).work(role)
+            trainer = trainer_for(sweep, sweep.run(runs[0]).config(), execution)
+            Worker(sweep, trainer, announce=broadcast_runs).work(role)
         broadcast_runs(())
     else:
         follow_rank_0(sweep, execution)

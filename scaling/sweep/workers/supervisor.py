@@ -11,13 +11,13 @@ from scaling.sweep.folder.progress import SweepProgress, progress_of
 from scaling.sweep.folder.run_folder import ENDED
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.host.rank import this_rank
+from scaling.sweep.plan.configs import AnyConfig
 from scaling.sweep.plan.shared_work import added_steps
 from scaling.sweep.spec.arrangement import arrangement_of
 from scaling.sweep.storage.origin import is_mirror
 from scaling.sweep.workers.local import Slot, WorkerProcess, local
 from scaling.sweep.workers.worker_handle import WorkerError
 from scaling.sweep.workers.worker_pool import Executor, WorkerPool
-from scaling.train.config import RunConfig
 from scaling.train.stop import STOPPED_EXIT, Stopped, stop_requested
 
 _POLL_S = 0.5
@@ -112,7 +112,7 @@ def supervise(
         time.sleep(_POLL_S)
 
 
-def _state(sweep: SweepFolder, config: RunConfig) -> str:
+def _state(sweep: SweepFolder, config: AnyConfig) -> str:
     state: str = sweep.run(config.id).status()["state"]
     return state
 
@@ -132,7 +132,7 @@ def _try_failed_again(sweep: SweepFolder, work: Sequence[Job]) -> None:
                     folder.write_status({**status, "state": "running"})
 
 
-def _need_room(sweep: SweepFolder, configs: Sequence[RunConfig], workers: int) -> None:
+def _need_room(sweep: SweepFolder, configs: Sequence[AnyConfig], workers: int) -> None:
     """Raises InputError where the disk lacks room for all parameters and the checkpoints of the largest runs."""
     sizes = sorted((count_params(config.model).total for config in configs), reverse=True)
     last, states = _LAST_BYTES_PER_PARAM * sum(sizes), _STATE_BYTES_PER_PARAM * sum(sizes[:workers])

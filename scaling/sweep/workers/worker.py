@@ -17,16 +17,17 @@ from pathlib import Path
 import jax
 
 from scaling.errors import InputError
-from scaling.llama.sharding import PLAIN, Execution
+from scaling.llama.sharding import PLAIN
 from scaling.sweep.folder.jobs import Job, jobs
 from scaling.sweep.folder.run_folder import ATTEMPTS, ENDED
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.host.machine import use_compile_cache
 from scaling.sweep.host.stacking import members_at_once
-from scaling.sweep.plan.corpus_text import SweepText, text_of
+from scaling.sweep.plan.configs import AnyConfig
 from scaling.sweep.plan.shared_work import Shape
 from scaling.sweep.spec.arrangement import arrangement_of
-from scaling.sweep.workers.job_training import JobTrainer, execution_of
+from scaling.sweep.workers.job_training import execution_of
+from scaling.sweep.workers.trainers import Trainer, trainer_for
 from scaling.train.compile_ahead import AheadCompiler
 from scaling.train.config import RunConfig
 from scaling.train.stacked import stack_key
@@ -49,9 +50,8 @@ class Worker:
 
     Args:
         sweep: the folder.
-        text: its corpus.
+        trainer: of its jobs.
         members: given a run and the number of runs like it that could be stacked, how many to train at once.
-        execution: mesh, rematerialisation and microbatches.
         announce: called with the ids of the runs that are trained next, together.
         ahead: compiles the next shape while one trains; None if no core is idle then.
     """
@@ -59,14 +59,13 @@ class Worker:
     def __init__(
         self,
         sweep: SweepFolder,
-        text: SweepText,
+        trainer: Trainer,
         members: Callable[[RunConfig, int], int] = one_at_once,
-        execution: Execution = PLAIN,
         announce: Callable[[Sequence[str]], None] = announce_nothing,
         ahead: AheadCompiler | None = None,
     ) -> None:
         self._sweep, self._members = sweep, members
-        self._trainer = JobTrainer(sweep, text, execution)
+        self._trainer = trainer
         self._announce, self._ahead = announce, ahead
         self._compiled: set[Shape] = set()
 
@@ -109,7 +108,7 @@ class Worker:
 
     def _attempt(self, taken: Sequence[Job], everything: Sequence[Job]) -> list[str]:
         """Trains jobs together; returns a line on each run that has failed, as when the disk fails."""
-        left: list[RunConfig] = []
+        left: list[AnyConfig] = []
         try:
             for job in taken:
                 of_job = self._left(job)
@@ -130,7 +129,7 @@ class Worker:
             ]
         return []
 
-    def _fail(self, config: RunConfig, reason: str) -> str:
+    def _fail(self, config: AnyConfig, reason: str) -> str:
         folder = self._sweep.run(config.id)
         before = folder.status()
         failed = {"steps": config.steps, "step": 0, "loss": None, **before, "state": "failed", "reason": reason}
@@ -147,23 +146,32 @@ class Worker:
         others = [other for other in pending if other.shape not in known and self._left(other)]
         if others:
             coming = max(others, key=lambda other: other.flops)
-            alike = sum(other.shape == coming.shape for other in others)
-            if self._members(coming.runs[0], alike) == 1:
-                ahead.start(coming.runs[0])
+            alike, run = sum(other.shape == coming.shape for other in others), coming.runs[0]
+            if isinstance(run, RunConfig) and self._members(run, alike) == 1:
+                ahead.start(run)
 
-    def _left(self, job: Job) -> list[RunConfig]:
+    def _left(self, job: Job) -> list[AnyConfig]:
         return [config for config in job.runs if self._unended(config)]
 
-    def _unended(self, config: RunConfig) -> bool:
+    def _unended(self, config: AnyConfig) -> bool:
         return self._sweep.run(config.id).status()["state"] not in (*ENDED, "failed")
 
     def _stackable(self, job: Job, pending: Sequence[Job], locks: ExitStack) -> Iterator[Job]:
         """Jobs to stack with one, those with the most FLOPs first, their locks taken; none with a trunk."""
         run, alike = job.runs[0], []
+        if not isinstance(run, RunConfig):
+            return
         if run.trunk is None and self._left(job):
             key = stack_key(run)
-            others = (other for other in pending if other is not job and other.runs[0].trunk is None)
-            alike = [other for other in others if stack_key(other.runs[0]) == key and self._left(other)]
+            others = ((other, other.runs[0]) for other in pending if other is not job)
+            alike = [
+                other
+                for other, first in others
+                if isinstance(first, RunConfig)
+                and first.trunk is None
+                and stack_key(first) == key
+                and self._left(other)
+            ]
         wanted = self._members(run, 1 + len(alike)) - 1 if alike else 0
         for other in sorted(alike, key=lambda other: other.flops, reverse=True):
             if wanted and locks.enter_context(other.folder.locked()):
@@ -207,8 +215,8 @@ def main(folder: str, role: str, core: str | None = None) -> int:
         execution = execution_of(arrangement_of(sweep.sweep()))
         members = members_at_once if execution == PLAIN else one_at_once
         ahead = AheadCompiler() if core is None and execution == PLAIN else None
-        text = text_of(sweep.run(runs[0]).config())
-        failures = Worker(sweep, text, members, execution, ahead=ahead).work(role, one_shape=True)
+        trainer = trainer_for(sweep, sweep.run(runs[0]).config(), execution)
+        failures = Worker(sweep, trainer, members, ahead=ahead).work(role, one_shape=True)
     return 1 if failures else 0
 
 

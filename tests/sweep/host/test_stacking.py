@@ -13,6 +13,7 @@ import pytest
 from tiny import make_run
 
 from scaling.llama.memory import training_bytes
+from scaling.llama.sharding import PLAIN
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.host import stacking
 from scaling.sweep.host.stacking import fits, known_gain, measured_gain, members_at_once
@@ -20,6 +21,7 @@ from scaling.sweep.host.timing import standard_run
 from scaling.sweep.plan.corpus_text import SweepText, load_text
 from scaling.sweep.plan.expand import expand
 from scaling.sweep.spec.sweep_file import parse_sweep
+from scaling.sweep.workers.job_training import JobTrainer
 from scaling.sweep.workers.worker import Worker
 from scaling.train.config import RunConfig
 
@@ -52,10 +54,10 @@ def test_a_worker_that_stacks_makes_the_same_table(tmp_path: Path) -> None:
         return min(4, available)
 
     one, text = prepare(tmp_path / "one")
-    Worker(one, text).work("fit")
+    Worker(one, JobTrainer(one, text, PLAIN)).work("fit")
     stacked, _ = prepare(tmp_path / "stacked")
     begun = time.monotonic()
-    Worker(stacked, text, four).work("fit")
+    Worker(stacked, JobTrainer(stacked, text, PLAIN), four).work("fit")
     took = time.monotonic() - begun
     # Most FLOPs first: the longer runs of width 8 and one of the shorter, then the rest; those of width 16.
     assert sorted(requested) == [(8, 2), (8, 6), (16, 2)]
@@ -94,9 +96,10 @@ def test_runs_that_others_hold_or_that_have_ended_are_left_out(tmp_path: Path) -
         name: str = sweep.run(run_id).status()["state"]
         return name
 
+    trainer = JobTrainer(sweep, text, PLAIN)
     with ThreadPoolExecutor(1) as pool:
         with sweep.run(held).locked():
-            working = pool.submit(Worker(sweep, text, lambda _, available: available).work, "fit")
+            working = pool.submit(Worker(sweep, trainer, lambda _, available: available).work, "fit")
             while {state(run_id) for run_id in others} != {"done"} and not working.done():
                 time.sleep(0.1)
             assert state(held) == "planned"

@@ -15,6 +15,7 @@ import pytest
 from sweep.storage.hosts import Host, planned
 from sweep.workers.test_supervisor import SWEEP, prepare
 
+from scaling.llama.sharding import PLAIN
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.plan.corpus_text import text_of
 from scaling.sweep.workers.job_training import JobTrainer
@@ -29,9 +30,9 @@ def ended(sweep: SweepFolder) -> pd.DataFrame:
 @pytest.mark.slow
 def test_two_hosts_train_one_sweep_as_one_would(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = prepare(tmp_path / "alone")
-    Worker(alone, text_of(alone.run(alone.runs()[0]).config())).work("fit")
+    Worker(alone, JobTrainer(alone, text_of(alone.run(alone.runs()[0]).pretraining()), PLAIN)).work("fit")
     here = planned(host("a"))
-    text = text_of(here.run(here.runs()[0]).config())
+    text = text_of(here.run(here.runs()[0]).pretraining())
 
     train = JobTrainer.train
 
@@ -42,10 +43,11 @@ def test_two_hosts_train_one_sweep_as_one_would(host: Host, tmp_path: Path, monk
     with monkeypatch.context() as patched:
         patched.setattr(JobTrainer, "train", interrupted)
         with stopping_on_signals(), pytest.raises(Stopped):
-            Worker(here, text).work("fit")
+            Worker(here, JobTrainer(here, text, PLAIN)).work("fit")
     there = host("b")
     there.fetch()
-    Worker(SweepFolder(there.folder), text).work("fit")
+    again = SweepFolder(there.folder)
+    Worker(again, JobTrainer(again, text, PLAIN)).work("fit")
     pd.testing.assert_frame_equal(ended(SweepFolder(there.folder)), ended(alone))
     mirror_at_a = host("a")
     mirror_at_a.fetch()

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from scaling.errors import InputError
+from scaling.llama.sharding import PLAIN
 from scaling.sweep.folder.progress import RunProgress, progress_of, states
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.plan.corpus_text import load_text, text_of
 from scaling.sweep.plan.expand import expand
 from scaling.sweep.spec.sweep_file import parse_sweep
+from scaling.sweep.workers.job_training import JobTrainer
 from scaling.sweep.workers.supervisor import train_runs
 from scaling.sweep.workers.worker import Worker
 from scaling.train.compile_ahead import AheadCompiler
@@ -130,8 +132,8 @@ def test_the_next_shape_is_compiled_while_one_trains(tmp_path: Path) -> None:
             begun.append(config.model.width)
             return super().start(config)
 
-    text = text_of(sweep.run(sweep.runs("fit")[0]).config())
-    Worker(sweep, text, ahead=Noted()).work("fit")
+    text = text_of(sweep.run(sweep.runs("fit")[0]).pretraining())
+    Worker(sweep, JobTrainer(sweep, text, PLAIN), ahead=Noted()).work("fit")
     assert {state(sweep, run_id) for run_id in sweep.runs("fit")} == {"done"}
     first = max(sweep.runs("fit"), key=lambda run_id: sweep.run(run_id).config().flops)
     assert set(begun) == {8, 16} - {sweep.run(first).config().model.width}
