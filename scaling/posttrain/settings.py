@@ -31,6 +31,7 @@ class RewardSettings:
         gold: name of the gold reward that labels pairs written by ``policy``; None for pairs from a file.
         raters: ``one``: a label by one rater drawn at random, who errs; ``all``: by the gold itself.
         held_out: pairs that accuracy and loss are measured on.
+        kind: which pairs are used: ``all``, or those about ``helpfulness`` or ``safety`` alone.
     """
 
     pairs: int
@@ -40,6 +41,7 @@ class RewardSettings:
     gold: str | None = None
     raters: Literal["one", "all"] = "one"
     held_out: int = 1024
+    kind: Literal["all", "helpfulness", "safety"] = "all"
 
 
 @dataclass(frozen=True)
