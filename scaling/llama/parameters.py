@@ -23,7 +23,7 @@ _HALVES = ("attention", "mlp")
 def named_parameters(parameters: nnx.State) -> dict[str, np.ndarray]:
     """Parameters by name, copied to this process's memory; a collective call where several processes share them."""
     leaves, _ = tree_flatten_with_path(nnx.to_pure_dict(parameters))
-    return {parameter_name(path): _whole(leaf) for path, leaf in leaves}
+    return {parameter_name(path): whole(leaf) for path, leaf in leaves}
 
 
 def llama_with(config: LlamaConfig, parameters: Mapping[str, np.ndarray]) -> Llama:
@@ -58,5 +58,6 @@ def parameter_name(path: KeyPath) -> str:
     return ".".join(str(key.key) for key in without_halves(path) if isinstance(key, DictKey))
 
 
-def _whole(array: Array) -> np.ndarray:
+def whole(array: Array) -> np.ndarray:
+    """An array in this process's memory; a collective call where several processes share it."""
     return np.asarray(array if array.is_fully_addressable else process_allgather(array, tiled=True))

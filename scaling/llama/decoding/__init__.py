@@ -1,0 +1,1 @@
+"""Generation: a cache of keys and values, and tokens drawn from logits."""
