@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 
@@ -13,6 +13,7 @@ from scaling.train.placement import decided
 from scaling.train.stop import Stopped, stop_requested
 
 
+@runtime_checkable
 class Stepped(Protocol):
     """A state: a pytree of arrays that knows its step."""
 

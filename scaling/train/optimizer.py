@@ -6,7 +6,7 @@ one compilation.
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from scaling.train.schedule import factor
 Parameters: TypeAlias = Any  # a pytree of arrays, as nnx.split makes it
 
 
+@runtime_checkable
 class Hyperparameters(Protocol):
     """What the optimizer reads of a recipe; see ``scaling.train.recipe.Recipe``."""
 

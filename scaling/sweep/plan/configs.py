@@ -1,7 +1,7 @@
 """The config of a run, of pre-training or of a stage after it."""
 
 import json
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from scaling.errors import InputError
 from scaling.posttrain.config import StageConfig, read_stage_config
@@ -10,6 +10,7 @@ from scaling.train.config import RunConfig, read_config
 AnyConfig: TypeAlias = RunConfig | StageConfig
 
 
+@runtime_checkable
 class Planned(Protocol):
     """A run with its role in a sweep, ``fit`` or ``target``."""
 

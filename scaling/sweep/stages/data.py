@@ -1,6 +1,5 @@
 """What the runs of a stage are trained on: examples, prompts, and pairs from files or written by a policy."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 

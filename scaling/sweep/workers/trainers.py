@@ -1,7 +1,7 @@
 """The trainers of a sweep's jobs, of pre-training and of the stages after it."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from scaling.llama.sharding import Execution
 from scaling.posttrain.config import StageConfig
@@ -12,6 +12,7 @@ from scaling.sweep.plan.corpus_text import text_of
 from scaling.sweep.workers.job_training import JobTrainer
 
 
+@runtime_checkable
 class Trainer(Protocol):
     """What a worker trains its jobs by."""
 

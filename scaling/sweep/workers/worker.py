@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -163,15 +164,8 @@ class Worker:
             return
         if run.trunk is None and self._left(job):
             key = stack_key(run)
-            others = ((other, other.runs[0]) for other in pending if other is not job)
-            alike = [
-                other
-                for other, first in others
-                if isinstance(first, RunConfig)
-                and first.trunk is None
-                and stack_key(first) == key
-                and self._left(other)
-            ]
+            others = (other for other in pending if other is not job and self._left(other))
+            alike = [other for other in others if _stacks(other.runs[0], key)]
         wanted = self._members(run, 1 + len(alike)) - 1 if alike else 0
         for other in sorted(alike, key=lambda other: other.flops, reverse=True):
             if wanted and locks.enter_context(other.folder.locked()):
@@ -200,6 +194,10 @@ class Worker:
                     yield job
                     return
         yield None
+
+
+def _stacks(config: AnyConfig, key: tuple[Any, ...]) -> bool:
+    return isinstance(config, RunConfig) and config.trunk is None and stack_key(config) == key
 
 
 def main(folder: str, role: str, core: str | None = None) -> int:

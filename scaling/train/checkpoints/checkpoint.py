@@ -10,7 +10,7 @@ import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 import numpy as np
@@ -28,6 +28,7 @@ _STATE, _DIGESTS = "state", "digests"
 _LOG = logging.getLogger(__name__)
 
 
+@runtime_checkable
 class Stepped(Protocol):
     """A state: a pytree of arrays that knows its step."""
 
