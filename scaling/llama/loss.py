@@ -1,5 +1,8 @@
 """Cross-entropy that never holds the logits of more than a chunk of tokens."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
@@ -23,15 +26,31 @@ def cross_entropy(
         targets: the token that follows each position.
         mesh: that the arrays are spread over, or None; each device then takes its own tokens in chunks.
     """
-    batch, seq = targets.shape
+    head = constrain(head.astype(hidden.dtype), mesh, TENSOR, None)
+    return in_chunks(lambda hidden, targets: _nll(hidden, head, targets), len(head), mesh, hidden, targets)
+
+
+def in_chunks(per_token: Callable[..., Any], vocab: int, mesh: Mesh | None, hidden: Array, *others: Array) -> Any:
+    """What a function of tokens makes of arrays (batch, seq, ...), in chunks whose logits fit in memory.
+
+    Args:
+        per_token: from arrays (*tokens, ...), of the same tokens, to a pytree of arrays (*tokens,).
+        vocab: logits of a token.
+        mesh: as of ``cross_entropy``.
+        hidden: the first of its arrays, split over the devices that split a batch.
+        others: further ones.
+
+    Returns:
+        The pytree, of arrays (batch, seq).
+    """
+    batch, seq = hidden.shape[:2]
     shards = axis_size(mesh, BATCH)
     tokens = batch * seq // shards
-    chunks = -(-tokens * head.shape[0] // (CHUNK_LOGITS * axis_size(mesh, TENSOR)))
+    chunks = -(-tokens * vocab // (CHUNK_LOGITS * axis_size(mesh, TENSOR)))
     while tokens % chunks:
         chunks += 1
-    head = constrain(head.astype(hidden.dtype), mesh, TENSOR, None)
     if chunks == 1:
-        return _nll(constrain(hidden, mesh, BATCH), head, targets)
+        return per_token(constrain(hidden, mesh, BATCH), *others)
 
     def chunked(x: Array) -> Array:
         """Tokens as (chunks, tokens of a chunk, ...), each chunk with an equal share of every device's tokens."""
@@ -39,11 +58,11 @@ def cross_entropy(
         return parts.reshape(chunks, -1, *x.shape[2:])
 
     # The chunk's logits are computed again in the backward pass rather than kept.
-    losses = jax.lax.map(
-        jax.checkpoint(lambda part: _nll(part[0], head, part[1])),
-        (constrain(chunked(hidden), mesh, None, BATCH), chunked(targets)),
+    made = jax.lax.map(
+        jax.checkpoint(lambda part: per_token(*part)),
+        (constrain(chunked(hidden), mesh, None, BATCH), *map(chunked, others)),
     )
-    return losses.reshape(chunks, shards, -1).swapaxes(0, 1).reshape(batch, seq)
+    return jax.tree.map(lambda x: x.reshape(chunks, shards, -1).swapaxes(0, 1).reshape(batch, seq), made)
 
 
 def _nll(
