@@ -9,9 +9,10 @@ from jaxtyping import Bool, Float, Float64, Int, Int64
 
 from scaling.data.answers.rows import Ids
 from scaling.llama.config import LlamaConfig
+from scaling.llama.parameters import whole
 from scaling.llama.sharding import BATCH, PLAIN, Execution, axis_size
 from scaling.posttrain.kl import divergences_program
-from scaling.posttrain.placement import on_host, place_rows
+from scaling.posttrain.placement import place_rows
 from scaling.posttrain.sampling import Answers, sample
 from scaling.train.optimizer import Parameters
 
@@ -79,7 +80,9 @@ class Measured(NamedTuple):
     proxy: Float64[np.ndarray, " rows"] | None
 
 
-def measure_policy(probe: Probe, parameters: Parameters, seed: int, start: Measured | None = None) -> Measured:
+def measure_policy(
+    probe: Probe, parameters: Parameters, seed: int, start_gold: Float[np.ndarray, " rows"] | None = None
+) -> Measured:
     """Samples an answer to every prompt of the probe, and measures them.
 
     Args:
@@ -87,7 +90,7 @@ def measure_policy(probe: Probe, parameters: Parameters, seed: int, start: Measu
         parameters: of the policy.
         seed: of the sampler. Measurements whose answers are compared need seeds of their own, as answers of one seed
             share their noise.
-        start: the measurement of the policy that the win rate is against, by the same probe.
+        start_gold: the gold of the answers of the policy that the win rate is against, by the same probe.
     """
     answers = sample(
         probe.model,
@@ -102,7 +105,7 @@ def measure_policy(probe: Probe, parameters: Parameters, seed: int, start: Measu
     )
     rows = range(len(probe.prompts))
     texts = [answers.answer(row) for row in rows]
-    groups = _numbered([prompt.tobytes() for prompt in probe.prompts])
+    groups = numbered([prompt.tobytes() for prompt in probe.prompts])
     kl = _divergence(probe, parameters, answers)
     columns = {
         "kl": float(kl.mean()),
@@ -115,8 +118,8 @@ def measure_policy(probe: Probe, parameters: Parameters, seed: int, start: Measu
     if probe.gold is not None:
         gold = np.asarray(probe.gold.score(probe.prompts, texts, answers.stopped), np.float64)
         columns |= {"gold": float(gold.mean()), "gold_stderr": clustered_error(gold, np.ones_like(gold), groups)}
-        if start is not None and start.gold is not None:
-            columns["win_rate"] = win_rate(gold, start.gold)
+        if start_gold is not None:
+            columns["win_rate"] = win_rate(gold.astype(start_gold.dtype), start_gold)
     if probe.proxy is not None:
         proxy = np.asarray(probe.proxy.score(answers.tokens, answers.lengths), np.float64)
         columns["proxy"] = float(proxy.mean())
@@ -169,12 +172,12 @@ def _divergence(probe: Probe, parameters: Parameters, answers: Answers) -> Float
         program(parameters, probe.reference, place_rows(padded[first : first + batch], mesh)).kl
         for first in range(0, rows, batch)
     ]
-    kl = np.concatenate([on_host(part) for part in parts])[:rows].astype(np.float64)
+    kl = np.concatenate([whole(part) for part in parts])[:rows].astype(np.float64)
     summed: Float64[np.ndarray, " rows"] = np.where(answers.counted, kl, 0.0).sum(axis=1)
     return summed
 
 
-def _numbered(keys: Sequence[Hashable]) -> Int64[np.ndarray, " rows"]:
+def numbered(keys: Sequence[Hashable]) -> Int64[np.ndarray, " rows"]:
     """A number for each key, the same for equal ones, from 0 in order of appearance."""
     found: dict[Hashable, int] = {}
     return np.array([found.setdefault(key, len(found)) for key in keys], np.int64)

@@ -4,7 +4,6 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from jax.experimental.multihost_utils import process_allgather
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from scaling.errors import InputError
@@ -55,8 +54,3 @@ def check_shares(batch: int, execution: Execution) -> None:
     parts = shares(execution)
     if batch % parts:
         raise InputError(f"a batch of {batch} rows cannot be dealt out evenly to {parts} devices and microbatches")
-
-
-def on_host(array: jax.Array) -> np.ndarray:
-    """The whole array in this process's memory; a collective call where several processes share it."""
-    return np.asarray(array if array.is_fully_addressable else process_allgather(array, tiled=True))

@@ -103,6 +103,10 @@ class PairBatches:
         """Steps of one pass over the pairs."""
         return self._order.steps
 
+    def numbers(self, step: int) -> Int64[np.ndarray, " rows"]:
+        """Which pairs a step has, in the order of its rows; those that fill the batch are left out."""
+        return self._order.rows(step)
+
     def take(self, step: int) -> PaddedPairs:
         """The rows of a step, whatever was taken before."""
         return padded_pairs([self._pairs[at] for at in self._order.rows(step)], self._batch, self._most)
