@@ -42,23 +42,21 @@ def parse_sweep(text: str, name: str, overrides: Sequence[str] = ()) -> SweepSpe
     for key in items.keys() & _SHORTHANDS.keys():
         items[key] = expand(items[key], _SHORTHANDS[key])
     data: Any = root.plain()
-    violations += [(root.find(path).location, f"{dotted(path)}: {message}") for path, message in _fit_vocab(data)]
+    violations += [(root.find(path).location, f"{dotted(path)}: {message}") for path, message in fit_vocab(data)]
     try:
         spec = SweepSpec.model_validate(data)
     except ValidationError as errors:
         # A default that depends on a wrong key is no violation of its own.
         own = (error for error in errors.errors(include_url=False) if error["type"] != "default_factory_not_called")
         violations += [violation_of(error, SweepSpec, root) for error in own]
-    violations += [
-        (root.find(path).location, f"{dotted(path)}: {message}") for path, message in _shape_violations(data)
-    ]
+    violations += [(root.find(path).location, f"{dotted(path)}: {message}") for path, message in shape_violations(data)]
     if violations:
         raise InputError(lines_of(violations))
     spec._source = root
     return spec
 
 
-def _fit_vocab(data: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+def fit_vocab(data: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
     """Gives the model the tokenizer's vocabulary where it has none; yields violations by the one it has."""
     corpus, model = data.get("corpus"), data.get("model")
     path = corpus.get("path") if isinstance(corpus, dict) else None
@@ -83,7 +81,7 @@ def _fit_vocab(data: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("model", "vocab"), f"{vocab:g} is smaller than {name}, {tokenizer.vocab}"
 
 
-def _shape_violations(data: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def shape_violations(data: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Paths and messages of sizes that no Llama has or the mesh cannot split, and of equal shapes in a block.
 
     They are found even where other keys are wrong.

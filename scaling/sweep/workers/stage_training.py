@@ -36,7 +36,7 @@ class StageTrainer:
         if jax.process_count() > 1:
             raise InputError("a stage after pre-training runs in one process, on all devices of its mesh")
         self._sweep, self._execution = sweep, execution
-        self._data, self._clock = StageData(sweep.path.parent), CompileClock()
+        self._data, self._clock = StageData(sweep.path.parent, _most_pairs(sweep)), CompileClock()
 
     def train(self, job: Job, left: Sequence[AnyConfig]) -> None:
         """Trains a job's run to its end; a job of a stage is one run."""
@@ -58,20 +58,36 @@ class StageTrainer:
         raise AssertionError(job, left)
 
 
+def _most_pairs(sweep: SweepFolder) -> dict[int, int]:
+    """The most pairs that a run of the folder is trained on, by seed."""
+    most: dict[int, int] = {}
+    for config in (sweep.run(run_id).config() for run_id in sweep.runs()):
+        assert isinstance(config, StageConfig)
+        most[config.seed] = max(most.get(config.seed, 0), config.settings.get("pairs", 0))
+    return most
+
+
 def loop_of(stage: StageName) -> Callable[[StageRun], StageOutcome]:
     """The function that carries out a stage's run; imported late, as each stage needs its own alone."""
-    match stage:
-        case "sft":
-            from scaling.posttrain.sft import run_sft as run
-        case "reward":
-            from scaling.posttrain.reward import run_reward as run
-        case "best_of_n":
-            from scaling.posttrain.best_of_n import run_best_of_n as run
-        case "ppo":
-            from scaling.posttrain.ppo.loop import run_ppo as run
-        case "dpo":
-            from scaling.posttrain.dpo import run_dpo as run
-    return run
+    if stage == "sft":
+        from scaling.posttrain.sft import run_sft
+
+        return run_sft
+    if stage == "reward":
+        from scaling.posttrain.reward import run_reward
+
+        return run_reward
+    if stage == "best_of_n":
+        from scaling.posttrain.best_of_n import run_best_of_n
+
+        return run_best_of_n
+    if stage == "ppo":
+        from scaling.posttrain.ppo.loop import run_ppo
+
+        return run_ppo
+    from scaling.posttrain.dpo import run_dpo
+
+    return run_dpo
 
 
 class _Recorder:

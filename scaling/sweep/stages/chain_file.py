@@ -1,0 +1,197 @@
+"""A chain's file read into a Chain: all violations at once, each with its file, line and column."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError, model_validator
+
+from scaling.errors import InputError
+from scaling.llama.parallelism import Remat
+from scaling.posttrain.config import STAGES
+from scaling.sweep.spec.arrangement import Arrangement, MeshChoice
+from scaling.sweep.spec.fields import Count, Name, Strict, show
+from scaling.sweep.spec.shapes import ShapeRule
+from scaling.sweep.spec.sweep_file import fit_vocab, shape_violations
+from scaling.sweep.spec.sweep_spec import CorpusChoice, SweepSpec
+from scaling.sweep.spec.violations import dotted, lines_of, read_mapping, violation_of
+from scaling.sweep.spec.yaml_locations import Located, Violations, expand, override, read_file
+from scaling.sweep.stages.spec import KINDS, Reference, Stage
+
+PRETRAIN = "pretrain"
+_SHORTHANDS = {"corpus": "name"}
+_SHARED = ("model", "corpus", "dtype", "eval_tokens")
+
+
+class Head(Strict):
+    """What a chain's stages share; keys as of a sweep.
+
+    Attributes:
+        name: of the chain and of its folder.
+        model, corpus: of the stages that pre-train; not needed where there are none.
+        dtype, eval_tokens: as of a sweep.
+        mesh, microbatches, remat: as of a sweep.
+    """
+
+    name: Name
+    model: ShapeRule | None = None
+    corpus: CorpusChoice | None = None
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    eval_tokens: Count | None = None
+    mesh: MeshChoice | None = None
+    microbatches: Count = 1
+    remat: Remat = "none"
+
+    @property
+    def arrangement(self) -> Arrangement:
+        """The arrangement of all runs on devices."""
+        return Arrangement(mesh=self.mesh, microbatches=self.microbatches, remat=self.remat)
+
+
+class Pretraining(SweepSpec):
+    """A stage that pre-trains: a sweep, which may have no target and then forecasts nothing."""
+
+    @model_validator(mode="after")
+    def _forecasts_or_tunes(self) -> "Pretraining":
+        if self.grid is not None:
+            raise ValueError("grid: a chain's stages tune nothing; tune by a sweep of its own first")
+        return self
+
+
+@dataclass(frozen=True)
+class ChainStage:
+    """A stage of a chain by its name, with the location of its values."""
+
+    name: str
+    spec: Pretraining | Stage
+    located: Located
+
+    def where(self, *path: str | int) -> str:
+        """Location of a value in the file, or of the nearest value around it."""
+        return str(self.located.find(path).location)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A validated chain: its head, and its stages in order."""
+
+    head: Head
+    stages: tuple[ChainStage, ...]
+
+    def stage(self, name: str) -> ChainStage | None:
+        """The stage of a name."""
+        return next((stage for stage in self.stages if stage.name == name), None)
+
+
+def is_chain(text: str) -> bool:
+    """Whether the text of a file is that of a chain: a mapping with the key ``stages``."""
+    try:
+        return "stages" in read_mapping(text, "", "sweep file")[1]
+    except InputError:
+        return False
+
+
+def load_chain(path: str | Path, overrides: Sequence[str] = ()) -> Chain:
+    """Reads a chain's file; as ``load_sweep`` reads a sweep's."""
+    return parse_chain(read_file(path, "sweep file"), str(path), overrides)
+
+
+def parse_chain(text: str, name: str, overrides: Sequence[str] = ()) -> Chain:
+    """Validates the text of a chain's file, which messages call ``name``.
+
+    Raises:
+        InputError: every violation, as ``file:line:column: message``.
+    """
+    root, items, violations = read_mapping(text, name, "sweep file")
+    for assignment in overrides:
+        violations += override(root, assignment, _SHORTHANDS)
+    for key in items.keys() & _SHORTHANDS.keys():
+        items[key] = expand(items[key], _SHORTHANDS[key])
+    blocks = items.pop("stages")
+    head, wrong = _validated(Head, root, root.plain())
+    violations += wrong
+    stages: list[ChainStage] = []
+    if not isinstance(blocks.value, dict) or not blocks.value:
+        violations.append((blocks.location, f"stages: maps names to stages, not {show(blocks.plain())}"))
+    else:
+        shared: dict[str, Any] = {key: items[key].plain() for key in _SHARED if key in items}
+        violations += [(root.find(path).location, f"{dotted(path)}: {message}") for path, message in fit_vocab(shared)]
+        for key, block in blocks.value.items():
+            stage, wrong = _stage(key, block, shared)
+            violations += wrong
+            stages += [] if stage is None else [stage]
+    violations += _misplaced(stages)
+    if violations:
+        raise InputError(lines_of(violations))
+    assert head is not None
+    return Chain(head, tuple(stages))
+
+
+def _stage(name: str, block: Located, shared: dict[str, Any]) -> tuple[ChainStage | None, Violations]:
+    """A stage by its name, or the violations of its block."""
+    if not isinstance(block.value, dict):
+        return None, [(block.location, f"stages.{name}: must be a mapping, not {show(block.plain())}")]
+    kind = block.value["stage"].plain() if "stage" in block.value else name
+    kind = PRETRAIN if kind == "base" else kind
+    if kind == PRETRAIN:
+        own: dict[str, Any] = {key: item.plain() for key, item in block.value.items() if key != "stage"}
+        missing = [key for key in ("model", "corpus") if key not in shared]
+        if missing:
+            return None, [(block.location, f"stages.{name}: pre-training needs the key '{missing[0]}' of the chain")]
+        data = {**shared, **own, "name": name}
+        spec, wrong = _validated(Pretraining, block, data)
+        wrong += [(block.find(path).location, f"{dotted(path)}: {message}") for path, message in shape_violations(data)]
+        if spec is not None:
+            spec._source = block
+    elif kind in KINDS:
+        spec, wrong = _validated(KINDS[kind], block, block.plain())
+    else:
+        known = ", ".join((PRETRAIN, *STAGES))
+        return None, [(block.location, f"stages.{name}: stage {show(kind)} is none of {known}; give stage: KIND")]
+    return (None if spec is None else ChainStage(name, spec, block)), wrong
+
+
+def _validated(schema: type[Any], root: Located, data: Any) -> tuple[Any, Violations]:
+    try:
+        return schema.model_validate(data), []
+    except ValidationError as errors:
+        return None, [
+            violation_of(error, schema, root)
+            for error in errors.errors(include_url=False)
+            if error["type"] != "default_factory_not_called"
+        ]
+
+
+def references(spec: BaseModel) -> Iterator[tuple[str, Reference]]:
+    """The models that a stage names, by the key in the file."""
+    for name, field in type(spec).model_fields.items():
+        value = getattr(spec, name)
+        if isinstance(value, Reference):
+            yield field.alias or name, value
+
+
+# What each key may lead to: kinds of stages that are language models, or reward models.
+_POLICIES = (PRETRAIN, "sft", "ppo", "dpo")
+_LEADS = {"from": _POLICIES, "policy": _POLICIES, "reward": ("reward",), "safety": ("reward",)}
+
+
+def _misplaced(stages: Sequence[ChainStage]) -> Violations:
+    """Violations of what stages begin from: names of later stages, and of stages of another kind."""
+    found: Violations = []
+    before: dict[str, str] = {}
+    names = {stage.name for stage in stages}
+    for stage in stages:
+        kind = PRETRAIN if isinstance(stage.spec, Pretraining) else str(getattr(stage.spec, "stage", ""))
+        for key, reference in references(stage.spec):
+            location, source = stage.located.find((key,)).location, reference.source
+            if source in before and before[source] not in _LEADS[key]:
+                wanted = "a reward model" if _LEADS[key] == ("reward",) else "a language model"
+                found.append((location, f"{stage.name}.{key}: {source} is no stage of {wanted}"))
+            elif source in names and source not in before:
+                found.append((location, f"{stage.name}.{key}: the stage {source} comes later"))
+            elif source not in names and not Path(source).expanduser().exists():
+                known = ", ".join(before) or "none"
+                found.append((location, f"{stage.name}.{key}: {source} is no earlier stage ({known}) and no folder"))
+        before[stage.name] = kind
+    return found
