@@ -211,8 +211,8 @@ def make_objective(
 ) -> Objective:
     """(parameters, ``DpoBatch``) -> sums over its pairs.
 
-    The loss is that of its kind, plus ``nll`` times the chosen answer's negative log-likelihood per token (2404.19733, as
-    Llama 3 takes it). Metrics: ``dpo``, the loss without that term, ``accuracy``, ``logp_chosen`` and
+    The loss is that of its kind, plus ``nll`` times the chosen answer's negative log-likelihood per token (2404.19733,
+    as Llama 3 takes it). Metrics: ``dpo``, the loss without that term, ``accuracy``, ``logp_chosen`` and
     ``logp_rejected``, by which the answers' log-probabilities have grown.
     """
     logprobs = make_logprobs(model, dtype, execution)

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Int64
@@ -20,6 +20,7 @@ from scaling.train.optimizer import Parameters
 _ROWS = 64
 
 
+@runtime_checkable
 class GoldReward(Protocol):
     """A gold reward, as of ``scaling.posttrain.gold.Gold``: answers without their end."""
 
@@ -28,6 +29,7 @@ class GoldReward(Protocol):
     ) -> Float[np.ndarray, " rows"]: ...
 
 
+@runtime_checkable
 class ProxyReward(Protocol):
     """A reward model, as of ``scaling.posttrain.rewarding.RewardScorer``: whole rows, the end included."""
 
