@@ -35,6 +35,15 @@ Code = Literal[
     "incomplete-runs",
     "torn-lines",
     "other-logs",
+    "plateau-unseen",
+    "not-monotone",
+    "naive-better",
+    "kl-per-token",
+    "no-gold",
+    "no-start",
+    "kl-bound",
+    "length-drift",
+    "size-dropped",
 ]
 
 

@@ -16,7 +16,9 @@ token). The fit minimises the summed Huber loss (delta 1e-3) of the log loss ove
 
 published:NAME prints a paper's constants instead, with their source: published:chinchilla-epoch, for example.
 
-With --law annealing, TABLE holds curves of one model: run_id, step, lr and loss; or it is a sweep's folder.
+With --law annealing, TABLE holds curves of one model: run_id, step, lr and loss; or it is a sweep's folder. With
+rl-sigmoid, rl-power or intrinsic it holds curves of reinforcement learning: run_id, flops or step, params, and gold,
+accuracy, reward, win_rate or proxy; or it is the folder of a stage.
 
 \b
 Examples:
@@ -24,6 +26,7 @@ Examples:
   scaling fit chinchilla.csv --law chinchilla --where "excluded_by_epoch == 0"
   scaling fit theirs.csv --columns params=n_nonemb,loss=c4_loss --json
   scaling fit curves.csv --law annealing
+  scaling fit rl.csv --law rl-sigmoid --columns reward=critic/score/mean
 """
 
 
@@ -48,7 +51,7 @@ class Request:
     metavar="NAME",
     help="auto fits six laws, if they suit the runs, and weighs them by rolling-origin folds. Of endpoints: "
     "chinchilla, chinchilla-tied, kaplan, overtraining, skaling, farseer, data-constrained, compute or broken; of "
-    "whole loss curves: annealing.",
+    "whole loss curves: annealing; of reinforcement learning: rl-sigmoid, rl-power, intrinsic.",
 )
 @click.option(
     "--bootstrap",
@@ -66,12 +69,18 @@ def command(request: Request, as_json: bool) -> None:
     from analysis.fitting.annealing import ANNEALING
     from analysis.fitting.published import PREFIX
     from scaling.api.fits import fit, fit_curves, published
+    from scaling.api.rl_fits import RL_LAWS, fit_rl
 
     if request.table.startswith(PREFIX):
         refuse_options(("law", "bootstrap", "where", "columns", "best"), request.table, "a paper's fit")
         emit(published(request.table), as_json)
         return
     where, columns = request.where, request.columns
+    if request.law in RL_LAWS:
+        refuse_options(("best",), f"--law {request.law}", "of curves of reward")
+        made = fit_rl(request.table, law=request.law, bootstrap=request.bootstrap, where=where, columns=columns)
+        emit(made, as_json)
+        return
     if request.law == ANNEALING:
         refuse_options(("best",), f"--law {ANNEALING}", "of whole curves")
         emit(fit_curves(request.table, bootstrap=request.bootstrap, where=where, columns=columns), as_json)
