@@ -27,10 +27,12 @@ class Divergence(NamedTuple):
     Attributes:
         kl: KL(policy || reference).
         entropy: of the policy.
+        reference: log-probability of the token itself by the reference.
     """
 
     kl: Float[Array, "batch seq"]
     entropy: Float[Array, "batch seq"]
+    reference: Float[Array, "batch seq"]
 
 
 Divergences = Callable[[Parameters, Parameters, Int[Array, "batch seq"]], Divergence]
@@ -51,8 +53,9 @@ def make_divergences(
 
     def divergences(parameters: Parameters, reference: Parameters, tokens: Int[Array, "batch seq"]) -> Divergence:
         policy, other = nnx.merge(graph, parameters), nnx.merge(graph, reference)
-        hidden = (llama(tokens, jnp.dtype(dtype), execution) / temperature for llama in (policy, other))
-        made = exact(*hidden, policy.head, other.head, execution.mesh)
+        mine, theirs = (llama(tokens, jnp.dtype(dtype), execution) / temperature for llama in (policy, other))
+        following = jnp.roll(tokens, -1, axis=1)
+        made = exact(mine, theirs, policy.head, other.head, following, execution.mesh)
         return Divergence(*(jnp.roll(x, 1, axis=1).at[:, 0].set(0.0) for x in made))
 
     return divergences
@@ -63,6 +66,7 @@ def exact(
     other: Float[Array, "batch seq width"],
     head: Float[Array, "vocab width"],
     other_head: Float[Array, "vocab width"],
+    targets: Int[Array, "batch seq"],
     mesh: Mesh | None = None,
 ) -> Divergence:
     """The divergence of what follows each position, never holding the logits of more than a chunk of tokens.
@@ -70,20 +74,23 @@ def exact(
     Args:
         hidden, other: outputs of the policy and of the reference.
         head, other_head: their output heads.
+        targets: the token that follows each position.
         mesh: as of ``scaling.llama.loss.cross_entropy``.
     """
     heads = [constrain(matrix.astype(hidden.dtype), mesh, TENSOR, None) for matrix in (head, other_head)]
 
-    def of_tokens(hidden: Array, other: Array) -> tuple[Array, Array]:
+    def of_tokens(hidden: Array, other: Array, targets: Array) -> Divergence:
         logits = (
             jnp.einsum("...w,vw->...v", x, matrix, preferred_element_type=jnp.float32)
             for x, matrix in zip((hidden, other), heads, strict=True)
         )
         policy, reference = (jax.nn.log_softmax(x, axis=-1) for x in logits)
         shares = jnp.exp(policy)
-        return _nonnegative_terms(policy, reference, shares).sum(-1), -(shares * policy).sum(-1)
+        chosen = jnp.take_along_axis(reference, targets[..., None], axis=-1)[..., 0]
+        return Divergence(_nonnegative_terms(policy, reference, shares).sum(-1), -(shares * policy).sum(-1), chosen)
 
-    return Divergence(*in_chunks(of_tokens, len(head), mesh, hidden, other))
+    divergence: Divergence = in_chunks(of_tokens, len(head), mesh, hidden, other, targets)
+    return divergence
 
 
 def _nonnegative_terms(policy: Array, reference: Array, shares: Array) -> Array:
