@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 from scaling.llama.layers.primitives import matmul
 from scaling.llama.parallelism import AXES, Remat
@@ -78,7 +78,7 @@ def axis_size(mesh: Mesh | None, axes: str | Sequence[str]) -> int:
     return math.prod(mesh.shape[axis] for axis in ((axes,) if isinstance(axes, str) else axes))
 
 
-def constrain(x: Float[Array, "*axes"], mesh: Mesh | None, *axes: Any) -> Float[Array, "*axes"]:
+def constrain(x: Shaped[Array, "*axes"], mesh: Mesh | None, *axes: Any) -> Shaped[Array, "*axes"]:
     """The array, laid out on the mesh: each of its axes is split over those named in ``axes``, or whole for None."""
     return x if mesh is None else jax.lax.with_sharding_constraint(x, NamedSharding(mesh, PartitionSpec(*axes)))
 
