@@ -1,0 +1,220 @@
+"""Reward curves: what each run's policy is worth, by proxy and gold, as it moves from the policy it began at."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from analysis.diagnostics.codes import Diagnostic
+from analysis.formatting import listed
+from analysis.rewards.best_of_n import kl_bound
+from analysis.rewards.laws import BEST_OF_N, REINFORCEMENT, RewardLaw
+
+FACTS = ("pairs", "reward_params", "loss", "accuracy")  # of a run's reward model
+_DRIFT = 1.3  # times the length of the start's answers
+_AVERAGED = 5  # neighbouring rows of a run, where a peak is read off
+
+
+@dataclass(frozen=True)
+class RewardCurve:
+    """One run: best-of-n at several n, or the policies along a run of PPO or DPO.
+
+    Attributes:
+        run_id: of the run.
+        kl: nats from the start, of each row; rows rise in it.
+        n: of best-of-n; None for a trained policy.
+        gain: gold, or else proxy, of each row less that of the start.
+        proxy: proxy of each row less that of the start; NaN where the table has none.
+        stderr: standard error of the gain; NaN where it is not known.
+        step: of each row; NaN where the table has none.
+        start: the reward that was taken off; 0 where the table has no row of the start, and holds gains.
+        started: whether it has one.
+        pairs: preference pairs that the proxy was trained on; this and the rest NaN where they are not known.
+        reward_params: parameters of the proxy.
+        loss: held-out loss of the proxy, nats per pair.
+        accuracy: held-out accuracy of the proxy.
+        by_prompt: the gain of each prompt, where there are samples.
+    """
+
+    run_id: str
+    kl: Float[np.ndarray, " rows"]
+    n: Float[np.ndarray, " rows"] | None
+    gain: Float[np.ndarray, " rows"]
+    proxy: Float[np.ndarray, " rows"]
+    stderr: Float[np.ndarray, " rows"]
+    step: Float[np.ndarray, " rows"]
+    start: float = 0.0
+    started: bool = False
+    pairs: float = np.nan
+    reward_params: float = np.nan
+    loss: float = np.nan
+    accuracy: float = np.nan
+    by_prompt: Float[np.ndarray, "prompts rows"] | None = None
+
+    @property
+    def law(self) -> RewardLaw:
+        """The law of its kind."""
+        return REINFORCEMENT if self.n is None else BEST_OF_N
+
+    @cached_property
+    def d(self) -> Float[np.ndarray, " rows"]:
+        """Square root of the KL divergence."""
+        return np.sqrt(self.kl)
+
+    @property
+    def places(self) -> Float[np.ndarray, " rows"]:
+        """n of best-of-n, or the KL divergence of a trained policy."""
+        return self.kl if self.n is None else self.n
+
+    def upto(self, most: float) -> "RewardCurve":
+        """The rows up to some n or KL."""
+        return self.take(self.places <= most)
+
+    def take(self, keep: Bool[np.ndarray, " rows"]) -> "RewardCurve":
+        """Some of its rows."""
+        return replace(
+            self,
+            kl=self.kl[keep],
+            n=None if self.n is None else self.n[keep],
+            gain=self.gain[keep],
+            proxy=self.proxy[keep],
+            stderr=self.stderr[keep],
+            step=self.step[keep],
+            by_prompt=None if self.by_prompt is None else self.by_prompt[:, keep],
+        )
+
+    def smoothed(self) -> Float[np.ndarray, " rows"]:
+        """Gains to read a peak off: as they are of best-of-n, whose rows share their samples; of a trained policy,
+        means over five neighbouring rows, as the largest of many noisy ones lies above every true one."""
+        if self.n is not None or len(self.gain) < 2 * _AVERAGED:
+            return self.gain
+        kernel = np.ones(_AVERAGED)
+        return np.convolve(self.gain, kernel, "same") / np.convolve(np.ones(len(self.gain)), kernel, "same")
+
+    def peak(self) -> tuple[float, float]:
+        """n, or KL, and gain of the highest row."""
+        gain = self.smoothed()
+        top = int(np.argmax(gain))
+        return float(self.places[top]), float(gain[top])
+
+    def gain_at(self, d: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
+        """Measured gains, linear in d between the rows, from 0 at the start, and NaN beyond the last."""
+        x, y = np.concatenate([[0.0], self.d]), np.concatenate([[0.0], self.smoothed()])
+        return np.interp(d, x, y, right=np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class RewardTable:
+    """Checked rows of reward curves.
+
+    Attributes:
+        frame: the rows, with the schema's names of their columns; the index is each row's place in its source.
+        source: for messages.
+        reward: the column that is forecast: ``gold``, or ``proxy`` where nobody measured it.
+        notes: what was converted, and what cannot be seen.
+        by_prompt: gains by prompt of runs that samples are given of, prompts x rows of n.
+    """
+
+    frame: pd.DataFrame
+    source: str
+    reward: str = "gold"
+    notes: tuple[Diagnostic, ...] = ()
+    by_prompt: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @cached_property
+    def curves(self) -> tuple[RewardCurve, ...]:
+        """A curve per run and kind, sorted by pairs and run id."""
+        groups = self.frame.groupby(["run_id", self.frame["n"].isna()], sort=True)
+        made = [self._curve(str(run), rows) for (run, _), rows in groups]
+        return tuple(sorted(made, key=lambda curve: (np.nan_to_num(curve.pairs), curve.run_id, curve.n is None)))
+
+    def of(self, law: RewardLaw) -> tuple[RewardCurve, ...]:
+        """The curves of one kind."""
+        return tuple(curve for curve in self.curves if curve.law is law)
+
+    def fitted(self) -> "RewardTable":
+        """The rows with role ``fit``, or all in a table without roles."""
+        return self.chosen((self.frame["role"] == "fit").to_numpy(bool)) if "role" in self.frame else self
+
+    def chosen(self, keep: Bool[np.ndarray, " rows"]) -> "RewardTable":
+        """Some of its rows."""
+        return replace(self, frame=self.frame[keep])
+
+    def hash(self) -> str:
+        """SHA-256 over the rows' values, one line each, in sorted order."""
+        names = [name for name in ("run_id", "n", "kl", "gold", "proxy", *FACTS) if name in self.frame]
+        lines = sorted(
+            "\t".join("" if pd.isna(cell) else str(cell) for cell in row)
+            for row in self.frame[names].itertuples(index=False)
+        )
+        return hashlib.sha256("\n".join(["\t".join(names), *lines]).encode()).hexdigest()
+
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """What an expert would say about the rows."""
+        return (*self.notes, *_told(self))
+
+    def _curve(self, run: str, rows: pd.DataFrame) -> RewardCurve:
+        n = None if rows["n"].isna().any() else rows["n"].to_numpy()
+        measured = rows["kl"].to_numpy(np.float64, copy=True)
+        unknown = np.isnan(measured)
+        if n is not None:
+            measured[unknown] = kl_bound(n[unknown])
+        order = np.argsort(measured if n is None else n, kind="stable")
+        kl, values = np.maximum(measured[order], 0.0), rows.iloc[order]
+        reward, proxy = values[self.reward].to_numpy(), values["proxy"].to_numpy()
+        law = REINFORCEMENT if n is None else BEST_OF_N
+        started = bool(kl[0] < law.least**2) if n is None else bool(n.min() == 1)
+        return RewardCurve(
+            run_id=run,
+            kl=kl,
+            n=None if n is None else n[order],
+            gain=reward - reward[0] if started else reward,
+            proxy=proxy - proxy[0] if started else proxy,
+            stderr=values["gold_stderr"].to_numpy() if self.reward == "gold" else np.full(len(kl), np.nan),
+            step=values["step"].to_numpy(),
+            start=float(reward[0]) if started else 0.0,
+            started=started,
+            by_prompt=self.by_prompt.get(run),
+            **{name: float(values[name].iloc[0]) for name in FACTS},
+        )
+
+
+def _told(table: RewardTable) -> Iterator[Diagnostic]:
+    """Warnings about the curves of a table."""
+    if table.reward == "proxy":
+        yield Diagnostic(
+            "no-gold", "the table has no gold reward: over-optimisation, its fall while the proxy rises, cannot be seen"
+        )
+    rows = table.frame
+    if (rows["n"].notna() & rows["kl"].isna()).any():
+        yield Diagnostic(
+            "kl-bound",
+            "the KL divergence of best-of-n is taken to be log n - (n - 1) / n, an upper bound that ties and answers "
+            "that coincide stay below",
+        )
+    if bare := [curve.run_id for curve in table.curves if not curve.started]:
+        yield Diagnostic(
+            "no-start",
+            f"runs without a row of the start (n = 1, or KL below {REINFORCEMENT.least**2:g}): their rewards are "
+            f"taken to be gains over it: {listed(bare)}",
+        )
+    if drifted := list(_drifted(rows)):
+        yield Diagnostic(
+            "length-drift",
+            f"the length of answers moves by more than a factor of {_DRIFT:g} along {listed(drifted)}: the proxy may "
+            "reward length itself",
+        )
+
+
+def _drifted(rows: pd.DataFrame) -> Iterator[str]:
+    """Runs whose answers end up much longer or shorter than they began."""
+    if "length" not in rows:
+        return
+    for run, each in rows[rows["length"] > 0].groupby("run_id", sort=True):
+        lengths = each.sort_values(["n", "kl"], kind="stable")["length"].to_numpy()
+        if max(lengths[-1] / lengths[0], lengths[0] / lengths[-1]) > _DRIFT:
+            yield str(run)
