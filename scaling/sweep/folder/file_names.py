@@ -3,5 +3,6 @@
 PLAN, SOURCE = "plan.json", "sweep.yaml"
 FORECAST, SCORE, TABLE, CURVES = "forecast.json", "score.json", "runs.parquet", "curves.parquet"
 SUMMARY, REPORT = "summary.json", "report.html"
+REWARDS, SAMPLES = "rewards.parquet", "samples.json"
 # What is made from a sweep's runs: no longer true of another sweep.
-RESULTS = (FORECAST, SCORE, TABLE, CURVES, SUMMARY, REPORT)
+RESULTS = (FORECAST, SCORE, TABLE, CURVES, SUMMARY, REPORT, REWARDS, SAMPLES)

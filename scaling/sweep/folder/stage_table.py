@@ -29,7 +29,7 @@ def stage_row(config: StageConfig, status: dict[str, Any], role: str, sweep: str
     model, recipe, counts = config.model, config.recipe, count_params(config.model)
     measured = {name: float("nan") if value is None else value for name, value in status.get("row", {}).items()}
     settings = {_NAMES.get(name, name): value for name, value in config.settings.items() if name not in _LEFT}
-    tokens = measured.pop("answer_tokens", config.steps * recipe.batch)
+    pairs = {"pairs": config.data["pairs"]} if "pairs" in config.data else {}
     return {
         "run_id": config.id,
         "trunk_id": config.id,
@@ -46,9 +46,9 @@ def stage_row(config: StageConfig, status: dict[str, Any], role: str, sweep: str
             for part, source in config.sources.items()
             if part != "start"
         },
-        "tokens": tokens,
         "flops": float(config.flops),
         **settings,
+        **pairs,
         "loss": float("nan"),
         "lr": recipe.rates.matrix,
         "batch_rows": recipe.batch,

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 from zipfile import BadZipFile
 
@@ -15,8 +16,9 @@ from scaling.data.answers.prompts import load_prompts
 from scaling.data.answers.rows import ExampleSet, Pair, PairSet, PromptSet
 from scaling.data.answers.spec import AnswersSpec
 from scaling.data.shards import TOKENIZER, is_built, read_manifest
+from scaling.data.spec import TokenizerSpec
 from scaling.data.tokenizer import BYTES, Tokenizer
-from scaling.data.tokenizer_files import open_tokenizer
+from scaling.data.tokenizer_files import keep_tokenizer, open_tokenizer
 from scaling.errors import InputError
 from scaling.files import write_bytes
 from scaling.posttrain.config import StageConfig, StageName
@@ -31,43 +33,48 @@ Loaded: TypeAlias = ExampleSet | PairSet | PromptSet
 PAIRS = "pairs"
 
 
-def load_answers(stage: StageName, spec: AnswersSpec, tokenizer: Tokenizer, seq_len: int, written: bool) -> Loaded:
+def load_answers(stage: StageName, spec: AnswersSpec, place: str | None, seq_len: int, written: bool) -> Loaded:
     """Reads the data of a stage.
 
     Args:
         stage: which.
         spec: where the data is.
-        tokenizer: of the models.
+        place: folder of the models' tokenizer; see ``tokenizer_of``.
         seq_len: tokens that a row may have.
         written: whether a policy writes the pairs, so that the data are prompts.
 
     Raises:
         InputError: as of the loaders.
     """
+    tokenizer, folder = tokenizer_of(place), None if place is None else Path(place).expanduser()
     if stage == "sft":
-        return load_examples(spec, tokenizer, seq_len)
+        return load_examples(spec, tokenizer, seq_len, folder)
     if stage in ("reward", "dpo") and not written:
-        return load_pairs(spec, tokenizer, seq_len)
-    return load_prompts(spec, tokenizer, seq_len)
+        return load_pairs(spec, tokenizer, seq_len, folder)
+    return load_prompts(spec, tokenizer, seq_len, folder)
 
 
 def tokenizer_of(place: str | None) -> Tokenizer:
-    """The tokenizer of built data, or of bytes.
+    """The tokenizer of built data or of an imported model, or that of bytes.
 
     Args:
-        place: folder of the built data; None for bytes.
+        place: the folder; None for bytes.
 
     Raises:
-        InputError: the data has ids alone, or a library is missing.
+        InputError: the data has ids alone, the model has no tokenizer, or a library is missing.
     """
     if place is None:
         return BYTES
     folder = Path(place).expanduser()
-    record = read_manifest(folder).tokenizer
-    tokenizer = open_tokenizer(record, folder / TOKENIZER)
-    if tokenizer is None:
+    if is_built(folder):
+        found = open_tokenizer(read_manifest(folder).tokenizer, folder / TOKENIZER)
+    else:
+        with TemporaryDirectory() as kept:
+            record = keep_tokenizer(TokenizerSpec(file=str(folder)), Path(kept), iter(()))
+            found = open_tokenizer(record, Path(kept))
+    if found is None:
         raise InputError(f"{place}: built from ids, without the tokenizer that text needs")
-    return tokenizer
+    return found
 
 
 def tokenizer_place(path: str | None) -> str | None:
@@ -105,9 +112,8 @@ class StageData:
         key = json.dumps([config.stage in ("reward", "dpo"), "policy" in config.sources, data], sort_keys=True)
         if key not in self._loaded:
             spec = AnswersSpec.model_validate(data["answers"])
-            tokenizer = tokenizer_of(data["tokenizer"]["place"])
-            written = "policy" in config.sources
-            found = load_answers(config.stage, spec, tokenizer, config.model.seq_len, written)
+            place, written = data["tokenizer"]["place"], "policy" in config.sources
+            found = load_answers(config.stage, spec, place, config.model.seq_len, written)
             if found.sha256 != data["sha256"]:
                 raise InputError(f"{spec.where}: the data has changed since the sweep was planned")
             self._loaded[key] = found

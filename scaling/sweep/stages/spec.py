@@ -1,8 +1,5 @@
 """The stages of a chain: the keys of each in its file, and their meanings."""
 
-import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -10,23 +7,19 @@ from pydantic import BeforeValidator, Field, model_validator
 from scaling.data.answers.spec import AnswersSpec
 from scaling.posttrain.gold import GOLDS, OF_MODEL
 from scaling.sweep.spec.fields import (
-    Budgets,
     Count,
     Fraction,
     NotNegative,
     OneOrMore,
     Positive,
-    Seeds,
     Strict,
     as_text,
-    not_negative,
     show,
 )
 from scaling.sweep.spec.shapes import Size
+from scaling.sweep.stages.blocks import DpoRuns, PpoRuns, RewardRuns, SftRuns
 
 Text = Annotated[str, BeforeValidator(as_text)]
-Coefficients = OneOrMore[Annotated[float, BeforeValidator(not_negative)]]
-Counts = OneOrMore[Count]
 _SENTENCES = AnswersSpec(name="sentences")
 
 
@@ -65,81 +58,6 @@ class RecipeChoice(Strict):
     learning_rate: Positive | None = None
     batch: Count | None = None
     warmup: Fraction | None = None
-
-
-@dataclass(frozen=True)
-class Point:
-    """One run of a block: its size, its seed, and the settings that the block gives."""
-
-    size: Size | None
-    seed: int
-    settings: dict[str, Any]
-
-
-class Runs(Strict):
-    """A block of runs: every size, with every value of every setting and every seed; of a target one value each.
-
-    Attributes:
-        sizes: of the model that is trained, among those that it may begin from; by default the start's only one.
-        seeds: the seeds themselves; in the file, a number n stands for 0 to n - 1.
-    """
-
-    sizes: OneOrMore[Size] | None = None
-    seeds: Seeds = (0,)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_size(cls, value: object) -> object:
-        """``size`` is one of ``sizes``."""
-        if not isinstance(value, dict) or "size" not in value:
-            return value
-        if "sizes" in value:
-            raise ValueError("has both size and sizes; give one")
-        return {**{key: item for key, item in value.items() if key != "size"}, "sizes": [value["size"]]}
-
-    @property
-    def varied(self) -> dict[str, tuple[Any, ...]]:
-        """The settings that the block gives, each with its values."""
-        given = {name: getattr(self, name) for name in type(self).model_fields if name not in ("sizes", "seeds")}
-        return {name: values for name, values in given.items() if values is not None}
-
-    def points(self) -> Iterator[Point]:
-        """The block's runs in order."""
-        varied = self.varied
-        for size in self.sizes or (None,):
-            for values in itertools.product(*varied.values()):
-                for seed in self.seeds:
-                    yield Point(size, seed, dict(zip(varied, values, strict=True)))
-
-
-class SftRuns(Runs):
-    """Runs of supervised fine-tuning: ``examples``, how many different ones, and passes over them, ``epochs``."""
-
-    examples: Counts
-    epochs: Budgets | None = None
-
-
-class RewardRuns(Runs):
-    """Reward models: ``pairs``, how many different ones, and passes over them, ``epochs``."""
-
-    pairs: Counts
-    epochs: Budgets | None = None
-
-
-class PpoRuns(Runs):
-    """Runs of PPO: by the reward models of so many ``pairs``, with KL coefficients ``kl``, so many ``iterations``."""
-
-    pairs: Counts | None = None
-    kl: Coefficients | None = None
-    iterations: Counts | None = None
-
-
-class DpoRuns(Runs):
-    """Runs of DPO: on so many ``pairs``, with such ``beta``, in so many ``epochs``."""
-
-    pairs: Counts
-    beta: Budgets | None = None
-    epochs: Budgets | None = None
 
 
 class Stage(Strict):
