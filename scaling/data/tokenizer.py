@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -57,6 +58,15 @@ class Tokenizer(Vocabulary, Protocol):
         """The text of ids, for people to read."""
         ...
 
+    @property
+    def controls(self) -> Mapping[str, int]:
+        """The tokens that no text is encoded to, as they are written in a chat template, with their ids."""
+        ...
+
+    def encode_controls(self, text: bytes) -> Integer[np.ndarray, " tokens"]:
+        """As ``encode``, but what is written as a control token becomes its id."""
+        ...
+
 
 class ByteTokenizer:
     """Every byte of the UTF-8 text is a token; NUL, which text never contains, closes a document."""
@@ -66,12 +76,17 @@ class ByteTokenizer:
     end = 0
     hash = hashlib.sha256(b"bytes vocab=256 end=0").hexdigest()
     unknown, spaces = None, True
+    # Text has none of these: they mark a prompt, an answer and its end.
+    controls: Mapping[str, int] = {"\x00": 0, "\x01": 1, "\x02": 2}
 
     def encode(self, text: bytes) -> UInt8[np.ndarray, " tokens"]:
         return np.frombuffer(text, dtype=np.uint8)
 
     def decode(self, ids: Integer[np.ndarray, " tokens"]) -> str:
         return bytes(ids.tolist()).decode(errors="replace")
+
+    def encode_controls(self, text: bytes) -> UInt8[np.ndarray, " tokens"]:
+        return self.encode(text)
 
 
 BYTES = ByteTokenizer()

@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,12 +62,21 @@ class HuggingFace(_OfFile):
         settings = json.loads(self._tokenizer.to_str())
         self.unknown = _unknown(self._tokenizer, settings["model"])
         self.spaces = any(sign in str(settings["decoder"]) for sign in ("ByteLevel", "Metaspace", "\u2581"))
+        added = self._tokenizer.get_added_tokens_decoder()
+        self.controls = {token.content: id for id, token in sorted(added.items()) if token.special}
 
     def encode(self, text: bytes) -> Int32[np.ndarray, " tokens"]:
         return np.array(self._tokenizer.encode(text.decode(), add_special_tokens=False).ids, dtype=np.int32)
 
     def decode(self, ids: Integer[np.ndarray, " tokens"]) -> str:
         return str(self._tokenizer.decode(ids.tolist()))
+
+    def encode_controls(self, text: bytes) -> Int32[np.ndarray, " tokens"]:
+        self._tokenizer.encode_special_tokens = False
+        try:
+            return self.encode(text)
+        finally:
+            self._tokenizer.encode_special_tokens = True
 
 
 class Tiktoken(_OfFile):
@@ -74,7 +85,7 @@ class Tiktoken(_OfFile):
     def __init__(self, record: TokenizerRecord, path: Path) -> None:
         super().__init__(record)
         ranks = read_ranks(path.read_bytes(), path.name)
-        special = special_tokens(ranks, record.end)
+        self.controls = special = special_tokens(ranks, record.end)
         self._tokens = {rank: token for token, rank in ranks.items()} | {
             id: name.encode() for name, id in special.items()
         }
@@ -92,6 +103,9 @@ class Tiktoken(_OfFile):
         tokens = (self._tokens.get(id, f"<|{id}|>".encode()) for id in ids.tolist())
         return b"".join(tokens).decode(errors="replace")
 
+    def encode_controls(self, text: bytes) -> Int32[np.ndarray, " tokens"]:
+        return np.array(self._tokenizer.encode(text.decode(), allowed_special="all"), dtype=np.int32)
+
 
 class SentencePiece(_OfFile):
     """The tokenizer of a SentencePiece ``.model``."""
@@ -100,12 +114,29 @@ class SentencePiece(_OfFile):
         super().__init__(record)
         self._tokenizer = open_sentencepiece(path)
         self.unknown = self._tokenizer.unk_id()
+        self.controls = {
+            self._tokenizer.id_to_piece(id): id for id in range(self.vocab) if self._tokenizer.is_control(id)
+        }
 
     def encode(self, text: bytes) -> Int32[np.ndarray, " tokens"]:
         return np.array(self._tokenizer.encode(text.decode()), dtype=np.int32)
 
     def decode(self, ids: Integer[np.ndarray, " tokens"]) -> str:
         return str(self._tokenizer.decode(ids.tolist()))
+
+    def encode_controls(self, text: bytes) -> Int32[np.ndarray, " tokens"]:
+        ids: list[int] = []
+        for part in split_at(text.decode(), self.controls):
+            ids += [self.controls[part]] if part in self.controls else self._tokenizer.encode(part)
+        return np.array(ids, dtype=np.int32)
+
+
+def split_at(text: str, controls: Mapping[str, int]) -> list[str]:
+    """A text cut at its control tokens, these included; where two begin at one place, at the longer."""
+    names = sorted(controls, key=lambda name: (-len(name), name))
+    if not names:
+        return [text]
+    return [part for part in re.split(f"({'|'.join(map(re.escape, names))})", text) if part]
 
 
 def imported(library: str) -> Any:

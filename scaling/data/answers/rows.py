@@ -54,6 +54,7 @@ class ExampleSet:
         dropped: how many were left out, by reason.
         sha256: of all that is kept.
         tokenizer: of the ids.
+        end: the id that ends an answer; that of a chat template may be another than the one that closes documents.
     """
 
     train: tuple[Example, ...]
@@ -61,6 +62,7 @@ class ExampleSet:
     dropped: dict[str, int] = field(default_factory=dict)
     sha256: str = ""
     tokenizer: Tokenizer = BYTES
+    end: int = BYTES.end
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class PairSet:
     dropped: dict[str, int] = field(default_factory=dict)
     sha256: str = ""
     tokenizer: Tokenizer = BYTES
+    end: int = BYTES.end
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class PromptSet:
     dropped: dict[str, int] = field(default_factory=dict)
     sha256: str = ""
     tokenizer: Tokenizer = BYTES
+    end: int = BYTES.end
 
 
 class Padded(NamedTuple):

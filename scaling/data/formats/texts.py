@@ -132,7 +132,7 @@ def read_json(path: Path, key: str) -> Iterator[bytes | Refused]:
     try:
         with open_stream(path) as stream:
             content = b"".join(iter(partial(stream.read, 2**20), b"")) if _small(path) else b""
-            rows = _elements(content.decode("utf-8-sig")) if content else None
+            rows = json_values(content.decode("utf-8-sig")) if content else None
     except DAMAGED as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
     except (ValueError, RecursionError) as error:
@@ -146,7 +146,7 @@ def read_json(path: Path, key: str) -> Iterator[bytes | Refused]:
             yield Refused(f"{path}: element {number}: {error}")
 
 
-def _elements(text: str) -> list[object]:
+def json_values(text: str) -> list[object]:
     """The elements of an array, or the values that stand one after another."""
     values: list[object] = []
     decoder, at = json.JSONDecoder(), 0
