@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pandas as pd
 
@@ -11,6 +11,7 @@ from analysis.diagnostics.codes import Code, Diagnostic
 from analysis.formatting import format_quantity
 from analysis.imports.importing import ImportedRuns, check_output, import_sources, write_table
 from analysis.imports.readers.trainer import Count
+from analysis.imports.rewards import import_rewards
 from analysis.result import Result
 from analysis.table_text import table_text
 from scaling.hf.config import llama_of
@@ -18,6 +19,7 @@ from scaling.llama.counts import count_params
 
 _ROWS, _COLUMNS = 5, 8  # of the preview
 _LOSSES = ("loss", "bits_per_byte", "bits_per_character", "bits_per_token", "perplexity")
+TableKind = Literal["runs", "rewards"]
 _COUNTS = ("params", "params_nonembedding", "tokens", "batch_tokens", "flops")
 
 
@@ -46,7 +48,9 @@ class Imported(Result):
         lines.append(f"recognised  {', '.join(first)}")
         if taken:
             lines.append(f"also        {', '.join(taken.values())}")
-        lines.append(f"runs        {len(frame)}" + (f", {len(unfinished)} not finished" if unfinished else ""))
+        number = frame["run_id"].nunique() if "run_id" in frame else len(frame)
+        steps = f", {len(frame)} rows" if len(frame) > number else ""
+        lines.append(f"runs        {number}{steps}" + (f", {len(unfinished)} not finished" if unfinished else ""))
         if unfinished:
             named = [f"{run} ({state})" for run, state in list(unfinished.items())[:8]]
             more = f" and {len(unfinished) - len(named)} more" if len(unfinished) > len(named) else ""
@@ -83,6 +87,7 @@ def import_runs(
     output: str | Path | None = None,
     *,
     columns: Mapping[str, str] | None = None,
+    table: TableKind = "runs",
 ) -> Imported:
     """Reads the logs of other tools as one table of runs, one row a run: its last evaluated endpoint.
 
@@ -93,6 +98,8 @@ def import_runs(
         output: a .parquet, .csv or .jsonl to write; by default none.
         columns: our column -> the tool's name or a number for all runs, such as ``{"loss": "eval/c4/loss"}``, where
             the usual names do not suffice; other names of ours become further columns.
+        table: ``rewards`` for a row a step instead, of what trainers of policies and reward models log (TRL, verl):
+            ``run_id step kl proxy gold accuracy length stopped ...``, whichever there are.
 
     Raises:
         InputError: one line per error; also where parameters, tokens or loss are not recognised, with the candidates.
@@ -100,7 +107,7 @@ def import_runs(
     sources = [str(source)] if isinstance(source, str | Path) else [str(each) for each in source]
     if output is not None:
         check_output(Path(output), sources)
-    runs = import_sources(sources, columns or {}, _count)
+    runs = (import_rewards if table == "rewards" else import_sources)(sources, columns or {}, _count)
     if output is not None:
         write_table(runs.frame, Path(output))
     warnings = tuple(Diagnostic(cast(Code, note.code), note.message) for note in runs.notes)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from analysis.design.seeds import FEWEST_CELLS
 from analysis.diagnostics.codes import Diagnostic
@@ -14,9 +15,15 @@ from scaling.sweep.executors.registry import find_executor
 from scaling.sweep.host import machine, machine_speed
 from scaling.sweep.plan.estimate import describe
 from scaling.sweep.spec.sweep_file import load_sweep
+from scaling.sweep.spec.yaml_locations import read_file
+from scaling.sweep.stages.chain_file import is_chain, load_chain
 from scaling.sweep.tracking.trackers import need_tracker, tracking
 
+if TYPE_CHECKING:
+    from scaling.api.chains import ChainPlan, FinishedChain
+
 _GRID = "a grid and forecasts nothing"
+_STAGES = "a chain of stages"
 # Of a sweep's name: yields what is called with the role that trains (fit or target) and its progress.
 Progress = Callable[[str], AbstractContextManager[ReportProgress]]
 
@@ -30,7 +37,7 @@ def plan(
     workers: int | None = None,
     calibrate: bool | None = None,
     note: Callable[[str], None] = lambda _: None,
-) -> SweepPlan:
+) -> "SweepPlan | ChainPlan":
     """Lists the runs of a sweep with FLOPs, memory, time, cost and what their forecast would be worth; spends nothing.
 
     Args:
@@ -45,6 +52,11 @@ def plan(
     Raises:
         InputError: an impossible sweep, with file, line and column.
     """
+    if is_chain(read_file(sweep, "sweep file")):
+        from scaling.api.chains import plan_chain
+
+        refuse_given(sweep, _STAGES, noise=noise)
+        return plan_chain(load_chain(str(sweep), tuple(overrides)))
     spec = load_sweep(str(sweep), tuple(overrides))
     if spec.grid is not None:
         refuse_given(sweep, _GRID, noise=noise)
@@ -99,8 +111,9 @@ def run(
     fit_only: bool = False,
     fork: bool = False,
     track: str | None = None,
+    only: Sequence[str] = (),
     progress: Progress = silent,
-) -> FinishedSweep | ForecastSweep | TrainedSweep:
+) -> "FinishedSweep | ForecastSweep | TrainedSweep | FinishedChain":
     """Trains what is not yet trained of a sweep, then forecasts, trains the target, scores and reports.
 
     Args:
@@ -113,6 +126,7 @@ def run(
         fit_only: train the fitted runs and forecast, without freezing; leave the target.
         fork: go on with an edited sweep; see ``scaling run --help``.
         track: a tracker that the runs' curves are kept for, such as ``tensorboard``.
+        only: names of the stages to carry out, of a file with ``stages``; all without any.
         progress: shows how far the runs are; by default nothing does.
 
     Raises:
@@ -122,6 +136,14 @@ def run(
     backend = find_executor(executor, tuple(slurm))
     if track is not None:
         need_tracker(track)
+    if is_chain(read_file(sweep, "sweep file")):
+        from scaling.api.chains import run_chain
+
+        refuse_given(sweep, _STAGES, fit_only=fit_only, track=track)
+        with progress(Path(sweep).stem) as show:
+            source = source_of(sweep, overrides)
+            return run_chain(sweep, overrides, source, out, workers, only, fork, backend, show)
+    refuse_given(sweep, "one sweep, without stages", only=tuple(only) or None)
     spec = load_sweep(str(sweep), tuple(overrides))
     if spec.grid is not None:
         refuse_given(sweep, _GRID, fit_only=fit_only)

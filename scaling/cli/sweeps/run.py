@@ -25,11 +25,15 @@ on each of its nodes. --workers says how many. Without an executor, call it on e
 JAX_COORDINATOR_ADDRESS (host:port of the first), JAX_NUM_PROCESSES and JAX_PROCESS_ID set; under Slurm and on TPUs
 they are found without. The first process plans, logs and reports the results.
 
+A file with stages (SFT, reward models, best-of-n, PPO, DPO) has a folder of each below --out: all fitted runs come
+first, each stage's forecast is frozen, and then the targets are trained and scored.
+
 \b
 Examples:
   scaling run sweeps/quickstart.yaml
   scaling run next.yaml --out runs/quickstart --fit-only
   scaling run sweeps/quickstart.yaml corpus=python --out runs/quickstart-python
+  scaling run sweeps/chat.yaml --only base,sft
 """
 
 
@@ -46,6 +50,7 @@ class Request:
     fit_only: bool
     fork: bool
     tracker: str | None
+    only: str | None
 
 
 @click.command(help=HELP)
@@ -82,6 +87,9 @@ class Request:
     type=click.Choice(["tensorboard"]),
     help="Keep the runs' curves, configs and losses for a tracker too: TensorBoard's event files in DIR/tensorboard.",
 )
+@click.option(
+    "--only", metavar="STAGE,...", help="Of a file with stages: carry out these alone, from models that are there."
+)
 @json_option
 @stoppable
 @collected(Request)
@@ -99,6 +107,7 @@ def command(request: Request, as_json: bool) -> None:
         fit_only=request.fit_only,
         fork=request.fork,
         track=request.tracker,
+        only=tuple(request.only.split(",")) if request.only else (),
         progress=shown,
     )
     emit(result, as_json)
