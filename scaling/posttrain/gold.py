@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -27,6 +27,7 @@ GOLDS = (*_GOLDS, OF_MODEL)
 """Names of gold rewards."""
 
 
+@runtime_checkable
 class Gold(Protocol):
     """A gold reward.
 

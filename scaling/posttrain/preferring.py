@@ -63,14 +63,13 @@ def make_pairs(
     check_model(policy, prompts.tokenizer, "policy")
     if raters not in ("one", "all"):
         raise InputError(f"`raters` is {raters!r}; it must be one or all")
+    wanted = ((prompts.train, pairs), (prompts.held_out, held_out))
+    for part, (own, number) in zip(("", "held-out "), wanted, strict=True):
+        if number and not own:
+            raise InputError(f"there are no {part}prompts to write pairs for")
     dropped: Counter[str] = Counter()
-    parts = []
-    for part, (own, wanted) in enumerate(((prompts.train, pairs), (prompts.held_out, held_out))):
-        if wanted and not own:
-            raise InputError(f"there are no {'held-out ' if part else ''}prompts to write pairs for")
-        writer = _Writer(policy, prompts, gold, raters == "one", temperature, dtype, execution, dropped)
-        parts.append(tuple(islice(writer.pairs(own, [seed, part]), wanted)))
-    train, held = parts
+    writer = _Writer(policy, prompts, gold, raters == "one", temperature, dtype, execution, dropped)
+    train, held = (tuple(islice(writer.pairs(own, [seed, part]), number)) for part, (own, number) in enumerate(wanted))
     return PairSet(train, held, dict(dropped), digest(*train, *held), prompts.tokenizer)
 
 
