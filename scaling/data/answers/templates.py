@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -25,6 +25,7 @@ class LeftOut(Exception):
     """A row that cannot be trained on, though nothing is wrong with it; its text is the reason."""
 
 
+@runtime_checkable
 class Template(Protocol):
     """How prompts and answers become ids.
 
