@@ -31,12 +31,12 @@ from scaling.sweep.folder.stage_table import rewards_of, samples_of
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.plan.configs import Planned
 from scaling.sweep.stages.chain_file import Chain, ChainStage
+from scaling.sweep.stages.chain_folder import write_chain
 from scaling.sweep.stages.expand import expand_chain
 from scaling.sweep.workers.local import local
 from scaling.sweep.workers.supervisor import train_runs
 from scaling.sweep.workers.worker_pool import Executor
 
-CHAIN = "chain.json"
 AnyForecast: TypeAlias = Forecast | RewardForecast
 AnyScore: TypeAlias = Score | RewardScore
 # Stages whose losses are forecast, as those of pre-training; of the others what is forecast is the reward.
@@ -130,7 +130,7 @@ class ChainPipeline:
             with folder.locked():
                 folder.prepare(canonical, self.source, self.plan[stage.name], may_grow=True, fork=self.fork)
         names = [stage.name for stage in self.chain.stages]
-        write_text(self.out / CHAIN, json.dumps({"name": self.chain.head.name, "stages": names}))
+        write_chain(self.out, self.chain.head.name, names)
 
     def _needed(self, name: str, role: str) -> list[str]:
         """Earlier stages with a target that runs of a role use, in order."""

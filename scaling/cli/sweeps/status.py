@@ -15,7 +15,6 @@ from scaling.errors import InputError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from scaling.sweep.folder.sweep_folder import SweepFolder
 
 _WATCH_S = 1.0
 _ENDED = ("done", "diverged")
@@ -29,6 +28,7 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
     """Show every run with its progress and loss: planned, running, interrupted, done, diverged or failed.
 
     The loss is in nats per token: on the held-out set for a finished run, the latest training loss for a running one.
+    Of a folder with stages all their runs are shown, each loss in the stage's own unit.
     An interrupted run was begun, and no worker trains it now; `scaling run` resumes it. The last line shows how much
     of the workers' time went into compiling.
 
@@ -41,30 +41,28 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
       scaling status runs/quickstart
       scaling status runs/quickstart --watch
     """
-    from scaling.sweep.folder.progress import states
-    from scaling.sweep.folder.sweep_folder import SweepFolder
+    from scaling.sweep.stages.chain_folder import all_states
 
     if watch and as_json:
         raise InputError("--watch and --json do not go together: --json prints one object")
-    sweep = SweepFolder(folder)
-    runs = _watch(sweep) if watch else states(sweep)
+    runs = _watch(folder) if watch else all_states(folder)
     emit_plain({"runs": runs}, as_json, _text(runs))
 
 
-def _watch(sweep: "SweepFolder") -> list[dict[str, Any]]:
+def _watch(folder: Path) -> list[dict[str, Any]]:
     """Shows what trains until every run has ended or failed; returns the runs."""
     from scaling.cli.sweeps.progress import PLAIN_EVERY_S
     from scaling.cli.terminal import live_display
-    from scaling.sweep.folder.progress import states
+    from scaling.sweep.stages.chain_folder import all_states
 
     with live_display(stderr=False) as display:
         last, at = "", 0.0
         while True:
-            runs = states(sweep)
+            runs = all_states(folder)
             if all(run["state"] in (*_ENDED, "failed") for run in runs):
                 return runs
             if display is not None:
-                display.show(_live(sweep.path.resolve().name, runs))
+                display.show(_live(folder.resolve().name, runs))
             elif _counts(runs) != last or time.monotonic() - at >= PLAIN_EVERY_S:
                 last, at = _counts(runs), time.monotonic()
                 click.echo(" | ".join([f"{last}{_speed(runs)}", *_training(runs)]))
@@ -130,8 +128,10 @@ def _text(runs: list[dict[str, Any]]) -> str:
     from analysis.table_text import table_text
     from scaling.quantity import format_duration
 
+    chain = any("stage" in run for run in runs)
     rows = (
         (
+            *([run["stage"]] if chain else []),
             run["id"],
             run["role"],
             run["state"],
@@ -140,7 +140,8 @@ def _text(runs: list[dict[str, Any]]) -> str:
         )
         for run in runs
     )
-    lines = [table_text("lllrr", ("run", "role", "state", "progress", "loss"), rows)]
+    titles = (*(["stage"] if chain else []), "run", "role", "state", "progress", "loss")
+    lines = [table_text("l" * (len(titles) - 2) + "rr", titles, rows)]
     lines += [f"{run['id']}  has failed: {run['reason']}" for run in runs if run["state"] == "failed"]
     spent, compiling = (sum(run[name] or 0.0 for run in runs) for name in ("wall_s", "compile_s"))
     time_spent = (

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, model_validator
 
@@ -87,3 +87,14 @@ class DpoRuns(Runs):
     pairs: Counts
     beta: Budgets | None = None
     epochs: Budgets | None = None
+
+
+_Runs = TypeVar("_Runs", bound=Runs)
+
+
+def single(runs: _Runs) -> _Runs:
+    """The runs of a target, which differ by their seed alone; ValueError otherwise."""
+    many = [name for name, values in {"sizes": runs.sizes or (), **runs.varied}.items() if len(values) > 1]
+    if many:
+        raise ValueError(f"a target has one value of {many[0]}")
+    return runs

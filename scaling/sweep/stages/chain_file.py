@@ -1,6 +1,6 @@
 """A chain's file read into a Chain: all violations at once, each with its file, line and column."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -109,9 +109,10 @@ def parse_chain(text: str, name: str, overrides: Sequence[str] = ()) -> Chain:
     for key in items.keys() & _SHORTHANDS.keys():
         items[key] = expand(items[key], _SHORTHANDS[key])
     blocks = items.pop("stages")
-    head, wrong = _validated(Head, root, root.plain())
+    head, wrong = _validated(Head, root, root.plain(), "")
     violations += wrong
     stages: list[ChainStage] = []
+    broken: set[str] = set()
     if not isinstance(blocks.value, dict) or not blocks.value:
         violations.append((blocks.location, f"stages: maps names to stages, not {show(blocks.plain())}"))
     else:
@@ -121,7 +122,8 @@ def parse_chain(text: str, name: str, overrides: Sequence[str] = ()) -> Chain:
             stage, wrong = _stage(key, block, shared)
             violations += wrong
             stages += [] if stage is None else [stage]
-    violations += _misplaced(stages)
+            broken |= set() if stage is not None else {str(key)}
+    violations += _misplaced(stages, broken)
     if violations:
         raise InputError(lines_of(violations))
     assert head is not None
@@ -140,27 +142,32 @@ def _stage(name: str, block: Located, shared: dict[str, Any]) -> tuple[ChainStag
         if missing:
             return None, [(block.location, f"stages.{name}: pre-training needs the key '{missing[0]}' of the chain")]
         data = {**shared, **own, "name": name}
-        spec, wrong = _validated(Pretraining, block, data)
-        wrong += [(block.find(path).location, f"{dotted(path)}: {message}") for path, message in shape_violations(data)]
+        spec, wrong = _validated(Pretraining, block, data, f"stages.{name}")
+        shapes = ((block.find(path).location, dotted(path), message) for path, message in shape_violations(data))
+        wrong += [(location, f"stages.{name}.{path}: {message}") for location, path, message in shapes]
         if spec is not None:
             spec._source = block
     elif kind in KINDS:
-        spec, wrong = _validated(KINDS[kind], block, block.plain())
+        spec, wrong = _validated(KINDS[kind], block, block.plain(), f"stages.{name}")
     else:
         known = ", ".join((PRETRAIN, *STAGES))
         return None, [(block.location, f"stages.{name}: stage {show(kind)} is none of {known}; give stage: KIND")]
     return (None if spec is None else ChainStage(name, spec, block)), wrong
 
 
-def _validated(schema: type[Any], root: Located, data: Any) -> tuple[Any, Violations]:
+def _validated(schema: type[Any], root: Located, data: Any, at: str) -> tuple[Any, Violations]:
+    """A value of a schema, or its violations; ``at`` is the dotted path of the value in the file."""
     try:
         return schema.model_validate(data), []
     except ValidationError as errors:
-        return None, [
-            violation_of(error, schema, root)
-            for error in errors.errors(include_url=False)
-            if error["type"] != "default_factory_not_called"
-        ]
+        found: Violations = []
+        for error in errors.errors(include_url=False):
+            if error["type"] == "default_factory_not_called":  # it depends on a wrong key
+                continue
+            location, message = violation_of(error, schema, root)
+            inner = at and message.startswith(dotted(error["loc"][:1]))
+            found.append((location, f"{at}.{message}" if inner else f"{at}: {message}" if at else message))
+        return None, found
 
 
 def references(spec: BaseModel) -> Iterator[tuple[str, Reference]]:
@@ -176,8 +183,11 @@ _POLICIES = (PRETRAIN, "sft", "ppo", "dpo")
 _LEADS = {"from": _POLICIES, "policy": _POLICIES, "reward": ("reward",), "safety": ("reward",)}
 
 
-def _misplaced(stages: Sequence[ChainStage]) -> Violations:
-    """Violations of what stages begin from: names of later stages, and of stages of another kind."""
+def _misplaced(stages: Sequence[ChainStage], broken: Collection[str]) -> Violations:
+    """Violations of what stages begin from: names of later stages, and of stages of another kind.
+
+    Nothing is said of what leads to ``broken`` stages, which have violations of their own.
+    """
     found: Violations = []
     before: dict[str, str] = {}
     names = {stage.name for stage in stages}
@@ -185,13 +195,17 @@ def _misplaced(stages: Sequence[ChainStage]) -> Violations:
         kind = PRETRAIN if isinstance(stage.spec, Pretraining) else str(getattr(stage.spec, "stage", ""))
         for key, reference in references(stage.spec):
             location, source = stage.located.find((key,)).location, reference.source
+            if source in broken:
+                continue
             if source in before and before[source] not in _LEADS[key]:
                 wanted = "a reward model" if _LEADS[key] == ("reward",) else "a language model"
-                found.append((location, f"{stage.name}.{key}: {source} is no stage of {wanted}"))
+                found.append((location, f"stages.{stage.name}.{key}: {source} is no stage of {wanted}"))
             elif source in names and source not in before:
-                found.append((location, f"{stage.name}.{key}: the stage {source} comes later"))
+                found.append((location, f"stages.{stage.name}.{key}: the stage {source} comes later"))
             elif source not in names and not Path(source).expanduser().exists():
                 known = ", ".join(before) or "none"
-                found.append((location, f"{stage.name}.{key}: {source} is no earlier stage ({known}) and no folder"))
+                found.append(
+                    (location, f"stages.{stage.name}.{key}: {source} is no earlier stage ({known}) and no folder")
+                )
         before[stage.name] = kind
     return found

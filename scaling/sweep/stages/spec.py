@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from scaling.data.answers.spec import AnswersSpec
 from scaling.posttrain.gold import GOLDS, OF_MODEL
@@ -17,7 +17,7 @@ from scaling.sweep.spec.fields import (
     show,
 )
 from scaling.sweep.spec.shapes import Size
-from scaling.sweep.stages.blocks import DpoRuns, PpoRuns, RewardRuns, SftRuns
+from scaling.sweep.stages.blocks import DpoRuns, PpoRuns, RewardRuns, SftRuns, single
 
 Text = Annotated[str, BeforeValidator(as_text)]
 _SENTENCES = AnswersSpec(name="sentences")
@@ -77,16 +77,6 @@ class Stage(Strict):
         gold: GoldChoice | None = getattr(self, "gold", None)
         return given if gold is None else {**given, "gold": gold.called}
 
-    @model_validator(mode="after")
-    def _one_target(self) -> "Stage":
-        target = getattr(self, "target", None)
-        if target is not None:
-            many = [name for name, values in target.varied.items() if len(values) > 1]
-            many += ["sizes"] if len(target.sizes or ()) > 1 else []
-            if many:
-                raise ValueError(f"target: {many[0]}: a target has one value")
-        return self
-
 
 class SftStage(Stage):
     """Supervised fine-tuning.
@@ -105,7 +95,7 @@ class SftStage(Stage):
     data: Answers = _SENTENCES
     epochs: Positive | None = None
     fit: OneOrMore[SftRuns]
-    target: SftRuns | None = None
+    target: Annotated[SftRuns, AfterValidator(single)] | None = None
 
 
 class GoldChoice(Strict):
@@ -176,7 +166,7 @@ class RewardStage(Labelled):
     epochs: Positive | None = None
     held_out: Count | None = None
     fit: OneOrMore[RewardRuns]
-    target: RewardRuns | None = None
+    target: Annotated[RewardRuns, AfterValidator(single)] | None = None
 
 
 class BestOfNStage(Stage):
@@ -236,7 +226,7 @@ class PpoStage(Stage):
     measured: Count | None = None
     every: Count | None = None
     fit: OneOrMore[PpoRuns]
-    target: PpoRuns | None = None
+    target: Annotated[PpoRuns, AfterValidator(single)] | None = None
 
 
 class DpoStage(Labelled):
@@ -258,7 +248,7 @@ class DpoStage(Labelled):
     measured: Count | None = None
     measurements: Count | None = None
     fit: OneOrMore[DpoRuns]
-    target: DpoRuns | None = None
+    target: Annotated[DpoRuns, AfterValidator(single)] | None = None
 
 
 AnyStage = SftStage | RewardStage | BestOfNStage | PpoStage | DpoStage
