@@ -17,6 +17,7 @@ from analysis.imports.readers import (
     tensorboard,
     text_logs,
     trainer,
+    verl,
     wandb_api,
     wandb_folder,
 )
@@ -25,8 +26,8 @@ from analysis.runs.readers.jsonl import rows_of
 
 _KINDS = (
     "a W&B export, wandb/ folder or wandb:ENTITY/PROJECT, mlruns/ or mlflow.db, TensorBoard event files, "
-    "trainer_state.json, Levanter's or another JSON log, a nanoGPT-style text log, an Excel or CSV table, "
-    "results of lm-evaluation-harness"
+    "trainer_state.json, Levanter's, verl's or another JSON log, a nanoGPT-style or verl's text log, an Excel or CSV "
+    "table, results of lm-evaluation-harness"
 )
 _MOST_FILES = 200_000
 _LARGEST_JSON = 200 * 2**20
@@ -119,6 +120,8 @@ def _of_file(path: Path, count: trainer.Counter) -> Log:
         return lm_eval.read_results([path], path.parent)
     if isinstance(content, dict) and rows_of(content):
         return tables.read_export(path)
+    if content is None and verl.is_verl(path):
+        return verl.read_verl([path])
     if content is None and json_lines.is_json_lines(path):
         return json_lines.read_json_lines([path])
     if text_logs.is_text_log(path):
@@ -154,6 +157,8 @@ def _of_single_files(folder: Folder) -> Log:
     lines, texts = folder.ending(json_lines.SUFFIXES), folder.ending(text_logs.SUFFIXES)
     if levanter := [file for file in (*lines, *texts) if json_lines.is_levanter(file)]:
         return json_lines.read_json_lines(levanter)
+    if trained := [file for file in folder.ending(verl.SUFFIXES) if verl.is_verl(file)]:
+        return verl.read_verl(trained)
     if printed := [file for file in texts if text_logs.is_text_log(file)]:
         return text_logs.read_text_logs(printed)
     if objects := [file for file in lines if json_lines.is_json_lines(file)]:
