@@ -24,7 +24,7 @@ from analysis.runs.table import read_table
 from scaling.errors import InputError
 from scaling.files import write_parquet, write_text
 from scaling.posttrain.config import StageConfig
-from scaling.sweep.folder.file_names import FORECAST, REWARDS, SAMPLES, SCORE, TABLE
+from scaling.sweep.folder.file_names import FORECAST, REFUSED, REWARDS, SAMPLES, SCORE, TABLE
 from scaling.sweep.folder.progress import SweepProgress
 from scaling.sweep.folder.run_folder import ENDED
 from scaling.sweep.folder.stage_table import rewards_of, samples_of
@@ -150,7 +150,7 @@ class ChainPipeline:
         folder = self.folder(name)
         if not any(run.role == role for run in self.plan[name]):
             return
-        if role == "target" and not (folder.path / FORECAST).exists() and self._forecasts(name):
+        if role == "target" and not self._settled(name):
             raise InputError(f"{folder.path}: its target is needed, and its forecast is not frozen yet; run it first")
         train_runs(folder, role, self.workers, lambda progress: self.report(f"{name} {role}", progress), self.executor)
         self._write_tables(name)
@@ -184,7 +184,7 @@ class ChainPipeline:
     def _freeze(self, name: str) -> None:
         """Freezes the forecast of a stage's target, or the reason why there is none, before its first step."""
         folder, path = self.folder(name), self.out / name / FORECAST
-        if not self._forecasts(name) or path.exists():
+        if not self._forecasts(name) or self._settled(name):
             return
         targets = [run for run in self.plan[name] if run.role == "target"]
         begun = [run.id for run in targets if folder.run(run.id).status()["state"] != "planned"]
@@ -197,7 +197,12 @@ class ChainPipeline:
             self._made(name, targets).freeze(path)
         except InputError as error:
             # A forecast that cannot be made is no reason not to train: the reason is kept, and no score follows.
-            write_text(path, json.dumps({"refused": list(error.errors)}))
+            write_text(path.with_name(REFUSED), json.dumps({"errors": list(error.errors)}))
+
+    def _settled(self, name: str) -> bool:
+        """Whether a stage's forecast is frozen, or the reason why there is none."""
+        folder = self.folder(name).path
+        return (folder / FORECAST).exists() or (folder / REFUSED).exists()
 
     def _proxies(self, targets: Sequence[Planned]) -> list[str]:
         """Reward models of this chain that a target follows and that are targets themselves."""
@@ -244,7 +249,7 @@ class ChainPipeline:
             self._train(other, "target")
         self._train(name, "target")
         folder = self.folder(name).path
-        frozen, reason = read_frozen(folder / FORECAST) if self._forecasts(name) else (None, None)
+        frozen, reason = read_frozen(folder)
         result: AnyScore | None = None
         if isinstance(frozen, RewardForecast):
             result = score_rewards(frozen, self._rewards(name))
@@ -258,19 +263,21 @@ class ChainPipeline:
         return StageResult(name, folder, frozen, result, reason)
 
 
-def read_frozen(path: Path) -> tuple[AnyForecast | None, str | None]:
-    """A stage's frozen forecast, of losses or of rewards; or the reason why there is none.
+def read_frozen(folder: Path) -> tuple[AnyForecast | None, str | None]:
+    """A stage's frozen forecast, of losses or of rewards, or the reason why there is none; neither without a target.
 
     Raises:
-        InputError: it is none, or was changed after it was frozen.
+        InputError: a file is none of these, or was changed after it was frozen.
     """
+    path = folder / FORECAST
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        content = {}
-    if "digest" not in content and isinstance(content.get("refused"), list):
-        return None, "; ".join(content["refused"])
-    return (read_reward_forecast(path) if "axis" in content else read_forecast(path)), None
+        if not path.exists():
+            refused = folder / REFUSED
+            return None, "; ".join(json.loads(refused.read_bytes())["errors"]) if refused.exists() else None
+        of_rewards = "axis" in json.loads(path.read_bytes())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder}: its forecast cannot be read: {error}") from None
+    return (read_reward_forecast(path) if of_rewards else read_forecast(path)), None
 
 
 def warnings_of(results: Sequence[StageResult]) -> Iterator[Diagnostic]:

@@ -4,5 +4,7 @@ PLAN, SOURCE = "plan.json", "sweep.yaml"
 FORECAST, SCORE, TABLE, CURVES = "forecast.json", "score.json", "runs.parquet", "curves.parquet"
 SUMMARY, REPORT = "summary.json", "report.html"
 REWARDS, SAMPLES = "rewards.parquet", "samples.json"
+# Why a stage has no forecast of its target, in place of one.
+REFUSED = "refused.json"
 # What is made from a sweep's runs: no longer true of another sweep.
-RESULTS = (FORECAST, SCORE, TABLE, CURVES, SUMMARY, REPORT, REWARDS, SAMPLES)
+RESULTS = (FORECAST, SCORE, TABLE, CURVES, SUMMARY, REPORT, REWARDS, SAMPLES, REFUSED)
