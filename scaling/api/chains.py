@@ -20,7 +20,7 @@ from scaling.sweep.folder.file_names import REPORT
 from scaling.sweep.folder.progress import SweepProgress
 from scaling.sweep.plan.configs import AnyConfig
 from scaling.sweep.stages.chain_file import Chain, load_chain
-from scaling.sweep.stages.expand import expand_chain
+from scaling.sweep.stages.expand import PlannedStageRun, expand_chain
 from scaling.sweep.workers.worker_pool import Executor
 
 
@@ -70,10 +70,13 @@ class ChainPlan(Result):
 
     Attributes:
         runs: of every stage in order: ``stage``, ``id``, ``role``, ``params``, ``flops``, ``steps``, ``seed``,
-            ``learning_rate``, ``from`` (the ids of the models that it uses, by their part) and ``settings``.
+            ``learning_rate``, ``from`` (the ids of the models that it uses, by their part), ``settings``, and
+            ``flops_by_part`` (generation, scoring, reference, critic and update) of stages after pre-training.
+        warnings: none so far.
     """
 
     runs: tuple[dict[str, Any], ...]
+    warnings: tuple[Diagnostic, ...] = ()
 
     def __str__(self) -> str:
         columns = {
@@ -120,6 +123,7 @@ def plan_chain(chain: Chain) -> ChainPlan:
                     "seed": config.seed,
                     "learning_rate": config.recipe.rates.matrix,
                     **_described(config),
+                    "flops_by_part": run.flops.by_part() if isinstance(run, PlannedStageRun) else {},
                 }
             )
     return ChainPlan(tuple(rows))

@@ -87,8 +87,11 @@ class StageConfig:
 
     @cached_property
     def id(self) -> str:
-        """The first 12 hex digits of the SHA-256 of the config as canonical JSON, without where its sources lie."""
+        """The first 12 hex digits of the SHA-256 of the config as canonical JSON, without what does not decide its result: where its
+        sources lie, and the count of FLOPs.
+        """
         content = self._canonical()
+        del content["flops"]
         for source in content["sources"].values():
             del source["folder"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

@@ -13,7 +13,7 @@ from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params
 from scaling.posttrain.config import StageConfig, StageName
-from scaling.posttrain.flops import Lengths, stage_flops
+from scaling.posttrain.flops import Lengths, StageFlops, stage_flops
 from scaling.posttrain.recipes import StageOverrides, stage_recipe
 from scaling.posttrain.settings import SETTINGS, Settings
 from scaling.quantity import format_quantity
@@ -33,10 +33,11 @@ Role = Literal["fit", "target"]
 
 @dataclass(frozen=True)
 class PlannedStageRun:
-    """A run of a stage with its role in the stage."""
+    """A run of a stage with its role in the stage, and its FLOPs by what they are spent on."""
 
     config: StageConfig
     role: Role
+    flops: StageFlops
 
     @property
     def id(self) -> str:
@@ -214,7 +215,7 @@ class _StagePlan:
             seed=wanted.seed,
             dtype=self._chain.head.dtype,
         )
-        return PlannedStageRun(config, wanted.role), start.rates
+        return PlannedStageRun(config, wanted.role, flops), start.rates
 
     def _described(self) -> dict[str, Any]:
         tokenizer = {"name": self._tokenizer.name, "hash": self._tokenizer.hash, "place": self.place}
