@@ -87,8 +87,9 @@ class StageConfig:
 
     @cached_property
     def id(self) -> str:
-        """The first 12 hex digits of the SHA-256 of the config as canonical JSON, without what does not decide its result: where its
-        sources lie, and the count of FLOPs.
+        """The first 12 hex digits of the SHA-256 of the config as canonical JSON.
+
+        Left out is what does not decide its result: where its sources lie, and the count of FLOPs.
         """
         content = self._canonical()
         del content["flops"]
