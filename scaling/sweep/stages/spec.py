@@ -234,7 +234,6 @@ class DpoStage(Labelled):
 
     Attributes:
         start: ``from`` in the file: the policy that it begins from, which is the reference too.
-        pairs_of: ``pairs`` in the file: a stage of reward models, whose pairs these are; in place of ``data``.
         fit, target: as of ``SftStage``.
     """
 
