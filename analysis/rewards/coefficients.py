@@ -63,30 +63,30 @@ class Coefficients:
         law: whose they are.
         alpha_terms: names of what alpha is linear in.
         beta_terms: of beta.
-        values: of alpha's terms, then of beta's.
+        vector: of alpha's terms, then of beta's.
         draws: the same of resampled runs and prompts; a single row without resamples.
     """
 
     law: RewardLaw
     alpha_terms: tuple[str, ...]
     beta_terms: tuple[str, ...]
-    values: Float[np.ndarray, " terms"]
+    vector: Float[np.ndarray, " terms"]
     draws: Float[np.ndarray, "draws terms"]
 
     def at(self, proxy: Proxy) -> tuple[float, float]:
         """Alpha and beta of a proxy."""
-        alpha, beta = _features(proxy, self.alpha_terms, self.beta_terms) @ self.values
+        alpha, beta = _features(proxy, self.alpha_terms, self.beta_terms) @ self.vector
         return float(alpha), float(beta)
 
     @property
     def stderr(self) -> Float[np.ndarray, " terms"]:
         """Standard errors; NaN without resamples."""
-        return self.draws.std(axis=0) if len(self.draws) > 1 else np.full(len(self.values), np.nan)
+        return self.draws.std(axis=0) if len(self.draws) > 1 else np.full(len(self.vector), np.nan)
 
     def named(self) -> Iterator[tuple[str, str, float, float]]:
         """Each coefficient: of alpha or beta, its term, value and standard error."""
         names = [("alpha", term) for term in self.alpha_terms] + [("beta", term) for term in self.beta_terms]
-        for (of, term), value, error in zip(names, self.values, self.stderr, strict=True):
+        for (of, term), value, error in zip(names, self.vector, self.stderr, strict=True):
             yield of, term, float(value), float(error)
 
 

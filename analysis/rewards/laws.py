@@ -12,6 +12,7 @@ from jaxtyping import Float
 from scipy.special import xlogy
 
 Values = Float[np.ndarray, "*shape"]
+Coefficient = float | Float[np.ndarray, "*#shape"]
 
 
 @dataclass(frozen=True)
@@ -38,23 +39,22 @@ class RewardLaw:
         """What alpha and beta multiply, fall with its sign."""
         return np.stack([d, -self.fall(d)], axis=1)
 
-    def gain(
-        self, alpha: float | Float[np.ndarray, "*#shape"], beta: float | Float[np.ndarray, "*#shape"], d: Values
-    ) -> Values:
+    def gain(self, alpha: Coefficient, beta: Coefficient, d: Values) -> Values:
         """Gold reward above the start's, in the units of the table's."""
         return np.asarray(alpha * d - beta * self.fall(d))
 
-    def peak(self, alpha: Values, beta: Values) -> tuple[Values, Values]:
+    def peak(self, alpha: Coefficient, beta: Coefficient) -> tuple[Values, Values]:
         """d and gain of the most gold that the law reaches, of any shape.
 
         d is infinite where beta is not positive and alpha is: the gain does not end; and 0 where nothing is gained.
         """
+        alpha, beta = np.asarray(alpha), np.asarray(beta)
         falls, gains = beta > 0, alpha > 0
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            d = np.where(falls, self.top(alpha, np.where(falls, beta, 1.0)), np.where(gains, np.inf, 0.0))
-            d = np.maximum(d, 0.0)
-            gain = np.where(np.isinf(d), np.inf, self.gain(alpha, beta, np.where(np.isinf(d), 0.0, d)))
-        return d, gain
+            top = np.where(falls, self.top(alpha, np.where(falls, beta, 1.0)), np.where(gains, np.inf, 0.0))
+            d = np.asarray(np.maximum(top, 0.0))
+            endless = np.isinf(d)
+            return d, np.where(endless, np.inf, self.gain(alpha, beta, np.where(endless, 0.0, d)))
 
 
 BEST_OF_N = RewardLaw(

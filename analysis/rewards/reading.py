@@ -158,7 +158,8 @@ def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None
 def _joined(frame: pd.DataFrame, runs: pd.DataFrame | None) -> pd.DataFrame:
     if runs is None or "run_id" not in frame or "run_id" not in runs:
         return frame
-    facts = [name for name in (*_RUN, *FACTS) if name in runs and (name not in frame or frame[name].isna().all())]
+    names = dict.fromkeys((*_RUN, *FACTS))
+    facts = [name for name in names if name in runs and (name not in frame or frame[name].isna().all())]
     once = runs.drop_duplicates("run_id", keep="last").set_index(runs["run_id"].drop_duplicates(keep="last"))[facts]
     kept = frame.drop(columns=[name for name in facts if name in frame])
     return kept.join(once, on="run_id")

@@ -25,7 +25,8 @@ class Misses:
         gain: over all rows of a run.
         slope: of the error / d.
         peak: of the highest gain.
-        place: of where it lies: of log n, or of sqrt(KL) of trained policies.
+        place: of where it lies: of log n, or of sqrt(KL) of trained policies; half of what lies between two rows
+            included.
     """
 
     gain: float
@@ -139,7 +140,9 @@ def _misses(held: Sequence[_HeldOut], weights: Mapping[str, float]) -> Misses:
         smooth = each.curve.smoothed()[rows]
         peak.append(float(predicted.max() - smooth.max()))
         where = coordinate(each.curve)[rows]
-        place.append(float(where[np.argmax(predicted)] - where[np.argmax(smooth)]))
+        # Both peaks lie on rows, and true ones anywhere between two.
+        between = float(np.median(np.diff(where))) / 2 if len(where) > 1 else 0.0
+        place.append(float(np.hypot(where[np.argmax(predicted)] - where[np.argmax(smooth)], between)))
         share.append(each.share)
     return Misses(_root(gain, share), _root(slope, share), _root(peak, share), _root(place, share))
 

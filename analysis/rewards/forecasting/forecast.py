@@ -114,7 +114,7 @@ class RewardForecast(Result):
     def gain_at(self, at: float) -> float:
         """Gain at an n, or a KL, up to the last point: linear in sqrt(KL) between the points."""
         x = self._d(np.array(self.points))
-        return float(np.interp(self._d(np.array([at]))[0], np.append(0.0, x), np.append(0.0, self.gain)))
+        return float(np.interp(self._d(np.array([float(at)]))[0], np.append(0.0, x), np.append(0.0, self.gain)))
 
     def _d(self, at: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
         return np.sqrt(kl_bound(at) if self.axis == "n" else at)

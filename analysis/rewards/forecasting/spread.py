@@ -33,14 +33,9 @@ class Spread:
         return peak - half, peak + half
 
     def of_place(self, place: float, grid: Grid, places: Mapping[str, float]) -> tuple[float, float]:
-        """Of where it lies, in log n or sqrt(KL); within what is looked at.
-
-        A measured peak lies on a point, so half of what lies between two adds to the width.
-        """
+        """Of where it lies, in log n or sqrt(KL); within what is looked at."""
         there = np.log if grid.axis == "n" else np.sqrt
-        gaps = np.diff(there(grid.points))
         half = self._half(float(there(place)), {n: float(there(x)) for n, x in places.items()}, lambda miss: miss.place)
-        half += float(np.median(gaps)) / 2 if len(gaps) else 0.0
         low, high = float(there(place)) - half, float(there(place)) + half
         ends = (np.exp(low), np.exp(high)) if grid.axis == "n" else (max(low, 0.0) ** 2, high**2)
         return float(max(ends[0], grid.dense[0])), float(min(ends[1], grid.dense[-1]))
