@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from analysis.rewards.coefficients import Proxy
 from analysis.rewards.curves import RewardCurve
-from analysis.rewards.fit import Moments
+from analysis.rewards.fitting.coefficients import Proxy
+from analysis.rewards.fitting.curve_fit import Moments
 from analysis.rewards.forecasting.methods import FORMS, NAIVE, Points, expected_loss
 from analysis.rewards.laws import BEST_OF_N
 

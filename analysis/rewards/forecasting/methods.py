@@ -18,9 +18,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from analysis.rewards.coefficients import LOSS, ONE, PAIRS, SIZE, Proxy, fit_coefficients, usual_terms
 from analysis.rewards.curves import RewardCurve
-from analysis.rewards.fit import Moments
+from analysis.rewards.fitting.coefficients import LOSS, ONE, PAIRS, SIZE, Proxy, fit_coefficients, usual_terms
+from analysis.rewards.fitting.curve_fit import Moments
 from analysis.rewards.laws import BEST_OF_N
 from analysis.stats import least_squares
 

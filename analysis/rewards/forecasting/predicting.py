@@ -8,16 +8,16 @@ import numpy as np
 from analysis import __version__
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
-from analysis.rewards.coefficients import Proxy, usual_terms
 from analysis.rewards.curves import RewardCurve, RewardTable
-from analysis.rewards.fit import Moments, moments_of
+from analysis.rewards.fitting.coefficients import Proxy, usual_terms
+from analysis.rewards.fitting.curve_fit import Moments, moments_of
+from analysis.rewards.fitting.reward_fit import EITHER, law_of
 from analysis.rewards.forecasting.backtest import TestedWays, backtest_rewards
 from analysis.rewards.forecasting.forecast import Curve, RewardForecast
 from analysis.rewards.forecasting.grid import Grid
 from analysis.rewards.forecasting.methods import BEST_RUN, FORMS, NAIVE, Points, expected_loss
 from analysis.rewards.forecasting.spread import Spread
 from analysis.rewards.laws import BEST_OF_N
-from analysis.rewards.reward_fit import EITHER, law_of
 
 _ALIKE = 0.01  # pairs that differ by less are the same
 

@@ -9,11 +9,11 @@ import pytest
 from reward_tables import MEASURED, QWEN, best_of_n_rows, measured_rows
 
 from analysis.errors import InputError
-from analysis.rewards.coefficients import SIZE, usual_terms
-from analysis.rewards.fit import fit_curve, moments, moments_of
+from analysis.rewards.fitting.coefficients import SIZE, usual_terms
+from analysis.rewards.fitting.curve_fit import fit_curve, moments, moments_of
+from analysis.rewards.fitting.reward_fit import fit_rewards
 from analysis.rewards.laws import BEST_OF_N, REINFORCEMENT, REWARD_LAWS, RewardLaw
 from analysis.rewards.reading import rewards_of
-from analysis.rewards.reward_fit import fit_rewards
 
 D = np.linspace(0.3, 3.0, 20)
 LAWS = list(REWARD_LAWS)

@@ -11,9 +11,9 @@ from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.formatting import format_quantity
 from analysis.result import Result
-from analysis.rewards.coefficients import LOSS, ONE, Coefficients, fit_coefficients, usual_terms
 from analysis.rewards.curves import RewardTable
-from analysis.rewards.fit import CurveFit, Moments, fit_curve, moments_of
+from analysis.rewards.fitting.coefficients import LOSS, ONE, Coefficients, fit_coefficients, usual_terms
+from analysis.rewards.fitting.curve_fit import CurveFit, Moments, fit_curve, moments_of
 from analysis.rewards.laws import BEST_OF_N, REINFORCEMENT, REWARD_LAWS, RewardLaw
 from analysis.table_text import table_text
 

@@ -19,7 +19,7 @@ from scipy import stats
 
 from analysis.diagnostics.codes import Diagnostic
 from analysis.rewards.curves import RewardCurve
-from analysis.rewards.fit import Moments, resampled
+from analysis.rewards.fitting.curve_fit import Moments, resampled
 from analysis.rewards.laws import RewardLaw
 from analysis.stats import least_squares
 
