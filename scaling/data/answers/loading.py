@@ -57,6 +57,8 @@ def load_rows(
             use(template, parsed)
         except LeftOut as reason:
             drop(str(reason))
+        except InputError:  # of the template, not of the row
+            raise
         except ValueError as error:
             if spec.on_error == "skip":
                 drop(_reason(str(error)))

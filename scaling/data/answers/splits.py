@@ -2,7 +2,8 @@
 
 import hashlib
 from collections import Counter
-from typing import Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -14,7 +15,8 @@ TOO_LONG = "longer than the context"
 PROMPT_TOO_LONG = "prompt longer than the context"
 
 
-class Kept(NamedTuple, Generic[Item]):
+@dataclass(frozen=True)
+class Kept(Generic[Item]):
     """What is kept: both sides in order of hash, how many rows were left out by reason, and the SHA-256 of both."""
 
     train: tuple[Item, ...]

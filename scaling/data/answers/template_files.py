@@ -30,10 +30,12 @@ def find_template(name: str | None, tokenizer: Tokenizer, beside: Path | None, t
     """
     if name is None and tokenizer.hash == BYTES.hash:
         name = "bytes"
+    if name == "plain" and not text:
+        raise InputError("`template`: plain is for prompts and answers of text, and these are messages")
     if name == "plain" or (name is None and text):
         return PlainTemplate(tokenizer, _tokens(tokenizer, beside))
     if name is None:
-        source = None if beside is None else _source(beside)
+        source = None if beside is None else read_template(beside)
         if source is None:
             where = tokenizer.name if beside is None else str(beside)
             raise InputError(f"`template`: the tokenizer {where} has none for messages; give {_CHOICES}")
@@ -43,16 +45,16 @@ def find_template(name: str | None, tokenizer: Tokenizer, beside: Path | None, t
             raise InputError(f"`template`: {name} writes {missing[0]!r}, and the tokenizer {tokenizer.name} has it not")
         return ChatTemplate(name, BUILT_IN[name], tokenizer, _tokens(tokenizer, beside))
     path = Path(name).expanduser()
-    source = _source(path)
+    source = read_template(path)
     if source is None:
         raise InputError(f"`template`: {name}: no such template or file; give {_CHOICES}")
     return ChatTemplate(name, source, tokenizer, _tokens(tokenizer, path, beside))
 
 
-def _source(path: Path) -> str | None:
+def read_template(path: Path) -> str | None:
     """The template of a folder, of a ``tokenizer_config.json``, or that a file is; None if there is none."""
     if path.is_dir():
-        return _source(path / JINJA) if (path / JINJA).exists() else _source(path / CONFIG)
+        return read_template(path / JINJA) if (path / JINJA).exists() else read_template(path / CONFIG)
     if path.suffix == ".json":
         found = _settings(path).get("chat_template")
         if isinstance(found, list):  # several by name

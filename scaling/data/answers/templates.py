@@ -66,8 +66,7 @@ class PlainTemplate:
         self._begin = np.array([begin] if begin != self.end else [], np.int32)
 
     def prompt(self, prompt: Prompt) -> Ids:
-        if not isinstance(prompt, str):
-            raise ValueError("template plain: for prompts and answers of text, and these are messages")
+        assert isinstance(prompt, str)
         return np.concatenate([self._begin, self._encoder.plain(prompt)])
 
     def answered(self, prompt: Prompt, answer: str) -> Example:

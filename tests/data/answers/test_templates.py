@@ -247,8 +247,8 @@ def test_which_template(tokenizer: Tokenizer, llama3: Path, tmp_path: Path) -> N
         find_template("nothing", tokenizer, llama3, text=False)
     with pytest.raises(InputError, match=r"`template`: chatml writes '<\|im_start\|>', and the tokenizer bytes"):
         find_template("chatml", BYTES, None, text=False)
-    with pytest.raises(ValueError, match="template plain: for prompts and answers of text"):
-        find_template("plain", BYTES, None, text=False).prompt(PROMPT)
+    with pytest.raises(InputError, match="`template`: plain is for prompts and answers of text"):
+        find_template("plain", BYTES, None, text=False)
 
 
 def test_a_date_does_not_change_the_ids(tokenizer: Tokenizer, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ class Compared:
 
 
 class RowParser:
-    """Parses the rows of one file, which all have the format of the first.
+    """Parses rows, which all have the format of the first.
 
     Args:
         spec: how the columns are called.
@@ -123,11 +123,12 @@ class RowParser:
 
     def _are(self, columns: str, prompt: Any) -> Any:
         """The prompt, if the row has the format of those before it."""
-        format = f"{columns} of {'text' if isinstance(prompt, str) else 'messages'}"
+        kind = "text" if isinstance(prompt, str) else "messages"
+        format = columns if columns == kind else f"{columns} of {kind}"
         if self._format is None:
             self._format = format
         if format != self._format:
-            raise ValueError(f"a row of {format}, and the file began with {self._format}")
+            raise ValueError(f"a row of {format}, and the rows began with {self._format}")
         return prompt
 
     def _rating(self, values: Mapping[str, Any], row: Mapping[str, Any]) -> float | None:
