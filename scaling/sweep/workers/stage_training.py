@@ -42,7 +42,7 @@ class StageTrainer:
         """Trains a job's run to its end; a job of a stage is one run."""
         (config,) = left
         assert isinstance(config, StageConfig)
-        chain, recorder = self._sweep.path.parent, _Recorder(job.folder, config, self._clock)
+        chain, recorder = self._sweep.path.parent, Recorder(job.folder, config, self._clock)
 
         def source(part: str) -> Model:
             return read_source(chain, config.sources[part])
@@ -90,7 +90,7 @@ def loop_of(stage: StageName) -> Callable[[StageRun], StageOutcome]:
     return run_dpo
 
 
-class _Recorder:
+class Recorder:
     """The recorder of a stage's run: its log, its status, and what came of it."""
 
     def __init__(self, folder: RunFolder, config: StageConfig, clock: CompileClock) -> None:

@@ -1,0 +1,1 @@
+"""A chain of every stage, cut down to a minute."""
