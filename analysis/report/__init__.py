@@ -6,6 +6,9 @@ from analysis.errors import InputError
 from analysis.files import save_text
 from analysis.report.findings import RUNS, read_findings
 from analysis.report.page import page_of, render
+from analysis.report.stages.findings import is_stage
+from analysis.report.stages.page import render as render_stages
+from analysis.report.stages.page import stage_page, stages_below
 from analysis.runs.table import RunTable
 
 
@@ -19,7 +22,8 @@ def write_report(
 
     Of a folder it reads ``runs.parquet`` and whichever of ``curves.parquet``, ``forecast.json``, ``score.json``,
     ``sweep.yaml`` and ``summary.json`` there are, and the runs of its recipe's check in the folder ``<name>-check``
-    beside it. The page needs no network and shows nothing unescaped.
+    beside it. Of the folder of a stage after pre-training, or of a chain of them, it reads ``rewards.parquet`` and
+    ``samples.json`` instead. The page needs no network and shows nothing unescaped.
 
     Args:
         place: the folder or file.
@@ -34,6 +38,10 @@ def write_report(
         InputError: if there is no table of runs, or a file is not what its name says.
     """
     place = Path(place)
+    if table is None and forecast is None and (is_stage(place) or stages_below(place)):
+        path = Path(output) if output is not None else place / "report.html"
+        save_text(path, render_stages(stage_page(place)))
+        return path
     if not place.suffix and not (place / RUNS).is_file():
         raise InputError(f"{place}: no {RUNS}, the table of a sweep's runs")
     found = read_findings(place, table, None if forecast is None else Path(forecast))

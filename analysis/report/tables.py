@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -82,10 +83,16 @@ def noise(forecast: Forecast | None, score: Score | None) -> Table | None:
     return Table("noise", "Seed noise by budget", head, tuple(rows))
 
 
-def runs(frame: pd.DataFrame) -> Table:
-    """Every run, sortable by any column."""
-    names = [name for name in _COLUMNS if name in frame]
-    ordered = frame.sort_values(["flops", "params"] if "flops" in frame else ["params"])
+def runs(frame: pd.DataFrame, columns: Sequence[str] = _COLUMNS) -> Table:
+    """Every run, sortable by any column.
+
+    Args:
+        frame: the runs.
+        columns: those that are shown, where the frame has them.
+    """
+    names = [name for name in columns if name in frame]
+    by = [name for name in ("flops", "params") if name in frame]
+    ordered = frame.sort_values(by) if by else frame
     rows = (tuple(map(_cell, row)) for row in ordered[names].itertuples(index=False, name=None))
     return Table("runs", "Runs", tuple(names), tuple(rows), sortable=True)
 

@@ -165,7 +165,9 @@ def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None
 
 def _with_runs(rewards: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Rows with the columns of their runs; the FLOPs of a whole run fall to its rows in proportion to their steps."""
-    facts = runs.drop(columns=[name for name in runs if name in rewards and name != "run_id"])
+    # A stage's table of runs has the name of its gold reward in a column of that name.
+    twice = [name for name in runs if (name in rewards or name in VALUES) and name != "run_id"]
+    facts = runs.drop(columns=twice)
     joined = rewards.merge(facts.drop_duplicates("run_id", keep="last"), on="run_id", how="left")
     joined.index = rewards.index
     if "flops" in facts and "step" in joined:

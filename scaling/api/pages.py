@@ -15,6 +15,8 @@ from analysis.forecasting.forecast import Forecast, read_forecast
 from analysis.report import write_report
 from analysis.report.draw import draw, save_figure
 from analysis.report.figures import Drawing
+from analysis.report.stages.draw import draw_stage
+from analysis.report.stages.figures import STAGE_KINDS
 from analysis.result import Result
 from scaling.api.tables import Runs, read_runs
 
@@ -137,7 +139,7 @@ def plot(
     """Draws one figure from a table of runs.
 
     Args:
-        kind: such as ``isoflop``; ``scaling plot --help`` lists them.
+        kind: such as ``isoflop``; ``scaling plot --help`` lists them. Those of stages take a stage's folder or a table.
         runs: see :func:`read_runs`, also for ``where``, ``columns`` and ``best``. Of a sweep's folder, its forecast,
             score and curves are shown too.
         forecast: a forecast from these runs, or the file that it is frozen in, to show in place of the folder's.
@@ -147,12 +149,41 @@ def plot(
         InputError: for a figure that the table cannot give, a forecast from other runs, or a file that cannot be
             written.
     """
+    if kind in STAGE_KINDS and isinstance(runs, str | Path):
+        return plot_stage(kind, runs, output=output, where=where, columns=columns)
     if output is not None:
         check_figure("output", output)
     table = read_runs(runs, where=where, columns=columns, best=best)
     place = Path(runs) if isinstance(runs, str | Path) else Path(table.source)
     frozen = forecast if forecast is None or isinstance(forecast, Forecast) else read_forecast(forecast)
     drawing, figure = draw(kind, table, place, frozen)
+    if output is not None:
+        save_figure(figure, output)
+    return Plot(kind, drawing, figure, None if output is None else str(output), drawing.warnings)
+
+
+def plot_stage(
+    kind: str,
+    place: str | Path,
+    *,
+    output: str | Path | None = None,
+    where: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> Plot:
+    """Draws one figure of a stage after pre-training.
+
+    Args:
+        kind: such as ``rewards``; ``scaling plot --help`` lists them.
+        place: the stage's folder, whose forecast is shown too, or a table's file.
+        output: a .png, .svg or .pdf to write; by default none, as a notebook shows the figure.
+        where, columns: as for :func:`read_runs`.
+
+    Raises:
+        InputError: for a figure that the table cannot give, or a file that cannot be written.
+    """
+    if output is not None:
+        check_figure("output", output)
+    drawing, figure = draw_stage(kind, Path(place), where, columns)
     if output is not None:
         save_figure(figure, output)
     return Plot(kind, drawing, figure, None if output is None else str(output), drawing.warnings)

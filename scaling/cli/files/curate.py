@@ -137,7 +137,7 @@ def summary(funnel: dict[str, Any]) -> dict[str, Any]:
 def table(result: dict[str, Any]) -> str:
     """The text of ``scaling data curate``."""
     from analysis.curation.numbers import counted
-    from analysis.curation.signs import visible
+    from analysis.pages.signs import visible
     from analysis.table_text import table_text
 
     documents, size = result["documents"], result["bytes"]

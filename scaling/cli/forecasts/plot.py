@@ -6,7 +6,7 @@ import click
 
 from scaling.cli.common import emit, json_option
 from scaling.cli.folders import TABLE
-from scaling.cli.tables import table_options
+from scaling.cli.tables import refuse_options, table_options
 
 KINDS = (
     "flops",
@@ -20,10 +20,20 @@ KINDS = (
     "rates",
     "collapse",
 )
+# Of stages after pre-training, from a stage's folder or a table of rewards or of models.
+STAGE_KINDS = (
+    "rewards",
+    "best-of-n",
+    "reward-accuracy",
+    "win-rate",
+    "examples",
+    "answer-length",
+    "reward-flops",
+)
 
 
 @click.command()
-@click.argument("kind", metavar="KIND", type=click.Choice(KINDS))
+@click.argument("kind", metavar="KIND", type=click.Choice((*KINDS, *STAGE_KINDS)))
 @click.argument("table", metavar="TABLE", type=TABLE)
 @click.option(
     "-o",
@@ -53,13 +63,27 @@ def command(
       rates         what each learning rate loses to the best one, at each size and length of a tuning sweep
       collapse      the loss curves of a sweep's folder on one another, and which runs leave the others'
 
-    TABLE is a sweep's folder, or any CSV, JSON, Parquet or Excel file with parameters, tokens and loss.
+    
+    Kinds of stages after pre-training:
+      rewards         gold and proxy over the square root of the KL divergence from the start, with the peak
+      best-of-n       gold of the best of n over n
+      reward-accuracy accuracy and loss of reward models over pairs, by size
+      win-rate        win rate against the start over the KL divergence
+      examples        loss of fine-tuned models over examples, by size, with the start's
+      answer-length   mean length of answers, and the share that stops, over the KL divergence
+      reward-flops    reward over the compute of reinforcement learning, with its sigmoid
+
+    TABLE is a sweep's folder, or any CSV, JSON, Parquet or Excel file with parameters, tokens and loss; of stages it is
+    a stage's folder or a table with kl or n and gold or proxy, or with pairs and accuracy, or examples and loss.
 
     \b
     Examples:
       scaling plot flops runs/quickstart -o flops.png
       scaling plot isoflop llama3_isoflop.csv -o isoflop.svg
+      scaling plot rewards runs/chat/ppo -o rewards.png
     """
     from scaling.api.pages import plot
 
+    if kind in STAGE_KINDS:
+        refuse_options(("best",), f"plot {kind}", "of a stage")
     emit(plot(kind, table, output=output, where=where, columns=columns, best=best), as_json)

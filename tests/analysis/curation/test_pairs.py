@@ -6,7 +6,7 @@ import pytest
 
 from analysis.curation.funnel import Group, Member
 from analysis.curation.pairs import Run, differences, pair
-from analysis.curation.signs import finalized, visible
+from analysis.pages.signs import finalized, visible
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Texts of a crawl, which may be hostile: what would be invisible, or turn the direction of what follows, is shown."""
+"""Texts of a crawl or a model, which may be hostile: what would be invisible, or turn what follows, is shown."""
 
 import unicodedata
 from typing import Any

@@ -1,0 +1,1 @@
+"""The page about a stage after pre-training, and its figures: over-optimisation, reward models, answers."""
