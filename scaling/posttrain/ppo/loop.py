@@ -11,10 +11,11 @@ from scaling.data.answers.rows import PromptSet
 from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.parameters import named_parameters
+from scaling.posttrain.combine import CombinedScorer
 from scaling.posttrain.gold import find_gold
 from scaling.posttrain.logprob import policy_parameters, reward_parameters
 from scaling.posttrain.loop import restored, run_steps
-from scaling.posttrain.measure import Probe, measure_policy, repeated, seed_of
+from scaling.posttrain.measure import Probe, ProxyReward, measure_policy, repeated, seed_of
 from scaling.posttrain.placement import check_shares, place_parameters
 from scaling.posttrain.ppo.rollout import Roller
 from scaling.posttrain.ppo.update import Learners, make_updates
@@ -52,7 +53,8 @@ class PpoState(NamedTuple):
 def run_ppo(run: StageRun) -> StageOutcome:
     """Trains the start by the reward model's scores of its answers to the prompts of ``run.data``.
 
-    The reference is the start; the critic begins as the reward model. Measured are the start, the policy of every
+    The reference is the start; the critic begins as the reward model. With a second reward model for safety the score
+    is Llama 2's combination of both, and what is trained for is whitened. Measured are the start, the policy of every
     ``every`` iterations, and the last one, by their answers to held-out prompts: the rows of the curve.
 
     Columns of the row: those of the last measurement, ``loss`` (minus the reward that is trained for, by that
@@ -99,10 +101,19 @@ class _Trainer:
         check_context(self._reward, run.config.model)
         execution, dtype, model = run.execution, run.config.dtype, run.config.model
         reference = place_parameters(policy_parameters(self._start), execution.mesh)
-        proxy = RewardScorer(self._reward, dtype, execution)
+        reward = RewardScorer(self._reward, dtype, execution)
+        proxy: ProxyReward = reward
+        if combined := "safety" in run.config.sources:
+            safety = run.source("safety")
+            check_model(safety, run.data.tokenizer, "safety")
+            check_context(safety, model)
+            proxy = CombinedScorer(reward, RewardScorer(safety, dtype, execution))
         end, temperature, seed = run.data.tokenizer.end, self.settings.temperature, run.config.seed
         self._roller = Roller(
-            model, reference, self._reward.config, proxy, run.data.train, end, self.settings, seed, dtype, execution
+            *(model, reference, self._reward.config, proxy, run.data.train, end, self.settings, seed),
+            whitened=combined,
+            dtype=dtype,
+            execution=execution,
         )
         gold = None if self.settings.gold is None else find_gold(self.settings.gold, run.data.tokenizer, run.source)
         prompts = repeated(run.data.held_out, self.settings.measured)

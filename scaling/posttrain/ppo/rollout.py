@@ -14,6 +14,7 @@ from scaling.data.answers.rows import Ids, bucket
 from scaling.llama.config import LlamaConfig
 from scaling.llama.parameters import whole
 from scaling.llama.sharding import PLAIN, Execution
+from scaling.posttrain.combine import whiten as whiten_scores
 from scaling.posttrain.kl import divergences_program
 from scaling.posttrain.logprob import make_values
 from scaling.posttrain.measure import ProxyReward
@@ -82,6 +83,8 @@ class Roller:
         end: the token that ends an answer.
         settings: of the run.
         seed: of the run.
+        whitened: whether the scores of an iteration are brought to mean 0 and standard deviation 1, before the
+            penalties, as Llama 2 does with combined rewards.
         dtype, execution: as elsewhere.
     """
 
@@ -93,6 +96,7 @@ class Roller:
     end: int
     settings: PpoSettings
     seed: int
+    whitened: bool = False
     dtype: str = "float32"
     execution: Execution = PLAIN
 
@@ -115,8 +119,9 @@ class Roller:
         read = values_program(self.critic, self.dtype, self.execution)
         (values,) = by_parts(lambda tokens: (read(critic, tokens),), answers.tokens, self.execution)
         scores = np.asarray(self.proxy.score(answers.tokens, answers.lengths), np.float32)
+        rewards = whiten_scores(scores.astype(np.float64)).astype(np.float32) if self.whitened else scores
         total, advantages, returns = estimate(
-            *(scores, answers.stopped, old, reference, values, answers.counted),
+            *(rewards, answers.stopped, old, reference, values, answers.counted),
             unfinished=self.settings.unfinished,
             kl=self.settings.kl,
             gamma=self.settings.gamma,
