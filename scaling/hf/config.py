@@ -11,6 +11,7 @@ from scaling.errors import InputError
 from scaling.hf.rope import not_positive, rope_fields, rope_of
 from scaling.llama.config import LlamaConfig
 
+CAUSAL, CLASSIFIER = "ForCausalLM", "ForSequenceClassification"
 _ARCHITECTURES = {
     "llama": "LlamaForCausalLM",
     "mistral": "MistralForCausalLM",
@@ -27,6 +28,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 }
 # What else a config.json may request, and the value with which it requests nothing.
 _PLAIN: dict[str, tuple[Any, ...]] = {"mlp_bias": (False,), "hidden_act": ("silu", "swish")}
+_OTHER_HEADS = ("ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice", "RewardModel", "WithValueHead")
 _MOST, _MOST_LAYERS = 2**40, 10_000
 _COUNTS = {
     "vocab": "vocab_size",
@@ -39,12 +41,13 @@ _COUNTS = {
 }
 
 
-def config_of(model: LlamaConfig, special_ids: Mapping[str, Any]) -> dict[str, Any]:
+def config_of(model: LlamaConfig, special_ids: Mapping[str, Any], score: bool = False) -> dict[str, Any]:
     """The ``config.json`` of a model in float32, as versions 4 and 5 of transformers read it.
 
     Args:
         model: its shape.
         special_ids: of the tokens that begin and end a text and fill a batch, by their fields' names.
+        score: whether it is a reward model, a sequence classifier with one label.
 
     Raises:
         InputError: no architecture of transformers has this shape.
@@ -52,7 +55,7 @@ def config_of(model: LlamaConfig, special_ids: Mapping[str, Any]) -> dict[str, A
     kind = _kind_of(model)
     biased = model.attention_bias == "all"
     return {
-        "architectures": [_ARCHITECTURES[kind]],
+        "architectures": [_ARCHITECTURES[kind].replace(CAUSAL, CLASSIFIER) if score else _ARCHITECTURES[kind]],
         "model_type": kind,
         **{theirs: getattr(model, ours) for ours, theirs in _COUNTS.items()},
         "head_dim": model.head_dim,
@@ -64,6 +67,7 @@ def config_of(model: LlamaConfig, special_ids: Mapping[str, Any]) -> dict[str, A
         **({"sliding_window": None} if kind == "mistral" else {}),
         "attention_dropout": 0.0,
         **special_ids,
+        **({"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}} if score else {}),
         "torch_dtype": "float32",
         "dtype": "float32",
     }
@@ -83,6 +87,26 @@ def _kind_of(model: LlamaConfig) -> str:
         f"no architecture of transformers has attention_bias {model.attention_bias!r} with qk_norm "
         f"{model.qk_norm}, width {model.width} and {model.heads} heads"
     )
+
+
+def has_score(config: Mapping[str, Any], where: str) -> bool:
+    """Whether a ``config.json`` is that of a reward model, rather than of a language model.
+
+    Raises:
+        InputError: it has several labels, or is of a class with another head.
+    """
+    names = config.get("architectures") or [CAUSAL]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{where}: architectures is {names!r}; it must be a list of names")
+    if other := [name for name in names if name.endswith(_OTHER_HEADS)]:
+        raise InputError(f"{where}: architectures is {other[0]}; only classes {CAUSAL} and {CLASSIFIER} are read")
+    if not any(name.endswith(CLASSIFIER) for name in names):
+        return False
+    labels = config.get("id2label")
+    count = config.get("num_labels", len(labels) if isinstance(labels, dict) else 2)  # as transformers has it
+    if count != 1:
+        raise InputError(f"{where}: num_labels is {count!r}; a reward model has one score, num_labels 1")
+    return True
 
 
 def llama_of(config: Mapping[str, Any], where: str) -> LlamaConfig:

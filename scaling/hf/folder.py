@@ -4,9 +4,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ from safetensors.numpy import save_file
 
 from scaling.errors import InputError
 from scaling.files import write_text
-from scaling.hf.config import config_of, llama_of
+from scaling.hf.config import config_of, has_score, llama_of
+from scaling.hf.kept import MODEL, copy_kept, without_tokenizer
 from scaling.hf.names import from_hf, to_hf
-from scaling.hf.special_ids import BEGIN, END, GENERATION, PADDING, Warned, beyond_the_embedding, special_ids
+from scaling.hf.special_ids import BEGIN, END, PADDING, Warned, beyond_the_embedding, special_ids
 from scaling.hf.tensors import INDEX, SINGLE, Tensors, check_kind, read_json
-from scaling.hf.tokenizer import FILE, SETTINGS, write_tokenizer
+from scaling.hf.tokenizer import write_tokenizer
 from scaling.llama.config import LlamaConfig, canonical
+from scaling.posttrain.config import SCORE, StageConfig
 from scaling.sweep.folder.file_names import PLAN
 from scaling.sweep.folder.run_folder import RunFolder
 from scaling.sweep.folder.sweep_folder import SweepFolder
@@ -29,18 +31,7 @@ from scaling.sweep.locks.local import LocalLocks
 from scaling.sweep.storage.folder_locks import locks_of
 from scaling.train.checkpoints.parameters import PARAMETERS, read_parameters, write_parameters
 
-CONFIG, MODEL = "config.json", "model.json"
-# Of imported models: kept as they are. The first three are tokenizers, each by itself.
-_TOKENIZERS = (FILE, "tokenizer.model", "vocab.json")
-_KEPT = (
-    *_TOKENIZERS,
-    SETTINGS,
-    "merges.txt",
-    "added_tokens.json",
-    "special_tokens_map.json",
-    "chat_template.jinja",
-    GENERATION,
-)
+CONFIG = "config.json"
 _ADAPTER = TypeAdapter(LlamaConfig)
 
 
@@ -51,10 +42,12 @@ class Exported:
     Attributes:
         model: its shape.
         without: why it has no tokenizer; None if it has one.
+        score: whether it is a reward model.
     """
 
     model: LlamaConfig
     without: str | None
+    score: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,14 +57,19 @@ class Imported:
     Attributes:
         model: its shape.
         warnings: what is odd about the folder.
+        score: whether it is a reward model.
     """
 
     model: LlamaConfig
     warnings: tuple[Warned, ...]
+    score: bool = False
 
 
 def export_model(place: Path, out: Path) -> Exported:
     """Writes a run that is done, or an imported model, as a folder that ``AutoModelForCausalLM`` loads.
+
+    A reward model is a folder for ``AutoModelForSequenceClassification``, with one label. Its ``pad_token_id`` is one
+    that no text has, or none: without it transformers scores one row at a time.
 
     Args:
         place: a run's folder, that of a sweep with one target run, which is meant then, or an imported model's.
@@ -83,20 +81,29 @@ def export_model(place: Path, out: Path) -> Exported:
     """
     if (place / MODEL).exists():
         return _export_imported(place, out)
-    run = _run_at(place)
+    run = run_of(place)
     if not isinstance(run.locks, LocalLocks):  # of shared storage; whoever holds a run has all of it
         with run.locked():
             pass
-    config, parameters = run.pretraining(), run.parameters()
+    config, parameters = run.config(), run.parameters()
     with _written(out) as folder:
-        end, without = write_tokenizer(config.data, config.model.seq_len, folder)
-        # A document begins after the token that closes the one before.
-        _write_model(config.model, parameters, {BEGIN: end, END: end, PADDING: None}, folder)
-    return Exported(config.model, without)
+        if isinstance(config, StageConfig):
+            from scaling.hf.stage_tokenizer import write_stage_tokenizer  # late: its templates are seldom needed
+
+            special, without = write_stage_tokenizer(config, folder)
+        else:
+            end, without = write_tokenizer(config.data, config.model.seq_len, folder)
+            # A document begins after the token that closes the one before.
+            special = {BEGIN: end, END: end, PADDING: None}
+        _write_model(config.model, parameters, special, folder)
+    return Exported(config.model, without, SCORE in parameters)
 
 
 def import_model(place: Path, out: Path) -> Imported:
     """Reads a Hugging Face folder of a Llama's architecture into a folder that ``load_model`` reads.
+
+    Of a reward model, a sequence classifier with one label, the scalar head is the parameter ``score``; it has no head
+    for tokens, so its shape is that of a tied one.
 
     Args:
         place: with ``config.json`` and safetensors, in one file or in shards; the tokenizer's files and
@@ -108,18 +115,20 @@ def import_model(place: Path, out: Path) -> Imported:
     """
     check_kind(place)
     config = read_json(place / CONFIG)
-    model = llama_of(config, str(place / CONFIG))
+    model, score = llama_of(config, str(place / CONFIG)), has_score(config, str(place / CONFIG))
+    if score:
+        model = replace(model, tie_embeddings=True)
     special = special_ids(config, place / CONFIG)
     tensors = Tensors(place)
     tensors.check_types(config.get("quantization_config"))
-    tensors.check(model)
+    tensors.check(model, score)
     warnings = [*_unread(place), *beyond_the_embedding(place, config, model.vocab)]
     with _written(out) as folder:
-        digest = write_parameters(folder / PARAMETERS, from_hf(model, tensors.read))
-        _copy(_KEPT, place, folder)
+        digest = write_parameters(folder / PARAMETERS, from_hf(model, tensors.read, score))
+        copy_kept(place, folder)
         content = {"model": canonical(model), "special_ids": special, "sha256": digest}
         write_text(folder / MODEL, json.dumps(content, indent=1))
-    return Imported(model, tuple(warnings))
+    return Imported(model, tuple(warnings), score)
 
 
 def _unread(place: Path) -> Iterator[Warned]:
@@ -151,27 +160,25 @@ def _export_imported(place: Path, out: Path) -> Exported:
         raise InputError(f"{place / MODEL}: has no special_ids; import the model again")
     with _written(out) as folder:
         _write_model(model, parameters, special, folder)
-        _copy(_KEPT, place, folder)
-        any_tokenizer = any((folder / name).exists() for name in _TOKENIZERS)
-    return Exported(model, None if any_tokenizer else f"{place} has no {FILE}")
-
-
-def _copy(names: Iterable[str], place: Path, folder: Path) -> None:
-    for name in names:
-        if (place / name).is_file():
-            shutil.copyfile(place / name, folder / name)
+        copy_kept(place, folder)
+        without = without_tokenizer(folder, place)
+    return Exported(model, without, SCORE in parameters)
 
 
 def _write_model(
     model: LlamaConfig, parameters: dict[str, np.ndarray], special: Mapping[str, Any], folder: Path
 ) -> None:
-    write_text(folder / CONFIG, json.dumps(config_of(model, special), indent=1))
+    write_text(folder / CONFIG, json.dumps(config_of(model, special, SCORE in parameters), indent=1))
     save_file(to_hf(model, parameters), folder / SINGLE, metadata={"format": "pt"})
     (folder / SINGLE).chmod(0o644)  # the library would keep others from reading it
 
 
-def _run_at(place: Path) -> RunFolder:
-    """The run that a path names: a run's folder, or that of a sweep with one finished target."""
+def run_of(place: Path) -> RunFolder:
+    """The run that a path names: a run's folder, or that of a sweep with one finished target.
+
+    Raises:
+        InputError: there is none, or there are several.
+    """
     if (place / PLAN).exists():
         sweep = SweepFolder(place)
         targets = [run_id for run_id in sweep.runs("target") if sweep.run(run_id).status()["state"] == "done"]

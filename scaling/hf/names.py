@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scaling.llama.config import LlamaConfig
+from scaling.posttrain.config import SCORE
 
 
 class Part(NamedTuple):
@@ -33,13 +34,18 @@ class Part(NamedTuple):
     def place(self, parameter: np.ndarray) -> np.ndarray:
         """The view of our parameter that has this part, in transformers' shape."""
         if self.layer is None:
-            return parameter
+            return parameter.reshape(self.shape)
         of_layer: np.ndarray = parameter[self.layer]
         return of_layer if self.columns is None else of_layer[..., slice(*self.columns)].T
 
 
-def parts(config: LlamaConfig) -> Iterator[Part]:
-    """Every tensor of a model under transformers' names; a tied head has none."""
+def parts(config: LlamaConfig, score: bool = False) -> Iterator[Part]:
+    """Every tensor of a model under transformers' names.
+
+    Args:
+        config: the model's shape; a tied head has no tensor.
+        score: whether it is a reward model: it has a scalar head, and none for tokens.
+    """
     c, inner, kv = config, config.attention_width, config.kv_width
     yield Part("model.embed_tokens.weight", (c.vocab, c.width), "embedding")
     for layer in range(c.depth):
@@ -76,23 +82,27 @@ def parts(config: LlamaConfig) -> Iterator[Part]:
         yield from matrices("gate_up", c.width, gate=c.ffn, up=c.ffn)
         yield from matrices("down", c.ffn, down=c.width)
     yield Part("model.norm.weight", (c.width,), "norm")
-    if not c.tie_embeddings:
+    if score:
+        yield Part("score.weight", (1, c.width), SCORE)
+    elif not c.tie_embeddings:
         yield Part("lm_head.weight", (c.vocab, c.width), "output")
 
 
 def to_hf(config: LlamaConfig, parameters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Our parameters under transformers' names, each contiguous."""
-    return {part.theirs: np.ascontiguousarray(part.place(parameters[part.ours])) for part in parts(config)}
+    """Our parameters under transformers' names, each contiguous; those of a reward model if they have its head."""
+    chosen = parts(config, SCORE in parameters)
+    return {part.theirs: np.ascontiguousarray(part.place(parameters[part.ours])) for part in chosen}
 
 
-def from_hf(config: LlamaConfig, read: Callable[[str], np.ndarray]) -> dict[str, np.ndarray]:
+def from_hf(config: LlamaConfig, read: Callable[[str], np.ndarray], score: bool = False) -> dict[str, np.ndarray]:
     """Parameters under our names, float32.
 
     Args:
         config: the model's shape.
         read: a tensor by transformers' name, of the shape that ``parts`` says.
+        score: as of ``parts``.
     """
-    everything = list(parts(config))
+    everything = list(parts(config, score))
     width: dict[str, int] = {}
     for part in everything:
         if part.columns is not None:
@@ -104,4 +114,6 @@ def from_hf(config: LlamaConfig, read: Callable[[str], np.ndarray]) -> dict[str,
             whole = own if part.layer is None else (config.depth, *own)
             parameters[part.ours] = np.empty(whole, np.float32)
         part.place(parameters[part.ours])[...] = read(part.theirs)
+    if score:
+        parameters[SCORE] = parameters[SCORE].reshape(config.width)
     return parameters

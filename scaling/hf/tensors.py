@@ -78,9 +78,14 @@ class Tensors:
         if quantization is not None:
             raise InputError(f"{self.folder}: quantization_config is {quantization!r}; only None can be read")
 
-    def check(self, config: LlamaConfig) -> None:
-        """Raises InputError with a line for each tensor that is missing, of another shape, or not the model's."""
-        wanted = {part.theirs: part.shape for part in parts(config)}
+    def check(self, config: LlamaConfig, score: bool = False) -> None:
+        """Raises InputError with a line for each tensor that is missing, of another shape, or not the model's.
+
+        Args:
+            config: the model's shape.
+            score: whether it is a reward model.
+        """
+        wanted = {part.theirs: part.shape for part in parts(config, score)}
         given = {name: tuple(file.get_slice(name).get_shape()) for name, file in self._holder.items()}
         violations = [f"tensor {name} is missing" for name in wanted if name not in given]
         for name, shape in given.items():
@@ -89,6 +94,8 @@ class Tensors:
             elif name == "lm_head.weight" and config.tie_embeddings:
                 if not violations and not np.array_equal(self.read(name), self.read("model.embed_tokens.weight")):
                     violations.append("tensor lm_head.weight is not the embedding, as tie_word_embeddings says")
+            elif name == "score.bias":
+                violations.append("tensor score.bias: a score with a bias cannot be read")
             elif name not in wanted and not name.endswith(_COMPUTED):
                 violations.append(f"tensor {name} is none of such a model's")
         if len(violations) > _MOST_VIOLATIONS:

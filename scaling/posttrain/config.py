@@ -17,6 +17,8 @@ StageName = Literal["sft", "reward", "best_of_n", "ppo", "dpo"]
 STAGES: tuple[StageName, ...] = get_args(StageName)
 # Raised when the same config would train to another result, so that old runs are not taken for new ones.
 FORMAT = 1
+# The name of a reward model's head beside the Llama's parameters.
+SCORE = "score"
 
 
 @dataclass(frozen=True)

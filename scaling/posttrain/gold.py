@@ -11,7 +11,8 @@ from scaling.data.answers.rows import Ids
 from scaling.data.tokenizer import BYTES, Tokenizer
 from scaling.errors import InputError
 from scaling.llama.sharding import PLAIN, Execution
-from scaling.posttrain.logprob import SCORE, logprobs_program, policy_parameters
+from scaling.posttrain.config import SCORE
+from scaling.posttrain.logprob import logprobs_program, policy_parameters
 from scaling.posttrain.reader.reader import Reader, SafetyReader
 from scaling.posttrain.rewarding import RewardScorer, check_model, padded_rows
 from scaling.posttrain.stage import Model

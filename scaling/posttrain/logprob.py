@@ -19,11 +19,10 @@ from scaling.llama.loss import cross_entropy
 from scaling.llama.model import Llama
 from scaling.llama.parameters import llama_with
 from scaling.llama.sharding import PLAIN, Execution
+from scaling.posttrain.config import SCORE
 from scaling.posttrain.stage import Model
 from scaling.train.optimizer import Parameters
 
-# The name of a reward model's head beside the Llama's parameters.
-SCORE = "score"
 Rows = Int[Array, "batch seq"]
 Logprobs = Callable[[Parameters, Rows], Float[Array, "batch seq"]]
 Scores = Callable[[Parameters, Rows, Int[Array, "batch"]], Float[Array, "batch"]]

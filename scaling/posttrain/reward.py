@@ -14,7 +14,8 @@ from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.parameters import named_parameters
 from scaling.llama.sharding import PLAIN, Execution
-from scaling.posttrain.logprob import SCORE, make_scores, reward_parameters
+from scaling.posttrain.config import SCORE
+from scaling.posttrain.logprob import make_scores, reward_parameters
 from scaling.posttrain.loop import restored, run_steps
 from scaling.posttrain.losses import bradley_terry, margins
 from scaling.posttrain.placement import check_shares, place_parameters, place_rows

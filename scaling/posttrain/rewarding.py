@@ -10,7 +10,8 @@ from scaling.data.answers.rows import Ids, bucket
 from scaling.data.tokenizer import Vocabulary
 from scaling.errors import InputError
 from scaling.llama.sharding import BATCH, PLAIN, Execution, axis_size, stored
-from scaling.posttrain.logprob import SCORE, reward_parameters, scores_program
+from scaling.posttrain.config import SCORE
+from scaling.posttrain.logprob import reward_parameters, scores_program
 from scaling.posttrain.stage import Model
 from scaling.train.optimizer import Parameters
 

@@ -13,8 +13,7 @@ from scaling.llama.config import LlamaConfig
 from scaling.llama.model import Llama
 from scaling.llama.parameters import llama_with, named_parameters
 from scaling.llama.sharding import PLAIN, Execution
-from scaling.posttrain.config import Source, StageConfig, StageRecipe
-from scaling.posttrain.logprob import SCORE
+from scaling.posttrain.config import SCORE, Source, StageConfig, StageRecipe
 from scaling.posttrain.stage import Model, StageRun
 from scaling.train.recipe import Rates, Schedule
 
