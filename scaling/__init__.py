@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from scaling.api.hardware.models import models
     from scaling.api.imports import import_runs
     from scaling.api.pages import plot, report
+    from scaling.api.rewards import fit_rewards, forecast_rewards, score_rewards
+    from scaling.api.samples import sample
     from scaling.api.selections import select_runs
     from scaling.api.sweeps import plan, run
     from scaling.api.tables import read_runs
@@ -38,7 +40,9 @@ __all__ = [
     "envelope",
     "feasible",
     "fit",
+    "fit_rewards",
     "forecast",
+    "forecast_rewards",
     "forecast_task",
     "import_runs",
     "isoflop",
@@ -51,7 +55,9 @@ __all__ = [
     "read_runs",
     "report",
     "run",
+    "sample",
     "score",
+    "score_rewards",
     "select_runs",
 ]
 
@@ -66,6 +72,8 @@ _HOMES = {
     "scaling.api.fits": ("fit", "published"),
     "scaling.api.forecasts": ("backtest", "forecast", "forecast_task", "score"),
     "scaling.api.pages": ("plot", "report"),
+    "scaling.api.rewards": ("fit_rewards", "forecast_rewards", "score_rewards"),
+    "scaling.api.samples": ("sample",),
     "scaling.api.selections": ("select_runs",),
     "scaling.api.sweeps": ("plan", "run"),
     "scaling.api.tables": ("read_runs",),

@@ -15,8 +15,10 @@ from analysis.rewards.best_of_n import kl_bound
 from analysis.rewards.laws import BEST_OF_N, REINFORCEMENT, RewardLaw
 
 FACTS = ("pairs", "reward_params", "loss", "accuracy")  # of a run's reward model
+ALIKE = 0.01  # pairs that differ by less are the same
 _DRIFT = 1.3  # times the length of the start's answers
-_AVERAGED = 5  # neighbouring rows of a run, where a peak is read off
+# Of a row, on either side, with which it is averaged where a peak is read off; and rows of a run for each.
+_NEIGHBOURS, _ROWS_A_NEIGHBOUR = 2, 16
 
 
 @dataclass(frozen=True)
@@ -88,14 +90,15 @@ class RewardCurve:
         )
 
     def smoothed(self) -> Float[np.ndarray, " rows"]:
-        """Gains to read a peak off: as they are of best-of-n, whose rows share their samples; of a trained policy,
-        means over five neighbouring rows, as the largest of many noisy ones lies above every true one. Windows are
-        narrower at both ends, so that they stay centred."""
+        """Gains to read a peak off: as they are of best-of-n, whose rows share their samples; of a trained policy of
+        many rows, means over up to five neighbours, as the largest of many noisy ones lies above every true one.
+        Windows are narrower at both ends, so that they stay centred."""
         count = len(self.gain)
-        if self.n is not None or count < 2 * _AVERAGED:
+        half = min(_NEIGHBOURS, count // _ROWS_A_NEIGHBOUR)
+        if self.n is not None or not half:
             return self.gain
         row = np.arange(count)
-        wide = np.minimum(np.minimum(row, count - 1 - row), _AVERAGED // 2)
+        wide = np.minimum(np.minimum(row, count - 1 - row), half)
         total = np.concatenate([[0.0], np.cumsum(self.gain)])
         return (total[row + wide + 1] - total[row - wide]) / (2 * wide + 1)
 
@@ -121,6 +124,8 @@ class RewardTable:
         reward: the column that is forecast: ``gold``, or ``proxy`` where nobody measured it.
         notes: what was converted, and what cannot be seen.
         by_prompt: gains by prompt of runs that samples are given of, prompts x rows of n.
+        where: the filter that chose the rows, or None.
+        columns: the user's own mapping from the schema's names to the file's, or None.
     """
 
     frame: pd.DataFrame
@@ -128,6 +133,8 @@ class RewardTable:
     reward: str = "gold"
     notes: tuple[Diagnostic, ...] = ()
     by_prompt: Mapping[str, np.ndarray] = field(default_factory=dict)
+    where: str | None = None
+    columns: Mapping[str, str] | None = None
 
     @cached_property
     def curves(self) -> tuple[RewardCurve, ...]:

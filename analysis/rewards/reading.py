@@ -1,14 +1,16 @@
 """Reading reward curves from anybody's tables: usual names of columns, and checks with row and column."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
-from analysis.rewards.curves import FACTS, RewardTable
+from analysis.rewards.curves import ALIKE, FACTS, RewardTable
 from analysis.rewards.samples import curves_of_samples
 from analysis.runs.filter import closest, columns_of, select
 from analysis.runs.readers import read_columns
@@ -50,7 +52,12 @@ _MOST_ERRORS = 20
 _RUN = ("pairs", "reward_params", "policy_params", "seed", "role")  # what tells runs apart, where no name does
 
 
-def read_rewards(path: str | Path, columns: Mapping[str, str] | None = None, where: str | None = None) -> RewardTable:
+def read_rewards(
+    path: str | Path,
+    columns: Mapping[str, str] | None = None,
+    where: str | None = None,
+    target: float | None = None,
+) -> RewardTable:
     """Reads reward curves: a stage's folder, or a CSV, JSON, Parquet or Excel file.
 
     Columns of a run, such as ``pairs`` and ``role``, may also be in ``runs.parquet`` beside ``rewards.parquet``. A
@@ -60,6 +67,7 @@ def read_rewards(path: str | Path, columns: Mapping[str, str] | None = None, whe
         path: the file, or the folder that holds ``rewards.parquet``.
         columns: the schema's name -> the file's name, where the usual ones do not suffice.
         where: a filter for the rows.
+        target: pairs whose rows are taken too, whatever the filter says.
 
     Raises:
         InputError: one line per error, with row and column.
@@ -75,7 +83,7 @@ def read_rewards(path: str | Path, columns: Mapping[str, str] | None = None, whe
     beside = (
         read_columns(runs, {"run_id", *_RUN, *FACTS}) if path.name == "rewards.parquet" and runs.is_file() else None
     )
-    return rewards_of(frame, str(path), columns, where, beside)
+    return rewards_of(frame, str(path), columns, where, beside, target)
 
 
 def rewards_of(
@@ -84,6 +92,7 @@ def rewards_of(
     columns: Mapping[str, str] | None = None,
     where: str | None = None,
     runs: pd.DataFrame | None = None,
+    target: float | None = None,
 ) -> RewardTable:
     """Checks a frame of reward curves: ``kl`` or ``n``, and ``gold`` or ``proxy``, of each row.
 
@@ -93,6 +102,7 @@ def rewards_of(
         columns: the schema's name -> the frame's name.
         where: a filter for the rows.
         runs: a table of runs by ``run_id``, whose columns the frame takes where it lacks them.
+        target: pairs whose rows are taken too, whatever the filter says.
 
     Raises:
         InputError: one line per error, with row and column.
@@ -104,15 +114,22 @@ def rewards_of(
     if not samples and (errors := list(_missing(known, source))):
         raise InputError(errors)
     if where is not None:
-        frame = frame[select(frame, where)]
+        frame = frame[select(frame, where) | _of_pairs(frame, target)]
         if frame.empty:
             raise InputError(f"{source}: no row meets `where` {where!r}")
     frame = _checked(frame, source)
     frame = _named(frame)
     if samples:
         frame, by_prompt = curves_of_samples(frame, source)
-        return RewardTable(_filled(frame), source, "gold", (), by_prompt)
-    return _table(_filled(frame), source)
+        return RewardTable(_filled(frame), source, "gold", (), by_prompt, where, columns)
+    return replace(_table(_filled(frame), source), where=where, columns=columns)
+
+
+def _of_pairs(frame: pd.DataFrame, pairs: float | None) -> Bool[np.ndarray, " rows"]:
+    """Mask of the rows of some number of pairs."""
+    if pairs is None or "pairs" not in frame:
+        return np.zeros(len(frame), bool)
+    return np.isclose(numbers_in(frame["pairs"])[0].to_numpy(), pairs, rtol=ALIKE)
 
 
 def _table(frame: pd.DataFrame, source: str) -> RewardTable:

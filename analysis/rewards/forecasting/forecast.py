@@ -69,6 +69,8 @@ class RewardForecast(Result):
         n_runs: runs fitted.
         warnings: in words and codes.
         source: the table's file.
+        where: the filter that chose the fitted rows, or None.
+        columns: the user's mapping of columns, or None.
         table_hash: of the fitted rows.
         version: of this package.
         created: UTC, ISO 8601.
@@ -97,6 +99,8 @@ class RewardForecast(Result):
     n_runs: int
     warnings: tuple[Diagnostic, ...]
     source: str
+    where: str | None
+    columns: Mapping[str, str] | None
     table_hash: str
     version: str
     created: str

@@ -8,7 +8,7 @@ import numpy as np
 from analysis import __version__
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
-from analysis.rewards.curves import RewardCurve, RewardTable
+from analysis.rewards.curves import ALIKE, RewardCurve, RewardTable
 from analysis.rewards.fitting.coefficients import Proxy, usual_terms
 from analysis.rewards.fitting.curve_fit import Moments, moments_of
 from analysis.rewards.fitting.reward_fit import EITHER, law_of
@@ -18,8 +18,6 @@ from analysis.rewards.forecasting.grid import Grid
 from analysis.rewards.forecasting.methods import BEST_RUN, FORMS, NAIVE, Points, expected_loss
 from analysis.rewards.forecasting.spread import Spread
 from analysis.rewards.laws import BEST_OF_N
-
-_ALIKE = 0.01  # pairs that differ by less are the same
 
 
 def forecast_rewards(
@@ -121,6 +119,8 @@ def _forecast(
         n_runs=len(runs),
         warnings=(*fitted.warnings(), *usual_terms(runs)[1], *_far(tested, reach)),
         source=table.source,
+        where=table.where,
+        columns=dict(table.columns) if table.columns else None,
         table_hash=fitted.hash(),
         version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -157,7 +157,7 @@ def _refuse_unknown(curves: Sequence[RewardCurve], pairs: float, source: str) ->
     """Raises InputError where a run's pairs are not known, or the target's are those of a fitted run."""
     if unknown := [curve.run_id for curve in curves if not np.isfinite(curve.pairs)]:
         raise InputError(f"{source}: run {unknown[0]!r} has no 'pairs', which forecasts follow; `columns` pairs=...")
-    if known := [curve.run_id for curve in curves if abs(curve.pairs / pairs - 1) < _ALIKE]:
+    if known := [curve.run_id for curve in curves if abs(curve.pairs / pairs - 1) < ALIKE]:
         raise InputError(
             f"{source}: run {known[0]!r} has the target's {pairs:g} pairs and is fitted; leave it out with `where`"
         )

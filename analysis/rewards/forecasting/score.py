@@ -14,12 +14,10 @@ from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.files import save_text
 from analysis.result import Result
-from analysis.rewards.curves import RewardCurve, RewardTable
+from analysis.rewards.curves import ALIKE, RewardCurve, RewardTable
 from analysis.rewards.forecasting.forecast import Curve, RewardForecast
 from analysis.rewards.forecasting.text import reward_score_text
 from analysis.rewards.laws import REWARD_LAWS
-
-_ALIKE = 0.01  # pairs that differ by less are the same
 
 
 @dataclass(frozen=True)
@@ -112,12 +110,17 @@ class _Actual:
     def at(self, d: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
         return np.mean([curve.gain_at(d) for curve in self.curves], axis=0)
 
+    def measured(self, d: Float[np.ndarray, " points"]) -> Bool[np.ndarray, " points"]:
+        """Mask of the points between the first row beyond the start and the last, in every run."""
+        first = max(float(curve.d[curve.d > 0].min(initial=np.inf)) for curve in self.curves)
+        return (d >= first * (1 - 1e-9)) & np.isfinite(self.at(d))
+
     def d_of(self, at: float) -> float:
         """sqrt(KL) of an n, or of a KL, as the target's runs have it."""
         curve = self.curves[0]
         if curve.n is None:
             return float(np.sqrt(at))
-        return float(np.interp(at, np.append(1.0, curve.n), np.append(0.0, curve.d)))
+        return float(np.interp(at, np.append(1.0, curve.n), np.append(0.0, curve.d), right=np.nan))
 
     def peak(self) -> tuple[float, float, float]:
         """d, place and gain of the highest row; the start's 0 is one of them."""
@@ -151,9 +154,10 @@ def score_rewards(forecast: RewardForecast, table: RewardTable) -> RewardScore:
     _refuse_other_rows(forecast, table, ~target)
     actual = _Actual(curves, forecast.points[-1])
     points = np.array([actual.d_of(at) for at in forecast.points])
-    measured = np.isfinite(actual.at(points)) & (
-        np.array(forecast.points) <= max(curve.places.max() for curve in curves)
-    )
+    # A sum of rounding errors may place the last point a hair beyond the last row.
+    ends = min(float(curve.d.max()) for curve in curves)
+    points = np.where(np.isclose(points, ends, rtol=1e-9), ends, points)
+    measured = actual.measured(points)
     if not measured.any():
         raise InputError(f"{table.source}: the target's runs reach none of the forecast's points")
     gain = actual.at(points)[measured]
@@ -192,7 +196,7 @@ def _scored(
     _, _, peak = actual.peak()
     # Where the runs stop before the forecast's peak, what they end with is what one gets.
     most = min(float(curve.d.max()) for curve in actual.curves)
-    there = float(actual.at(np.array([min(actual.d_of(way.peak_at), most)]))[0])
+    there = float(actual.at(np.array([np.fmin(actual.d_of(way.peak_at), most)]))[0])
     return ScoredWay(
         peak_gain=way.peak_gain,
         peak_error=way.peak_gain - peak,
@@ -202,7 +206,7 @@ def _scored(
 
 
 def _is_target(forecast: RewardForecast, table: RewardTable) -> Bool[np.ndarray, " rows"]:
-    near = (table.frame["pairs"] / forecast.pairs - 1).abs().lt(_ALIKE).to_numpy(bool)
+    near = (table.frame["pairs"] / forecast.pairs - 1).abs().lt(ALIKE).to_numpy(bool)
     return near & (table.frame["role"] == "target").to_numpy(bool) if "role" in table.frame else near
 
 

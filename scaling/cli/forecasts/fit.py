@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
 from scaling.cli.common import collected, emit, json_option
 from scaling.cli.folders import TABLE
 from scaling.cli.tables import refuse_options, table_options
+
+if TYPE_CHECKING:
+    from analysis.result import Result
 
 HELP = """Fit scaling laws to a table of runs and print their parameters with standard errors.
 
@@ -20,6 +24,10 @@ With --law annealing, TABLE holds curves of one model: run_id, step, lr and loss
 rl-sigmoid, rl-power or intrinsic it holds curves of reinforcement learning: run_id, flops or step, params, and gold,
 accuracy, reward, win_rate or proxy; or it is the folder of a stage.
 
+With overoptimization-bon or overoptimization-rl (or overoptimization, for the one that suits) it holds curves of
+rewards: run_id, n or kl, gold or proxy, and what is known of each proxy: pairs, reward_params, loss. Or it holds
+samples: prompt, proxy and gold of each answer. Peaks have 90% intervals, from prompts where samples are given.
+
 \b
 Examples:
   scaling fit runs/quickstart
@@ -27,6 +35,7 @@ Examples:
   scaling fit theirs.csv --columns params=n_nonemb,loss=c4_loss --json
   scaling fit curves.csv --law annealing
   scaling fit rl.csv --law rl-sigmoid --columns reward=critic/score/mean
+  scaling fit runs/chat/best --law overoptimization-bon
 """
 
 
@@ -51,7 +60,8 @@ class Request:
     metavar="NAME",
     help="auto fits six laws, if they suit the runs, and weighs them by rolling-origin folds. Of endpoints: "
     "chinchilla, chinchilla-tied, kaplan, overtraining, skaling, farseer, data-constrained, compute or broken; of "
-    "whole loss curves: annealing; of reinforcement learning: rl-sigmoid, rl-power, intrinsic.",
+    "whole loss curves: annealing; of reinforcement learning: rl-sigmoid, rl-power, intrinsic; of rewards: "
+    "overoptimization-bon, overoptimization-rl.",
 )
 @click.option(
     "--bootstrap",
@@ -69,17 +79,14 @@ def command(request: Request, as_json: bool) -> None:
     from analysis.fitting.annealing import ANNEALING
     from analysis.fitting.published import PREFIX
     from scaling.api.fits import fit, fit_curves, published
-    from scaling.api.rl_fits import RL_LAWS, fit_rl
 
     if request.table.startswith(PREFIX):
         refuse_options(("law", "bootstrap", "where", "columns", "best"), request.table, "a paper's fit")
         emit(published(request.table), as_json)
         return
     where, columns = request.where, request.columns
-    if request.law in RL_LAWS:
-        refuse_options(("best",), f"--law {request.law}", "of curves of reward")
-        made = fit_rl(request.table, law=request.law, bootstrap=request.bootstrap, where=where, columns=columns)
-        emit(made, as_json)
+    if (found := _of_rewards(request)) is not None:
+        emit(found, as_json)
         return
     if request.law == ANNEALING:
         refuse_options(("best",), f"--law {ANNEALING}", "of whole curves")
@@ -94,3 +101,17 @@ def command(request: Request, as_json: bool) -> None:
         best=request.best,
     )
     emit(fitted, as_json)
+
+
+def _of_rewards(request: Request) -> "Result | None":
+    """The fit of a law of rewards; None for another law."""
+    from scaling.api.rewards import OVEROPTIMIZATION, fit_rewards
+    from scaling.api.rl_fits import RL_LAWS, fit_rl
+
+    if request.law not in (*OVEROPTIMIZATION, *RL_LAWS):
+        return None
+    refuse_options(("best",), f"--law {request.law}", "of curves of reward")
+    fitted = fit_rewards if request.law in OVEROPTIMIZATION else fit_rl
+    return fitted(
+        request.table, law=request.law, bootstrap=request.bootstrap, where=request.where, columns=request.columns
+    )

@@ -21,13 +21,19 @@ combines resampled fits, the extrapolation error seen inside the table, and the 
 A frozen forecast.json is printed back; published:NAME (such as published:chinchilla-epoch) takes constants from
 a paper, without an interval. Neither takes the options that only a fit could use.
 
+With --pairs, TABLE holds reward curves (run_id, n or kl, gold, pairs; see `scaling fit`) or is a stage's folder, and
+the forecast is of a policy against a reward model of so many preference pairs: the most gold it gains, where, and the
+gain at each n or KL. It is refused where a naive forecast missed less on the fitted reward models of more pairs.
+
 \b
 Examples:
   scaling predict runs/quickstart --params 150k --tokens 4M
   scaling predict runs.csv --where "corpus == 'c4'" --model llama3-8b --tokens 1T --freeze f.json
   scaling predict f.json --json
   scaling predict runs.csv --task hellaswag --model llama3-8b --tokens 1T
+  scaling predict runs/chat/best --pairs 32k --n 64
 """
+_OF_LOSSES = ("flops", "law", "task", "task_loss", "seeds", "bootstrap", "best")
 _FITTING = ("flops", "law", "task", "task_loss", "interval", "seeds", "bootstrap", "where", "columns", "best")
 
 
@@ -43,6 +49,9 @@ class Request:
     law: str
     task: str | None
     task_loss: str
+    pairs: float | None
+    n: int | None
+    kl: float | None
     interval: float
     seeds: int
     bootstrap: int
@@ -55,7 +64,12 @@ class Request:
 @click.command(help=HELP)
 @click.argument("table", metavar="TABLE|forecast.json", type=TABLE)
 @click.option("--model", metavar="NAME", help="The target: a published Llama; `scaling models` lists them.")
-@click.option("--params", type=QUANTITY, metavar="N", help="Or its parameters, counted as in the table.")
+@click.option(
+    "--params",
+    type=QUANTITY,
+    metavar="N",
+    help="Or its parameters, counted as in the table; with --pairs, of the reward model.",
+)
 @click.option("--tokens", type=QUANTITY, metavar="D", help="Its training tokens.")
 @click.option(
     "--flops",
@@ -83,6 +97,9 @@ class Request:
     metavar="COLUMN",
     help="The loss that the task's accuracy is taken to follow.",
 )
+@click.option("--pairs", type=QUANTITY, metavar="COUNT", help="Preference pairs of a target reward model.")
+@click.option("--n", type=click.IntRange(min=1), metavar="COUNT", help="With --pairs: the gain of best of this many.")
+@click.option("--kl", type=QUANTITY, metavar="NATS", help="With --pairs: the gain at this KL from the start.")
 @click.option(
     "--interval",
     type=QUANTITY,
@@ -122,6 +139,9 @@ def command(request: Request, as_json: bool) -> None:
     from scaling.api.forecasts import Frozen, forecast_published, frozen_forecast
 
     target = (request.params, request.model, request.tokens)
+    if (found := _rewards(request)) is not None:
+        emit(found, as_json)
+        return
     if request.task is not None and not request.table.startswith(PREFIX) and not request.table.endswith(".json"):
         emit(_task(request), as_json)
         return
@@ -137,6 +157,30 @@ def command(request: Request, as_json: bool) -> None:
     else:
         made = _loss(request)
     emit(Frozen.at(made, request.freeze) if request.freeze else made, as_json)
+
+
+def _rewards(request: Request) -> "Result | None":
+    """The forecast of a table of rewards, or one that is frozen; None for a forecast of losses or tasks."""
+    from scaling.api.rewards import forecast_rewards, frozen_rewards
+
+    if request.pairs is None:
+        refuse_options(("n", "kl"), "a forecast without --pairs", "not of rewards")
+        frozen = frozen_rewards(request.table) if request.table.endswith(".json") else None
+        if frozen is not None:
+            refuse_options((*_FITTING, "model", "params", "tokens"), request.table, "frozen: forecast anew")
+        return frozen.freeze(request.freeze) if frozen is not None and request.freeze else frozen
+    refuse_options((*_OF_LOSSES, "model", "tokens"), "--pairs", "a forecast of rewards")
+    made = forecast_rewards(
+        request.table,
+        pairs=request.pairs,
+        reward_params=request.params,
+        n=request.n,
+        kl=request.kl,
+        interval=request.interval,
+        where=request.where,
+        columns=request.columns,
+    ).accepted()
+    return made.freeze(request.freeze) if request.freeze else made
 
 
 def _task(request: Request) -> "Result":

@@ -18,14 +18,19 @@ def command(forecast: str, table: str, write: str | None, as_json: bool) -> None
     without roles, rows at the target's parameters and tokens. Refuses a forecast that was made from other
     runs than TABLE's, or that was changed after it was frozen.
 
+    A forecast of rewards is scored by the reward curves of the target's pairs: the error of its peak, whether the
+    intervals hold, and the regret, what stopping at the forecast peak loses.
+
     \b
     Examples:
       scaling score runs/quickstart/forecast.json runs/quickstart
       scaling score f.json all-runs.csv --json
     """
     from scaling.api.forecasts import score
+    from scaling.api.rewards import frozen_rewards, score_rewards
 
-    result = score(forecast, table)
+    rewards = frozen_rewards(forecast)
+    result = score(forecast, table) if rewards is None else score_rewards(rewards, table)
     if write:
         result.write(write)
     emit(result, as_json)
