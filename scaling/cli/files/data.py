@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +10,7 @@ import click
 
 from scaling.cli.common import collected, emit_plain, json_option
 from scaling.cli.files import curate
+from scaling.cli.files.answers import AnswersOptions, answers_options, built_answers, inspected
 from scaling.cli.files.curated import inspect_curated, report_curated
 from scaling.cli.files.progress import shown_on_stderr
 from scaling.errors import InputError
@@ -64,18 +65,21 @@ command.add_command(report_curated, "report")
     help="What to do with a document that cannot be read; those that are skipped are counted and shown.",
 )
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes.  [default: one per core]")
+@answers_options
 @json_option
 @collected(Build)
-def build(request: Build, as_json: bool) -> None:
+def build(request: Build, as_json: bool, **answers: Any) -> None:
     """Make shards of tokens and a manifest from text, JSON, CSV, Parquet, Arrow or tokens, told by their content.
 
     A document is held out or not by the hash of its content alone. After an error or a kill, the same command goes on;
-    DIR is there only when all of it is. A sweep trains on it with `corpus: {path: DIR}`.
+    DIR is there only when all of it is. A sweep trains on it with `corpus: {path: DIR}`. With --as, rows of messages,
+    prompts and completions, or chosen and rejected answers become ids: `data: {path: DIR}` of a stage.
 
     \b
     Examples:
       scaling data build web/pages.jsonl.gz --tokenizer bpe:8k --out data/web
       scaling data build mix.yaml --out data/mix
+      scaling data build hh.jsonl.gz --as preferences --tokenizer models/llama --out data/hh
     \b
     mix.yaml:
       tokenizer: {file: llama/tokenizer.json}
@@ -83,8 +87,18 @@ def build(request: Build, as_json: bool) -> None:
         - {path: web/pages.parquet, text: content, weight: 80%}
         - {hf: code-dataset, split: train, weight: 20%, epochs: 2}
     """
+    options = AnswersOptions(**answers)
+    if options.kind is not None:
+        result, text = built_answers(options, request.sources, _out(request), asdict(request))
+        emit_plain(result, as_json, text)
+        return
+    options.check_unused()
     result = _built(request)
     emit_plain(result, as_json, lambda: _table(result))
+
+
+def _out(request: Build) -> Path:
+    return Path(os.path.expanduser(request.out))
 
 
 def _built(request: Build) -> dict[str, Any]:
@@ -92,7 +106,7 @@ def _built(request: Build) -> dict[str, Any]:
     from scaling.data.curate.building import keep_counts, warnings_of_steps
     from scaling.data.inspect import summary
 
-    out, workers = Path(os.path.expanduser(request.out)), request.workers or len(os.sched_getaffinity(0))
+    out, workers = _out(request), request.workers or len(os.sched_getaffinity(0))
     spec, curated = _spec(request)
     warnings: list[dict[str, str]] = []
     with shown_on_stderr() as show:
@@ -205,12 +219,17 @@ def inspect(folder: str, verify: bool, documents: int, dropped: str | None, show
         result = _unbuilt(folder)
         emit_plain(result, as_json, lambda: _files(result))
         return
+    from scaling.data.answers.built import has_answers
     from scaling.data.curate.curated import is_curated
     from scaling.data.inspect import samples, summary
     from scaling.data.shards import read_manifest
     from scaling.data.shards import verify as verify_shards
 
     path = Path(os.path.expanduser(folder))
+    if dropped is None and has_answers(path):
+        result, text = inspected(path, documents, verify)
+        emit_plain(result, as_json, text)
+        return
     if dropped is not None or is_curated(path):
         inspect_curated(path, dropped, show, as_json)
         return

@@ -16,6 +16,8 @@ from scaling.cli.folders import SWEEP_FOLDER
 def command(run: Path, form: str, out: Path, as_json: bool) -> None:  # noqa: ARG001  # there is one form
     """Write a trained run as a folder that transformers.AutoModelForCausalLM.from_pretrained loads.
 
+    A reward model is for AutoModelForSequenceClassification, with one label. A policy keeps its chat template.
+
     RUN is the folder of a run that is done, runs/NAME/runs/ID; that of a sweep, for its target run; or one that
     `scaling import` has made. DIR gets config.json, model.safetensors in float32, and the tokenizer.
 
@@ -30,4 +32,6 @@ def command(run: Path, form: str, out: Path, as_json: bool) -> None:  # noqa: AR
     done = export_model(run, out)
     params = count_params(done.model).total
     warnings = [] if done.without is None else [{"code": "no-tokenizer", "message": done.without}]
-    emit_plain({"folder": str(out), "params": params, "warnings": warnings}, as_json, f"{out}: {params:,} parameters")
+    kind = "a reward model, " if done.score else ""
+    result = {"folder": str(out), "params": params, "reward_model": done.score, "warnings": warnings}
+    emit_plain(result, as_json, f"{out}: {kind}{params:,} parameters")

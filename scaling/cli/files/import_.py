@@ -25,7 +25,7 @@ def command(folder: Path, out: Path | None, as_json: bool) -> None:
     float64, float32, float16 or bfloat16. Special ids, generation_config.json and the tokenizer's files are kept as
     they are. Refused by name, one line each: attention within a sliding window shorter than the context, mlp_bias,
     other activations and RoPE scalings, quantised weights, adapters (LoRA) alone, pickled files. Ids for which the
-    embedding has no row are a warning. The model is kept in float32; `scaling export` writes it again.
+    embedding has no row are a warning. A reward model is a sequence classifier with num_labels 1. The model is kept in float32; `scaling export` writes it again.
 
     \b
     Examples:
@@ -46,5 +46,6 @@ def command(folder: Path, out: Path | None, as_json: bool) -> None:
     warnings = [warning._asdict() for warning in done.warnings]
     fields = {**asdict(model), "head_dim": model.head_dim}
     del fields["head_size"]
-    result = {"folder": str(out), "params": params, "model": fields, "warnings": warnings}
-    emit_plain(result, as_json, f"{out}: {params:,} parameters; {shape}")
+    kind = "a reward model, " if done.score else ""
+    result = {"folder": str(out), "params": params, "reward_model": done.score, "model": fields, "warnings": warnings}
+    emit_plain(result, as_json, f"{out}: {kind}{params:,} parameters; {shape}")

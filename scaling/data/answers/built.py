@@ -1,6 +1,7 @@
 """A folder of examples or preferences as ids, which the model's tokenizer and a template have made."""
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,9 +56,14 @@ class AnswersManifest(BaseModel):
     sha256: str
 
 
+def has_answers(folder: Path) -> bool:
+    """Whether ``write_answers`` has filled a folder."""
+    return (folder / MANIFEST).is_file()
+
+
 def is_built(spec: AnswersSpec) -> bool:
-    """Whether a spec's path is a folder that ``write_answers`` has filled."""
-    return spec.path is not None and (Path(spec.path).expanduser() / MANIFEST).is_file()
+    """Whether a spec's path is such a folder."""
+    return spec.path is not None and has_answers(Path(spec.path).expanduser())
 
 
 def write_answers(folder: Path, manifest: AnswersManifest, rows: ExampleSet | PairSet) -> None:
@@ -132,6 +138,22 @@ def read_answers_manifest(folder: Path) -> AnswersManifest:
         return AnswersManifest.model_validate_json((folder / MANIFEST).read_bytes())
     except (OSError, ValidationError) as error:
         raise InputError(f"{folder / MANIFEST}: not a manifest of answers: {str(error).splitlines()[0]}") from None
+
+
+def row_texts(folder: Path, manifest: AnswersManifest, tokenizer: Tokenizer, count: int) -> Iterator[dict[str, str]]:
+    """The first training rows as text, for people to read: of examples ``prompt`` and ``answer``, of pairs both."""
+    names = ("ids", "counted") if manifest.kind == "examples" else ("prompt", "chosen", "rejected")
+    for _, row in islice(_rows(folder, names), min(count, manifest.rows["train"])):
+        if manifest.kind == "examples":
+            ids, counted = _ids(row["ids"]), np.array(row["counted"], bool)
+            row = {"prompt": ids[~counted], "answer": ids[counted]}
+        yield {name: tokenizer.decode(_ids(ids)) for name, ids in row.items()}
+
+
+def verify_answers(folder: Path, manifest: AnswersManifest, tokenizer: Tokenizer) -> None:
+    """Reads every row; InputError if they are not those that were written."""
+    read = read_examples if manifest.kind == "examples" else read_pairs
+    read(AnswersSpec(path=str(folder)), tokenizer, 2**31)
 
 
 def _opened(spec: AnswersSpec, tokenizer: Tokenizer, kinds: tuple[Kind, ...]) -> tuple[AnswersManifest, Path]:

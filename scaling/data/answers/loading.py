@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scaling.data.answers.formats.messages import Prompt, RowParser, Wanted
+from scaling.data.answers.formats.messages import NoColumns, Prompt, RowParser, Wanted
 from scaling.data.answers.formats.reading import read_rows
 from scaling.data.answers.spec import AnswersSpec
 from scaling.data.answers.template_files import find_template
@@ -60,6 +60,8 @@ def load_rows(
         except InputError:  # of the template, not of the row
             raise
         except ValueError as error:
+            if isinstance(error, NoColumns) and template is None and spec.on_error == "stop":
+                raise InputError(f"{row.where}: {error}") from None  # as the rows behind it would say
             if spec.on_error == "skip":
                 drop(_reason(str(error)))
             else:

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from scaling.data.answers.build import AnswersBuild
 from scaling.data.curate.curate import curation_violations
 from scaling.data.spec import BuildSpec
 from scaling.errors import InputError
@@ -31,3 +32,19 @@ def load_build(path: str | Path) -> BuildSpec:
     if violations:
         raise InputError(lines_of(violations))
     return spec
+
+
+def load_answers(path: str | Path) -> AnswersBuild:
+    """Reads a data file of examples or preferences.
+
+    Raises:
+        InputError: every violation, as ``file:line:column: message``.
+    """
+    root, items, violations = read_mapping(read_file(path, "data file"), str(path), "data file")
+    try:
+        build = AnswersBuild.model_validate({key: item.plain() for key, item in items.items()})
+    except ValidationError as errors:
+        violations += [violation_of(error, AnswersBuild, root) for error in errors.errors(include_url=False)]
+    if violations:
+        raise InputError(lines_of(violations))
+    return build

@@ -31,6 +31,10 @@ _USED: dict[Wanted, set[str]] = {
 }
 
 
+class NoColumns(ValueError):
+    """A row without the columns that make one."""
+
+
 class Message(TypedDict):
     """A turn of a dialogue."""
 
@@ -118,7 +122,7 @@ class RowParser:
         if not any(columns <= row.keys() for columns in _NEEDED[self._wanted]):
             needed = ", or ".join(" and ".join(sorted(columns)) for columns in _NEEDED[self._wanted])
             found = listed(sorted(map(str, values)))
-            raise ValueError(f"no {needed}; it has {found}: say which with columns: {{OURS: THEIRS}}")
+            raise NoColumns(f"no {needed}; it has {found}: say which with columns: {{OURS: THEIRS}}")
         return row
 
     def _are(self, columns: str, prompt: Any) -> Any:
