@@ -33,6 +33,7 @@ COMMANDS = {
     "export": ("files", "Write a trained run as a folder for Hugging Face's transformers."),
     "import": ("files", "Read a Llama from a Hugging Face folder."),
     "import-runs": ("files", "Read the logs of other tools, such as W&B and MLflow, as one table of runs."),
+    "sample": ("files", "Print answers of a trained model, the best by a reward model if need be."),
     "models": ("hardware", "List the published Llamas: shapes, parameters, tokens, hours."),
 }
 

@@ -122,7 +122,7 @@ def test_vllm_is_asked_as_it_wants_to_be(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert found[0].logprobs.tolist() == [-1.75, -0.75]
 
 
-def test_without_vllm_its_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_vllm_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(InputError, match="the sampler vllm needs a GPU and the extra vllm"):
+    with pytest.raises(InputError, match="the sampler vllm needs a GPU and vLLM"):
         Vllm(tmp_path, 64)

@@ -122,7 +122,10 @@ class Vllm:
         try:
             import vllm
         except ImportError:
-            raise InputError("the sampler vllm needs a GPU and the extra vllm: pip install vllm") from None
+            raise InputError(
+                "the sampler vllm needs a GPU and vLLM 0.10.2 or later: pip install vllm, in an environment of its "
+                "own, as it pins other versions of torch"
+            ) from None
         self._params = vllm.SamplingParams
         # Processed log-probabilities are those at the temperature; raw ones would differ at any but 1 (trl#4159).
         self._llm = vllm.LLM(
