@@ -20,12 +20,13 @@ from scaling.cli.common import emit_plain, json_option
 def command(folder: Path, out: Path | None, as_json: bool) -> None:
     """Read a Llama from a Hugging Face folder: config.json and safetensors, in one file or with an index of shards.
 
-    Read are the model types llama (1 to 3), mistral, qwen2 and qwen3 (dense), as versions 4 and 5 of transformers save
-    them: any head_dim; attention_bias; tied or not; RoPE plain or scaled (linear, dynamic, yarn, llama3); weights in
-    float64, float32, float16 or bfloat16. Special ids, generation_config.json and the tokenizer's files are kept as
-    they are. Refused by name, one line each: attention within a sliding window shorter than the context, mlp_bias,
-    other activations and RoPE scalings, quantised weights, adapters (LoRA) alone, pickled files. Ids for which the
-    embedding has no row are a warning. A reward model is a sequence classifier with num_labels 1. The model is kept in float32; `scaling export` writes it again.
+    Read are the model types llama (1 to 3), mistral, qwen2 and qwen3 (dense), as versions 4 and 5 of transformers
+    save them: any head_dim; attention_bias; tied or not; RoPE plain or scaled (linear, dynamic, yarn, llama3);
+    weights in float64, float32, float16 or bfloat16. Special ids, generation_config.json and the tokenizer's files
+    are kept as they are. Refused by name, one line each: attention within a sliding window shorter than the context,
+    mlp_bias, other activations and RoPE scalings, quantised weights, adapters (LoRA) alone, pickled files. Ids for
+    which the embedding has no row are a warning. A reward model is a sequence classifier with num_labels 1. The model
+    is kept in float32; `scaling export` writes it again.
 
     \b
     Examples:

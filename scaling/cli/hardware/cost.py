@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,6 +17,9 @@ so is then the default utilisation, where one is known. The range of hours and p
 published runs behind it. Beside the estimate stand the published device hours of the same model, where there are
 any. Every default figure is printed with its source.
 
+With --stage: a stage after pre-training, its FLOPs split into generation, scoring, the reference, the critic and
+updates.
+
 \b
 Examples:
   scaling cost --model llama3-8b --device h100
@@ -23,6 +27,7 @@ Examples:
   scaling cost --params 3B --tokens 1T --device v5p --price 2.10 --json
   scaling cost --flops 5e24 --device h200 --mfu llama3-405b --prices prices.yaml
   scaling cost --model llama3-8b --device h100 --mfu runs/quickstart
+  scaling cost --stage ppo --model llama3-8b --rows 100k --answer-tokens 512 --device h100
   scaling cost --published
 """
 
@@ -41,7 +46,22 @@ class Request:
     goodput: float | None
     price: float | None
     prices: Path | None
+    stage: str | None
+    rows: float | None
+    epochs: float | None
+    prompt_tokens: float | None
+    answer_tokens: float | None
+    reward: str | None
+    policy: str | None
     published: bool
+
+    def of_stage(self) -> dict[str, Any]:
+        """The options of a stage alone."""
+        return {name: getattr(self, name) for name in _OF_STAGE}
+
+
+# Options that go with --stage alone.
+_OF_STAGE = ("rows", "epochs", "prompt_tokens", "answer_tokens", "reward", "policy")
 
 
 @click.command(help=HELP)
@@ -78,28 +98,39 @@ class Request:
     metavar="FILE",
     help="Or a YAML file of yours: h100: 2.49, a line each.",
 )
+@click.option(
+    "--stage",
+    type=click.Choice(["sft", "reward", "best_of_n", "ppo", "dpo"]),
+    help="A stage after pre-training, of --model; needs --rows.",
+)
+@click.option("--rows", type=QUANTITY, metavar="COUNT", help="Examples (sft), pairs (reward, dpo) or answers.")
+@click.option(
+    "--epochs", type=QUANTITY, metavar="COUNT", help="Passes over them.  [default: 1; over each of PPO's answers 2]"
+)
+@click.option("--prompt-tokens", type=QUANTITY, metavar="COUNT", help="Mean tokens of a prompt.  [default: 256]")
+@click.option("--answer-tokens", type=QUANTITY, metavar="COUNT", help="Mean tokens of an answer.  [default: 256]")
+@click.option(
+    "--reward", metavar="NAME", help="The reward model of best_of_n and ppo, a published Llama.  [default: as --model]"
+)
+@click.option("--policy", metavar="NAME", help="Who writes the pairs of reward and dpo.  [default: they are there]")
 @click.option("--published", is_flag=True, help="Instead: every published Llama's hours beside the estimate.")
 @json_option
 @collected(Request)
 def command(request: Request, as_json: bool) -> None:
     """Estimates a cost and prints it."""
     from scaling.api.hardware.costs import cost, published_hours
+    from scaling.api.hardware.stage_costs import stage_cost
 
     if request.published:
         others = [name for name in click.get_current_context().params if name not in ("published", "as_json")]
         refuse_options(others, "--published", "of the published runs alone")
         emit(published_hours(), as_json)
         return
-    estimate = cost(
-        request.model,
-        params=request.params,
-        flops=request.flops,
-        tokens=request.tokens,
-        device=request.device,
-        devices=request.devices,
-        mfu=request.mfu,
-        goodput=request.goodput,
-        price=request.price,
-        prices=request.prices,
-    )
+    options = {name: getattr(request, name) for name in ("device", "devices", "mfu", "goodput", "price", "prices")}
+    if request.stage is not None:
+        refuse_options(("params", "flops", "tokens"), "--stage", "of a model, and of --rows")
+        emit(stage_cost(request.stage, request.model, **request.of_stage(), **options), as_json)
+        return
+    refuse_options(_OF_STAGE, "a run of pre-training", "without --stage")
+    estimate = cost(request.model, params=request.params, flops=request.flops, tokens=request.tokens, **options)
     emit(estimate, as_json)
