@@ -20,7 +20,7 @@ from scaling.llama.init import Init
 from scaling.llama.model import Llama
 from scaling.llama.rope_scaling import DynamicScaling, LinearScaling, YarnScaling
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PLAIN = LlamaConfig(vocab=31, width=24, depth=2, heads=6, kv_heads=2, ffn=40, seq_len=24)
 MODELS = {
     "grouped queries": PLAIN,
