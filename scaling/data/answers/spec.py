@@ -73,5 +73,6 @@ class AnswersSpec(BaseModel):
         return self.name or self.path or f"hf: {self.hf}"
 
     def options(self) -> list[str]:
-        """The options of files of text that were given, which do not apply to rows that are ids already."""
-        return sorted(_OF_FILES & self.model_fields_set)
+        """The options of files of text that are not their defaults; they do not apply to rows that are ids already."""
+        fields = type(self).model_fields
+        return sorted(name for name in _OF_FILES if getattr(self, name) != fields[name].default)

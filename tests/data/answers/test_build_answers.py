@@ -177,6 +177,8 @@ def test_folders_of_another_kind_model_or_content_are_refused(pairs: Path, tmp_p
         load_pairs(AnswersSpec(path=str(out)), other, 64)
     with pytest.raises(InputError, match="margin does not apply to rows that are ids already"):
         load_pairs(AnswersSpec(path=str(out), margin="strength"), BYTES, 64)
+    written = AnswersSpec(path=str(out)).model_dump(mode="json")
+    load_pairs(AnswersSpec.model_validate(written), BYTES, 64)  # as of a run's config, with every default
     for split, others in (("train", "held_out"), ("held_out", "train")):
         whole = (out / f"{split}.parquet").read_bytes()
         (out / f"{split}.parquet").write_bytes((out / f"{others}.parquet").read_bytes())
