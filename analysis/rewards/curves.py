@@ -190,7 +190,8 @@ class RewardTable:
             start=float(reward[0]) if started else 0.0,
             started=started,
             by_prompt=self.by_prompt.get(run),
-            **{name: float(values[name].iloc[0]) for name in FACTS},
+            # What differs along a run is of its own training, and not of its reward model.
+            **{name: float(values[name].iloc[0]) for name in FACTS if values[name].eq(values[name].iloc[0]).all()},
         )
 
 

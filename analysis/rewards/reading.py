@@ -45,7 +45,7 @@ ALIASES = {
 }
 _TEXTS = ("run_id", "role", "prompt")
 _SHARES = ("win_rate", "stopped", "distinct", "accuracy")
-_POSITIVE = ("pairs", "reward_params", "loss", "length", "policy_params")
+_POSITIVE = ("pairs", "reward_params", "length", "policy_params")
 _REQUIRED = (("kl", "n"), ("gold", "proxy"))
 _SLACK = 0.05  # nats: by so much may an estimate of a small divergence fall below 0
 _MOST_ERRORS = 20
@@ -173,11 +173,19 @@ def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None
 
 
 def _joined(frame: pd.DataFrame, runs: pd.DataFrame | None) -> pd.DataFrame:
+    """The frame with what is known of its runs.
+
+    The ``loss`` and ``accuracy`` of a policy's run are its own, and not those of its reward model, which are
+    ``reward_loss`` and ``reward_accuracy`` there.
+    """
     if runs is None or "run_id" not in frame or "run_id" not in runs:
         return frame
+    if "stage" in runs:
+        runs = runs.drop(columns=[name for name in ("loss", "accuracy") if name in runs])
+        runs = runs.rename(columns={"reward_loss": "loss", "reward_accuracy": "accuracy"})
     names = dict.fromkeys((*_RUN, *FACTS))
     facts = [name for name in names if name in runs and (name not in frame or frame[name].isna().all())]
-    once = runs.drop_duplicates("run_id", keep="last").set_index(runs["run_id"].drop_duplicates(keep="last"))[facts]
+    once = runs.drop_duplicates("run_id", keep="last").set_index("run_id")[facts]
     kept = frame.drop(columns=[name for name in facts if name in frame])
     return kept.join(once, on="run_id")
 

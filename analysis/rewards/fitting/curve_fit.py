@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
+from analysis.formatting import listed
 from analysis.rewards.curves import RewardCurve
 from analysis.rewards.laws import BEST_OF_N
 from analysis.stats import least_squares
@@ -167,21 +169,22 @@ def resampled(
     return drawn @ samples / len(samples)
 
 
-def moments_of(curves: Sequence[RewardCurve], source: str) -> tuple[Moments, ...]:
-    """The normal equations of several curves.
+def moments_of(curves: Sequence[RewardCurve], source: str) -> tuple[tuple[Moments, ...], tuple[Diagnostic, ...]]:
+    """The normal equations of several curves, and a warning about those that have too few rows and are left out.
 
     Raises:
-        InputError: one line per curve with too few rows.
+        InputError: one line per curve, if none has enough.
     """
-    made, errors = [], []
+    made, short = [], []
     for curve in curves:
         try:
             made.append(moments(curve))
         except InputError as error:
-            errors += [f"{source}: {line}" for line in error.errors]
-    if errors:
-        raise InputError(errors)
-    return tuple(made)
+            short += list(error.errors)
+    if not made:
+        raise InputError(f"{source}: {line}" for line in short)
+    notes = (Diagnostic("few-runs", f"left out: {listed(short, 3)}"),) if short else ()
+    return tuple(made), notes
 
 
 def finite(value: float) -> float | None:

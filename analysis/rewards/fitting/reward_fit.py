@@ -111,14 +111,14 @@ def fit_rewards(table: RewardTable, law: str = EITHER, bootstrap: int = 1000, se
     """
     chosen = law_of(table, law)
     fitted = table.fitted()
-    runs = moments_of(fitted.of(chosen), table.source)
+    runs, short = moments_of(fitted.of(chosen), table.source)
     coefficients, warnings = over_runs(runs, bootstrap, seed)
     return RewardFit(
         law=chosen.name,
         reward=table.reward,
         runs=tuple(fit_curve(run, bootstrap, seed) for run in runs),
         coefficients=coefficients,
-        warnings=(*fitted.warnings(), *warnings),
+        warnings=(*fitted.warnings(), *short, *warnings),
         source=table.source,
         table_hash=fitted.hash(),
     )

@@ -1,6 +1,7 @@
 """Making the forecast of a proxy's reward curve, before the proxy is trained."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -55,14 +56,15 @@ def forecast_rewards(
     axis = "n" if chosen is BEST_OF_N else "kl"
     if at is not None and not (1 <= at < np.inf if axis == "n" else 0 < at < np.inf):
         raise InputError(f"`{axis}` must be {'1 or more' if axis == 'n' else 'positive'}")
-    runs = moments_of(curves, table.source)
-    reach = float(np.log(pairs / max(curve.pairs for curve in curves)))
+    runs, short = moments_of(curves, table.source)
+    reach = float(np.log(pairs / max(run.curve.pairs for run in runs)))
     tested = backtest_rewards(runs, reach)
     sizes = [run.curve.reward_params for run in runs if np.isfinite(run.curve.reward_params)]
     size = reward_params if reward_params is not None else (sizes[-1] if sizes else np.nan)
     target = Proxy(pairs, float(size), expected_loss(runs, pairs) if loss is None else loss)
-    grid = Grid.of(curves, at)
-    return _forecast(table, fitted, runs, target, grid, tested, level, reach)
+    grid = Grid.of([run.curve for run in runs], at)
+    made = _forecast(table, fitted, runs, target, grid, tested, level, reach)
+    return replace(made, warnings=(*short, *made.warnings))
 
 
 def _forecast(

@@ -132,7 +132,7 @@ def test_a_size_that_shows_stays() -> None:
 def test_a_size_that_grows_with_the_pairs_cannot_be_told_from_them() -> None:
     runs = {pairs: (0.1 + 0.1 * np.log(pairs), 0.12) for pairs in (128, 512, 2048, 8192)}
     rows = best_of_n_rows(runs, {run: {"pairs": run, "reward_params": 100 * run} for run in runs})
-    terms, warnings = usual_terms(moments_of(rewards_of(rows).curves, "t"))
+    terms, warnings = usual_terms(moments_of(rewards_of(rows).curves, "t")[0])
     assert SIZE not in terms
     assert [warning.code for warning in warnings] == ["size-dropped"]
 
@@ -196,6 +196,13 @@ def test_only_rows_of_role_fit_are_fitted() -> None:
 def test_what_cannot_be_fitted_is_refused(rows: pd.DataFrame, law: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         fit_rewards(rewards_of(rows.reset_index(drop=True)), law)
+
+
+def test_a_run_of_too_few_rows_is_left_out_and_said_so() -> None:
+    rows = over_pairs().query("pairs > 128 or n < 3").reset_index(drop=True)
+    fitted = fit_rewards(rewards_of(rows), bootstrap=0)
+    assert len(fitted.runs) == 3
+    assert [warning.code for warning in fitted.warnings if warning.code == "few-runs"] == ["few-runs"]
 
 
 def test_the_result_prints_and_is_json() -> None:

@@ -82,6 +82,19 @@ def test_a_folder_takes_what_it_knows_of_its_runs(tmp_path: Path) -> None:
     assert table.fitted().curves == ()
 
 
+def test_the_loss_of_a_policy_is_not_that_of_its_reward_model(tmp_path: Path) -> None:
+    BEST.to_parquet(tmp_path / "rewards.parquet")
+    runs = pd.DataFrame({"run_id": ["a"], "stage": ["ppo"], "loss": [-1.5]})
+    runs.to_parquet(tmp_path / "runs.parquet")
+    assert np.isnan(read_rewards(tmp_path).curves[0].loss)
+    runs.assign(reward_loss=0.5).to_parquet(tmp_path / "runs.parquet")
+    assert read_rewards(tmp_path).curves[0].loss == 0.5
+
+
+def test_what_differs_along_a_run_is_not_of_its_reward_model() -> None:
+    assert np.isnan(rewards_of(BEST.assign(loss=[-0.1, -0.2, -0.3, -0.4])).curves[0].loss)
+
+
 def test_numbers_as_people_write_them_and_other_names() -> None:
     frame = pd.DataFrame({"best of": ["2", "4", "8"], "mine": [0.1, 0.2, 0.2], "comparisons": ["8k"] * 3})
     table = rewards_of(frame, columns={"gold": "mine"})
