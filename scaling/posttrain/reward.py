@@ -1,28 +1,30 @@
 """The stage ``reward``: a Llama with a scalar head learns which of two answers people prefer (2203.02155)."""
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32
 
 from scaling.data.answers.padded import PaddedPairs, PairBatches
 from scaling.data.answers.rows import Ids, Padded, Pair, PairSet
 from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
-from scaling.llama.parameters import named_parameters
+from scaling.llama.parameters import named_parameters, whole
 from scaling.llama.sharding import PLAIN, Execution
-from scaling.posttrain.config import SCORE
+from scaling.posttrain.config import SCORE, StageRecipe
 from scaling.posttrain.logprob import make_scores, reward_parameters
 from scaling.posttrain.loop import restored, run_steps
 from scaling.posttrain.losses import bradley_terry, margins
+from scaling.posttrain.measure import clustered_error, numbered
 from scaling.posttrain.placement import check_shares, place_parameters, place_rows
 from scaling.posttrain.rewarding import RewardScorer, check_model
 from scaling.posttrain.settings import RewardSettings, settings_of
 from scaling.posttrain.stage import Model, StageOutcome, StageRun
-from scaling.posttrain.update import Objective, Sums, begin, hyper_of, make_update
+from scaling.posttrain.update import Objective, Sums, Update, begin, hyper_of, make_update
 from scaling.train.optimizer import Parameters
 from scaling.train.step import TrainState
 
@@ -80,8 +82,8 @@ def run_reward(run: StageRun) -> StageOutcome:
     start = run.source("start")
     check_model(start, run.data.tokenizer, "start")
     batches = PairBatches(train, config.recipe.batch, config.seed, config.model.seq_len)
-    objective = make_objective(config.model, settings.centring, config.dtype, execution)
-    update, hyper = make_update(objective, config.model, config.recipe, execution), hyper_of(config)
+    update = _update(config.model, settings.centring, config.dtype, config.recipe, execution)
+    hyper = hyper_of(config)
 
     def take(state: TrainState, step: int) -> tuple[TrainState, dict[str, float]]:
         batch = place_rows(as_batch(batches.take(step), settings), execution.mesh)
@@ -107,6 +109,12 @@ def run_reward(run: StageRun) -> StageOutcome:
     curve = [{"step": float(config.steps), "accuracy": found.accuracy}]
     samples = _samples(run.data, held_out, chosen, rejected)
     return StageOutcome("done", row, curve, samples, dict(model.parameters))
+
+
+@functools.cache
+def _update(model: LlamaConfig, centring: float, dtype: str, recipe: StageRecipe, execution: Execution) -> Update:
+    """The compiled step, shared by the runs of a process."""
+    return make_update(make_objective(model, centring, dtype, execution), model, recipe, execution)
 
 
 def make_objective(model: LlamaConfig, centring: float, dtype: str, execution: Execution = PLAIN) -> Objective:
@@ -159,7 +167,7 @@ def _of_kind(pairs: Sequence[Pair], settings: RewardSettings) -> list[Pair]:
 
 def named_reward(parameters: Parameters) -> dict[str, np.ndarray]:
     """A reward model's parameters by name, its head ``score`` included, in this process's memory."""
-    return {**named_parameters(parameters["llama"]), SCORE: np.asarray(parameters[SCORE])}
+    return {**named_parameters(parameters["llama"]), SCORE: whole(parameters[SCORE])}
 
 
 Scored = Float32[np.ndarray, " pairs"]
@@ -183,26 +191,16 @@ def measure(chosen: Scored, rejected: Scored, prompts: Sequence[Ids]) -> Accurac
         chosen, rejected: scores of both answers of each pair.
         prompts: of the pairs.
     """
+    groups = numbered([prompt.tobytes() for prompt in prompts])
+    ones = np.ones(len(groups))
     lead = chosen.astype(np.float64) - rejected
     losses, right = np.logaddexp(0.0, -lead), (1 + np.sign(lead)) / 2
     scores = np.concatenate([chosen, rejected]).astype(np.float64)
     return Accuracy(
-        *(float(losses.mean()), _stderr(losses, prompts)),
-        *(float(right.mean()), _stderr(right, prompts)),
+        *(float(losses.mean()), clustered_error(losses, ones, groups)),
+        *(float(right.mean()), clustered_error(right, ones, groups)),
         *(float(scores.mean()), float(scores.std())),
     )
-
-
-def _stderr(values: Float64[np.ndarray, " pairs"], prompts: Sequence[Ids]) -> float:
-    """The standard error of a mean over clusters, the values of one prompt each (Liang and Zeger 1986)."""
-    sums: dict[bytes, float] = {}
-    for residual, prompt in zip((values - values.mean()).tolist(), prompts, strict=True):
-        key = prompt.tobytes()
-        sums[key] = sums.get(key, 0.0) + residual
-    if len(sums) < 2:
-        return math.nan
-    total = sum(residual**2 for residual in sums.values())
-    return math.sqrt(total * len(sums) / (len(sums) - 1)) / len(values)
 
 
 def _samples(data: PairSet, pairs: Sequence[Pair], chosen: Scored, rejected: Scored) -> list[dict[str, object]]:

@@ -2,18 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 
-import jax
 import numpy as np
 from jaxtyping import Float32, Int
 
 from scaling.data.answers.rows import Ids, bucket
 from scaling.data.tokenizer import Vocabulary
 from scaling.errors import InputError
-from scaling.llama.sharding import BATCH, PLAIN, Execution, axis_size, stored
+from scaling.llama.parameters import whole
+from scaling.llama.sharding import BATCH, PLAIN, Execution, axis_size
 from scaling.posttrain.config import SCORE
 from scaling.posttrain.logprob import reward_parameters, scores_program
+from scaling.posttrain.placement import place_parameters, place_rows
 from scaling.posttrain.stage import Model
-from scaling.train.optimizer import Parameters
 
 _BATCH = 64
 """Rows that are scored at once."""
@@ -35,13 +35,9 @@ class RewardScorer:
         if SCORE not in model.parameters:
             raise InputError("the reward model has no scalar head: it is a language model")
         self.model = model.config
-        parameters = reward_parameters(model)
-        mesh = execution.mesh
-        self._parameters: Parameters = (
-            parameters if mesh is None else jax.device_put(parameters, stored(parameters, mesh))
-        )
+        self._parameters, self._mesh = place_parameters(reward_parameters(model), execution.mesh), execution.mesh
         self._program = scores_program(model.config, dtype, execution)
-        self._batch = _BATCH * axis_size(mesh, BATCH)
+        self._batch = _BATCH * axis_size(execution.mesh, BATCH)
 
     def score(
         self, tokens: Int[np.ndarray, "rows seq"], lengths: Int[np.ndarray, " rows"]
@@ -61,7 +57,8 @@ class RewardScorer:
         """The same of rows without padding."""
         scores = np.zeros(len(rows), np.float32)
         for batch, tokens, lengths in padded_rows(rows, self.model.seq_len, self._batch):
-            scores[batch] = np.asarray(self._program(self._parameters, tokens, lengths))[: len(batch)]
+            placed = place_rows((tokens, lengths), self._mesh)
+            scores[batch] = whole(self._program(self._parameters, *placed))[: len(batch)]
         return scores
 
 
