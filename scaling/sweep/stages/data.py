@@ -130,7 +130,7 @@ class StageData:
             def source(part: str) -> Model:
                 return read_source(self._chain, config.sources[part])
 
-            gold = find_gold(settings.gold, prompts.tokenizer, source)
+            gold = find_gold(settings.gold, prompts.tokenizer, source, prompts.end)
             wanted = max(settings.pairs, self._most.get(config.seed, 0))
             found = make_pairs(source("policy"), prompts, gold, wanted, config.seed, settings.raters, held_out=held_out)
             _write_pairs(self._chain / PAIRS / f"{key}.npz", found)
@@ -177,4 +177,4 @@ def _read_pairs(file: Path, prompts: PromptSet) -> PairSet | None:
     except (OSError, ValueError, KeyError, EOFError, IndexError, BadZipFile):  # of a damaged file
         return None
     count, dropped = int(values["train"]), json.loads(str(values["dropped"]))
-    return PairSet(pairs[:count], pairs[count:], dropped, str(values["sha256"]), prompts.tokenizer)
+    return PairSet(pairs[:count], pairs[count:], dropped, str(values["sha256"]), prompts.tokenizer, prompts.end)

@@ -1,6 +1,7 @@
 """The models that a stage's runs begin from or use: runs of other folders, and imported models."""
 
 import hashlib
+import json
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -27,9 +28,9 @@ def source_at(place: Path) -> tuple[Source, Rates | None]:
     """
     if (place / MODEL).is_file():
         try:
-            model = _ADAPTER.validate_json((place / MODEL).read_bytes())
-        except ValidationError as error:
-            raise InputError(f"{place / MODEL}: {error.errors()[0]['msg']}") from None
+            model = _ADAPTER.validate_python(json.loads((place / MODEL).read_bytes())["model"])
+        except (ValidationError, ValueError, KeyError, TypeError):
+            raise InputError(f"{place / MODEL}: not an imported model's") from None
         return Source(str(place), _digest(place / PARAMETERS), model), None
     if (place / "config.json").is_file():
         config = run_at(place).config()
