@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from scaling.api.imports import import_runs
     from scaling.api.pages import plot, report
     from scaling.api.rewards import fit_rewards, forecast_rewards, score_rewards
+    from scaling.api.rl_fits import fit_rl
     from scaling.api.samples import sample
     from scaling.api.selections import select_runs
     from scaling.api.sweeps import plan, run
@@ -41,6 +42,7 @@ __all__ = [
     "feasible",
     "fit",
     "fit_rewards",
+    "fit_rl",
     "forecast",
     "forecast_rewards",
     "forecast_task",
@@ -72,6 +74,7 @@ _HOMES = {
     "scaling.api.fits": ("fit", "published"),
     "scaling.api.forecasts": ("backtest", "forecast", "forecast_task", "score"),
     "scaling.api.pages": ("plot", "report"),
+    "scaling.api.rl_fits": ("fit_rl",),
     "scaling.api.rewards": ("fit_rewards", "forecast_rewards", "score_rewards"),
     "scaling.api.samples": ("sample",),
     "scaling.api.selections": ("select_runs",),
