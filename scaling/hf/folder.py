@@ -88,7 +88,7 @@ def export_model(place: Path, out: Path) -> Exported:
     config, parameters = run.config(), run.parameters()
     with _written(out) as folder:
         if isinstance(config, StageConfig):
-            from scaling.hf.stage_tokenizer import write_stage_tokenizer  # late: its templates are seldom needed
+            from scaling.hf.stage_tokenizer import write_stage_tokenizer  # late: it takes JAX
 
             special, without = write_stage_tokenizer(config, folder)
         else:

@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from scaling.data.answers.formats.jinja import BUILT_IN
-from scaling.data.answers.template_files import read_template
+from scaling.data.answers.template_files import find_template, read_template
 from scaling.data.corpus import CorpusSpec
+from scaling.errors import InputError
 from scaling.files import write_text
 from scaling.hf.kept import MODEL, copy_kept, without_tokenizer
 from scaling.hf.special_ids import BEGIN, END, PADDING, special_ids
 from scaling.hf.tensors import read_json
 from scaling.hf.tokenizer import SETTINGS, write_tokenizer
 from scaling.posttrain.config import StageConfig
+from scaling.sweep.stages.data import tokenizer_of
 from scaling.train.config import DataConfig
 
 # In no text of UTF-8, so that the padding of a batch is told from an end.
@@ -27,7 +29,8 @@ def write_stage_tokenizer(config: StageConfig, folder: Path) -> tuple[dict[str, 
         folder: exists.
 
     Returns:
-        Special ids by their fields' names, and why no tokenizer was written, if none was. The padding is never an end:
+        Special ids by their fields' names, and why no tokenizer was written, if none was. The template's end of an
+        answer is among the ends, so that a policy stops there. The padding is never an end:
         transformers reads a reward model's score at the last token that is no padding.
 
     Raises:
@@ -44,14 +47,32 @@ def write_stage_tokenizer(config: StageConfig, folder: Path) -> tuple[dict[str, 
         data = DataConfig(corpus.model_dump(mode="json"), {}, {key: tokenizer[key] for key in ("name", "hash")}, 0)
         end, without = write_tokenizer(data, config.model.seq_len, folder)
         special = {BEGIN: end, END: end, PADDING: _NO_BYTE if place is None else None}
-    ends = special.get(END)
-    if special.get(PADDING) in (ends if isinstance(ends, list) else [ends]):
+    ends = _ends(special.get(END))
+    answered = _answer_end(config, place)
+    if answered is not None and answered not in ends:
+        special[END] = [*ends, answered]
+    if special.get(PADDING) in _ends(special.get(END)):
         special[PADDING] = None
     template = _template(config, place is None)
     if template is not None and (folder / SETTINGS).is_file():
         settings = {**read_json(folder / SETTINGS), "chat_template": template}
         write_text(folder / SETTINGS, json.dumps(settings, indent=1))
     return special, without
+
+
+def _ends(ids: Any) -> list[int]:
+    return ids if isinstance(ids, list) else [] if ids is None else [ids]
+
+
+def _answer_end(config: StageConfig, place: Path | None) -> int | None:
+    """The id that ends an answer by the template that a run's rows were rendered by; None where nobody can say."""
+    name = config.data["answers"].get("template")
+    if place is None or config.data["answers"].get("name") is not None:
+        return None
+    try:
+        return find_template(name, tokenizer_of(str(place)), place, text=False).end
+    except InputError:  # the tokenizer's library is missing, or it has no template: the rows were text
+        return None
 
 
 def _template(config: StageConfig, of_bytes: bool) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chat_tokenizers import byte_level
 from flax import nnx
 from safetensors.numpy import load_file, save_file
 
@@ -276,3 +277,17 @@ def test_the_class_of_each_architecture() -> None:
         config = config_of(CASES[case], {}, score=True)
         assert config["architectures"] == [f"{kind}ForSequenceClassification"]
         assert has_score(config, "config.json")
+
+
+def test_the_end_of_an_answer_is_an_end_of_the_policy(tmp_path: Path) -> None:
+    """Of chatml the end of a turn, where the tokenizer closes a document with another id."""
+    model = replace(TINY, vocab=400)
+    start = as_imported(model, strong(model), tmp_path / "start")
+    byte_level(start, template=None)
+    ends = json.loads((start / "tokenizer.json").read_text())["added_tokens"]
+    turn = next(token["id"] for token in ends if token["content"] == "<|im_end|>")
+    place = as_run(tmp_path / "sft", "sft", model, strong(model), data_of(start, path="chats.jsonl", template="chatml"))
+    export_model(place, tmp_path / "out")
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["eos_token_id"] == [0, turn]
+    assert turn != 0
