@@ -57,7 +57,12 @@ class Gold(Protocol):
         ...
 
 
-def find_gold(name: str, tokenizer: Tokenizer = BYTES, source: Callable[[str], Model] | None = None) -> Gold:
+def find_gold(
+    name: str,
+    tokenizer: Tokenizer = BYTES,
+    source: Callable[[str], Model] | None = None,
+    end: int | None = None,
+) -> Gold:
     """The gold reward of a name.
 
     Args:
@@ -65,6 +70,7 @@ def find_gold(name: str, tokenizer: Tokenizer = BYTES, source: Callable[[str], M
         tokenizer: of the ids that it judges.
         source: reads the model of a part; for the gold ``run`` that of the part ``gold``, a reward model or, without a
             scalar head, a language model whose log-likelihood of the answer is the reward.
+        end: the id that ends an answer; the tokenizer's if not given.
 
     Raises:
         InputError: there is no gold of that name, or no model for it, or one of another vocabulary.
@@ -75,7 +81,7 @@ def find_gold(name: str, tokenizer: Tokenizer = BYTES, source: Callable[[str], M
         raise InputError(f"gold {name!r} is not one of {', '.join(GOLDS)}")
     if source is None:
         raise InputError("gold 'run' needs the folder of a run")
-    return ModelGold(source(_PART), tokenizer)
+    return ModelGold(source(_PART), tokenizer, end=end)
 
 
 class ModelGold:
@@ -89,6 +95,7 @@ class ModelGold:
         tokenizer: of the ids.
         dtype: of its activations and matrix products.
         execution: remat, attention and the mesh.
+        end: the id that ends an answer; the tokenizer's if not given.
 
     Raises:
         InputError: the model's vocabulary is smaller than the tokenizer's.
@@ -98,10 +105,16 @@ class ModelGold:
     step = 1.0
 
     def __init__(
-        self, model: Model, tokenizer: Tokenizer, dtype: str = "float32", execution: Execution = PLAIN
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        dtype: str = "float32",
+        execution: Execution = PLAIN,
+        end: int | None = None,
     ) -> None:
         check_model(model, tokenizer, "gold")
-        self._model, self._end, self._dtype, self._execution = model, tokenizer.end, dtype, execution
+        self._model, self._dtype, self._execution = model, dtype, execution
+        self._end = tokenizer.end if end is None else end
         rewards = SCORE in model.parameters
         self._scorer = RewardScorer(model, dtype, execution) if rewards else None
         self._policy = None if rewards else policy_parameters(model)

@@ -70,7 +70,7 @@ def make_pairs(
     dropped: Counter[str] = Counter()
     writer = _Writer(policy, prompts, gold, raters == "one", temperature, dtype, execution, dropped)
     train, held = (tuple(islice(writer.pairs(own, [seed, part]), number)) for part, (own, number) in enumerate(wanted))
-    return PairSet(train, held, dict(dropped), digest(*train, *held), prompts.tokenizer)
+    return PairSet(train, held, dict(dropped), digest(*train, *held), prompts.tokenizer, prompts.end)
 
 
 def digest(*pairs: Pair) -> str:
@@ -98,7 +98,7 @@ class _Writer:
         dropped: Counter[str],
     ) -> None:
         self._model, self._parameters = policy.config, policy_parameters(policy)
-        self._end = prompts.tokenizer.end
+        self._end = prompts.end
         self._gold, self._errs, self._dropped = gold, errs, dropped
         self._options: dict[str, Any] = {"temperature": temperature, "dtype": dtype, "execution": execution}
 

@@ -75,7 +75,8 @@ def run_best_of_n(run: StageRun) -> StageOutcome:
     prompts = _prompts(run.data, settings, run.config.model)
     policy, reward = run.source("policy"), run.source("reward")
     _check(run, policy, reward)
-    gold = None if settings.gold is None else find_gold(settings.gold, run.data.tokenizer, run.source)
+    data = run.data
+    gold = None if settings.gold is None else find_gold(settings.gold, data.tokenizer, run.source, data.end)
     scored = _scored(run, settings, prompts, policy, RewardScorer(reward, run.config.dtype, run.execution), gold)
     curve, by_prompt = curve_of(scored)
     last = curve[-1]
@@ -169,7 +170,7 @@ def _scored(
             asked,
             seed_of(run.config.seed, first),
             most=policy.config.seq_len - min(map(len, own)),
-            end=run.data.tokenizer.end,
+            end=run.data.end,
             temperature=settings.temperature,
             dtype=run.config.dtype,
             execution=run.execution,

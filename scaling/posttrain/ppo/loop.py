@@ -108,14 +108,15 @@ class _Trainer:
             check_model(safety, run.data.tokenizer, "safety")
             check_context(safety, model)
             proxy = CombinedScorer(reward, RewardScorer(safety, dtype, execution))
-        end, temperature, seed = run.data.tokenizer.end, self.settings.temperature, run.config.seed
+        end, temperature, seed = run.data.end, self.settings.temperature, run.config.seed
         self._roller = Roller(
             *(model, reference, self._reward.config, proxy, run.data.train, end, self.settings, seed),
             whitened=combined,
             dtype=dtype,
             execution=execution,
         )
-        gold = None if self.settings.gold is None else find_gold(self.settings.gold, run.data.tokenizer, run.source)
+        name = self.settings.gold
+        gold = None if name is None else find_gold(name, run.data.tokenizer, run.source, end)
         prompts = repeated(run.data.held_out, self.settings.measured)
         self._probe = Probe(model, reference, prompts, end, gold, proxy, temperature, dtype, execution)
         self._updates = make_updates(run.config, self.settings, self._reward.config, execution)
