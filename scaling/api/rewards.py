@@ -11,6 +11,7 @@ from analysis.rewards.curves import RewardTable
 from analysis.rewards.fitting import reward_fit
 from analysis.rewards.fitting.reward_fit import EITHER, RewardFit
 from analysis.rewards.forecasting import RewardForecast, RewardScore, read_reward_forecast
+from analysis.rewards.forecasting.tested import RewardBacktest, backtest_table
 from analysis.rewards.laws import BEST_OF_N, REINFORCEMENT
 from analysis.rewards.reading import read_rewards, rewards_of
 from scaling.errors import InputError
@@ -76,7 +77,7 @@ def forecast_rewards(
         raise InputError("`n` and `kl`: give one of them: best-of-n has an n, a trained policy a KL")
     law = EITHER if n is None and kl is None else BEST_OF_N.name if kl is None else REINFORCEMENT.name
     table = _table(rewards, where, columns)
-    return forecasting.forecast_rewards(table, pairs, reward_params, loss, kl if n is None else n, law, interval)
+    return forecasting.forecast_rewards(table, pairs, reward_params, loss, kl if n is None else float(n), law, interval)
 
 
 def score_rewards(forecast: RewardForecast | str | Path, rewards: Rewards) -> RewardScore:
@@ -95,6 +96,26 @@ def score_rewards(forecast: RewardForecast | str | Path, rewards: Rewards) -> Re
     elif isinstance(rewards, pd.DataFrame):
         rewards = rewards_of(rewards, "table", frozen.columns, frozen.where, target=frozen.pairs)
     return forecasting.score_rewards(frozen, rewards)
+
+
+def backtest_rewards(
+    rewards: Rewards,
+    *,
+    law: str = EITHER,
+    where: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> RewardBacktest:
+    """Measures how far forecasts from proxies of few pairs miss those of more, and a run's first quarter its rest.
+
+    Args:
+        rewards: as for :func:`fit_rewards`.
+        law: as for :func:`fit_rewards`.
+        where, columns: as for :func:`read_runs`.
+
+    Raises:
+        InputError: for a table that gives no test.
+    """
+    return backtest_table(_table(rewards, where, columns), law)
 
 
 def frozen_rewards(path: str | Path) -> RewardForecast | None:

@@ -17,7 +17,8 @@ from analysis.rewards.fitting.curve_fit import usable
 from analysis.rewards.laws import BEST_OF_N, REINFORCEMENT
 from analysis.stats import least_squares
 
-Rows, Points = Float[np.ndarray, " rows"], Float[np.ndarray, " points"]
+Rows = Float[np.ndarray, " rows"]
+Points = Float[np.ndarray, " points"]
 Way = Callable[[Rows, Rows, Points], Points]
 _FEWEST = 9  # rows of the first part in the law's range: six to fit, three to judge by
 _FITTED = 2 / 3
@@ -108,8 +109,19 @@ def forecast_run(first: RewardCurve, kl: Float[np.ndarray, " points"], level: fl
     tested = max(float(np.mean(np.log(d[cut:] / d[cut - 1]))), 1e-3)
     stretch = np.maximum(np.log(np.maximum(at / d[-1], 1.0)) / tested, 1.0)
     half = stats.t.ppf((1 + level) / 2, len(d) - cut - 1) * errors[way] * stretch
-    columns = [tuple(values.tolist()) for values in (kl, made, made - half, made + half)]
-    return RunForecast(first.run_id, float(d[-1] ** 2), len(d), *columns, level, way, errors, refused)
+    return RunForecast(
+        run_id=first.run_id,
+        upto=float(d[-1] ** 2),
+        rows=len(d),
+        kl=tuple(kl.tolist()),
+        gain=tuple(made.tolist()),
+        low=tuple((made - half).tolist()),
+        high=tuple((made + half).tolist()),
+        level=level,
+        way=way,
+        errors=errors,
+        refused=refused,
+    )
 
 
 def _judged(d: Rows, gain: Rows, cut: int) -> tuple[dict[str, float], str, str | None]:
@@ -135,8 +147,9 @@ def score_run(forecast: RunForecast, curve: RewardCurve) -> RunScore:
     later = curve.take((curve.kl > forecast.upto) & (curve.kl <= max(forecast.kl)))
     if not len(later.kl):
         raise InputError(f"run {curve.run_id!r} has no row beyond KL {forecast.upto:.3g} to score its forecast by")
-    at, d = np.sqrt(np.array(forecast.kl)), later.d
-    gain, low, high = (np.interp(d, at, np.array(each)) for each in (forecast.gain, forecast.low, forecast.high))
+    order = np.argsort(forecast.kl)
+    at, d = np.sqrt(np.array(forecast.kl)[order]), later.d
+    gain, low, high = (np.interp(d, at, np.array(each)[order]) for each in (forecast.gain, forecast.low, forecast.high))
     fitted = curve.take(curve.kl <= forecast.upto)
     naive = fitted.gain[-_LAST:].mean()
     return RunScore(

@@ -7,13 +7,16 @@ import click
 
 from scaling.cli.common import QUANTITY, collected, emit, json_option
 from scaling.cli.folders import TABLE
-from scaling.cli.tables import table_options
+from scaling.cli.tables import refuse_options, table_options
 
 HELP = """Measure how far forecasts from a table's low-compute runs miss its high-compute ones, and how often the
 interval holds the actual loss.
 
 TABLE is a sweep's folder, or any CSV, JSON, Parquet or Excel file with parameters, tokens and loss. Errors are
 fractions of the actual loss; coverage is of the 90 % interval.
+
+With --law overoptimization-bon or overoptimization-rl it holds reward curves, as for `scaling fit`: forecasts for
+reward models of more pairs than those fitted, and of the last three quarters of each run of PPO from its first.
 
 \b
 Examples:
@@ -57,13 +60,19 @@ class Request:
 def command(request: Request, as_json: bool) -> None:
     """Backtests forecasts and prints their errors."""
     from scaling.api.forecasts import backtest
+    from scaling.api.rewards import OVEROPTIMIZATION, backtest_rewards
 
+    where, columns = request.where, request.columns
+    if request.law in OVEROPTIMIZATION:
+        refuse_options(("train_below", "splits", "best"), f"--law {request.law}", "of curves of reward")
+        emit(backtest_rewards(request.table, law=request.law, where=where, columns=columns), as_json)
+        return
     result = backtest(
         request.table,
         train_below=request.train_below,
         law=request.law,
-        where=request.where,
-        columns=request.columns,
+        where=where,
+        columns=columns,
         best=request.best,
     )
     emit(result, as_json)

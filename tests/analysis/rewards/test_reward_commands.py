@@ -102,6 +102,35 @@ def test_a_fit_says_where_a_table_is_wrong(tmp_path: Path, capsys: pytest.Captur
     assert f"{path}:4: column 'n': 0 is no number of samples" in err
 
 
+def test_backtest(tables: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(
+        capsys, "backtest", tables[1], "--law", "overoptimization-bon", "--columns", "gold=truth", "--json"
+    )
+    assert code == 0
+    found = json.loads(out)
+    assert found["refused"] is None
+    assert found["together"]["gain"] < found["ways"]["best fitted run"]["gain"]
+    assert found["runs"] == []
+    code, _, err = run(
+        capsys, "backtest", tables[1], "--law", "overoptimization-bon", "--columns", "gold=truth", "--splits", "rolling"
+    )
+    assert (code, "--splits: does not apply" in err) == (2, True)
+
+
+def test_backtest_of_the_course_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "ppo.csv"
+    runs = dict.fromkeys("ab", (0.6, 0.5))
+    best_of_n_rows(runs, {run: {} for run in runs}, 0.002, law=REINFORCEMENT, d=np.linspace(0.05, 3, 100)).to_csv(table)
+    code, out, _ = run(capsys, "backtest", str(table), "--law", "overoptimization")
+    assert code == 0
+    assert "refused: fewer than three numbers of pairs" in out
+    assert "the last three quarters of each run from its first:" in out
+    few = tmp_path / "few.csv"
+    best_of_n_rows(runs, {run: {} for run in runs}, law=REINFORCEMENT, d=np.linspace(0.3, 3, 10)).to_csv(few)
+    code, _, err = run(capsys, "backtest", str(few), "--law", "overoptimization-rl")
+    assert (code, "nothing to test on" in err) == (2, True)
+
+
 def test_the_front_door_takes_frames_and_trained_policies() -> None:
     made = sl.forecast_rewards(rows(), pairs=16_384)
     assert made.axis == "n"
