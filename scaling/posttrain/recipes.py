@@ -71,8 +71,8 @@ def _transfer(stage: StageName, start_rates: Rates | None, overrides: StageOverr
     """The rates that the start was pre-trained with, whose groups suit its initialisation, times a factor: the default.
 
     The factor is 1 for reward models, a third for SFT, a tenth for DPO and a thirtieth for PPO, found on byte-level
-    models of 7k to 68k parameters. No weight decay, a warm-up over a tenth of the run as Adam's moments start at zero, then a
-    linear decay to 0; for PPO no decay, so that the first part of a run does not depend on its length.
+    models of 7k to 68k parameters. No weight decay, a warm-up over a tenth of the run as Adam's moments start at zero,
+    then a linear decay to 0; for PPO no decay, so that the first part of a run does not depend on its length.
     """
     if start_rates is None:
         raise InputError(
