@@ -74,6 +74,8 @@ def _transfer(stage: StageName, start_rates: Rates | None, overrides: StageOverr
     models of 7k to 68k parameters. No weight decay, a warm-up over a tenth of the run as Adam's moments start at zero,
     then a linear decay to 0; for PPO no decay, so that the first part of a run does not depend on its length.
     """
+    if stage == "best_of_n":  # which takes no step
+        start_rates = start_rates or Rates(0, 0, 0, 0, 0, 0, 0, 0)
     if start_rates is None:
         raise InputError(
             "the recipe 'transfer' multiplies the rates that a start was pre-trained with, and an imported model has "
