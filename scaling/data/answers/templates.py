@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -123,8 +124,9 @@ class ChatTemplate:
         text = _unmarked(marked)
         ids = self._encoder.ids(text)
         counted = np.zeros(len(ids), bool)
-        for start, stop in _spans(marked) if BEGIN in marked else self._turns(messages, text):
-            first, after = (self._length(text, ids, at) for at in (start, stop))
+        spans = _spans(marked) if BEGIN in marked else self._turns(messages, text)
+        places = self._places(text, ids, sorted({at for span in spans for at in span}))
+        for first, after in ((places[start], places[stop]) for start, stop in spans):
             # What a template writes behind the end of a turn, such as a line's end, no model has to learn.
             ends = np.flatnonzero(ids[first : after + 1] == self.end)
             if not len(ends):
@@ -151,13 +153,17 @@ class ChatTemplate:
                 turns.append((len(before), len(after)))
         return turns
 
-    def _length(self, text: str, ids: Ids, at: int) -> int:
-        """The number of ids of a text's beginning."""
-        if at == len(text):
-            return len(ids)
-        before = self._encoder.ids(text[:at])
-        _check_seam(before, ids)
-        return len(before)
+    def _places(self, text: str, ids: Ids, cuts: list[int]) -> dict[int, int]:
+        """The number of ids before each of some places in a text."""
+        bounds = [0, *cuts, len(text)]
+        parts = [self._encoder.ids(text[begin:end]) for begin, end in pairwise(bounds)]
+        if np.array_equal(np.concatenate(parts), ids):
+            return dict(zip(cuts, accumulate(map(len, parts)), strict=False))
+        # Of tokenizers that encode the beginning of a text in another way.
+        befores = [ids if at == len(text) else self._encoder.ids(text[:at]) for at in cuts]
+        for before in befores:
+            _check_seam(before, ids)
+        return {at: len(before) for at, before in zip(cuts, befores, strict=True)}
 
     def _last_end(self, ids: Ids) -> int:
         return int(np.flatnonzero(ids == self.end)[-1])
