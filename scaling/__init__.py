@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from analysis import laws
     from analysis.errors import InputError
     from scaling.api.allocations import allocate, envelope, isoflop
+    from scaling.api.answers.samples import sample
     from scaling.api.designs import design
     from scaling.api.fits import fit, published
     from scaling.api.forecasts import backtest, forecast, forecast_task, score
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from scaling.api.pages import plot, report
     from scaling.api.rewards import fit_rewards, forecast_rewards, score_rewards
     from scaling.api.rl_fits import fit_rl
-    from scaling.api.samples import sample
     from scaling.api.selections import select_runs
     from scaling.api.sweeps import plan, run
     from scaling.api.tables import read_runs
@@ -76,7 +76,7 @@ _HOMES = {
     "scaling.api.pages": ("plot", "report"),
     "scaling.api.rl_fits": ("fit_rl",),
     "scaling.api.rewards": ("fit_rewards", "forecast_rewards", "score_rewards"),
-    "scaling.api.samples": ("sample",),
+    "scaling.api.answers.samples": ("sample",),
     "scaling.api.selections": ("select_runs",),
     "scaling.api.sweeps": ("plan", "run"),
     "scaling.api.tables": ("read_runs",),

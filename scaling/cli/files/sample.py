@@ -12,7 +12,8 @@ from scaling.cli.folders import SWEEP_FOLDER
 from scaling.errors import InputError
 
 if TYPE_CHECKING:
-    from scaling.api.samples import Speaker
+    from scaling.api.answers.best_answers import BestAnswers
+    from scaling.api.answers.samples import Speaker
 
 HELP = """Print answers of a trained model, with their log-probabilities and rewards.
 
@@ -20,13 +21,18 @@ RUN is the folder of a run that is done, of pre-training or of a stage after it,
 for its target run; or one that `scaling import` has made. A prompt is text, written as the rows that the model was
 trained on were; --chat keeps a dialogue: each line of the standard input is a message of the user.
 
+--prompts writes the best finished answer of --best-of to each prompt of a file (rows as `data` of a stage has them)
+as examples to fine-tune on: rejection sampling.
+
 With --json: run, prompt, best_of, answers (text, tokens, logprob in nats, stopped, reward), mean_reward of all that
-were drawn, sampler_difference (null but for vllm); of a dialogue, messages.
+were drawn, sampler_difference (null but for vllm); of a dialogue, messages; with --prompts run, best_of, output,
+written, unfinished, dropped, mean_reward, chosen_reward.
 
 \b
 Examples:
   scaling sample runs/chat/sft --prompt "The state of our Union is "
   scaling sample runs/chat/sft --prompt "We must " --best-of 16 --reward runs/chat/reward --json
+  scaling sample runs/chat/sft --prompts prompts.jsonl --best-of 16 --reward runs/chat/reward -o best.jsonl
   scaling sample runs/imported/Llama-3.2-1B-Instruct --chat --temperature 0.7
 """
 
@@ -38,6 +44,8 @@ class Request:
     run: Path
     prompt: str | None
     chat: bool
+    prompts: Path | None
+    output: Path | None
     count: int
     best_of: int
     reward: Path | None
@@ -53,6 +61,13 @@ class Request:
 @click.argument("run", metavar="RUN", type=SWEEP_FOLDER)
 @click.option("--prompt", metavar="TEXT", help="What the model is to go on with.")
 @click.option("--chat", is_flag=True, help="Instead: a dialogue, a line of the standard input a message.")
+@click.option(
+    "--prompts",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Instead: the prompts of a file; the best answers are written to -o.",
+)
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="JSON lines, with --prompts.")
 @click.option("--count", type=click.IntRange(1), default=1, show_default=True, help="Answers.")
 @click.option(
     "--best-of",
@@ -101,11 +116,11 @@ class Request:
 @collected(Request)
 def command(request: Request, as_json: bool) -> None:
     """Samples, and prints the answers."""
-    if (request.prompt is None) == (not request.chat):
-        raise InputError("needs either `prompt` or `chat`")
-    if request.chat and request.count > 1:
-        raise InputError("`count`: a dialogue has one answer to a message")
-    from scaling.api.samples import Speaker
+    _check(request)
+    if request.prompts is not None:
+        emit(_written(request, request.prompts), as_json)
+        return
+    from scaling.api.answers.samples import Speaker
 
     speaker = Speaker(
         request.run, request.reward, chat=request.chat, template=request.template, sampler=request.sampler
@@ -114,6 +129,29 @@ def command(request: Request, as_json: bool) -> None:
         _talk(speaker, request, as_json)
     else:
         emit(speaker.answer(request.prompt, count=request.count, **_options(request, request.seed)), as_json)
+
+
+def _check(request: Request) -> None:
+    """Refuses options that do not go together."""
+    if (request.prompt is not None) + request.chat + (request.prompts is not None) != 1:
+        raise InputError("needs one of `prompt`, `chat` and `prompts`")
+    if request.prompt is None and request.count > 1:
+        raise InputError("`count`: is of answers to `prompt`; others have one each")
+    if (request.prompts is None) != (request.output is None):
+        raise InputError("`prompts` and `output` go together")
+    if request.prompts is not None and request.reward is None:
+        raise InputError("`prompts` needs a `reward`, the reward model that chooses")
+    if request.prompts is not None and request.sampler != "jax":
+        raise InputError("`prompts`: its answers are of the sampler jax")
+
+
+def _written(request: Request, prompts: Path) -> "BestAnswers":
+    from scaling.api.answers.best_answers import write_best
+
+    assert request.output is not None
+    assert request.reward is not None
+    options = {**_options(request, request.seed), "template": request.template}
+    return write_best(request.run, prompts, request.output, reward=request.reward, **options)
 
 
 def _options(request: Request, seed: int) -> dict[str, Any]:

@@ -14,8 +14,10 @@ from tiny_stages import make_examples
 from tiny_stages import make_run as stage_run
 
 import scaling as sl
-from scaling.api import samples as samples_module
+from scaling.api.answers import samples as samples_module
 from scaling.cli import main
+from scaling.data.answers.formats.messages import RowParser
+from scaling.data.answers.spec import AnswersSpec
 from scaling.data.tokenizer import BYTES
 from scaling.hf.folder import export_model, import_model
 from scaling.llama.config import LlamaConfig, canonical
@@ -186,6 +188,27 @@ def test_vllm_is_scored_again(
     assert (code, err.count("\n")) == (2, 1)
 
 
+def test_the_best_answers_to_a_files_prompts_are_examples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    policy, reward = tuned(tmp_path / "sft"), rewarding(tmp_path / "reward")
+    asked = [PROMPT, "We must ", "Our people have "]
+    rows = [json.dumps({"prompt": prompt}) for prompt in [*asked, asked[0], "x" * 48]]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(rows))
+    out = tmp_path / "best.jsonl"
+    options = ("--prompts", tmp_path / "prompts.jsonl", "--best-of", 16, "--reward", reward, "-o", out)
+    found = answered(capsys, policy, *options)
+    examples = [json.loads(line) for line in out.read_text().splitlines()]
+    assert found["written"] == len(examples) > 0
+    assert found["written"] + found["unfinished"] == 3
+    assert found["dropped"] == {"too long": 1}
+    assert found["chosen_reward"] > found["mean_reward"]
+    order = [asked.index(example["prompt"]) for example in examples]
+    assert order == sorted(set(order))
+    assert all("\0" not in example["completion"] for example in examples)
+    parser = RowParser(AnswersSpec(path=str(out)), "examples")
+    assert [parser.example(example).prompt for example in examples] == [asked[at] for at in order]
+    assert run(capsys, policy, *options)[0] == 0
+
+
 def imported(folder: Path, model: LlamaConfig, score: bool = False) -> Path:
     """An imported model without a tokenizer."""
     folder.mkdir()
@@ -195,8 +218,8 @@ def imported(folder: Path, model: LlamaConfig, score: bool = False) -> Path:
 
 
 REFUSED: dict[str, tuple[list[object], str]] = {
-    "nothing to say": ([], "needs either --prompt or --chat"),
-    "both": (["--prompt", "x", "--chat"], "needs either --prompt or --chat"),
+    "nothing to say": ([], "needs one of --prompt, --chat and --prompts"),
+    "both": (["--prompt", "x", "--chat"], "needs one of --prompt, --chat and --prompts"),
     "no such run": (["--prompt", "x", "NOWHERE"], "nowhere: not a run's folder, such as runs/NAME/runs/ID"),
     "not done": (["--prompt", "x", "RUNNING"], ": the run is running, not done"),
     "no tokenizer": (["--prompt", "x", "BARE"], "bare"),
@@ -216,7 +239,9 @@ REFUSED: dict[str, tuple[list[object], str]] = {
         "its context of 24 tokens is shorter than 48",
     ),
     "a control token": (["--prompt", "a\0b"], "--prompt: control token in the text"),
-    "two answers of a dialogue": (["--chat", "--count", 2], "--count: a dialogue has one answer to a message"),
+    "two answers of a dialogue": (["--chat", "--count", 2], "--count: is of answers to --prompt; others have one each"),
+    "prompts without a file to write": (["--prompts", "x.jsonl"], "--prompts and -o go together"),
+    "prompts without a reward model": (["--prompts", "x.jsonl", "-o", "y.jsonl"], "--prompts needs a --reward"),
     "no template": (["--chat", "--template", "none-such"], "--template: none-such: no such template or file"),
 }
 

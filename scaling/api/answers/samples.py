@@ -124,7 +124,7 @@ class Speaker:
         if self._trained.scores:
             raise InputError(f"{run}: is a reward model; it scores answers and writes none")
         self._template: Template = self._trained.writes(chat, template)
-        self._scorer = None if reward is None else _scorer(self._trained, open_trained(Path(reward)))
+        self._scorer = None if reward is None else scorer_for(self._trained, open_trained(Path(reward)))
         self._parameters = policy_parameters(self._trained.model)
         self._engine = _vllm(self._trained) if sampler == "vllm" else None
 
@@ -243,7 +243,12 @@ def sample(
     )
 
 
-def _scorer(policy: Trained, reward: Trained) -> RewardScorer:
+def scorer_for(policy: Trained, reward: Trained) -> RewardScorer:
+    """A reward model that can score a policy's answers.
+
+    Raises:
+        InputError: it is none, or is of another tokenizer or a shorter context.
+    """
     if not reward.scores:
         raise InputError(f"{reward.place}: is no reward model; it has no scalar head")
     check_model(reward.model, policy.tokenizer, "reward", reward.tokenizer)
