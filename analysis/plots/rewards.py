@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from analysis.formatting import format_quantity
 from analysis.plots.style import FORECAST, INK, SIZES, log_axis, si
 from analysis.rewards.best_of_n import kl_bound
 from analysis.rewards.forecasting import RewardForecast
@@ -115,6 +116,6 @@ def _name_proxies(proxies: Sequence[Proxy], axes: Axes) -> None:
 
 def _band(x: np.ndarray, forecast: RewardForecast, axes: Axes) -> None:
     name = "forecast" if forecast.refused is None else "naive forecast"
-    axes.plot(x, forecast.gain, "-.", color=FORECAST, lw=1.2, zorder=4, label=f"{name}, {forecast.pairs:g} pairs")
+    axes.plot(x, forecast.gain, "-.", color=FORECAST, lw=1.2, zorder=4, label=f"{name}, {format_quantity(forecast.pairs)} pairs")
     if forecast.low:
         axes.fill_between(x, forecast.low, forecast.high, color=FORECAST, alpha=0.15, lw=0, zorder=1)

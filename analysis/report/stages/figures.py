@@ -149,13 +149,19 @@ OF_STAGE: dict[str, tuple[str, ...]] = {
 }
 
 
-def stage_figures(found: StageFindings, names: Sequence[str]) -> Iterator[ReportFigure]:
-    """Some figures of a stage, drawn one after the other; each has its SVG, or the reason why there is none."""
+def stage_figures(found: StageFindings, names: Sequence[str], place: int) -> Iterator[ReportFigure]:
+    """Some figures of a stage, drawn one after the other; each has its SVG, or the reason why there is none.
+
+    Args:
+        found: the stage.
+        names: keys of ``STAGE_KINDS``.
+        place: of the stage in its page, which keeps the ids of its SVGs apart from those of others.
+    """
     for name in names:
         title, make = STAGE_KINDS[name]
         try:
             drawing = make(found)
-            picture = plots.svg(plots.figure(drawing.draw, *SIZE), name)
+            picture = plots.svg(plots.figure(drawing.draw, *SIZE), f"{name}-{place}")
         except InputError as error:
             prefix = f"{found.place}"
             reason = "; ".join(line.removeprefix(prefix).lstrip("/:").strip() for line in error.errors)

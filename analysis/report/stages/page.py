@@ -98,10 +98,12 @@ def stage_page(place: Path) -> StagePage:
     folders = [place] if is_stage(place) else stages_below(place)
     name = place.resolve().name
     title = f"Stage {name}" if is_stage(place) else f"Stages of {name}"
-    return StagePage(title, tuple(_section(folder) for folder in folders), sweep_file(place))
+    return StagePage(
+        title, tuple(_section(folder, place) for place, folder in enumerate(folders, 1)), sweep_file(place)
+    )
 
 
-def _section(folder: Path) -> Section:
+def _section(folder: Path, place: int) -> Section:
     found = read_stage(folder)
     stages = [str(stage) for stage in found.runs["stage"].dropna().unique()]
     names = [name for name in STAGE_KINDS if any(name in OF_STAGE.get(stage, STAGE_KINDS) for stage in stages)]
@@ -111,7 +113,7 @@ def _section(folder: Path) -> Section:
         title=" and ".join(_TITLES.get(stage, stage) for stage in stages) or "A stage",
         verdict=verdict(found),
         warnings=tuple(dict.fromkeys([*warnings(found), *_no_gold(found)])),
-        figures=tuple(stage_figures(found, names)),
+        figures=tuple(stage_figures(found, names, place)),
         forecasts=against_actual(found),
         answers=answers(found),
         runs=runs(table[[name for name in _COLUMNS if name in table]], _COLUMNS),
