@@ -60,13 +60,14 @@ BELOW = set(SCALING)
 SCALING |= {
     "scaling.planning": BELOW,
     "scaling.pipeline": BELOW | {"scaling.planning"},
-    "scaling.api": BELOW | {"scaling.planning", "scaling.pipeline"},
+    "scaling.chain": BELOW,
+    "scaling.api": BELOW | {"scaling.planning", "scaling.pipeline", "scaling.chain"},
     "scaling": {"scaling.api"},
     "scaling.cli": BELOW | {"scaling.api"},
     "scaling.__main__": {"scaling.cli"},
 }
 # The rooms of scaling that import analysis; any may import what both packages share.
-FORECASTERS = {"scaling", "scaling.planning", "scaling.pipeline", "scaling.api", "scaling.cli"}
+FORECASTERS = {"scaling", "scaling.planning", "scaling.pipeline", "scaling.chain", "scaling.api", "scaling.cli"}
 SHARED = {"analysis.errors", "analysis.files", "analysis.formatting", "analysis.package_data"}
 SHARED |= {"analysis.yaml_locations"}
 

@@ -241,6 +241,9 @@ class _StagePlan:
 
     def _steps(self, settings: Settings, batch: int) -> int:
         if isinstance(self._spec, BestOfNStage):
+            wanted, there = settings.prompts, len(self._data.held_out)  # type: ignore[union-attr]
+            if wanted > there:
+                raise InputError(f"prompts: {wanted:,} are more than the {there:,} that are held out")
             return 1
         if isinstance(self._spec, PpoStage):
             return int(settings.iterations)  # type: ignore[union-attr]

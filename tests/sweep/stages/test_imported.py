@@ -28,7 +28,7 @@ stages:
     margin: small
     recipe: *recipe
     fit: {{pairs: 48}}
-  best: {{stage: best_of_n, policy: sft, reward: reward, data: {{path: {folder}/messages.jsonl}}, prompts: 4, n: 4}}
+  best: {{stage: best_of_n, policy: sft, reward: reward, data: {{path: {folder}/messages.jsonl}}, prompts: 3, n: 4}}
   ppo:
     from: sft
     reward: reward
