@@ -23,8 +23,9 @@ import pandas as pd
 from scipy.optimize import minimize
 
 from analysis.fitting.fit import estimate, resample_weights
-from analysis.fitting.huber_newton import DELTA, best_of_starts, starts_of
+from analysis.fitting.huber_newton import best_of_starts, starts_of
 from analysis.laws import LAWS
+from analysis.laws.law import DELTA
 from analysis.runs.arrays import RunArrays
 from analysis.runs.table import read_table
 

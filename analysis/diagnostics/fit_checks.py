@@ -10,22 +10,44 @@ from analysis.diagnostics.checks import PADDING
 from analysis.diagnostics.codes import Diagnostic
 from analysis.laws import Inputs, Law
 from analysis.runs.arrays import RunArrays, training_cost
+from analysis.runs.stages import shows_size
 from analysis.stats import robust_std
 
 _TWICE = 2.0
 _FEWEST = 5  # runs, for the law of the fewest parameters
 _FAILED = 0.15  # log loss above the fit
+_DATA_ALONE = ("tokens",)
+_ROUNDING = 1e-6  # in log params
 _ONE_LINE = 0.1  # root-mean-square distance in log params and log tokens
 
 
-def check_design(points: RunArrays, parameters: int) -> Iterator[Diagnostic]:
-    """Whether the runs suffice for a law with so many parameters, and separate parameters from tokens."""
+def check_design(points: RunArrays, parameters: int, needs: tuple[str, ...] = ()) -> Iterator[Diagnostic]:
+    """Whether the runs suffice for a law of so many parameters, and tell size from data unless it needs data alone."""
     if points.cells < 2 * parameters:
         yield Diagnostic(
             "few-runs",
             f"{points.cells} different (params, tokens) for {parameters} parameters: expect little",
         )
-    yield from check_collinearity(points.inputs)
+    if needs == _DATA_ALONE:
+        if np.ptp(points.inputs.n) > _ROUNDING:
+            yield Diagnostic(
+                "size-unseen",
+                f"the {len(np.unique(points.inputs.n))} sizes do not show that a larger model has a lower loss (by "
+                "three standard errors): the law reads the data alone, and its forecast is the same for every size",
+            )
+    else:
+        yield from check_collinearity(points.inputs)
+
+
+def of_several_sizes(points: RunArrays, law: Law[Inputs]) -> str | None:
+    """Why a law of one size cannot be fitted to these runs, or None."""
+    if law.needs != _DATA_ALONE or not shows_size(points):
+        return None
+    sizes = np.unique(points.inputs.n)
+    return (
+        f"{law.name} is a law of one size, and the runs have {len(sizes)} of which the larger do better: choose one "
+        f"with `where`, such as params == {np.exp(sizes[-1]):.10g}, or fit finetuning-rectified"
+    )
 
 
 def check_collinearity(x: Inputs) -> Iterator[Diagnostic]:
@@ -73,7 +95,7 @@ def check_irreducible_loss(
     if params["E"] < 1e-3 * lowest:
         yield Diagnostic("floor-unidentified", "the runs do not show the irreducible loss: E fits best at 0")
     elif len(samples):
-        low, high = np.quantile(np.exp(samples[:, law.names.index("E")]), [0.05, 0.95])
+        low, high = np.quantile(law.reported(samples)[:, law.names.index("E")], [0.05, 0.95])
         if high - low > 0.25 * lowest:
             yield Diagnostic(
                 "floor-unidentified",

@@ -8,6 +8,7 @@ from analysis.diagnostics.codes import Diagnostic
 from analysis.formatting import listed
 from analysis.runs.recognition.columns import ODD_COST
 from analysis.runs.recognition.spelling import normalised
+from analysis.runs.stages import fine_tuning_stage
 from analysis.runs.subsample import MOST_ROWS
 from analysis.runs.table import RunTable
 
@@ -36,7 +37,8 @@ def left_out(table: RunTable) -> Iterator[Diagnostic]:
 
 def odd_counts(rows: pd.DataFrame, loss_name: str) -> Iterator[Diagnostic]:
     """Whether params, tokens, FLOPs or losses cannot be what they should be, but something else or in other units."""
-    small = [name for name in ("params", "tokens") if rows[name].min() < _FEWEST]
+    tuned = fine_tuning_stage(rows) is not None  # few tokens, examples or pairs may be all there is
+    small = [name for name in (("params",) if tuned else ("params", "tokens")) if rows[name].min() < _FEWEST]
     ratio = float((rows["tokens"] / rows["params"]).median())
     cost = float((rows["flops"] / (6 * rows["params"] * rows["tokens"])).median())
     if small:
@@ -53,7 +55,7 @@ def odd_counts(rows: pd.DataFrame, loss_name: str) -> Iterator[Diagnostic]:
             f"flops are about {cost:.1g} times 6 params tokens: are these counts, and not billions, and are the "
             "params those that every token passes?",
         )
-    elif not 1 / _MOST_TOKENS_PER_PARAM < ratio < _MOST_TOKENS_PER_PARAM:
+    elif not tuned and not 1 / _MOST_TOKENS_PER_PARAM < ratio < _MOST_TOKENS_PER_PARAM:
         yield Diagnostic(
             "mixed-conventions",
             f"the runs have about {ratio:.1g} tokens per parameter: are both params and tokens counts, and none "

@@ -88,10 +88,11 @@ def fit(table: RunTable, law: str = "chinchilla", bootstrap: int = 1000, seed: i
 
 def on_table(result: FitResult, table: RunTable) -> FitResult:
     """A fit of a table's rows with the table's warnings, hash and convention."""
-    design = fit_checks.check_design(table.arrays, len(result.params))
+    needs = LAWS[result.law].needs
+    design = fit_checks.check_design(table.arrays, len(result.params), needs)
     return replace(
         result,
-        warnings=(*checks.check_table(table, LAWS[result.law].needs), *design, *result.warnings),
+        warnings=(*checks.check_table(table, needs), *design, *result.warnings),
         table_hash=table.hash(),
         convention=table.convention,
     )
@@ -101,8 +102,10 @@ def fit_arrays(runs: RunArrays, law: Law[Inputs], bootstrap: int = 0, seed: int 
     """Fits a law to arrays of runs, without the warnings, hash and convention that :func:`fit` adds.
 
     Raises:
-        InputError: for fewer runs than parameters + 2.
+        InputError: for fewer runs than parameters + 2, or for runs of several sizes if the law is of one.
     """
+    if (refusal := fit_checks.of_several_sizes(runs, law)) is not None:
+        raise InputError(refusal)
     if len(runs) < len(law.names) + 2:
         raise InputError(too_few(law, len(runs)))
     found = estimate(law, runs.inputs, runs.log_loss, runs.cluster, bootstrap, seed)

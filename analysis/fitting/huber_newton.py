@@ -28,8 +28,8 @@ from jaxtyping import Bool, Float, Int
 
 from analysis.laws import Law, X
 
-DELTA = 1e-3  # 2203.15556, appendix D.2
 _ITERATIONS = 300
+_LONGEST = 3.0  # step of any parameter
 _ROWS_AT_ONCE = 2_000_000  # batch x rows held in memory
 _ROUNDS: tuple[tuple[int, int], ...] = (
     (36, 12),
@@ -159,13 +159,14 @@ def _minimise(
     tolerance: float,
 ) -> Solution:
     low, high = law.bounds
+    absent = np.array([name in law.absent for name in law.names])
     theta, mu = np.clip(start, low, high), np.full(len(start), 1.0)
     objective = np.full(len(start), np.inf)
     converged = np.zeros(len(start), bool)
     gradient, newton, metric = _derivatives(law, inputs, log_loss, weights, theta, objective)
     quiet, steps = np.zeros(len(start), int), np.zeros(len(start), int)
     # Residuals of delta / 100 are as good as none: few runs can be met exactly, and that is no use in the end.
-    negligible = 0.5e-4 * DELTA**2 * log_loss.shape[1]
+    negligible = 0.5e-4 * law.delta**2 * log_loss.shape[1]
     for _ in range(iterations):
         live = np.flatnonzero(~converged)
         if live.size == 0:
@@ -173,8 +174,11 @@ def _minimise(
         steps[live] += 1
         here, slope = theta[live], gradient[live]
         free = ~((here <= low) & (slope > 0) | (here >= high) & (slope < 0))
+        step = _step(slope, newton[live], metric[live], mu[live], free)
+        if absent.any():
+            step = _with_absent(slope, newton[live], metric[live], mu[live], free, step, absent, low - here)
         # Not np.clip: on arrays this small it takes longer than the work.
-        trial = np.minimum(np.maximum(here + _step(slope, newton[live], metric[live], mu[live], free), low), high)
+        trial = np.minimum(np.maximum(here + step, low), high)
         value = np.empty(live.size)
         derivatives = _derivatives(law, inputs, log_loss[live], weights[live], trial, value)
         better = value < objective[live]
@@ -216,18 +220,19 @@ def _derivatives(
     Float[np.ndarray, "batch params params"],
 ]:
     """Gradient, Newton's matrix and the metric; writes the objective (infinite where the law overflows)."""
+    delta = law.delta
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         loss, jacobian = law.evaluate(theta, inputs)
         jacobian = jacobian / loss[:, :, None]
         residual = np.log(loss) - log_loss
         size = np.abs(residual)
-        huber = np.where(size <= DELTA, 0.5 * residual**2, DELTA * (size - 0.5 * DELTA))
+        huber = np.where(size <= delta, 0.5 * residual**2, delta * (size - 0.5 * delta))
         objective[:] = (weights * huber).sum(axis=1)
         transposed = jacobian.transpose(0, 2, 1)
-        psi = weights * np.minimum(np.maximum(residual, -DELTA), DELTA)
-        majorant = weights * (DELTA / np.maximum(size, DELTA))
+        psi = weights * np.minimum(np.maximum(residual, -delta), delta)
+        majorant = weights * (delta / np.maximum(size, delta))
         gradient = (transposed @ psi[:, :, None])[:, :, 0]
-        newton = transposed @ (jacobian * (weights * (size <= DELTA))[:, :, None])
+        newton = transposed @ (jacobian * (weights * (size <= delta))[:, :, None])
         metric = transposed @ (jacobian * majorant[:, :, None])
     broken = ~(np.isfinite(objective) & np.isfinite(metric).all(axis=(1, 2)))
     objective[broken] = np.inf
@@ -251,7 +256,37 @@ def _step(
     matrix += (1e-13 + 1e-10 * mu[:, None, None]) * identity
     right = np.where(free, gradient / scale, 0.0)
     step: Float[np.ndarray, "batch params"] = -np.linalg.solve(matrix, right[:, :, None])[:, :, 0] / scale
-    return np.minimum(np.maximum(step, -3.0), 3.0)
+    return np.minimum(np.maximum(step, -_LONGEST), _LONGEST)
+
+
+def _with_absent(
+    gradient: Float[np.ndarray, "batch params"],
+    newton: Float[np.ndarray, "batch params params"],
+    metric: Float[np.ndarray, "batch params params"],
+    mu: Float[np.ndarray, " batch"],
+    free: Bool[np.ndarray, "batch params"],
+    step: Float[np.ndarray, "batch params"],
+    absent: Bool[np.ndarray, " params"],
+    room: Float[np.ndarray, "batch params"],
+) -> Float[np.ndarray, "batch params"]:
+    """The step where a term that may be absent would shrink below 0: it goes to 0, and the others are solved for again.
+
+    Cut short alone, it would leave the others with a step that assumes it went on, which need not descend.
+
+    Args:
+        gradient, newton, metric, mu, free: as for the step.
+        step: of all parameters together.
+        absent: which parameters may be absent.
+        room: from here to the lower end of each parameter's domain.
+    """
+    least = np.maximum(room, -_LONGEST)
+    beyond = absent & free & (step <= least)
+    if not beyond.any():
+        return step
+    moved = np.where(beyond, least, 0.0)
+    pulled = gradient + ((newton + mu[:, None, None] * metric) @ moved[:, :, None])[:, :, 0]
+    again = _step(pulled, newton, metric, mu, free & ~beyond) + moved
+    return np.where(beyond.any(axis=1, keepdims=True), again, step)
 
 
 def starts_of(
@@ -280,5 +315,6 @@ def starts_of(
     coefficients = np.linalg.solve(gram + ridge + barred * np.eye(len(linear)), right[:, :, None])[:, :, 0]
     share = 1 / features.mean(axis=1)
     coefficients = np.maximum(coefficients, 0.02 * share) / scale[:, 0]
-    theta[:, linear] = np.log(coefficients)
+    positive = np.array([law.names[i] in law.logs for i in linear])
+    theta[:, linear] = np.where(positive, np.log(coefficients), coefficients)
     return theta

@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float
 from analysis.diagnostics import checks
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
-from analysis.forecasting.ensemble import AUTO, Ensemble, ensemble_of_arrays, ensembles_of_arrays
+from analysis.forecasting.ensemble import AUTO, Ensemble, ensemble_of_arrays, ensembles_of_arrays, weighed_of
 from analysis.forecasting.text import backtest_text
-from analysis.laws import LAWS
+from analysis.laws import usual
 from analysis.result import Result
 from analysis.runs.arrays import RunArrays
 from analysis.runs.table import RunTable
@@ -152,7 +152,7 @@ def backtest(
 
     Args:
         table: the runs.
-        laws: names in ``LAWS``, or ``auto``; by default every law and ``auto``.
+        laws: names in ``LAWS``, or ``auto``; by default ``auto`` and every law of runs of this kind.
         train_below: train on flops <= this, test on the rest; by default thresholds 3, 10, 30 and 100 times
             below the largest run, wherever 12 runs to train on and 3 to test remain.
         bootstrap: resamples of each fit.
@@ -160,8 +160,9 @@ def backtest(
     Raises:
         InputError: for an unknown law, or a table too small to split.
     """
-    laws = (*LAWS, AUTO) if laws is None else laws
     runs = table.arrays
+    if laws is None:
+        laws = (*(usual() if runs.stage is None else weighed_of(runs)), AUTO)
     flops = np.exp(runs.inputs.c)
     if train_below is None:
         limits = [float(flops.max()) / factor * (1 + 1e-9) for factor in _FACTORS]

@@ -38,6 +38,7 @@ _SCALE_ALONE, _ALONE_LOG_SD = 1.0, 0.5
 _SCALE_POOLED, _SCALE_UNTESTED, _POOLED_LOG_SD = 0.45, 0.8, 0.3
 _ENOUGH_FOLDS = 3
 FORM, _FORM_LOG_SD = 0.002, 0.7  # per factor e of reach
+_FORM_TUNED = 0.015
 # Every pair of (scale, form) in the posterior.
 _SCALES, _FORMS = (
     grid.ravel() for grid in np.meshgrid(np.geomspace(0.2, 5.0, 40), np.geomspace(1e-4, 0.1, 50), indexing="ij")
@@ -110,18 +111,21 @@ class Calibration:
         return high
 
 
-def calibrate(errors: Sequence[FoldError], noise: float, pooled: bool = False) -> Calibration:
+def calibrate(errors: Sequence[FoldError], noise: float, pooled: bool = False, tuned: bool = False) -> Calibration:
     """Posterior: the prior times a Gaussian likelihood of each fold's root-mean-square error, to the fold's share.
 
     Args:
         errors: of each fold; the prior alone without any.
         noise: standard deviation of one run's log loss.
         pooled: whether several laws are.
+        tuned: whether the runs are of a stage of fine-tuning, whose laws miss by far more beyond the runs.
     """
     scale, sd = _SCALE_ALONE, _ALONE_LOG_SD
     if pooled:
         scale, sd = _SCALE_POOLED if len(errors) >= _ENOUGH_FOLDS else _SCALE_UNTESTED, _POOLED_LOG_SD
-    log = -0.5 * ((np.log(_SCALES / scale) / sd) ** 2 + (np.log(_FORMS / FORM) / _FORM_LOG_SD) ** 2)
+    log = -0.5 * (
+        (np.log(_SCALES / scale) / sd) ** 2 + (np.log(_FORMS / (_FORM_TUNED if tuned else FORM)) / _FORM_LOG_SD) ** 2
+    )
     for error in errors:
         variance = _SCALES**2 * (error.spread + noise**2) + _FORMS**2 * error.reach
         log -= error.share * 0.5 * (np.log(variance) + error.square / variance)

@@ -81,6 +81,13 @@ def above_frontier(runs: RunArrays) -> Float[np.ndarray, " rows"]:
     return runs.log_loss - lowest[upto]
 
 
+def late_weighting(width: float) -> Weighting:
+    """Gaussian weighting of runs by their distance in log FLOPs from the run with the most."""
+    return Weighting(
+        f"late-{np.exp(width):.3g}", lambda runs: np.exp(-0.5 * ((runs.inputs.c.max() - runs.inputs.c) / width) ** 2)
+    )
+
+
 EQUAL = Weighting(None, equal_weights)
 ALL_RUNS = Window()
 WEIGHTINGS = (EQUAL, frontier_weighting(0.2), frontier_weighting(0.05))

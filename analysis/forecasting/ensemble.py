@@ -15,13 +15,25 @@ from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.fit import FitResult, fit_arrays, law_named, on_table, too_few
 from analysis.forecasting.calibration import Calibration, calibrate, fold_error, run_noise
-from analysis.forecasting.candidates import ALL_RUNS, WEIGHTINGS, WINDOWS, Candidate, Weighting, Window, candidates_of
+from analysis.forecasting.candidates import (
+    ALL_RUNS,
+    EQUAL,
+    WEIGHTINGS,
+    WINDOWS,
+    Candidate,
+    Weighting,
+    Window,
+    candidates_of,
+    late_weighting,
+)
 from analysis.forecasting.folds import Fold, rolling_origin_folds
 from analysis.forecasting.member import FOLD_RESAMPLES, Member, fit_members
+from analysis.forecasting.naive import naive_better
 from analysis.forecasting.pooling import pooled_log_loss, pooled_spread
 from analysis.forecasting.weights import MemberWeights, shrunk_weights
 from analysis.laws import LAWS, Inputs, weighed
 from analysis.runs.arrays import RunArrays, beyond
+from analysis.runs.stages import shows_size
 from analysis.runs.table import RunTable
 
 AUTO = "auto"
@@ -45,6 +57,8 @@ class Method:
 
 
 METHOD = Method()
+# After fine-tuning no run is far above the frontier, and the last of them tell most of what comes next.
+FINE_TUNING = Method(weightings=(EQUAL, late_weighting(float(np.log(4.0)))))
 
 
 @dataclass(frozen=True)
@@ -58,6 +72,7 @@ class Ensemble:
         fitted: the runs.
         folds: how many rolling-origin folds weighed and calibrated it.
         tested: the largest log(FLOPs / largest fitted FLOPs) of them; 0 without any.
+        naive: a warning where a naive forecast missed less in them, of runs of a stage of fine-tuning.
     """
 
     members: tuple[Member, ...]
@@ -66,6 +81,7 @@ class Ensemble:
     fitted: Inputs
     folds: int
     tested: float
+    naive: tuple[Diagnostic, ...] = ()
 
     @property
     def weights(self) -> dict[str, float]:
@@ -89,7 +105,8 @@ class Ensemble:
             for code in dict.fromkeys(warning.code for warning in self.fits[name].warnings):  # in order, each once
                 found.setdefault(code, [w for w in self.fits[name].warnings if w.code == code])
                 behind[code] = behind.get(code, 0.0) + weights[name]
-        return tuple(w for code, group in found.items() if behind[code] >= _MAJORITY for w in group)
+        usual = tuple(w for code, group in found.items() if behind[code] >= _MAJORITY for w in group)
+        return (*usual, *self.naive)
 
     def expect(self, inputs: Inputs) -> Float[np.ndarray, " rows"]:
         """Forecast loss (rows,) at each point, nats per token."""
@@ -120,14 +137,19 @@ class Ensemble:
         return laws
 
 
-def ensemble(table: RunTable, law: str = AUTO, bootstrap: int = 1000, method: Method = METHOD) -> Ensemble:
+def method_of(runs: RunArrays) -> Method:
+    """The method of these runs: by whether they are of a stage of fine-tuning."""
+    return METHOD if runs.stage is None else FINE_TUNING
+
+
+def ensemble(table: RunTable, law: str = AUTO, bootstrap: int = 1000, method: Method | None = None) -> Ensemble:
     """Fits one law to a table, or with ``auto`` every law that its runs suffice for.
 
     Args:
         table: the runs.
         law: a name in ``LAWS``, or ``auto``.
         bootstrap: resamples of whole trunks.
-        method: of ``auto``.
+        method: of ``auto``; by default that of the kind of runs.
 
     Raises:
         InputError: for an unknown law, or too few runs for any.
@@ -136,7 +158,7 @@ def ensemble(table: RunTable, law: str = AUTO, bootstrap: int = 1000, method: Me
     return replace(made, fits={name: on_table(fit, table) for name, fit in made.fits.items()})
 
 
-def ensemble_of_arrays(runs: RunArrays, law: str, bootstrap: int, method: Method = METHOD) -> Ensemble:
+def ensemble_of_arrays(runs: RunArrays, law: str, bootstrap: int, method: Method | None = None) -> Ensemble:
     """Fits one law, or ``auto``, to arrays of runs: :func:`ensemble` without a table's warnings and hash."""
     found = ensembles_of_arrays(runs, [law], bootstrap, method)
     if law in found:
@@ -148,19 +170,21 @@ def ensemble_of_arrays(runs: RunArrays, law: str, bootstrap: int, method: Method
 
 
 def ensembles_of_arrays(
-    runs: RunArrays, names: Sequence[str], bootstrap: int, method: Method = METHOD
+    runs: RunArrays, names: Sequence[str], bootstrap: int, method: Method | None = None
 ) -> dict[str, Ensemble]:
     """Ensembles of several laws and ``auto`` on arrays of runs, with every fit made once.
 
     Returns:
         Ensembles by name, without those that the runs do not suffice for.
     """
+    method = method_of(runs) if method is None else method
     candidates = _candidates(runs, names, method)
     fits = {law: fit_arrays(runs, LAWS[law], bootstrap) for law in candidates}
     resamples = max(bootstrap // _FEWER, min(bootstrap, FOLD_RESAMPLES))
     members = [m for law, fit in fits.items() for m in fit_members(runs, fit, candidates[law], resamples)]
     folds = rolling_origin_folds(runs, [each for of_law in candidates.values() for each in of_law])
-    groups = {name: [m for m in members if _takes_part(m.candidate, name, method)] for name in names}
+    of_auto = weighed_of(runs)
+    groups = {name: [m for m in members if _takes_part(m.candidate, name, method, of_auto)] for name in names}
     return {
         name: combine(runs, group, fits, folds, _noise(runs, group), method.weigh)
         for name, group in groups.items()
@@ -189,20 +213,33 @@ def combine(
     names = [member.candidate.name for member in members]
     own = [part for fold in folds if (part := fold.of(names)) is not None]
     weights = dict(zip(names, weigh(names, own).tolist(), strict=True))
+    errors = [fold_error(fold, weights) for fold in own]
     return Ensemble(
         members=tuple(replace(member, weight=weights[member.candidate.name]) for member in members),
         fits={name: fit for name, fit in fits.items() if any(member.law.name == name for member in members)},
-        calibration=calibrate([fold_error(fold, weights) for fold in own], noise, pooled=len(members) > 1),
+        calibration=calibrate(errors, noise, pooled=len(members) > 1, tuned=runs.stage is not None),
         fitted=runs.inputs,
         folds=len(own),
         tested=max((fold.reach for fold in own), default=0.0),
+        naive=tuple(naive_better(runs, errors)) if runs.stage is not None else (),
     )
+
+
+def weighed_of(runs: RunArrays) -> tuple[str, ...]:
+    """Names of the laws that ``auto`` weighs for these runs.
+
+    After fine-tuning, laws of size and data where the runs show what size does, else of the data alone.
+    """
+    if runs.stage is None:
+        return weighed()
+    sized = shows_size(runs)
+    return tuple(name for name in weighed(fine_tuning=True) if ("params" in LAWS[name].needs) == sized)
 
 
 def _candidates(runs: RunArrays, names: Sequence[str], method: Method) -> dict[str, list[Candidate]]:
     """Candidates by law that the runs suffice for: the plain one of each named law, and all that ``auto`` weighs."""
     alone = {law_named(name).name for name in names if name != AUTO}
-    of_auto = set(weighed()) if AUTO in names else set()
+    of_auto = set(weighed_of(runs)) if AUTO in names else set()
     found = {}
     for name, law in LAWS.items():
         every = candidates_of(law, method.weightings, method.windows) if name in of_auto else []
@@ -213,12 +250,12 @@ def _candidates(runs: RunArrays, names: Sequence[str], method: Method) -> dict[s
     return found
 
 
-def _takes_part(candidate: Candidate, name: str, method: Method) -> bool:
+def _takes_part(candidate: Candidate, name: str, method: Method, of_auto: Sequence[str]) -> bool:
     """Whether a candidate belongs to an ensemble: ``auto``, or that of a law, which has the plain candidate alone."""
     if name != AUTO:
         return candidate.plain and candidate.law.name == name
     chosen = candidate.weighting in method.weightings and candidate.window in method.windows
-    return chosen and candidate.law.name in weighed()
+    return chosen and candidate.law.name in of_auto
 
 
 def _noise(runs: RunArrays, members: Sequence[Member]) -> float:

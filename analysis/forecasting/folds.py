@@ -17,6 +17,7 @@ from analysis.runs.arrays import RunArrays
 
 _MOST_FOLDS = 6
 _LEAST_SHARE, _FEWEST_CELLS = 1 / 3, 8
+_FEWEST_TUNED = 6  # curves of fine-tuning are short, and bend
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,14 @@ def rolling_origin_folds(runs: RunArrays, candidates: Sequence[Candidate]) -> li
 def origins(runs: RunArrays) -> list[int]:
     """Highest fitted budget (``RunArrays.budget``) of each fold: six at most, from the lowest.
 
-    Each leaves eight different cells or more to fit, as many as most laws need, and a third of the runs: the error of a
-    forecast from a few tiny runs says little about one from all of them.
+    Each leaves eight different cells or more to fit, as many as most laws need (six after fine-tuning), and a third of
+    the runs: the error of a forecast from a few tiny runs says little about one from all of them.
     """
     found = []
+    fewest = _FEWEST_CELLS if runs.stage is None else _FEWEST_TUNED
     for number in range(int(runs.budget.max())):
         below = runs.budget <= number
-        if below.sum() >= _LEAST_SHARE * len(runs) and runs.subset(below).cells >= _FEWEST_CELLS:
+        if below.sum() >= _LEAST_SHARE * len(runs) and runs.subset(below).cells >= fewest:
             found.append(number)
     if len(found) > _MOST_FOLDS:
         found = [found[round(i)] for i in np.linspace(0, len(found) - 1, _MOST_FOLDS)]

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+DELTA = 1e-3  # 2203.15556, appendix D.2
 _AT_EDGE = 1e-6
 Parameters = tuple[Float[np.ndarray, "batch 1"], ...]
 Losses = Float[np.ndarray, "batch rows"]
@@ -72,6 +73,9 @@ class Law(Generic[X]):
         function: (parameters [batch, 1] each, inputs) -> (loss [*batch, rows], derivative by each
             parameter).
         auto: whether ``auto`` weighs it: False for one that is a case of another, or that extrapolates badly.
+        fine_tuning: whether ``auto`` weighs it for runs of a stage of fine-tuning.
+        absent: coefficients that may well be absent: the lower end of their domain is no edge of the search.
+        delta: log residual beyond which Huber's objective grows linearly: about the scatter of such runs.
     """
 
     name: str
@@ -84,6 +88,9 @@ class Law(Generic[X]):
     domains: dict[str, tuple[float, float]]
     function: Callable[[Parameters, X], tuple[Losses, Partials]]
     auto: bool = True
+    fine_tuning: bool = False
+    absent: frozenset[str] = frozenset()
+    delta: float = DELTA
 
     @property
     def bounds(self) -> tuple[Float[np.ndarray, " params"], Float[np.ndarray, " params"]]:
@@ -97,11 +104,16 @@ class Law(Generic[X]):
         return low, high
 
     def at_edge(self, theta: Float[np.ndarray, " params"]) -> tuple[str, ...]:
-        """The parameters that lie at a finite end of their domain, where a search stops without a minimum."""
+        """The parameters that lie at a finite end of their domain, where a search stops without a minimum.
+
+        Not a coefficient of ``absent`` at its lower end.
+        """
         ends = np.stack(self.bounds)
         with np.errstate(invalid="ignore"):
             near = np.abs(theta - ends) <= _AT_EDGE * np.maximum(1.0, np.abs(ends))
-        return tuple(name for name, at in zip(self.names, (near & np.isfinite(ends)).any(axis=0), strict=True) if at)
+        near &= np.isfinite(ends)
+        near[0] &= [name not in self.absent for name in self.names]
+        return tuple(name for name, at in zip(self.names, near.any(axis=0), strict=True) if at)
 
     def predict(self, params: dict[str, float], inputs: X) -> Float[np.ndarray, " rows"]:
         """The loss, in nats per token, from the parameters as reported."""

@@ -123,6 +123,7 @@ LAWS = (
         starts={"alpha": _GRID, "beta": _GRID},
         domains={"alpha": _EXPONENT, "beta": _EXPONENT},
         function=_chinchilla,
+        fine_tuning=True,
     ),
     Law(
         name="chinchilla-tied",

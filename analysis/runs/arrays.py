@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from analysis.laws import Inputs
 from analysis.runs.groups import budgets_of, trunks
 from analysis.runs.schema import RECIPE
+from analysis.runs.stages import fine_tuning_stage
 from analysis.runs.subsample import representative
 
 # What a run was trained on.
@@ -25,12 +26,14 @@ class RunArrays:
         log_loss: log of nats per token.
         cluster: runs that share a number share a trunk, so their errors are correlated.
         cell: runs that share a number differ by their seed alone.
+        stage: of fine-tuning that all runs are of, or None.
     """
 
     inputs: Inputs
     log_loss: Float[np.ndarray, " rows"]
     cluster: Int[np.ndarray, " rows"]
     cell: Int[np.ndarray, " rows"]
+    stage: str | None = None
 
     @classmethod
     def of(cls, rows: pd.DataFrame) -> "RunArrays":
@@ -47,6 +50,7 @@ class RunArrays:
             np.log(rows["loss"].to_numpy()),
             trunks(rows),
             cells.to_numpy(np.int64),
+            fine_tuning_stage(rows),
         )
 
     def __len__(self) -> int:
@@ -54,7 +58,7 @@ class RunArrays:
 
     def subset(self, keep: Bool[np.ndarray, " rows"]) -> "RunArrays":
         """Arrays of some rows: a mask, or their indices."""
-        return RunArrays(self.inputs.take(keep), self.log_loss[keep], self.cluster[keep], self.cell[keep])
+        return RunArrays(self.inputs.take(keep), self.log_loss[keep], self.cluster[keep], self.cell[keep], self.stage)
 
     @property
     def cells(self) -> int:

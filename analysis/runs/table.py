@@ -20,6 +20,7 @@ from analysis.runs.recognition.loss_units import loss_unit
 from analysis.runs.recognition.run_names import RUN_COLUMNS
 from analysis.runs.recognition.states import DIVERGED, FLAGS, STATE_COLUMNS, finished, unknown, words
 from analysis.runs.schema import ALIASES, FURTHER, NUMBERS, RECIPE, REQUIRED, TEXTS
+from analysis.runs.stages import COUNTS, STAGE, fine_tuning_stage, mixed_stages
 from analysis.runs.table_hash import table_hash
 from analysis.runs.validation import as_numbers, check_used
 
@@ -102,6 +103,12 @@ class RunTable:
             return f"{self.source}: no row to fit: {every} that has finished lacks a finite loss"
         if not (self._chosen & self._usable).any():
             return f"{self.source}: no finished row to fit meets `where` {self.where!r}"
+        if mixed := mixed_stages(rows[self._chosen & self._usable]):
+            named = " and ".join(repr(stage) if stage else "none" for stage in mixed)
+            return (
+                f"{self.source}: column 'stage': rows of {named} in one table: their losses are not comparable; choose "
+                f"one with `where`, such as stage == {next(filter(None, mixed))!r}"
+            )
         return None
 
     @property
@@ -164,7 +171,7 @@ class RunTable:
 
     @cached_property
     def _hash(self) -> str:
-        return table_hash(self.fit, self.frame.columns)
+        return table_hash(self.fit, self.frame.columns, (STAGE,) if fine_tuning_stage(self.fit) else ())
 
 
 def read_table(
@@ -223,7 +230,7 @@ def table_of(
 def _wanted(columns: Mapping[str, str] | None, where: str | None, extra: Sequence[str]) -> set[str]:
     """Names of all columns that a table may read."""
     named = columns_of(where) if where else set()
-    usual = chain(*ALIASES.values(), *FURTHER.values(), STATE_COLUMNS, FLAGS, RUN_COLUMNS)
+    usual = chain(*ALIASES.values(), *FURTHER.values(), *COUNTS.values(), STATE_COLUMNS, FLAGS, RUN_COLUMNS, (STAGE,))
     return {*NUMBERS, *TEXTS, *usual, *(columns or {}).values(), *extra, *named}
 
 

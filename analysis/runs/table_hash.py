@@ -13,15 +13,16 @@ _NOT_HASHED = frozenset(["wall_s", "mfu", "device", "role", "status"])
 _ROWS_AT_ONCE = 100_000
 
 
-def table_hash(rows: pd.DataFrame, columns: Collection[str]) -> str:
+def table_hash(rows: pd.DataFrame, columns: Collection[str], also: Collection[str] = ()) -> str:
     """SHA-256 of the canonical values of some rows, one line each, in sorted order.
 
     Args:
         rows: with the schema's names.
         columns: those of the source; what was completed in ``rows`` does not count, but for the FLOPs.
+        also: further columns of ``rows`` that count.
     """
     hashed = {"flops", *columns} - _NOT_HASHED
-    names = [name for name in sorted([*NUMBERS, *TEXTS]) if name in hashed]
+    names = sorted([*(name for name in (*NUMBERS, *TEXTS) if name in hashed), *also])
     lines: list[str] = []
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         part = rows.iloc[start : start + _ROWS_AT_ONCE]

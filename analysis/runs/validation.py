@@ -10,6 +10,7 @@ from jaxtyping import Bool
 from analysis.errors import InputError
 from analysis.runs.recognition.numbers import numbers_in
 from analysis.runs.schema import NUMBERS, REQUIRED, TEXTS
+from analysis.runs.stages import FINE_TUNING, stages_of
 
 _NEEDED = (*REQUIRED, "flops")
 _PLAIN = ("loss", "loss_stderr", "bits_per_byte")
@@ -76,7 +77,9 @@ def check_used(read: ReadNumbers, source: str, used: Bool[np.ndarray, " rows"]) 
                 f"column {name!r} is not used: {_shown(cells.iloc[0])} in row {cells.index[0]} is not a number"
             )
         if name in _NEEDED:
-            errors += _outside(frame[name], used & ~frame.index.isin(cells.index), f"column {name!r}", source)
+            errors += _outside(
+                frame[name], used & ~frame.index.isin(cells.index), f"column {name!r}", source, _start(name, frame)
+            )
     if errors:
         hidden = len(errors) - _MOST_ERRORS
         raise InputError(errors[:_MOST_ERRORS] + ([f"{source}: {hidden} more errors"] if hidden > 0 else []))
@@ -90,13 +93,20 @@ def _unread(read: ReadNumbers, name: str) -> pd.Series:
     return read.unread.get(name, pd.Series(dtype=object))
 
 
-def _outside(values: pd.Series, used: Bool[np.ndarray, " rows"], column: str, source: str) -> Iterator[str]:
-    """A line on each used value that is not positive or is too large."""
+def _start(name: str, frame: pd.DataFrame) -> str:
+    """What a zero means in this column of a table, to end a line with."""
+    if name == "tokens" and set(stages_of(frame)) & set(FINE_TUNING):
+        return ": a row of the start, before its fine-tuning; leave it out with `where` tokens > 0"
+    return ""
+
+
+def _outside(values: pd.Series, used: Bool[np.ndarray, " rows"], column: str, source: str, zero: str) -> Iterator[str]:
+    """A line on each used value that is not positive or is too large; ``zero`` ends those on zeros."""
     with np.errstate(invalid="ignore"):
         bad = used & ~values.between(1 / _LARGEST, _LARGEST).to_numpy()
     for row, value in values[bad].items():
         limits = f" between {1 / _LARGEST:g} and {_LARGEST:g}" if 0 < value < np.inf else ""
-        yield f"{source}:{row}: {column}: {value} is not a positive number{limits}"
+        yield f"{source}:{row}: {column}: {value} is not a positive number{limits}{'' if value else zero}"
 
 
 def _shown(cell: object) -> str:

@@ -14,6 +14,7 @@ from analysis.runs.recognition.run_names import LONG_RUN, RUN_COLUMNS, UNSURE, n
 from analysis.runs.recognition.spelling import flops_unit, normalised, without_unit
 from analysis.runs.recognition.states import STATE_COLUMNS, are_states, states_of, tell_apart
 from analysis.runs.schema import ALIASES, FURTHER, NUMBERS, REQUIRED, TEXTS
+from analysis.runs.stages import STAGE, stage_counted_by
 
 _COUNTS = ("params", "params_nonembedding", "params_active", "tokens", "unique_tokens", "batch_tokens", "flops")
 ODD_COST = 10.0  # times 6ND: head and attention account for a factor of 3 in tiny models
@@ -49,7 +50,11 @@ def renamed(
     _usual(frame, found, source)
     for name in REQUIRED:
         if name not in frame.columns and name not in found.chosen and not any(repr(name) in e for e in found.errors):
-            found.errors.append(f"{source}: no column {name!r}{_hint(name, known)}; choose with `columns` {name}=...")
+            alone = name == "params" and stage_counted_by(normalised(found.chosen.get("tokens", ""))) is not None
+            or_else = ", or of one model add a column of its size" if alone else ""
+            found.errors.append(
+                f"{source}: no column {name!r}{_hint(name, known)}; choose with `columns` {name}=...{or_else}"
+            )
     if found.errors:
         raise InputError(found.errors)
     values = {name: frame[own] for name, own in found.chosen.items()}
@@ -60,6 +65,7 @@ def renamed(
     notes = list(_scaled(made, found.chosen))
     if "flops" in found.chosen:
         notes += _flops(made, found.chosen["flops"], requested="flops" in (columns or {}))
+    notes += _staged(made, found.chosen)
     if "loss" in found.chosen and is_perplexity(found.chosen["loss"]):
         made["loss"] = _logarithm(made["loss"])
         notes.append(f"the loss is the natural logarithm of {found.chosen['loss']!r}")
@@ -98,6 +104,8 @@ def _usual(frame: pd.DataFrame, found: _Found, source: str) -> None:
             candidates += [own for alias in FURTHER.get(name, ()) for own in spelled.get(alias, [])]
         if not candidates and name in _COUNTS:
             candidates = [own for spelling, owns in spelled.items() for own in owns if _counts(spelling, name)]
+        if not candidates and name == "tokens":
+            candidates = [own for spelling, owns in spelled.items() for own in owns if stage_counted_by(spelling)]
         if not candidates and name == "flops":
             candidates = [own for spelling, owns in spelled.items() for own in owns if flops_unit(spelling) > 1][:1]
         if len(candidates) > 1 and name in (*REQUIRED, "flops") and not _alike(frame, candidates):
@@ -179,6 +187,18 @@ def _flops(frame: pd.DataFrame, own: str, requested: bool) -> Iterator[str]:
         yield f"flops are {own!r} times {unit:.3g}".replace("e+", "e")
     elif flops_unit(spelling) > 1 and not requested:
         del frame["flops"]
+
+
+def _staged(frame: pd.DataFrame, chosen: Mapping[str, str]) -> Iterator[str]:
+    """Gives the frame its stage: its own column in any spelling, else that of the data that stands for tokens."""
+    for own in [own for own in map(str, frame.columns) if own != STAGE and normalised(own) == STAGE][:1]:
+        if STAGE not in frame:
+            frame[STAGE] = frame[own]
+    own = chosen.get("tokens", "")
+    if (stage := stage_counted_by(normalised(own))) is not None:
+        if STAGE not in frame:
+            frame[STAGE] = stage
+        yield f"tokens are {own!r}: the data of fine-tuning, whose laws are fitted"
 
 
 def _perhaps_training(frame: pd.DataFrame) -> Iterator[str]:

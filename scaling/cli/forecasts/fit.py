@@ -60,7 +60,8 @@ class Request:
     metavar="NAME",
     help="auto fits six laws, if they suit the runs, and weighs them by rolling-origin folds. Of endpoints: "
     "chinchilla, chinchilla-tied, kaplan, overtraining, skaling, farseer, data-constrained, compute or broken; of "
-    "whole loss curves: annealing; of reinforcement learning: rl-sigmoid, rl-power, intrinsic; of rewards: "
+    "fine-tuning: finetuning, rectified, finetuning-rectified or data; of whole loss curves: annealing; of "
+    "reinforcement learning: rl-sigmoid, rl-power, intrinsic; of rewards: "
     "overoptimization-bon, overoptimization-rl.",
 )
 @click.option(

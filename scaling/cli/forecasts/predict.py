@@ -83,7 +83,8 @@ class Request:
     show_default=True,
     metavar="NAME",
     help="auto weighs six laws, if they suit the runs, by rolling-origin folds. Or one: chinchilla-tied, chinchilla, "
-    "kaplan, overtraining, skaling, farseer, data-constrained, compute or broken.",
+    "kaplan, overtraining, skaling, farseer, data-constrained, compute or broken; after fine-tuning: finetuning, "
+    "rectified, finetuning-rectified or data.",
 )
 @click.option(
     "--task",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.fitting.fit import fit_arrays
-from analysis.laws import LAWS, Inputs, Law, weighed
+from analysis.laws import LAWS, Inputs, Law, usual, weighed
 from analysis.runs.arrays import RunArrays, inputs_at
 
 # Plausible parameters of each, at the scale of GRID.
@@ -20,6 +20,10 @@ TRUTH: dict[str, dict[str, float]] = {
     "data-constrained": {"E": 1.87, "A": 521.0, "B": 1488.0, "alpha": 0.35, "R_N": 5.3, "R_D": 15.4},
     "compute": {"E": 1.7, "A": 1600.0, "gamma": 0.16},
     "broken": {"E": 1.7, "A": 300.0, "early": 0.12, "late": 0.25, "C_1": 1e19, "f": 0.8},
+    "finetuning": {"E": 0.8, "A": 60.0, "a": 0.1, "b": 0.12},
+    "rectified": {"E": 0.8, "B": 8e4, "D_l": 4e4, "b": 0.45},
+    "finetuning-rectified": {"E": 0.8, "A": 900.0, "D_t": 8e9, "a": 0.1, "b": 0.25},
+    "data": {"E": 0.8, "B": 100.0, "beta": 0.2},
 }
 
 
@@ -148,4 +152,5 @@ def test_a_break_bends_the_slope_and_none_is_the_law_of_compute() -> None:
 
 def test_a_form_is_weighed_once() -> None:
     # Two are data-constrained again where nothing repeats and C is 6 N D; the last is the worst of all in forecasts.
-    assert set(LAWS) - set(weighed()) == {"chinchilla-tied", "overtraining", "broken"}
+    assert set(usual()) - set(weighed()) == {"chinchilla-tied", "overtraining", "broken"}
+    assert set(weighed(fine_tuning=True)) - set(usual()) == set(LAWS) - set(usual())
