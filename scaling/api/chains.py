@@ -1,6 +1,7 @@
 """Chains of stages: their plan, their runs, and what these come to."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,17 @@ from analysis.result import Result
 from analysis.table_text import table_text
 from scaling.api.sweep_results import forecast_lines
 from scaling.chain import AnyForecast, AnyScore, ChainPipeline, StageResult, warnings_of
+from scaling.pipeline import ReportProgress
 from scaling.posttrain.config import StageConfig
 from scaling.quantity import format_quantity
 from scaling.sweep.folder.file_names import REPORT
-from scaling.sweep.folder.progress import SweepProgress
 from scaling.sweep.plan.configs import AnyConfig
 from scaling.sweep.stages.chain_file import Chain, load_chain
 from scaling.sweep.stages.expand import PlannedStageRun, expand_chain
 from scaling.sweep.workers.worker_pool import Executor
+
+# Of a chain's name: yields what is called with the stage and role that train, and their progress.
+Progress = Callable[[str], AbstractContextManager[ReportProgress]]
 
 
 @dataclass(frozen=True)
@@ -138,12 +142,13 @@ def run_chain(
     only: Sequence[str],
     fork: bool,
     executor: Executor,
-    show: Callable[[str, SweepProgress], None],
+    progress: Progress,
 ) -> FinishedChain:
     """Carries out a chain; arguments as of ``scaling.api.sweeps.run``."""
     chain = load_chain(str(sweep), tuple(overrides))
     folder = Path("runs", chain.head.name) if out is None else Path(out)
-    results = ChainPipeline(chain, source, folder, workers, show, tuple(only), fork, executor).run()
+    with progress(chain.head.name) as show:
+        results = ChainPipeline(chain, source, folder, workers, show, tuple(only), fork, executor).run()
     return FinishedChain(folder, tuple(results), tuple(warnings_of(results)))
 
 

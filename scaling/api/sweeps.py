@@ -136,19 +136,17 @@ def run(
     backend = find_executor(executor, tuple(slurm))
     if track is not None:
         need_tracker(track)
-    if is_chain(read_file(sweep, "sweep file")):
+    source = source_of(sweep, overrides)
+    if is_chain(source):
         from scaling.api.chains import run_chain
 
         refuse_given(sweep, _STAGES, fit_only=fit_only, track=track)
-        with progress(Path(sweep).stem) as show:
-            source = source_of(sweep, overrides)
-            return run_chain(sweep, overrides, source, out, workers, only, fork, backend, show)
+        return run_chain(sweep, overrides, source, out, workers, only, fork, backend, progress)
     refuse_given(sweep, "one sweep, without stages", only=tuple(only) or None)
     spec = load_sweep(str(sweep), tuple(overrides))
     if spec.grid is not None:
         refuse_given(sweep, _GRID, fit_only=fit_only)
     folder = Path("runs", spec.name) if out is None else Path(out)
-    source = source_of(sweep, overrides)
     if process := join_sweep(spec, folder, target=not fit_only):
         return TrainedSweep(folder, None, process)
     with progress(spec.name) as show, tracking(folder, track, show) as report:
