@@ -41,8 +41,6 @@ AnyForecast: TypeAlias = Forecast | RewardForecast
 AnyScore: TypeAlias = Score | RewardScore
 # Stages whose losses are forecast, as those of pre-training; of the others what is forecast is the reward.
 _OF_LOSS = ("sft", "reward")
-# Of the proxies' own table, by which the rewards of policies that follow them are forecast.
-_OF_PROXY = ("loss", "accuracy", "params")
 
 
 @dataclass(frozen=True)
@@ -171,14 +169,14 @@ class ChainPipeline:
                 write_text(folder.path / SAMPLES, json.dumps(samples_of(folder.ended()), ensure_ascii=False))
 
     def _with_proxies(self, runs: pd.DataFrame) -> pd.DataFrame:
-        """A table of runs with ``proxy_loss`` and ``proxy_accuracy`` of the reward models that the runs followed."""
+        """A table of runs with ``reward_loss`` and ``reward_accuracy`` of the reward models that the runs followed."""
         if "reward_run" not in runs:
             return runs
         tables = [self.folder(stage.name).path / TABLE for stage in self.chain.stages]
         known = pd.concat([pd.read_parquet(table) for table in tables if table.exists()] or [pd.DataFrame()])
         if "run_id" not in known or "accuracy" not in known:
             return runs
-        proxies = known.set_index("run_id")[["loss", "accuracy"]].add_prefix("proxy_")
+        proxies = known.set_index("run_id")[["loss", "accuracy"]].add_prefix("reward_")
         return runs.join(proxies, on="reward_run")
 
     def _freeze(self, name: str) -> None:
