@@ -1,6 +1,7 @@
 """Numbers in sentences, with the digits that keep a sentence true."""
 
 import math
+from collections.abc import Sequence
 
 _FEWEST, _MOST = 4, 12  # significant digits of a loss
 
@@ -29,3 +30,9 @@ def change(share: float) -> str:
 def at_most(share: float) -> str:
     """A bound, rounded up to two decimals of a percent: ``0.35%``."""
     return f"{math.ceil(share * 1e4 - 1e-9) / 1e4:.2%}"
+
+
+def few(errors: Sequence[str], most: int = 2) -> str:
+    """The first of some errors in one line, and how many more there are."""
+    more = len(errors) - most
+    return "; ".join(errors[:most]) + (f"; and {more} more" if more > 0 else "")

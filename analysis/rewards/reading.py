@@ -47,6 +47,7 @@ _TEXTS = ("run_id", "role", "prompt")
 _SHARES = ("win_rate", "stopped", "distinct", "accuracy")
 _POSITIVE = ("pairs", "reward_params", "length", "policy_params")
 _REQUIRED = (("kl", "n"), ("gold", "proxy"))
+_ROUNDING = 1e-9  # by so much may a share computed as a weighted mean lie outside 0 and 1
 _SLACK = 0.05  # nats: by so much may an estimate of a small divergence fall below 0
 _MOST_ERRORS = 20
 _RUN = ("pairs", "reward_params", "policy_params", "seed", "role")  # what tells runs apart, where no name does
@@ -213,7 +214,8 @@ def _checked(frame: pd.DataFrame, source: str) -> pd.DataFrame:
         for row, value in values[~wrong].items():
             if (reason := _fault(name, float(value))) is not None:
                 errors.append(f"{source}:{row}: column {name!r}: {value:g} {reason}")
-        frame[name] = values.clip(lower=0.0) if name == "kl" else values
+        low, high = (0.0, np.inf) if name == "kl" else (0.0, 1.0) if name in _SHARES else (-np.inf, np.inf)
+        frame[name] = values.clip(low, high)
     if errors:
         hidden = len(errors) - _MOST_ERRORS
         raise InputError(errors[:_MOST_ERRORS] + ([f"{source}: {hidden} more errors"] if hidden > 0 else []))
@@ -230,7 +232,7 @@ def _fault(name: str, value: float) -> str | None:
         return "is no number of samples: a whole one, 1 or more"
     if name == "kl" and value < -_SLACK:
         return "is negative, which no KL divergence is"
-    if name in _SHARES and not 0 <= value <= 1:
+    if name in _SHARES and not -_ROUNDING <= value <= 1 + _ROUNDING:
         return "is no share between 0 and 1"
     if name in _POSITIVE and value <= 0:
         return "is not positive"

@@ -97,4 +97,6 @@ def _number(value: object) -> str:
 
 
 def _cut(text: str) -> str:
+    """A text without the ends of its tokens, and not too long."""
+    text = text.rstrip("\0")
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ... ({len(text):,} characters)"

@@ -12,6 +12,7 @@ from analysis.plots.rewards_runs import length_vs_kl, reward_vs_flops, win_rate_
 from analysis.report.figures import Drawing, ReportFigure
 from analysis.report.stages import captions
 from analysis.report.stages.findings import StageFindings
+from analysis.report.words import few
 from analysis.rewards.best_of_n import kl_bound
 from analysis.rewards.forecasting import RewardForecast
 from analysis.rewards.proxies import labels_of, proxies_of
@@ -163,8 +164,7 @@ def stage_figures(found: StageFindings, names: Sequence[str], place: int) -> Ite
             drawing = make(found)
             picture = plots.svg(plots.figure(drawing.draw, *SIZE), f"{name}-{place}")
         except InputError as error:
-            prefix = f"{found.place}"
-            reason = "; ".join(line.removeprefix(prefix).lstrip("/:").strip() for line in error.errors)
+            reason = few([line.removeprefix(str(found.place)).lstrip("/:").strip() for line in error.errors])
             yield ReportFigure(name, title, reason, None)
             continue
         yield ReportFigure(name, title, drawing.reading, picture, drawing.warnings)

@@ -13,6 +13,7 @@ from analysis.errors import InputError
 from analysis.files import readable
 from analysis.forecasting.forecast import Forecast, read_forecast
 from analysis.forecasting.score import Score, read_score
+from analysis.report.words import few
 from analysis.rewards.curves import RewardTable
 from analysis.rewards.forecasting import RewardForecast, read_reward_forecast
 from analysis.rewards.reading import read_rewards
@@ -134,7 +135,7 @@ def read_stage(place: Path) -> StageFindings:
     reason = ""
     if refused.is_file():
         with readable(refused, "reason"):
-            reason = "; ".join(map(str, json.loads(refused.read_bytes())["errors"]))
+            reason = few([str(line) for line in json.loads(refused.read_bytes())["errors"]])
     if not frozen.is_file():
         return StageFindings(place, reason=reason)
     with readable(frozen, "forecast"):

@@ -123,6 +123,18 @@ def test_a_refused_forecast_says_why(tmp_path: Path) -> None:
     assert "There is no forecast of the target: too few proxies." in write_report(place).read_text()
 
 
+def test_shares_that_are_rounded_and_many_errors(tmp_path: Path) -> None:
+    """A mean of ones may be a little more than 1; of many errors two are told."""
+    place = stage(tmp_path / "best")
+    rows = pd.read_parquet(place / "rewards.parquet")
+    rows.assign(stopped=1 + 2e-16 * np.arange(len(rows))).to_parquet(place / "rewards.parquet")
+    assert "Not shown" not in write_report(place).read_text()
+    rows.assign(stopped=1.5).to_parquet(place / "rewards.parquet")
+    page = write_report(place).read_text()
+    assert page.count("is no share between 0 and 1") == 8
+    assert "; and " in page
+
+
 def test_a_chain_has_one_page(tmp_path: Path) -> None:
     stage(tmp_path / "best")
     models = stage_tables.models(3).assign(stage="reward", role="fit", status="done")
