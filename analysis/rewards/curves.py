@@ -13,9 +13,11 @@ from analysis.diagnostics.codes import Diagnostic
 from analysis.formatting import listed
 from analysis.rewards.best_of_n import kl_bound
 from analysis.rewards.laws import BEST_OF_N, REINFORCEMENT, RewardLaw
+from analysis.stats import least_squares
 
 FACTS = ("pairs", "reward_params", "loss", "accuracy")  # of a run's reward model
 ALIKE = 0.01  # pairs that differ by less are the same
+_FEWEST = 4  # rows that tell alpha, beta and the start
 _DRIFT = 1.3  # times the length of the start's answers
 # Of a row, on either side, with which it is averaged where a peak is read off; and rows of a run for each.
 _NEIGHBOURS, _ROWS_A_NEIGHBOUR = 2, 16
@@ -33,8 +35,9 @@ class RewardCurve:
         proxy: proxy of each row less that of the start; NaN where the table has none.
         stderr: standard error of the gain; NaN where it is not known.
         step: of each row; NaN where the table has none.
-        start: the reward that was taken off; 0 where the table has no row of the start, and holds gains.
-        started: whether it has one.
+        start: the reward that was taken off. Without a row of the start it is 0 of best-of-n, whose table then holds
+            gains, and that of the law through the rows of a trained policy.
+        started: whether the table has a row of the start.
         pairs: preference pairs that the proxy was trained on; this and the rest NaN where they are not known.
         reward_params: parameters of the proxy.
         loss: held-out loss of the proxy, nats per pair.
@@ -179,20 +182,29 @@ class RewardTable:
         reward, proxy = values[self.reward].to_numpy(), values["proxy"].to_numpy()
         law = REINFORCEMENT if n is None else BEST_OF_N
         started = bool(kl[0] < law.least**2) if n is None else bool(n.min() == 1)
+        start = float(reward[0]) if started else _start(kl, reward) if n is None else 0.0
         return RewardCurve(
             run_id=run,
             kl=kl,
             n=None if n is None else n[order],
-            gain=reward - reward[0] if started else reward,
+            gain=reward - start,
             proxy=proxy - proxy[0] if started else proxy,
             stderr=values["gold_stderr"].to_numpy() if self.reward == "gold" else np.full(len(kl), np.nan),
             step=values["step"].to_numpy(),
-            start=float(reward[0]) if started else 0.0,
+            start=start,
             started=started,
             by_prompt=self.by_prompt.get(run),
             # What differs along a run is of its own training, and not of its reward model.
             **{name: float(values[name].iloc[0]) for name in FACTS if values[name].eq(values[name].iloc[0]).all()},
         )
+
+
+def _start(kl: Float[np.ndarray, " rows"], reward: Float[np.ndarray, " rows"]) -> float:
+    """The start's reward by the law through a trained policy's rows; 0 where these are too few to tell."""
+    d = np.sqrt(kl)
+    if len(np.unique(d)) < _FEWEST:
+        return 0.0
+    return float(least_squares(np.column_stack([REINFORCEMENT.basis(d), np.ones(len(d))]), reward).theta[2])
 
 
 def _told(table: RewardTable) -> Iterator[Diagnostic]:
@@ -211,8 +223,8 @@ def _told(table: RewardTable) -> Iterator[Diagnostic]:
     if bare := [curve.run_id for curve in table.curves if not curve.started]:
         yield Diagnostic(
             "no-start",
-            f"runs without a row of the start (n = 1, or KL below {REINFORCEMENT.least**2:g}): their rewards are "
-            f"taken to be gains over it: {listed(bare)}",
+            f"runs without a row of the start (n = 1, or KL below {REINFORCEMENT.least**2:g}): rewards of best-of-n "
+            f"are taken to be gains over it, and that of a trained policy is fitted: {listed(bare)}",
         )
     if drifted := list(_drifted(rows)):
         yield Diagnostic(

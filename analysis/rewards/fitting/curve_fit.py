@@ -91,14 +91,15 @@ def moments(curve: RewardCurve) -> Moments:
     """The normal equations of one curve.
 
     Rows are weighed by 1 / variance where every row has a standard error, and alike otherwise. Of a trained policy
-    the row of the start is fitted too, with an offset that takes up the error of the start's own measurement.
+    the row of the start is fitted too, with an offset that takes up the error of the start's own measurement, or what
+    it was where nobody measured it.
 
     Raises:
         InputError: if too few rows are in the law's range.
     """
     law = curve.law
     held = curve.take(usable(curve))
-    offset = law is not BEST_OF_N and held.started
+    offset = law is not BEST_OF_N
     needed = 3 + offset
     if len(np.unique(held.d)) < needed:
         reach = f" at KL of {law.least**2:g} nats or more" if law.least else ""
