@@ -61,11 +61,13 @@ def load_rows(
             raise
         except ValueError as error:
             if isinstance(error, NoColumns) and template is None and spec.on_error == "stop":
-                raise InputError(f"{row.where}: {error}") from None  # as the rows behind it would say
+                raise InputError(
+                    f"{row.where}: {' '.join(str(error).split())}"
+                ) from None  # as the rows behind it would say
             if spec.on_error == "skip":
                 drop(_reason(str(error)))
             else:
-                wrong.append(f"{row.where}: {error}")
+                wrong.append(f"{row.where}: {' '.join(str(error).split())}")
     if wrong:
         more = len(wrong) - _MOST
         rest = [f"{spec.where}: and {more} more rows; `on_error` skip leaves them out"] if more > 0 else []

@@ -135,7 +135,8 @@ def test_a_margin_and_a_safety_column(tmp_path: Path) -> None:
         ("strength", 4, "'strength' is not between 0 and 3; it is 4"),
         ("strength", "bad", "'strength' is no number and no rating such as 'slightly better'; it is 'bad'"),
         ("strength", True, "'strength' is no number"),
-        ("strength", float("nan"), "'strength' is not between 0 and 3"),
+        ("strength", float("nan"), "'strength' is no number"),
+        ("strength", 10**400, "'strength' is no number"),
         ("safe", "maybe", "'safe' is not true or false; it is 'maybe'"),
         ("safe", None, "no 'safe', which safety names"),
     ):

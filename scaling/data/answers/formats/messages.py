@@ -1,5 +1,6 @@
 """Rows of TRL's formats, Anthropic's transcripts and UltraFeedback as prompts and answers."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -177,9 +178,9 @@ def _rating(value: Any, column: str) -> float:
 
 def _number(value: Any, column: str) -> float:
     try:
-        if not isinstance(value, bool):
-            return float(value)
-    except (TypeError, ValueError):
+        if not isinstance(value, bool) and math.isfinite(number := float(value)):
+            return number
+    except (TypeError, ValueError, OverflowError):
         pass
     raise ValueError(f"'{column}' is no number and no rating such as 'slightly better'; it is {value!r:.40}")
 
