@@ -33,7 +33,7 @@ ROWS = st.dictionaries(st.sampled_from(NAMES), TEXTS | TURNS | VALUES, max_size=
 
 @pytest.mark.parametrize("load", [load_examples, load_pairs, load_prompts], ids=lambda load: load.__name__)
 @given(rows=st.lists(ROWS, max_size=5), skip=st.booleans(), rated=st.booleans())
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_rows(load: Callable[..., Any], rows: list[object], skip: bool, rated: bool, tmp_path: Path) -> None:
     sound = [
         {"prompt": f"q{at}", "completion": "a", "chosen": "a", "rejected": "b", "m": at % 4, "s": at % 2}
