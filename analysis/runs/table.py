@@ -107,7 +107,7 @@ class RunTable:
             named = " and ".join(repr(stage) if stage else "none" for stage in mixed)
             return (
                 f"{self.source}: column 'stage': rows of {named} in one table: their losses are not comparable; choose "
-                f"one with `where`, such as stage == {next(filter(None, mixed))!r}"
+                f'one with `where` "stage == {next(filter(None, mixed))!r}"'
             )
         return None
 

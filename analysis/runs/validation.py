@@ -96,7 +96,7 @@ def _unread(read: ReadNumbers, name: str) -> pd.Series:
 def _start(name: str, frame: pd.DataFrame) -> str:
     """What a zero means in this column of a table, to end a line with."""
     if name == "tokens" and set(stages_of(frame)) & set(FINE_TUNING):
-        return ": a row of the start, before its fine-tuning; leave it out with `where` tokens > 0"
+        return ': a row of the start, before its fine-tuning; leave it out with `where` "tokens > 0"'
     return ""
 
 

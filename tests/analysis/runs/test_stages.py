@@ -70,13 +70,13 @@ def test_a_row_of_no_data_is_refused(count: float) -> None:
         table_of(rows, source="t.csv")
     (line,) = refused.value.args[0] if isinstance(refused.value.args[0], list) else str(refused.value).splitlines()
     assert line.startswith(f"t.csv:9: column 'tokens': {count} is not a positive number")
-    assert line.endswith("before its fine-tuning; leave it out with `where` tokens > 0") == (count == 0)
+    assert line.endswith('before its fine-tuning; leave it out with `where` "tokens > 0"') == (count == 0)
     assert len(table_of(rows, where="examples > 0").fit) == len(ROWS)
 
 
 def test_mixed_stages_are_refused_until_one_is_chosen() -> None:
     rows = TOKENS.assign(stage=["sft", "reward"] * 4)
-    with pytest.raises(InputError, match=r"rows of 'reward' and 'sft' in one table: .* such as stage == 'reward'"):
+    with pytest.raises(InputError, match=r"rows of 'reward' and 'sft' in one table: .* `where` \"stage == 'reward'\""):
         _ = table_of(rows).fit
     chosen = table_of(rows, where="stage == 'sft'")
     assert chosen.arrays.stage == "sft"
