@@ -13,12 +13,12 @@ from jaxtyping import Array, Bool, Float, Float32, Int32, Int64
 from scaling.data.answers.rows import Ids, bucket
 from scaling.llama.config import LlamaConfig
 from scaling.llama.parameters import whole
-from scaling.llama.sharding import PLAIN, Execution
+from scaling.llama.sharding import BATCH, PLAIN, Execution, axis_size
 from scaling.posttrain.combine import whiten as whiten_scores
 from scaling.posttrain.kl import divergences_program
 from scaling.posttrain.logprob import make_values
 from scaling.posttrain.measure import ProxyReward
-from scaling.posttrain.placement import place_rows, whole_rows
+from scaling.posttrain.placement import place_rows
 from scaling.posttrain.ppo.advantages import Live, Numbers, advantages_and_returns, final_scores, token_rewards, whiten
 from scaling.posttrain.sampling import Answers, check_logprobs, learner_logprobs, sample
 from scaling.posttrain.settings import PpoSettings
@@ -179,7 +179,8 @@ def by_parts(program: Any, tokens: Int32[np.ndarray, "rows seq"], execution: Exe
         tokens: of all rows.
         execution: the mesh that the rows of a call are split over.
     """
-    size = whole_rows(min(_ROWS, len(tokens)), execution)
+    size = min(_ROWS, len(tokens))
+    size += -size % axis_size(execution.mesh, BATCH)
     padded = np.zeros((len(tokens) + -len(tokens) % size, tokens.shape[1]), np.int32)
     padded[: len(tokens)] = tokens
     parts = [
