@@ -14,6 +14,7 @@ from jaxtyping import Float
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.fitting.fit import FitResult, fit_arrays, law_named, on_table, too_few
+from analysis.forecasting.baselines import naive_better
 from analysis.forecasting.calibration import Calibration, calibrate, fold_error, run_noise
 from analysis.forecasting.candidates import (
     ALL_RUNS,
@@ -28,7 +29,6 @@ from analysis.forecasting.candidates import (
 )
 from analysis.forecasting.folds import Fold, rolling_origin_folds
 from analysis.forecasting.member import FOLD_RESAMPLES, Member, fit_members
-from analysis.forecasting.naive import naive_better
 from analysis.forecasting.pooling import pooled_log_loss, pooled_spread
 from analysis.forecasting.weights import MemberWeights, shrunk_weights
 from analysis.laws import LAWS, Inputs, weighed
