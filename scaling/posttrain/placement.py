@@ -35,11 +35,6 @@ def place_parameters(parameters: Parameters, mesh: Mesh | None) -> Parameters:
     return parameters if mesh is None else jax.device_put(parameters, stored(parameters, mesh))
 
 
-def whole_rows(rows: int, execution: Execution) -> int:
-    """The least number of rows, from ``rows`` on, that devices and microbatches share evenly."""
-    return rows + -rows % shares(execution)
-
-
 def shares(execution: Execution) -> int:
     """Parts that a batch's rows are dealt out in: devices that split it, times microbatches."""
     return axis_size(execution.mesh, BATCH) * execution.microbatches
