@@ -15,6 +15,7 @@ from analysis.rewards.laws import BEST_OF_N
 _FEWEST = 2  # numbers of pairs that a fold is fitted to
 _NEAREST = np.log(4.0)  # a reach that every backtest covers
 _SLACK = 1e-9
+_KERNEL = 0.12  # of d
 
 
 @dataclass(frozen=True)
@@ -23,16 +24,37 @@ class Misses:
 
     Attributes:
         gain: over all rows of a run.
-        slope: of the error / d.
         peak: of the highest gain.
         place: of where it lies: of log n, or of sqrt(KL) of trained policies; half of what lies between two rows
             included.
     """
 
     gain: float
-    slope: float
     peak: float
     place: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A way's errors on held-out rows along their curves.
+
+    Attributes:
+        d: of each row.
+        square: of its error.
+        share: of its run, by which it counts.
+    """
+
+    d: Float[np.ndarray, " rows"]
+    square: Float[np.ndarray, " rows"]
+    share: Float[np.ndarray, " rows"]
+
+    def error(self, at: Points) -> Points:
+        """Root mean square error about some d, by a Gaussian kernel; beyond the last row it grows as d does."""
+        last = float(self.d.max())
+        near = np.exp(-0.5 * ((np.minimum(at, last)[:, None] - self.d) / _KERNEL) ** 2) * self.share
+        # Where no row is near, the nearest counts: the kernel's least weight keeps the sum from 0.
+        near = np.maximum(near, 1e-12 * self.share)
+        return np.sqrt(near @ self.square / near.sum(axis=1)) * np.maximum(at / last, 1.0)
 
 
 @dataclass(frozen=True)
@@ -41,6 +63,7 @@ class TestedWays:
 
     Attributes:
         misses: of each way that forecast any held-out run, naive ones too.
+        profiles: their errors along the curve.
         weights: of the forms of the law, together 1: inverse to their mean square error plus the median one.
         together: of the forms, weighted.
         reach: root mean square of log(pairs of a held-out run / most pairs fitted).
@@ -48,6 +71,7 @@ class TestedWays:
     """
 
     misses: Mapping[str, Misses]
+    profiles: Mapping[str, Profile]
     weights: Mapping[str, float]
     together: Misses
     reach: float
@@ -100,6 +124,7 @@ def backtest_rewards(runs: Sequence[Moments], reach: float) -> TestedWays | None
     naive = [name for name in NAIVE if any(name in each.gains for each in held)]
     return TestedWays(
         misses={name: _misses(held, {name: 1.0}) for name in (*tested, *naive)},
+        profiles={name: _profile(held, name) for name in (*tested, *naive)},
         weights=weights,
         together=_misses(held, weights),
         reach=_root([each.reach for each in held], [1.0] * len(held)),
@@ -126,7 +151,7 @@ def _folds(runs: Sequence[Moments], reach: float) -> list[_HeldOut]:
 
 def _misses(held: Sequence[_HeldOut], weights: Mapping[str, float]) -> Misses:
     """Errors of the ways together, each run by its fold's share of the runs; a way that has no forecast is left out."""
-    gain, slope, peak, place, share = [], [], [], [], []
+    gain, peak, place, share = [], [], [], []
     for each in held:
         present = [name for name in weights if name in each.gains]
         if not present:
@@ -134,9 +159,7 @@ def _misses(held: Sequence[_HeldOut], weights: Mapping[str, float]) -> Misses:
         total = sum(weights[name] for name in present)
         predicted = sum((weights[name] / total * each.gains[name] for name in present), np.zeros(1))
         rows = judged(each.curve)
-        d, actual = each.curve.d[rows], each.curve.gain[rows]
-        gain.append(float(np.sqrt(np.mean((predicted - actual) ** 2))))
-        slope.append(float(np.sqrt(np.mean(((predicted - actual) / d) ** 2))))
+        gain.append(float(np.sqrt(np.mean((predicted - each.curve.gain[rows]) ** 2))))
         smooth = each.curve.smoothed()[rows]
         peak.append(float(predicted.max() - smooth.max()))
         where = coordinate(each.curve)[rows]
@@ -144,7 +167,20 @@ def _misses(held: Sequence[_HeldOut], weights: Mapping[str, float]) -> Misses:
         between = float(np.median(np.diff(where))) / 2 if len(where) > 1 else 0.0
         place.append(float(np.hypot(where[np.argmax(predicted)] - where[np.argmax(smooth)], between)))
         share.append(each.share)
-    return Misses(_root(gain, share), _root(slope, share), _root(peak, share), _root(place, share))
+    return Misses(_root(gain, share), _root(peak, share), _root(place, share))
+
+
+def _profile(held: Sequence[_HeldOut], name: str) -> Profile:
+    parts = [
+        (each.curve.d[judged(each.curve)], (each.gains[name] - each.curve.gain[judged(each.curve)]) ** 2, each.share)
+        for each in held
+        if name in each.gains
+    ]
+    return Profile(
+        np.concatenate([d for d, _, _ in parts]),
+        np.concatenate([square for _, square, _ in parts]),
+        np.concatenate([np.full(len(d), share / len(d)) for d, _, share in parts]),
+    )
 
 
 def judged(curve: RewardCurve) -> Bool[np.ndarray, " rows"]:

@@ -81,7 +81,8 @@ def _forecast(
     refused = _untested(runs) if tested is None else tested.refusal
     weights = _weights(tested, refused)
     sparse, dense = _gains(runs, target, grid.d), _gains(runs, target, grid.dense_d)
-    present = {name: weight for name, weight in weights.items() if name in sparse}
+    known = sparse if tested is None else sparse.keys() & tested.misses.keys()
+    present = {name: weight for name, weight in weights.items() if name in known}
     total = sum(present.values())
     present = {name: weight / total for name, weight in present.items()}
     peaks = {name: grid.highest(gain) for name, gain in dense.items()}

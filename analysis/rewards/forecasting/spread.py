@@ -21,10 +21,10 @@ class Spread:
     level: float
 
     def of_gains(self, d: Points, gains: Mapping[str, Points], middle: Points) -> Points:
-        """Of the gain at each point: a way's error grows along its curve as d does."""
+        """Of the gain at each point: by what a way missed by about there on the held-out curves."""
         total = np.zeros(len(d))
         for name, weight in self.weights.items():
-            total += weight * ((self._missed(name).slope * self.stretch * d) ** 2 + (gains[name] - middle) ** 2)
+            total += weight * ((self.tested.profiles[name].error(d) * self.stretch) ** 2 + (gains[name] - middle) ** 2)
         return np.asarray(self._factor * np.sqrt(total))
 
     def of_peak(self, peak: float, peaks: Mapping[str, float]) -> tuple[float, float]:
@@ -42,13 +42,10 @@ class Spread:
 
     def _half(self, middle: float, each: Mapping[str, float], miss: Callable[[Misses], float]) -> float:
         total = sum(
-            weight * ((miss(self._missed(name)) * self.stretch) ** 2 + (each[name] - middle) ** 2)
+            weight * ((miss(self.tested.misses[name]) * self.stretch) ** 2 + (each[name] - middle) ** 2)
             for name, weight in self.weights.items()
         )
         return float(self._factor * np.sqrt(total))
-
-    def _missed(self, name: str) -> Misses:
-        return self.tested.misses.get(name, self.tested.together)
 
     @property
     def _factor(self) -> float:

@@ -13,6 +13,7 @@ from reward_tables import best_of_n_rows, measured_rows
 from analysis.errors import InputError
 from analysis.rewards.curves import RewardTable
 from analysis.rewards.forecasting import RewardForecast, forecast_rewards, read_reward_forecast, score_rewards
+from analysis.rewards.forecasting.backtest import Profile
 from analysis.rewards.forecasting.methods import BEST_RUN, FORMS, NAIVE
 from analysis.rewards.laws import BEST_OF_N, REINFORCEMENT, RewardLaw
 from analysis.rewards.reading import rewards_of
@@ -72,6 +73,11 @@ def test_intervals_hold_about_as_often_as_they_say(law: RewardLaw) -> None:
     assert np.mean(peaks) >= 0.75
     assert np.mean(places) >= 0.75
     assert np.mean(points) >= 0.75
+
+
+def test_errors_are_those_of_held_out_rows_nearby_and_grow_beyond_them() -> None:
+    profile = Profile(np.array([0.5, 0.5, 2.0]), np.array([0.01, 0.03, 0.25]), np.ones(3))
+    np.testing.assert_allclose(profile.error(np.array([0.5, 2.0, 4.0])), [np.sqrt(0.02), 0.5, 1.0], rtol=1e-6)
 
 
 def test_the_measured_proxies_do_not_forecast_the_one_of_8k_pairs_and_it_is_refused() -> None:
