@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from scaling.api.pages import plot, report
     from scaling.api.rewards import fit_rewards, forecast_rewards, score_rewards
     from scaling.api.rl_fits import fit_rl
+    from scaling.api.running.sweeps import plan, run
     from scaling.api.selections import select_runs
-    from scaling.api.sweeps import plan, run
     from scaling.api.tables import read_runs
 
 __version__ = "0.1.0"
@@ -78,7 +78,7 @@ _HOMES = {
     "scaling.api.rewards": ("fit_rewards", "forecast_rewards", "score_rewards"),
     "scaling.api.answers.samples": ("sample",),
     "scaling.api.selections": ("select_runs",),
-    "scaling.api.sweeps": ("plan", "run"),
+    "scaling.api.running.sweeps": ("plan", "run"),
     "scaling.api.tables": ("read_runs",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

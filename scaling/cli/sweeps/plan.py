@@ -64,7 +64,7 @@ class Request:
 @collected(Request)
 def command(request: Request, as_json: bool) -> None:
     """Plans a sweep and prints its runs."""
-    from scaling.api.sweeps import plan
+    from scaling.api.running.sweeps import plan
 
     planned = plan(
         request.sweep,

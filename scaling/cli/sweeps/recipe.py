@@ -44,7 +44,7 @@ def fit(table: str, where: str | None, columns: Mapping[str, str] | None, as_jso
       scaling recipe fit theirs.csv --columns params=n_nonemb,lr=max_lr
       scaling recipe fit theirs.csv --where "corpus == 'c4'" --json
     """
-    from scaling.api.recipes import fit_recipe
+    from scaling.api.running.recipes import fit_recipe
 
     emit(fit_recipe(table, where=where, columns=columns), as_json)
 
@@ -76,7 +76,7 @@ def check(sweep: str, overrides: tuple[str, ...], out: Path | None, workers: int
       scaling recipe check sweeps/quickstart.yaml
       scaling recipe check sweeps/quickstart.yaml recipe.learning_rate=0.02
     """
-    from scaling.api.recipes import check_recipe
+    from scaling.api.running.recipes import check_recipe
     from scaling.cli.sweeps.run import shown
 
     emit(check_recipe(sweep, overrides=overrides, out=out, workers=workers, progress=shown), as_json)

@@ -95,7 +95,7 @@ class Request:
 @collected(Request)
 def command(request: Request, as_json: bool) -> None:
     """Runs a sweep and prints what it came to."""
-    from scaling.api.sweeps import run
+    from scaling.api.running.sweeps import run
 
     result = run(
         request.sweep,

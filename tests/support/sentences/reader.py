@@ -15,7 +15,7 @@ from sentences.page_checked import FIXED, table_row
 from analysis.errors import InputError
 from analysis.report.figures import KINDS
 from analysis.report.page import page_of, render
-from scaling.api.sweep_results import sweep_text
+from scaling.api.running.sweep_results import sweep_text
 from scaling.pipeline import SweepResult
 
 _SENTENCES = ("title", "h1", "h2", "h3", "p", "figcaption", "li", "th")

@@ -12,7 +12,7 @@ from analysis.result import Result
 from analysis.tuning.rate_laws import Tuning, fit_tuning
 from analysis.tuning.recipe_check import RecipeCheck
 from analysis.tuning.text import check_text
-from scaling.api.sweeps import Progress, silent, source_of
+from scaling.api.running.sweeps import Progress, silent, source_of
 from scaling.api.tables import Runs, read_runs
 from scaling.pipeline import SweepPipeline
 from scaling.sweep.spec.sweep_file import load_sweep

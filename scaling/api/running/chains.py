@@ -13,7 +13,7 @@ from analysis.forecasting.forecast import Forecast
 from analysis.forecasting.score import Score
 from analysis.result import Result
 from analysis.table_text import table_text
-from scaling.api.sweep_results import forecast_lines
+from scaling.api.running.sweep_results import forecast_lines
 from scaling.chain import AnyForecast, AnyScore, ChainPipeline, StageResult, warnings_of
 from scaling.pipeline import ReportProgress
 from scaling.posttrain.config import StageConfig
@@ -144,7 +144,7 @@ def run_chain(
     executor: Executor,
     progress: Progress,
 ) -> FinishedChain:
-    """Carries out a chain; arguments as of ``scaling.api.sweeps.run``."""
+    """Carries out a chain; arguments as of ``scaling.api.running.sweeps.run``."""
     chain = load_chain(str(sweep), tuple(overrides))
     folder = Path("runs", chain.head.name) if out is None else Path(out)
     with progress(chain.head.name) as show:

@@ -11,7 +11,7 @@ from analysis.diagnostics.codes import Diagnostic
 from analysis.forecasting.forecast import Forecast
 from analysis.forecasting.score import Score
 from analysis.result import Result
-from scaling.api.plan_text import noise_text, prospect_text, runs_text, totals_text
+from scaling.api.running.plan_text import noise_text, prospect_text, runs_text, totals_text
 from scaling.pipeline import SweepResult
 from scaling.planning import Prospect
 from scaling.sweep.folder.file_names import REPORT

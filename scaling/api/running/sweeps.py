@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from analysis.design.seeds import FEWEST_CELLS
 from analysis.diagnostics.codes import Diagnostic
-from scaling.api.sweep_results import FinishedSweep, ForecastSweep, SweepPlan, TrainedSweep
+from scaling.api.running.sweep_results import FinishedSweep, ForecastSweep, SweepPlan, TrainedSweep
 from scaling.api.tables import refuse_given
 from scaling.pipeline import ReportProgress, SweepPipeline, join_sweep
 from scaling.planning import plan_with_warnings, prospect
@@ -20,7 +20,7 @@ from scaling.sweep.stages.chain_file import is_chain, load_chain
 from scaling.sweep.tracking.trackers import need_tracker, tracking
 
 if TYPE_CHECKING:
-    from scaling.api.chains import ChainPlan, FinishedChain
+    from scaling.api.running.chains import ChainPlan, FinishedChain
 
 _GRID = "a grid and forecasts nothing"
 _STAGES = "a chain of stages"
@@ -53,7 +53,7 @@ def plan(
         InputError: an impossible sweep, with file, line and column.
     """
     if is_chain(read_file(sweep, "sweep file")):
-        from scaling.api.chains import plan_chain
+        from scaling.api.running.chains import plan_chain
 
         refuse_given(sweep, _STAGES, noise=noise)
         return plan_chain(load_chain(str(sweep), tuple(overrides)))
@@ -138,7 +138,7 @@ def run(
         need_tracker(track)
     source = source_of(sweep, overrides)
     if is_chain(source):
-        from scaling.api.chains import run_chain
+        from scaling.api.running.chains import run_chain
 
         refuse_given(sweep, _STAGES, fit_only=fit_only, track=track)
         return run_chain(sweep, overrides, source, out, workers, only, fork, backend, progress)
