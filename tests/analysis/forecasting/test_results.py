@@ -17,7 +17,7 @@ from analysis.forecasting.backtest import backtest
 from analysis.forecasting.baselines import LARGEST, LINE, baselines
 from analysis.forecasting.forecast import forecast
 from analysis.forecasting.score import score
-from analysis.laws import LAWS
+from analysis.laws import usual
 from analysis.runs.arrays import RunArrays
 from analysis.runs.seed_noise import seed_noise
 from analysis.runs.table import RunTable, read_table, table_of
@@ -87,7 +87,7 @@ def test_backtest_at_a_threshold() -> None:
     (split,) = result.splits
     assert (split.n_train, split.n_test) == (24, 8)
     assert split.extrapolation == pytest.approx(3.16, rel=0.01)
-    assert set(split.laws) == {*LAWS, "auto"}
+    assert set(split.laws) == {*usual(), "auto"}
     assert split.laws["chinchilla"].are < 0.02
     assert set(result.summary) == set(split.laws)
 
