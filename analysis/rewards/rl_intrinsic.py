@@ -84,15 +84,11 @@ def fit_intrinsic(
     Raises:
         InputError: for fewer than three sizes, or too few rows on the frontier.
     """
-    table = source
-    if not isinstance(table, RlTable):
-        table = read_rl_curves(table, over=("step",), columns=columns, where=where)
+    table = _read(source, columns, where)
     sizes = table.sizes
     if len(sizes) < _FEWEST_SIZES:
-        raise InputError(
-            f"{table.source}: {len(sizes)} sizes are too few to fit {INTRINSIC}: the least compute for a return needs "
-            f"{_FEWEST_SIZES}"
-        )
+        few = f"{len(sizes)} sizes are too few to fit {INTRINSIC}"
+        raise InputError(f"{table.source}: {few}: the least compute for a return needs {_FEWEST_SIZES}")
     curves = _positive(table.curves)
     rising = [replace(curve, value=isotonic_regression(curve.value).x) for curve in curves]
     inputs, log_i = _rows(rising, _frontier(rising))
@@ -104,11 +100,8 @@ def fit_intrinsic(
         )
     theta = _fitted(inputs.take(known), -log_i[known])
     cluster, resampled = clusters_of(rising)
-    draws = np.zeros((0, 3))
-    if bootstrap:
-        weights = resample_weights(cluster, bootstrap, seed)[:, known]
-        starts = np.repeat(theta[None], bootstrap, axis=0)
-        draws = minimise(LAW, inputs.take(known), -log_i[known], weights, starts, tolerance=1e-5).value
+    weights = resample_weights(cluster, bootstrap, seed)[:, known] if bootstrap else np.zeros((0, int(known.sum())))
+    draws = _resampled(inputs.take(known), -log_i[known], weights, theta)
     backtest = within_runs(curves, lambda before, _behind: _forecast(before, rising))
     off = np.log(LAW.evaluate(theta[None], inputs.take(known))[0][0]) + log_i[known]
     names = ("a_N", "a_E", "b", "N_c", "E_c")
@@ -126,13 +119,29 @@ def fit_intrinsic(
         table=f"{table.value} over parameters x {table.x}",
         table_hash=table.sha256,
         backtest=backtest,
-        refused=(
-            *not_rising(curves, table.value),
-            *untested(backtest, "of log I"),
-        ),
+        refused=(*not_rising(curves, table.value), *untested(backtest, "of log I")),
         notes=_edge(theta),
         value=lambda x, params: 1 / LAW.evaluate(theta[None], _inputs(_size(params), x))[0][0],
     )
+
+
+def _read(source: str | Path | RlTable, columns: Mapping[str, str] | None, where: str | None) -> RlTable:
+    """The curves over steps, read where they are not yet."""
+    if isinstance(source, RlTable):
+        return source
+    return read_rl_curves(source, over=("step",), columns=columns, where=where)
+
+
+def _resampled(
+    inputs: Inputs,
+    value: Float[np.ndarray, " rows"],
+    weights: Float[np.ndarray, "draws rows"],
+    theta: Float[np.ndarray, " parameters"],
+) -> Float[np.ndarray, "draws parameters"]:
+    """The parameters fitted under each row of weights, shape (draws, parameters)."""
+    if not len(weights):
+        return np.zeros((0, len(theta)))
+    return minimise(LAW, inputs, value, weights, np.repeat(theta[None], len(weights), axis=0), tolerance=1e-5).value
 
 
 def _positive(curves: Sequence[RlCurve]) -> list[RlCurve]:

@@ -1,10 +1,6 @@
 """Reward models: their scores, their loss, how they learn, resume, divide a batch and are measured."""
 
-import json
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +14,7 @@ from tiny_rewards import MODEL, ids_of, letter_pairs, make_model, plain_scores, 
 
 import scaling.train.stop
 from scaling.data.answers.padded import padded_pairs
-from scaling.data.answers.preferences import load_pairs
 from scaling.data.answers.rows import Pair, PairSet
-from scaling.data.answers.spec import AnswersSpec
-from scaling.data.answers.template_files import find_template
 from scaling.data.tokenizer import BYTES
 from scaling.errors import InputError
 from scaling.llama.sharding import Execution
@@ -312,74 +305,3 @@ def test_bad_models(model: Model, tmp_path: Path) -> None:
 
 # Devices are counted when JAX starts, so in a process of its own. argv: the folder. It prints for each mesh the row and
 # the sums of the absolute parameters.
-PROGRAM = """
-import json, sys
-from pathlib import Path
-import numpy as np
-from scaling.llama.parallelism import Parallelism
-from scaling.llama.sharding import Execution
-from scaling.posttrain.reward import run_reward
-from scaling.train.placement import mesh_of_devices
-from tiny_rewards import letter_pairs, reward_run
-
-for number, (sizes, parts) in enumerate([(None, 1), ((2, 2, 2), 1), ((2, 2, 1), 2)]):
-    mesh = None if sizes is None else mesh_of_devices(Parallelism(*sizes))
-    execution = Execution(mesh=mesh, microbatches=parts)
-    run = reward_run(Path(sys.argv[1]) / str(number), letter_pairs(96, 40), steps=4, execution=execution)
-    outcome = run_reward(run)
-    sums = {name: float(np.abs(array.astype(float)).sum()) for name, array in outcome.parameters.items()}
-    print(json.dumps([outcome.row, sums]), flush=True)
-"""
-
-
-@pytest.mark.slow
-def test_eight_devices_give_the_model_of_one(tmp_path: Path) -> None:
-    """Bug 6: data, state and tensors spread over devices, with microbatches too."""
-    root = Path(__file__).parents[2]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests' / 'support'}",
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-    }
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-3000:]
-    one, *others = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
-    assert len(others) == 2
-    for other in others:
-        for mine, theirs in zip(one, other, strict=True):
-            assert mine.keys() == theirs.keys()
-            for name, value in mine.items():
-                assert value == pytest.approx(theirs[name], rel=1e-3, abs=1e-4), name
-
-
-@pytest.mark.parametrize("template", ["bytes", "transcript", "plain"])
-def test_a_dialogue_is_scored_as_it_was_trained(template: str, model: Model, tmp_path: Path) -> None:
-    """Bug 9, through templates: what a caller renders has the scores of the rows that the file's loader made."""
-    questions = [f"Who {letter}?" for letter in "abcdefgh"]
-
-    def turn(role: str, text: str) -> Any:
-        return text if template == "plain" else [{"role": role, "content": text}]
-
-    with (tmp_path / "pairs.jsonl").open("w") as file:
-        for question in questions:
-            sides = {"chosen": turn("assistant", "I."), "rejected": turn("assistant", "You all.")}
-            file.write(json.dumps({"prompt": turn("user", question), **sides}) + "\n")
-    spec = AnswersSpec(path=str(tmp_path / "pairs.jsonl"), template=template, held_out=0.5)
-    pairs = load_pairs(spec, BYTES, MODEL.seq_len)
-    trained = [
-        np.concatenate([pair.prompt, side])
-        for pair in sorted((*pairs.train, *pairs.held_out), key=lambda pair: pair.prompt.tobytes())
-        for side in (pair.chosen, pair.rejected)
-    ]
-    rendered, scorer = find_template(template, BYTES, None, template == "plain"), RewardScorer(model)
-    asked = [(question, answer) for question in questions for answer in ("I.", "You all.")]
-    own = [rendered.answered(question, answer).ids for question, answer in asked]
-    scores = scorer.score_rows(trained)
-    np.testing.assert_array_equal(scores, scorer.score_rows(own))
-    # Faults, seeded: another template; and the template's text without its end.
-    other = find_template("transcript" if template == "bytes" else "bytes", BYTES, None, False)
-    wrong = [other.answered(question, answer).ids for question, answer in asked]
-    for fault in (wrong, [ids[:-1] for ids in own]):
-        assert np.abs(scorer.score_rows(fault) - scores).min() > 1e-4

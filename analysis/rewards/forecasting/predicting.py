@@ -90,7 +90,7 @@ def _forecast(
     peak, place = grid.highest(sum((w * dense[name] for name, w in present.items()), np.zeros(len(grid.dense))))
     spread = None if tested is None else Spread(tested, present, max(1.0, reach / tested.reach), level)
     half = None if spread is None else spread.of_gains(grid.d, sparse, gain)
-    misses = {} if tested is None else tested.misses
+    errors = {} if tested is None else {name: misses.gain for name, misses in tested.misses.items()}
     return RewardForecast(
         law=runs[0].curve.law.name,
         reward=table.reward,
@@ -107,9 +107,7 @@ def _forecast(
         else spread.of_place(place, grid, {n: x for n, (_, x) in peaks.items()}),
         level=level,
         ways={
-            name: Curve(
-                _plain(each), *peaks[name], misses[name].gain if name in misses else None, present.get(name, 0.0)
-            )
+            name: Curve(_plain(each), *peaks[name], errors.get(name), present.get(name, 0.0))
             for name, each in sparse.items()
         },
         refused=refused,

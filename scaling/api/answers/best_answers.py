@@ -18,7 +18,7 @@ from scaling.data.answers.spec import AnswersSpec
 from scaling.data.answers.templates import LeftOut, Template
 from scaling.errors import InputError
 from scaling.files import write_text
-from scaling.hf.trained import open_trained
+from scaling.hf.trained import Trained, open_trained
 from scaling.posttrain import sampling
 from scaling.posttrain.best_of_n import best_rows
 from scaling.posttrain.logprob import policy_parameters
@@ -98,9 +98,7 @@ def write_best(
     Raises:
         InputError: one line per error, with row and column of those of the file.
     """
-    trained = open_trained(Path(run))
-    if trained.scores:
-        raise InputError(f"{run}: is a reward model; it scores answers and writes none")
+    trained = _writing(run)
     scorer = scorer_for(trained, open_trained(Path(reward)))
     rows = _prompts(str(prompts))
     writer = trained.writes(not isinstance(rows[0], str), template)
@@ -108,7 +106,7 @@ def write_best(
     asked, dropped = _rendered(rows, writer, context)
     if not asked:
         raise InputError(f"{prompts}: no prompt leaves room for an answer: {json.dumps(dropped)}")
-    parameters, most = policy_parameters(trained.model), context if max_tokens is None else max_tokens
+    parameters, longest = policy_parameters(trained.model), context if max_tokens is None else max_tokens
     lines, chosen, finished = [], [], []
     together = max(1, _ANSWERS // best_of)
     for first in range(0, len(asked), together):
@@ -118,7 +116,7 @@ def write_best(
             parameters,
             [ids for _, ids in own for _ in range(best_of)],
             seed_of(seed, first),
-            most=min(most, context - min(len(ids) for _, ids in own)),
+            most=min(longest, context - min(len(ids) for _, ids in own)),
             end=writer.end,
             temperature=temperature,
             top_p=top_p,
@@ -133,6 +131,14 @@ def write_best(
     write_text(Path(output), "".join(f"{line}\n" for line in lines))
     unfinished = len(asked) - len(lines)
     return BestAnswers(str(run), best_of, str(output), len(lines), unfinished, dropped, _mean(finished), _mean(chosen))
+
+
+def _writing(run: str | Path) -> Trained:
+    """A model that writes answers."""
+    trained = open_trained(Path(run))
+    if trained.scores:
+        raise InputError(f"{run}: is a reward model; it scores answers and writes none")
+    return trained
 
 
 def _mean(rewards: list[float]) -> float | None:
