@@ -32,7 +32,43 @@ STAGE_KINDS = (
 )
 
 
-@click.command()
+HELP = """Draw one figure from a table of runs.
+
+\b
+Kinds:
+  flops         loss over training FLOPs; from a sweep's folder, with its forecast and the target's runs
+  tokens        loss over training tokens, by size; from a sweep's folder, with the fitted and measured curves
+  isoflop       loss over parameters at each budget, with parabolas and their minima
+  envelope      loss over training FLOPs by size, with the lowest of the curves
+  optimum       the best parameters and tokens over training FLOPs, by the parabolas and by the envelope
+  overtraining  loss over tokens per parameter, by size
+  backtest      errors of forecasts from the low-compute runs, over how far beyond them the high-compute ones lie
+  residuals     how far each run lies from the laws of a sweep's frozen forecast
+  rates         what each learning rate loses to the best one, at each size and length of a tuning sweep
+  collapse      the loss curves of a sweep's folder on one another, and which runs leave the others'
+
+\b
+Kinds of stages after pre-training:
+  rewards         gold and proxy over the square root of the KL divergence from the start, with the peak
+  best-of-n       gold of the best of n over n
+  reward-accuracy accuracy and loss of reward models over pairs, by size
+  win-rate        win rate against the start over the KL divergence
+  examples        loss of fine-tuned models over examples, by size, with the start's
+  answer-length   mean length of answers, and the share that stops, over the KL divergence
+  reward-flops    reward over the compute of reinforcement learning, with its sigmoid
+
+TABLE is a sweep's folder, or any CSV, JSON, Parquet or Excel file with parameters, tokens and loss; of stages it is
+a stage's folder or a table with kl or n and gold or proxy, or with pairs and accuracy, or examples and loss.
+
+\b
+Examples:
+  scaling plot flops runs/quickstart -o flops.png
+  scaling plot isoflop llama3_isoflop.csv -o isoflop.svg
+  scaling plot rewards runs/chat/ppo -o rewards.png
+"""
+
+
+@click.command(help=HELP)
 @click.argument("kind", metavar="KIND", type=click.Choice((*KINDS, *STAGE_KINDS)))
 @click.argument("table", metavar="TABLE", type=TABLE)
 @click.option(
@@ -48,40 +84,7 @@ STAGE_KINDS = (
 def command(
     kind: str, table: str, output: str, where: str | None, columns: Mapping[str, str] | None, best: bool, as_json: bool
 ) -> None:
-    """Draw one figure from a table of runs.
-
-    \b
-    Kinds:
-      flops         loss over training FLOPs; from a sweep's folder, with its forecast and the target's runs
-      tokens        loss over training tokens, by size; from a sweep's folder, with the fitted and measured curves
-      isoflop       loss over parameters at each budget, with parabolas and their minima
-      envelope      loss over training FLOPs by size, with the lowest of the curves
-      optimum       the best parameters and tokens over training FLOPs, by the parabolas and by the envelope
-      overtraining  loss over tokens per parameter, by size
-      backtest      errors of forecasts from the low-compute runs, over how far beyond them the high-compute ones lie
-      residuals     how far each run lies from the laws of a sweep's frozen forecast
-      rates         what each learning rate loses to the best one, at each size and length of a tuning sweep
-      collapse      the loss curves of a sweep's folder on one another, and which runs leave the others'
-
-    
-    Kinds of stages after pre-training:
-      rewards         gold and proxy over the square root of the KL divergence from the start, with the peak
-      best-of-n       gold of the best of n over n
-      reward-accuracy accuracy and loss of reward models over pairs, by size
-      win-rate        win rate against the start over the KL divergence
-      examples        loss of fine-tuned models over examples, by size, with the start's
-      answer-length   mean length of answers, and the share that stops, over the KL divergence
-      reward-flops    reward over the compute of reinforcement learning, with its sigmoid
-
-    TABLE is a sweep's folder, or any CSV, JSON, Parquet or Excel file with parameters, tokens and loss; of stages it is
-    a stage's folder or a table with kl or n and gold or proxy, or with pairs and accuracy, or examples and loss.
-
-    \b
-    Examples:
-      scaling plot flops runs/quickstart -o flops.png
-      scaling plot isoflop llama3_isoflop.csv -o isoflop.svg
-      scaling plot rewards runs/chat/ppo -o rewards.png
-    """
+    """Draws a figure and says what it shows."""
     from scaling.api.pages import plot
 
     if kind in STAGE_KINDS:
