@@ -11,10 +11,10 @@ from analysis.curation.bars import Stack, stacks
 from analysis.curation.funnel import Classifier, Contamination, Decile, Duplicates, Funnel, Perplexity, Warned
 from analysis.curation.numbers import counted, value_of
 from analysis.curation.pairs import Pair, pair
-from analysis.pages.signs import finalized
 from analysis.curation.steps import EXCERPT, Shown, StepShown, first_examples, steps_shown
 from analysis.curation.tables import by_source_tables, languages_table, sources_table, steps_table
 from analysis.pages.document import document, environment
+from analysis.pages.signs import finalized
 from analysis.pages.table import Code, Table
 
 

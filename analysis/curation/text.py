@@ -4,9 +4,9 @@ from analysis.curation.dropped import Dropped, Row
 from analysis.curation.funnel import Funnel, label
 from analysis.curation.numbers import counted, share, value_of
 from analysis.curation.sentences import of_sample, verdict
-from analysis.pages.signs import visible
 from analysis.curation.tables import sources_table, steps_table
 from analysis.formatting import listed
+from analysis.pages.signs import visible
 from analysis.pages.table import Table
 from analysis.table_text import table_text
 

@@ -116,6 +116,14 @@ def _name_proxies(proxies: Sequence[Proxy], axes: Axes) -> None:
 
 def _band(x: np.ndarray, forecast: RewardForecast, axes: Axes) -> None:
     name = "forecast" if forecast.refused is None else "naive forecast"
-    axes.plot(x, forecast.gain, "-.", color=FORECAST, lw=1.2, zorder=4, label=f"{name}, {format_quantity(forecast.pairs)} pairs")
+    axes.plot(
+        x,
+        forecast.gain,
+        "-.",
+        color=FORECAST,
+        lw=1.2,
+        zorder=4,
+        label=f"{name}, {format_quantity(forecast.pairs)} pairs",
+    )
     if forecast.low:
         axes.fill_between(x, forecast.low, forecast.high, color=FORECAST, alpha=0.15, lw=0, zorder=1)

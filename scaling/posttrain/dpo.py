@@ -16,18 +16,18 @@ from scaling.llama.config import LlamaConfig
 from scaling.llama.parameters import named_parameters
 from scaling.llama.sharding import PLAIN, Execution
 from scaling.posttrain.config import StageRecipe
-from scaling.posttrain.gold import find_gold
-from scaling.posttrain.likelihood import Likelihoods, likelihoods
-from scaling.posttrain.logprob import make_logprobs, policy_parameters
-from scaling.posttrain.loop import restored, run_steps
-from scaling.posttrain.losses import DpoKind, answer_sums, dpo_loss, dpo_loss_at_start
 from scaling.posttrain.measure import Measured, Probe, clustered_error, measure_policy, numbered, repeated, seed_of
-from scaling.posttrain.placement import check_shares, place_parameters, place_rows
 from scaling.posttrain.record import Record, empty_record
-from scaling.posttrain.rewarding import check_model
+from scaling.posttrain.rewards.gold import find_gold
+from scaling.posttrain.rewards.rewarding import check_model
 from scaling.posttrain.settings import DpoSettings, settings_of
 from scaling.posttrain.stage import StageOutcome, StageRun
-from scaling.posttrain.update import Objective, Sums, Update, begin, hyper_of, make_update
+from scaling.posttrain.training.likelihood import Likelihoods, likelihoods
+from scaling.posttrain.training.logprob import make_logprobs, policy_parameters
+from scaling.posttrain.training.loop import restored, run_steps
+from scaling.posttrain.training.losses import DpoKind, answer_sums, dpo_loss, dpo_loss_at_start
+from scaling.posttrain.training.placement import check_shares, place_parameters, place_rows
+from scaling.posttrain.training.update import Objective, Sums, Update, begin, hyper_of, make_update
 from scaling.train.optimizer import Parameters
 from scaling.train.placement import replicated
 from scaling.train.step import TrainState

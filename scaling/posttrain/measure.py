@@ -11,9 +11,9 @@ from scaling.data.answers.rows import Ids
 from scaling.llama.config import LlamaConfig
 from scaling.llama.parameters import whole
 from scaling.llama.sharding import BATCH, PLAIN, Execution, axis_size
-from scaling.posttrain.kl import divergences_program
-from scaling.posttrain.placement import place_rows
 from scaling.posttrain.sampling import Answers, sample
+from scaling.posttrain.training.kl import divergences_program
+from scaling.posttrain.training.placement import place_rows
 from scaling.train.optimizer import Parameters
 
 # Rows of a compiled call.
@@ -22,7 +22,7 @@ _ROWS = 64
 
 @runtime_checkable
 class GoldReward(Protocol):
-    """A gold reward, as of ``scaling.posttrain.gold.Gold``: answers without their end."""
+    """A gold reward, as of ``scaling.posttrain.rewards.gold.Gold``: answers without their end."""
 
     def score(
         self, prompts: Sequence[Ids], answers: Sequence[Ids], stopped: Bool[np.ndarray, " rows"]
@@ -31,7 +31,7 @@ class GoldReward(Protocol):
 
 @runtime_checkable
 class ProxyReward(Protocol):
-    """A reward model, as of ``scaling.posttrain.rewarding.RewardScorer``: whole rows, the end included."""
+    """A reward model, as of ``scaling.posttrain.rewards.rewarding.RewardScorer``: whole rows, the end included."""
 
     def score(
         self, tokens: Int[np.ndarray, "rows seq"], lengths: Int[np.ndarray, " rows"]

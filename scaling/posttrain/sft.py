@@ -14,16 +14,16 @@ from scaling.llama.config import LlamaConfig
 from scaling.llama.parameters import named_parameters
 from scaling.llama.sharding import PLAIN, Execution
 from scaling.posttrain.config import StageRecipe
-from scaling.posttrain.likelihood import likelihoods
-from scaling.posttrain.logprob import make_logprobs, policy_parameters
-from scaling.posttrain.loop import restored, run_steps
-from scaling.posttrain.losses import nll_sum
 from scaling.posttrain.measure import clustered_error
-from scaling.posttrain.placement import check_shares, place_parameters, place_rows
-from scaling.posttrain.rewarding import check_model
+from scaling.posttrain.rewards.rewarding import check_model
 from scaling.posttrain.settings import SftSettings, settings_of
 from scaling.posttrain.stage import StageOutcome, StageRun
-from scaling.posttrain.update import Objective, Sums, Update, begin, hyper_of, make_update
+from scaling.posttrain.training.likelihood import likelihoods
+from scaling.posttrain.training.logprob import make_logprobs, policy_parameters
+from scaling.posttrain.training.loop import restored, run_steps
+from scaling.posttrain.training.losses import nll_sum
+from scaling.posttrain.training.placement import check_shares, place_parameters, place_rows
+from scaling.posttrain.training.update import Objective, Sums, Update, begin, hyper_of, make_update
 from scaling.train.optimizer import Parameters
 from scaling.train.step import TrainState
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chat_tokenizers import byte_level
 from flax import nnx
+from posttraining.chat_tokenizers import byte_level
 from safetensors.numpy import load_file, save_file
 
 from scaling.data.answers.formats.jinja import BUILT_IN
@@ -20,7 +20,7 @@ from scaling.llama.config import LlamaConfig, canonical
 from scaling.llama.model import Llama
 from scaling.llama.parameters import named_parameters
 from scaling.posttrain.config import SCORE, Source, StageConfig, StageRecipe
-from scaling.posttrain.rewarding import RewardScorer
+from scaling.posttrain.rewards.rewarding import RewardScorer
 from scaling.posttrain.stage import Model
 from scaling.sweep.folder.run_folder import RunFolder
 from scaling.sweep.storage.folder_locks import locks_of

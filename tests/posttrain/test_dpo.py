@@ -9,8 +9,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from tiny_rewards import MODEL, ids_of, make_model
-from tiny_stages import make_pairs, make_recipe, make_run
+from posttraining.tiny_rewards import MODEL, ids_of, make_model
+from posttraining.tiny_stages import make_pairs, make_recipe, make_run
 
 from scaling.data.answers.padded import padded_pairs
 from scaling.data.answers.rows import Ids, Pair, PairSet
@@ -18,9 +18,9 @@ from scaling.errors import InputError
 from scaling.posttrain import dpo
 from scaling.posttrain.config import Source
 from scaling.posttrain.dpo import make_objective, measured_steps, pair_columns, pair_likelihoods, run_dpo
-from scaling.posttrain.logprob import policy_parameters
 from scaling.posttrain.settings import DpoSettings
 from scaling.posttrain.stage import Model, StageOutcome
+from scaling.posttrain.training.logprob import policy_parameters
 from scaling.train.stop import Stopped, request_stop, stopping_on_signals
 
 SETTINGS = DpoSettings(pairs=64, beta=0.1, measured=16, measurements=2)

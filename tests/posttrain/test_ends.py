@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny_rewards import MODEL, ids_of, make_model, make_prompts
+from posttraining.tiny_rewards import MODEL, ids_of, make_model, make_prompts
 
 from scaling.data.answers.rows import PromptSet
 from scaling.data.tokenizer import BYTES
-from scaling.posttrain.gold import find_gold
-from scaling.posttrain.preferring import make_pairs
+from scaling.posttrain.rewards.gold import find_gold
+from scaling.posttrain.rewards.preferring import make_pairs
 from scaling.posttrain.stage import Model
 
 END = ord("z")

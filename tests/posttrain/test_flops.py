@@ -24,10 +24,10 @@ from scaling.posttrain.flops import (
     stage_flops,
     step_flops,
 )
-from scaling.posttrain.logprob import make_logprobs, make_scores
-from scaling.posttrain.reward import PairBatch, make_objective
+from scaling.posttrain.rewards.reward import PairBatch, make_objective
 from scaling.posttrain.settings import BestOfNSettings, DpoSettings, PpoSettings, RewardSettings, SftSettings
-from scaling.posttrain.update import make_gradient
+from scaling.posttrain.training.logprob import make_logprobs, make_scores
+from scaling.posttrain.training.update import make_gradient
 
 WIDE = LlamaConfig(512, 512, 2, 8, 4, 1024, 256)
 SMALL = LlamaConfig(256, 24, 2, 2, 2, 64, 96)

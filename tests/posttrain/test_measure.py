@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from tiny_rewards import MODEL, ids_of, make_model
+from posttraining.tiny_rewards import MODEL, ids_of, make_model
 
 from scaling.data.answers.rows import Ids
 from scaling.data.tokenizer import BYTES
-from scaling.posttrain.logprob import policy_parameters
 from scaling.posttrain.measure import Probe, clustered_error, measure_policy, repeated, seed_of, win_rate
 from scaling.posttrain.record import empty_record
 from scaling.posttrain.sampling import learner_logprobs
+from scaling.posttrain.training.logprob import policy_parameters
 
 REFERENCE, POLICY = (policy_parameters(make_model(seed=0, scale=scale)) for scale in (1.0, 1.5))
 PROMPTS = repeated([ids_of("ab"), ids_of("cde"), ids_of("f" * 20)], 96)

@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 
 import jax.numpy as jnp
 import pytest
-from tiny_rewards import MODEL
+from posttraining.tiny_rewards import MODEL
 
 from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig

@@ -7,17 +7,17 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_rewards import MODEL, ids_of, make_model
-from tiny_stages import example_of, make_examples, make_recipe, make_run
+from posttraining.tiny_rewards import MODEL, ids_of, make_model
+from posttraining.tiny_stages import example_of, make_examples, make_recipe, make_run
 
 from scaling.data.answers.rows import Example, ExampleSet
 from scaling.errors import InputError
 from scaling.llama.sharding import Execution
-from scaling.posttrain.logprob import make_logprobs, policy_parameters
 from scaling.posttrain.sampling import sample
 from scaling.posttrain.settings import SftSettings
 from scaling.posttrain.sft import held_out_loss, run_sft
 from scaling.posttrain.stage import Model, StageOutcome
+from scaling.posttrain.training.logprob import make_logprobs, policy_parameters
 from scaling.train.stop import Stopped, request_stop, stopping_on_signals
 
 SETTINGS = SftSettings(examples=64)

@@ -18,8 +18,8 @@ import json, sys
 from dataclasses import replace
 from pathlib import Path
 import jax, numpy as np
-from tiny_rewards import MODEL
-from tiny_stages import make_examples, make_pairs, make_run
+from posttraining.tiny_rewards import MODEL
+from posttraining.tiny_stages import make_examples, make_pairs, make_run
 from scaling.llama.sharding import PLAIN, Execution, make_mesh
 from scaling.posttrain.dpo import run_dpo
 from scaling.posttrain.settings import DpoSettings, SftSettings

@@ -21,8 +21,8 @@ from scaling.files import write_text
 from scaling.hf.trained import Trained, open_trained
 from scaling.posttrain import sampling
 from scaling.posttrain.best_of_n import best_rows
-from scaling.posttrain.logprob import policy_parameters
 from scaling.posttrain.measure import seed_of
+from scaling.posttrain.training.logprob import policy_parameters
 
 _ANSWERS = 1024  # sampled and scored together
 _MOST_ERRORS = 10

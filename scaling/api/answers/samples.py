@@ -18,9 +18,9 @@ from scaling.errors import InputError
 from scaling.hf.folder import export_model
 from scaling.hf.trained import Trained, open_trained
 from scaling.posttrain import sampling
-from scaling.posttrain.logprob import policy_parameters
-from scaling.posttrain.rewarding import RewardScorer, check_model
+from scaling.posttrain.rewards.rewarding import RewardScorer, check_model
 from scaling.posttrain.sampling.engines import Engine, Vllm, sample_with
+from scaling.posttrain.training.logprob import policy_parameters
 
 SAMPLERS = ("jax", "vllm")
 _MOST = 256  # tokens of an answer, where nothing else is requested

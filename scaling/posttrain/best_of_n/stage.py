@@ -16,14 +16,14 @@ from scaling.posttrain.best_of_n.order_statistics import (
     usual_sizes,
     win_rates,
 )
-from scaling.posttrain.gold import Gold, find_gold
-from scaling.posttrain.logprob import policy_parameters
 from scaling.posttrain.measure import seed_of
-from scaling.posttrain.placement import place_parameters
-from scaling.posttrain.rewarding import RewardScorer, check_model
+from scaling.posttrain.rewards.gold import Gold, find_gold
+from scaling.posttrain.rewards.rewarding import RewardScorer, check_model
 from scaling.posttrain.sampling import sample
 from scaling.posttrain.settings import BestOfNSettings, settings_of
 from scaling.posttrain.stage import Model, StageOutcome, StageRun
+from scaling.posttrain.training.logprob import policy_parameters
+from scaling.posttrain.training.placement import place_parameters
 from scaling.train.stop import Stopped, stop_requested
 
 # Answers that are sampled and scored before a request to stop is looked at.

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from scaling.posttrain.kl import k1
+from scaling.posttrain.training.kl import k1
 
 Numbers = Float[Array, "batch seq"]
 Live = Bool[Array, "batch seq"]

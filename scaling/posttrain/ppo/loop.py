@@ -11,19 +11,19 @@ from scaling.data.answers.rows import PromptSet
 from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.parameters import named_parameters
-from scaling.posttrain.combine import CombinedScorer
-from scaling.posttrain.gold import find_gold
-from scaling.posttrain.logprob import policy_parameters, reward_parameters
-from scaling.posttrain.loop import restored, run_steps
 from scaling.posttrain.measure import Probe, ProxyReward, measure_policy, repeated, seed_of
-from scaling.posttrain.placement import check_shares, place_parameters
 from scaling.posttrain.ppo.rollout import Roller
 from scaling.posttrain.ppo.update import Learners, make_updates
 from scaling.posttrain.record import Record, empty_record
-from scaling.posttrain.rewarding import RewardScorer, check_model
+from scaling.posttrain.rewards.combine import CombinedScorer
+from scaling.posttrain.rewards.gold import find_gold
+from scaling.posttrain.rewards.rewarding import RewardScorer, check_model
 from scaling.posttrain.settings import PpoSettings, settings_of
 from scaling.posttrain.stage import Model, StageOutcome, StageRun
-from scaling.posttrain.update import begin
+from scaling.posttrain.training.logprob import policy_parameters, reward_parameters
+from scaling.posttrain.training.loop import restored, run_steps
+from scaling.posttrain.training.placement import check_shares, place_parameters
+from scaling.posttrain.training.update import begin
 from scaling.train.placement import replicated
 
 # Names of a measurement's columns in the table of runs, where they differ.

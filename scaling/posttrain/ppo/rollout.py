@@ -14,14 +14,14 @@ from scaling.data.answers.rows import Ids, bucket
 from scaling.llama.config import LlamaConfig
 from scaling.llama.parameters import whole
 from scaling.llama.sharding import BATCH, PLAIN, Execution, axis_size
-from scaling.posttrain.combine import whiten as whiten_scores
-from scaling.posttrain.kl import divergences_program
-from scaling.posttrain.logprob import make_values
 from scaling.posttrain.measure import ProxyReward
-from scaling.posttrain.placement import place_rows
 from scaling.posttrain.ppo.advantages import Live, Numbers, advantages_and_returns, final_scores, token_rewards, whiten
+from scaling.posttrain.rewards.combine import whiten as whiten_scores
 from scaling.posttrain.sampling import Answers, check_logprobs, learner_logprobs, sample
 from scaling.posttrain.settings import PpoSettings
+from scaling.posttrain.training.kl import divergences_program
+from scaling.posttrain.training.logprob import make_values
+from scaling.posttrain.training.placement import place_rows
 from scaling.train.optimizer import Parameters
 
 # Rows of a compiled call.

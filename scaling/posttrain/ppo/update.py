@@ -9,12 +9,12 @@ import jax.numpy as jnp
 from scaling.llama.config import LlamaConfig
 from scaling.llama.sharding import PLAIN, Execution
 from scaling.posttrain.config import StageConfig, StageRecipe
-from scaling.posttrain.logprob import make_logprobs, make_values
-from scaling.posttrain.placement import place_rows
 from scaling.posttrain.ppo.losses import policy_loss, ratio_of, value_loss
 from scaling.posttrain.ppo.rollout import Experience, before_token
 from scaling.posttrain.settings import PpoSettings
-from scaling.posttrain.update import Objective, Sums, make_update
+from scaling.posttrain.training.logprob import make_logprobs, make_values
+from scaling.posttrain.training.placement import place_rows
+from scaling.posttrain.training.update import Objective, Sums, make_update
 from scaling.train.optimizer import Parameters, make_hyper
 from scaling.train.recipe import Rates
 from scaling.train.step import TrainState

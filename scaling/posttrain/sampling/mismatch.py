@@ -12,10 +12,10 @@ from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.parameters import whole
 from scaling.llama.sharding import BATCH, PLAIN, Execution, axis_size
-from scaling.posttrain.logprob import logprobs_program
-from scaling.posttrain.placement import place_rows
 from scaling.posttrain.sampling.answers import Answers
 from scaling.posttrain.sampling.sampler import ROWS
+from scaling.posttrain.training.logprob import logprobs_program
+from scaling.posttrain.training.placement import place_rows
 from scaling.train.optimizer import Parameters
 
 # Of one token's log-probability, nats, where both compute in float32.

@@ -16,8 +16,8 @@ from scaling.llama.config import LlamaConfig
 from scaling.llama.decoding.decoder import Cache, Weights, make_decoder
 from scaling.llama.decoding.drawing import draw
 from scaling.llama.sharding import BATCH, PLAIN, Execution, axis_size
-from scaling.posttrain.placement import place_rows
 from scaling.posttrain.sampling.answers import Answers
+from scaling.posttrain.training.placement import place_rows
 from scaling.train.optimizer import Parameters
 from scaling.train.placement import replicated
 

@@ -22,8 +22,8 @@ from scaling.data.tokenizer_files import keep_tokenizer, open_tokenizer
 from scaling.errors import InputError
 from scaling.files import write_bytes
 from scaling.posttrain.config import StageConfig, StageName
-from scaling.posttrain.gold import find_gold
-from scaling.posttrain.preferring import make_pairs
+from scaling.posttrain.rewards.gold import find_gold
+from scaling.posttrain.rewards.preferring import make_pairs
 from scaling.posttrain.settings import RewardSettings, settings_of
 from scaling.posttrain.stage import Model
 from scaling.sweep.stages.sources import read_source

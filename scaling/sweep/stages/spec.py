@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from scaling.data.answers.spec import AnswersSpec
-from scaling.posttrain.gold import GOLDS, OF_MODEL
+from scaling.posttrain.rewards.gold import GOLDS, OF_MODEL
 from scaling.sweep.spec.fields import (
     Count,
     Fraction,

@@ -74,7 +74,7 @@ def loop_of(stage: StageName) -> Callable[[StageRun], StageOutcome]:
 
         return run_sft
     if stage == "reward":
-        from scaling.posttrain.reward import run_reward
+        from scaling.posttrain.rewards.reward import run_reward
 
         return run_reward
     if stage == "best_of_n":

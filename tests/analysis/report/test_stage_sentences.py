@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import stage_tables
-from stage_claims import CHECKS, NUMBER
+from posttraining import stage_tables
+from posttraining.stage_claims import CHECKS, NUMBER
 
 from analysis.errors import InputError
 from analysis.report.stages.figures import STAGE_KINDS

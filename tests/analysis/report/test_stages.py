@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import stage_tables
 from inprocess import scaling
+from posttraining import stage_tables
 
 from analysis import plots
 from analysis.errors import InputError

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from reward_tables import best_of_n_rows, measured_rows
+from posttraining.reward_tables import best_of_n_rows, measured_rows
 
 import scaling as sl
 from analysis.rewards.laws import REINFORCEMENT

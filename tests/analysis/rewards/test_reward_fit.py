@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from reward_tables import MEASURED, QWEN, best_of_n_rows, measured_rows
+from posttraining.reward_tables import MEASURED, QWEN, best_of_n_rows, measured_rows
 
 from analysis.errors import InputError
 from analysis.rewards.fitting.coefficients import SIZE, usual_terms

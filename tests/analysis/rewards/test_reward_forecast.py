@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from reward_tables import best_of_n_rows, measured_rows
+from posttraining.reward_tables import best_of_n_rows, measured_rows
 
 from analysis.errors import InputError
 from analysis.rewards.curves import RewardTable

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from posttraining.tiny_rewards import MODEL, make_model
+from posttraining.tiny_stages import make_examples
+from posttraining.tiny_stages import make_run as stage_run
 from tiny import make_run
-from tiny_rewards import MODEL, make_model
-from tiny_stages import make_examples
-from tiny_stages import make_run as stage_run
 
 import scaling as sl
 from scaling.api.answers import samples as samples_module
@@ -21,11 +21,11 @@ from scaling.data.answers.spec import AnswersSpec
 from scaling.data.tokenizer import BYTES
 from scaling.hf.folder import export_model, import_model
 from scaling.llama.config import LlamaConfig, canonical
-from scaling.posttrain.logprob import policy_parameters
 from scaling.posttrain.sampling import sample
 from scaling.posttrain.sampling.engines import Generated
 from scaling.posttrain.settings import SftSettings
 from scaling.posttrain.stage import Model
+from scaling.posttrain.training.logprob import policy_parameters
 from scaling.sweep.folder.run_folder import RunFolder
 from scaling.sweep.locks.local import LocalLocks
 from scaling.train.checkpoints.parameters import PARAMETERS, write_parameters

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import chat_tokenizers
 import pytest
+from posttraining import chat_tokenizers
 from pydantic import ValidationError
 
 from scaling.data.answers.examples import load_examples

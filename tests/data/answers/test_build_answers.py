@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import chat_tokenizers
 import numpy as np
 import pytest
 from inprocess import scaling
+from posttraining import chat_tokenizers
 
 from scaling.data.answers.examples import load_examples
 from scaling.data.answers.preferences import load_pairs

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import chat_tokenizers
 import numpy as np
 import pytest
+from posttraining import chat_tokenizers
 
 from scaling.data.answers import examples as loading_examples
 from scaling.data.answers.examples import load_examples

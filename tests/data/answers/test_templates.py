@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import chat_tokenizers
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from posttraining import chat_tokenizers
 
 from scaling.data.answers import templates
 from scaling.data.answers.formats.messages import Message

@@ -5,9 +5,9 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-import chat_tokenizers
 import numpy as np
 import pytest
+from posttraining import chat_tokenizers
 
 from scaling.data.answers.formats.jinja import BEGIN, END, Renderer
 from scaling.data.answers.formats.messages import Message

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import chat_tokenizers
 import numpy as np
 import pytest
+from posttraining import chat_tokenizers
 
 from scaling.data.answers.formats.messages import Message
 from scaling.data.answers.template_files import find_template

@@ -178,7 +178,7 @@ from scaling.llama.init import Init
 from scaling.llama.model import Llama
 from scaling.llama.parallelism import Parallelism
 from scaling.llama.sharding import Execution
-from scaling.posttrain.placement import place_parameters
+from scaling.posttrain.training.placement import place_parameters
 from scaling.posttrain.sampling import check_logprobs, learner_logprobs, sample
 from scaling.train.placement import mesh_of_devices
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_rewards import MODEL, NEVER, ids_of, make_model, make_prompts
+from posttraining.tiny_rewards import MODEL, NEVER, ids_of, make_model, make_prompts
 
 from scaling.data.answers.rows import PromptSet
 from scaling.errors import InputError

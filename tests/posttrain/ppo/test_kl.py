@@ -6,14 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny_rewards
 from jaxtyping import Array, Float
+from posttraining import tiny_rewards
 
 import scaling.llama.loss
 from scaling.llama.parameters import llama_with
-from scaling.posttrain.kl import exact, k1, make_divergences
-from scaling.posttrain.logprob import policy_parameters
 from scaling.posttrain.ppo.advantages import advantages_and_returns, token_rewards
+from scaling.posttrain.training.kl import exact, k1, make_divergences
+from scaling.posttrain.training.logprob import policy_parameters
 
 # A policy over sequences of three tokens of a vocabulary of three: logits for each token after each prefix.
 VOCAB, LENGTH = 3, 3

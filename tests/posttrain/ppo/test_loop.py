@@ -8,8 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-import tiny_ppo
-import tiny_rewards
+from posttraining import tiny_ppo, tiny_rewards
 
 import scaling.posttrain.ppo.rollout
 import scaling.posttrain.ppo.update

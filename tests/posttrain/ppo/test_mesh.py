@@ -10,15 +10,15 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-import tiny_ppo
+from posttraining import tiny_ppo
 
 import scaling.posttrain.ppo.update
 from scaling.llama.sharding import PLAIN, Execution
-from scaling.posttrain.logprob import policy_parameters, reward_parameters
 from scaling.posttrain.ppo.rollout import Experience
 from scaling.posttrain.ppo.update import Learners, make_updates
 from scaling.posttrain.settings import PpoSettings
-from scaling.posttrain.update import Sums, begin
+from scaling.posttrain.training.logprob import policy_parameters, reward_parameters
+from scaling.posttrain.training.update import Sums, begin
 
 ROOT = Path(__file__).parents[3]
 TOLERANCE = 2e-4  # of what is reported, and of parameters after an iteration at a rate of 1e-3
@@ -33,7 +33,7 @@ from scaling.llama.parallelism import Parallelism
 from scaling.llama.sharding import Execution
 from scaling.posttrain.ppo.loop import run_ppo
 from scaling.train.placement import mesh_of_devices
-import tiny_ppo
+from posttraining import tiny_ppo
 
 for number, (sizes, parts) in enumerate([(None, 1), ((2, 2, 2), 2)]):
     mesh = None if sizes is None else mesh_of_devices(Parallelism(*sizes))

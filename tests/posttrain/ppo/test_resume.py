@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_ppo
+from posttraining import tiny_ppo
 
 import scaling.posttrain.ppo.rollout
 from scaling.posttrain.ppo.loop import run_ppo
@@ -27,7 +27,7 @@ from pathlib import Path
 import scaling.posttrain.ppo.rollout as rollout
 from scaling.posttrain.ppo.loop import run_ppo
 from scaling.train.checkpoints import timer
-import tiny_ppo
+from posttraining import tiny_ppo
 
 timer.SAVE_SHARE = 0
 estimate, calls = rollout.estimate, []

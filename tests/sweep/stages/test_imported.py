@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from chat_tokenizers import byte_level
+from posttraining.chat_tokenizers import byte_level
 from safetensors.numpy import save_file
 
 from scaling.chain import ChainPipeline

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from scaling.llama.parallelism import Parallelism
 from scaling.llama.sharding import Execution
-from scaling.posttrain.reward import run_reward
+from scaling.posttrain.rewards.reward import run_reward
 from scaling.train.placement import mesh_of_devices
-from tiny_rewards import letter_pairs, reward_run
+from posttraining.tiny_rewards import letter_pairs, reward_run
 
 for number, (sizes, parts) in enumerate([(None, 1), ((2, 2, 2), 1), ((2, 2, 1), 2)]):
     mesh = None if sizes is None else mesh_of_devices(Parallelism(*sizes))
@@ -31,7 +31,7 @@ for number, (sizes, parts) in enumerate([(None, 1), ((2, 2, 2), 1), ((2, 2, 1), 
 @pytest.mark.slow
 def test_eight_devices_give_the_model_of_one(tmp_path: Path) -> None:
     """Bug 6: data, state and tensors spread over devices, with microbatches too."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     environment = {
         **os.environ,
         "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests' / 'support'}",

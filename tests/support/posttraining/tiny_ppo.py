@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import tiny_rewards
+from posttraining import tiny_rewards
 
 from scaling.data.answers.rows import PromptSet
 from scaling.llama.sharding import PLAIN, Execution

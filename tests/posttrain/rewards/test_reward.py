@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_rewards import MODEL, ids_of, letter_pairs, make_model, plain_scores, reward_run
+from posttraining.tiny_rewards import MODEL, ids_of, letter_pairs, make_model, plain_scores, reward_run
 
 import scaling.train.stop
 from scaling.data.answers.padded import padded_pairs
@@ -18,12 +18,12 @@ from scaling.data.answers.rows import Pair, PairSet
 from scaling.data.tokenizer import BYTES
 from scaling.errors import InputError
 from scaling.llama.sharding import Execution
-from scaling.posttrain.logprob import make_values, reward_parameters
-from scaling.posttrain.reward import as_batch, make_objective, measure, named_reward, run_reward
-from scaling.posttrain.rewarding import RewardScorer, check_model
+from scaling.posttrain.rewards.reward import as_batch, make_objective, measure, named_reward, run_reward
+from scaling.posttrain.rewards.rewarding import RewardScorer, check_model
 from scaling.posttrain.settings import RewardSettings
 from scaling.posttrain.stage import Model, StageOutcome
-from scaling.posttrain.update import begin, hyper_of, make_gradient, make_update
+from scaling.posttrain.training.logprob import make_values, reward_parameters
+from scaling.posttrain.training.update import begin, hyper_of, make_gradient, make_update
 from scaling.train.stop import Stopped
 
 PAIRS = letter_pairs()
@@ -178,13 +178,13 @@ def test_a_stopped_run_goes_on_to_the_bit(
         def report(measured: dict[str, float]) -> None:
             seen.append(measured)
             if len(seen) == steps:
-                monkeypatch.setattr("scaling.posttrain.loop.stop_requested", lambda: True)
+                monkeypatch.setattr("scaling.posttrain.training.loop.stop_requested", lambda: True)
 
         return report
 
     with pytest.raises(Stopped):
         run_reward(reward_run(tmp_path, PAIRS, stop_after(17)))
-    monkeypatch.setattr("scaling.posttrain.loop.stop_requested", scaling.train.stop.stop_requested)
+    monkeypatch.setattr("scaling.posttrain.training.loop.stop_requested", scaling.train.stop.stop_requested)
     resumed = run_reward(reward_run(tmp_path, PAIRS, seen.append))
     assert [row["step"] for row in seen] == [float(step) for step in range(1, 41)]
     assert resumed.row == trained.row

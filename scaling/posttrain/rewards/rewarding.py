@@ -11,9 +11,9 @@ from scaling.errors import InputError
 from scaling.llama.parameters import whole
 from scaling.llama.sharding import BATCH, PLAIN, Execution, axis_size
 from scaling.posttrain.config import SCORE
-from scaling.posttrain.logprob import reward_parameters, scores_program
-from scaling.posttrain.placement import place_parameters, place_rows
 from scaling.posttrain.stage import Model
+from scaling.posttrain.training.logprob import reward_parameters, scores_program
+from scaling.posttrain.training.placement import place_parameters, place_rows
 
 _BATCH = 64
 """Rows that are scored at once."""

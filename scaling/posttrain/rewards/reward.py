@@ -16,15 +16,15 @@ from scaling.llama.config import LlamaConfig
 from scaling.llama.parameters import named_parameters, whole
 from scaling.llama.sharding import PLAIN, Execution
 from scaling.posttrain.config import SCORE, StageRecipe
-from scaling.posttrain.logprob import make_scores, reward_parameters
-from scaling.posttrain.loop import restored, run_steps
-from scaling.posttrain.losses import bradley_terry, margins
 from scaling.posttrain.measure import clustered_error, numbered
-from scaling.posttrain.placement import check_shares, place_parameters, place_rows
-from scaling.posttrain.rewarding import RewardScorer, check_model
+from scaling.posttrain.rewards.rewarding import RewardScorer, check_model
 from scaling.posttrain.settings import RewardSettings, settings_of
 from scaling.posttrain.stage import Model, StageOutcome, StageRun
-from scaling.posttrain.update import Objective, Sums, Update, begin, hyper_of, make_update
+from scaling.posttrain.training.logprob import make_scores, reward_parameters
+from scaling.posttrain.training.loop import restored, run_steps
+from scaling.posttrain.training.losses import bradley_terry, margins
+from scaling.posttrain.training.placement import check_shares, place_parameters, place_rows
+from scaling.posttrain.training.update import Objective, Sums, Update, begin, hyper_of, make_update
 from scaling.train.optimizer import Parameters
 from scaling.train.step import TrainState
 

@@ -12,10 +12,10 @@ from scaling.data.tokenizer import BYTES, Tokenizer
 from scaling.errors import InputError
 from scaling.llama.sharding import PLAIN, Execution
 from scaling.posttrain.config import SCORE
-from scaling.posttrain.logprob import logprobs_program, policy_parameters
-from scaling.posttrain.reader.reader import Reader, SafetyReader
-from scaling.posttrain.rewarding import RewardScorer, check_model, padded_rows
+from scaling.posttrain.rewards.reader.reader import Reader, SafetyReader
+from scaling.posttrain.rewards.rewarding import RewardScorer, check_model, padded_rows
 from scaling.posttrain.stage import Model
+from scaling.posttrain.training.logprob import logprobs_program, policy_parameters
 
 Rewards = Float64[np.ndarray, " rows"]
 Stopped = Bool[np.ndarray, " rows"]

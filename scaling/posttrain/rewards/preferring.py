@@ -11,11 +11,11 @@ import numpy as np
 from scaling.data.answers.rows import Ids, Pair, PairSet, PromptSet
 from scaling.errors import InputError
 from scaling.llama.sharding import PLAIN, Execution
-from scaling.posttrain.gold import Gold
-from scaling.posttrain.logprob import policy_parameters
-from scaling.posttrain.rewarding import check_model
+from scaling.posttrain.rewards.gold import Gold
+from scaling.posttrain.rewards.rewarding import check_model
 from scaling.posttrain.sampling import Answers, sample
 from scaling.posttrain.stage import Model
+from scaling.posttrain.training.logprob import policy_parameters
 
 CHUNK = 128
 """Pairs that are sampled at once."""

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int
 
 from scaling.errors import InputError
-from scaling.posttrain.rewarding import RewardScorer
+from scaling.posttrain.rewards.rewarding import RewardScorer
 
 UNSAFE = 0.15
 """The probability of being safe below which safety decides, whatever the prompt."""

@@ -11,18 +11,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_rewards import MODEL, make_model
-from tiny_stages import make_examples, make_pairs
+from posttraining.tiny_rewards import MODEL, make_model
+from posttraining.tiny_stages import make_examples, make_pairs
 
 from scaling.data.answers.padded import padded, padded_pairs
 from scaling.data.answers.rows import Padded
 from scaling.llama.sharding import Execution
 from scaling.posttrain import dpo, sft
-from scaling.posttrain.logprob import policy_parameters
-from scaling.posttrain.update import Batch, Objective, Sums, make_gradient
+from scaling.posttrain.training.logprob import policy_parameters
+from scaling.posttrain.training.update import Batch, Objective, Sums, make_gradient
 from scaling.train.optimizer import Parameters
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PARAMETERS = policy_parameters(make_model())
 
 
@@ -99,13 +99,13 @@ import jax, numpy as np
 from scaling.llama import loss as loss_module
 loss_module.CHUNK_LOGITS = 100_000  # several chunks on every device
 import test_update as tests
-from tiny_stages import make_recipe
-from tiny_rewards import make_model
+from posttraining.tiny_stages import make_recipe
+from posttraining.tiny_rewards import make_model
 from scaling.llama.sharding import Execution, make_mesh, stored
 from scaling.posttrain import dpo, sft
-from scaling.posttrain.logprob import policy_parameters
-from scaling.posttrain.placement import place_parameters, place_rows
-from scaling.posttrain.update import begin, make_gradient, make_update
+from scaling.posttrain.training.logprob import policy_parameters
+from scaling.posttrain.training.placement import place_parameters, place_rows
+from scaling.posttrain.training.update import begin, make_gradient, make_update
 from scaling.train.optimizer import make_hyper
 
 model = replace(tests.MODEL, heads=4, kv_heads=2)

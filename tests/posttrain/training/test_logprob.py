@@ -3,12 +3,12 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_rewards import MODEL, ids_of, make_model
+from posttraining.tiny_rewards import MODEL, ids_of, make_model
 
 from scaling.data.answers.rows import Ids
 from scaling.llama import loss
-from scaling.posttrain.likelihood import likelihoods
-from scaling.posttrain.logprob import make_logprobs, policy_parameters
+from scaling.posttrain.training.likelihood import likelihoods
+from scaling.posttrain.training.logprob import make_logprobs, policy_parameters
 
 PARAMETERS = policy_parameters(make_model(scale=3.0))
 ROWS = [ids_of(text) for text in ("a", "be", "the quick brown fox", "\0\0\0", "a" * 48, "of the people, by the people")]

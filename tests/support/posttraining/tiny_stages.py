@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tiny_rewards import MODEL, ids_of, make_model
+from posttraining.tiny_rewards import MODEL, ids_of, make_model
 
 from scaling.data.answers.rows import Example, ExampleSet, Pair, PairSet
 from scaling.llama.config import LlamaConfig

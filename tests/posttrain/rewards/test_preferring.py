@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny_rewards import MODEL, ids_of, make_model, make_prompts
+from posttraining.tiny_rewards import MODEL, ids_of, make_model, make_prompts
 
 from scaling.data.answers.rows import Ids, Pair, PairSet, PromptSet
 from scaling.errors import InputError
-from scaling.posttrain.gold import Gold, find_gold
-from scaling.posttrain.preferring import CHUNK, digest, make_pairs
+from scaling.posttrain.rewards.gold import Gold, find_gold
+from scaling.posttrain.rewards.preferring import CHUNK, digest, make_pairs
 from scaling.posttrain.stage import Model
 
 PROMPTS = make_prompts()

@@ -5,7 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 
-from scaling.posttrain.reader.words import Words, words_in
+from scaling.posttrain.rewards.reader.words import Words, words_in
 
 # Taken off every count; what it frees goes to the model below (absolute discounting, Ney et al. 1994).
 _DISCOUNT = 0.75

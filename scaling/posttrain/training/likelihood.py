@@ -10,9 +10,9 @@ from scaling.data.answers.rows import Ids
 from scaling.llama.config import LlamaConfig
 from scaling.llama.parameters import whole
 from scaling.llama.sharding import BATCH, PLAIN, Execution, axis_size
-from scaling.posttrain.logprob import logprobs_program
-from scaling.posttrain.placement import place_rows
-from scaling.posttrain.rewarding import padded_rows
+from scaling.posttrain.rewards.rewarding import padded_rows
+from scaling.posttrain.training.logprob import logprobs_program
+from scaling.posttrain.training.placement import place_rows
 from scaling.train.optimizer import Parameters
 
 # Rows of a compiled call.

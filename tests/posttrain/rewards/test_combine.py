@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny_rewards import MODEL, make_model
+from posttraining.tiny_rewards import MODEL, make_model
 
 from scaling.errors import InputError
-from scaling.posttrain.combine import UNSAFE, CombinedScorer, combine, whiten
-from scaling.posttrain.rewarding import RewardScorer
+from scaling.posttrain.rewards.combine import UNSAFE, CombinedScorer, combine, whiten
+from scaling.posttrain.rewards.rewarding import RewardScorer
 
 
 def logit(probability: float) -> float:

@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float64, Int
 from scaling.data.answers.rows import Ids
 from scaling.data.corpus import CorpusSpec, load_corpus
 from scaling.data.tokenizer import Tokenizer
-from scaling.posttrain.reader.bigrams import Bigrams
-from scaling.posttrain.reader.valence import RATERS, read_ratings
-from scaling.posttrain.reader.words import Words, words_of
+from scaling.posttrain.rewards.reader.bigrams import Bigrams
+from scaling.posttrain.rewards.reader.valence import RATERS, read_ratings
+from scaling.posttrain.rewards.reader.words import Words, words_of
 
 # Bytes of the best answer, and by how many it may differ until the penalty is 1.
 BEST, SPREAD, MOST = 30, 12, 4.0

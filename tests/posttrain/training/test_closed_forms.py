@@ -9,16 +9,16 @@ import numpy as np
 import optax
 import pytest
 from jaxtyping import Array
-from tiny_rewards import make_model
-from tiny_stages import make_recipe
+from posttraining.tiny_rewards import make_model
+from posttraining.tiny_stages import make_recipe
 
 from scaling.data.answers.padded import padded_pairs
 from scaling.data.answers.rows import Pair
 from scaling.llama.config import LlamaConfig
 from scaling.posttrain.dpo import dpo_batch, make_objective
-from scaling.posttrain.logprob import make_logprobs, policy_parameters
-from scaling.posttrain.losses import bradley_terry, dpo_loss
-from scaling.posttrain.update import begin, make_update
+from scaling.posttrain.training.logprob import make_logprobs, policy_parameters
+from scaling.posttrain.training.losses import bradley_terry, dpo_loss
+from scaling.posttrain.training.update import begin, make_update
 from scaling.train.optimizer import make_hyper
 
 VOCAB, BETA = 8, 0.5

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_rewards import MODEL, ids_of, make_model, plain_scores
+from posttraining.tiny_rewards import MODEL, ids_of, make_model, plain_scores
 
 from scaling.data.answers.rows import Ids
 from scaling.errors import InputError
-from scaling.posttrain.gold import GOLDS, Gold, find_gold
-from scaling.posttrain.reader.bigrams import Bigrams
-from scaling.posttrain.reader.reader import BEST, is_safe, length_reward
-from scaling.posttrain.reader.valence import read_ratings
-from scaling.posttrain.reader.words import words_in, words_of
+from scaling.posttrain.rewards.gold import GOLDS, Gold, find_gold
+from scaling.posttrain.rewards.reader.bigrams import Bigrams
+from scaling.posttrain.rewards.reader.reader import BEST, is_safe, length_reward
+from scaling.posttrain.rewards.reader.valence import read_ratings
+from scaling.posttrain.rewards.reader.words import words_in, words_of
 
 PROMPT = "The state of our union has never"
 FLUENT = " been stronger than it is today."
@@ -178,6 +178,6 @@ def test_bad_golds(name: str, model: str | None, line: str) -> None:
 
 def test_a_damaged_lexicon_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "vader_lexicon.txt").write_text("good\t1.9\t0.9\t[1, 2]\n")
-    monkeypatch.setattr("scaling.posttrain.reader.valence.package", lambda *_: tmp_path)
+    monkeypatch.setattr("scaling.posttrain.rewards.reader.valence.package", lambda *_: tmp_path)
     with pytest.raises(InputError, match=r"vader_lexicon.txt:1: not a word with 10 ratings"):
         read_ratings.__wrapped__()

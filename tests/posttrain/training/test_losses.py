@@ -7,15 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jaxtyping import Array
-from tiny_rewards import MODEL, make_model
-from tiny_stages import example_of
+from posttraining.tiny_rewards import MODEL, make_model
+from posttraining.tiny_stages import example_of
 
 from scaling.data.answers.padded import padded
 from scaling.data.answers.rows import Padded
-from scaling.posttrain import logprob
-from scaling.posttrain.logprob import policy_parameters
-from scaling.posttrain.losses import MARGINS, bradley_terry, dpo_loss, dpo_loss_at_start, margins, nll_sum
 from scaling.posttrain.sft import make_objective
+from scaling.posttrain.training import logprob
+from scaling.posttrain.training.logprob import policy_parameters
+from scaling.posttrain.training.losses import MARGINS, bradley_terry, dpo_loss, dpo_loss_at_start, margins, nll_sum
 
 ROWS = padded([example_of("abcdef", "xyz"), example_of("a", "xy", end=False), example_of("abc", "")], 4, MODEL.seq_len)
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_rewards import MODEL, make_model
+from posttraining.tiny_rewards import MODEL, make_model
 
 from scaling.data.answers.preferences import load_pairs
 from scaling.data.answers.spec import AnswersSpec
 from scaling.data.answers.template_files import find_template
 from scaling.data.tokenizer import BYTES
-from scaling.posttrain.rewarding import RewardScorer
+from scaling.posttrain.rewards.rewarding import RewardScorer
 from scaling.posttrain.stage import Model
 
 

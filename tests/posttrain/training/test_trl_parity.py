@@ -10,19 +10,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from posttraining.tiny_rewards import make_model
 from safetensors.numpy import save_file
-from tiny_rewards import make_model
 
 from scaling.data.answers.padded import padded, padded_pairs
 from scaling.data.answers.rows import Example, Ids, Pair
 from scaling.hf.config import config_of
 from scaling.hf.names import to_hf
 from scaling.llama.config import LlamaConfig
-from scaling.posttrain import dpo, reward, sft
+from scaling.posttrain import dpo, sft
 from scaling.posttrain.config import SCORE
-from scaling.posttrain.logprob import policy_parameters, reward_parameters
+from scaling.posttrain.rewards import reward
 from scaling.posttrain.stage import Model
-from scaling.posttrain.update import Sums
+from scaling.posttrain.training.logprob import policy_parameters, reward_parameters
+from scaling.posttrain.training.update import Sums
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("torch"), pytest.mark.filterwarnings("ignore")]
 

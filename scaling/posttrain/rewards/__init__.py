@@ -1,0 +1,1 @@
+"""Rewards: gold ones, reward models, and the pairs that these learn from."""

@@ -1,0 +1,1 @@
+"""What the stages are trained by: log-probabilities, losses, the step on sums, the loop."""
