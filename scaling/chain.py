@@ -114,7 +114,11 @@ class ChainPipeline:
                 self._train(name, "target")
             self._train(stage.name, "fit")
             self._freeze(stage.name)
-        return [self._finish(stage.name) for stage in stages]
+        results = [self._finish(stage.name) for stage in stages]
+        from analysis.report import write_report  # late: what draws takes long to import
+
+        write_report(self.out)
+        return results
 
     def folder(self, name: str) -> SweepFolder:
         """The folder of a stage."""

@@ -15,6 +15,7 @@ from analysis.diagnostics.reading import left_out, odd_counts
 from analysis.formatting import listed
 from analysis.runs.recognition.spelling import normalised
 from analysis.runs.schema import ALIASES, FURTHER, NUMBERS, TEXTS
+from analysis.runs.stages import fine_tuning_stage
 from analysis.runs.subsample import representative
 from analysis.runs.table import RunTable
 
@@ -92,6 +93,8 @@ def _pooled(rows: pd.DataFrame) -> Iterator[Diagnostic]:
 
 def _repeated(rows: pd.DataFrame) -> Iterator[Diagnostic]:
     epochs = np.ones(len(rows))
+    if fine_tuning_stage(rows) is not None:  # whose laws are of different examples or pairs
+        return
     if "epochs" in rows:
         epochs = np.fmax(epochs, rows["epochs"].to_numpy())
     if "unique_tokens" in rows:

@@ -37,7 +37,7 @@ def left_out(table: RunTable) -> Iterator[Diagnostic]:
 
 def odd_counts(rows: pd.DataFrame, loss_name: str) -> Iterator[Diagnostic]:
     """Whether params, tokens, FLOPs or losses cannot be what they should be, but something else or in other units."""
-    tuned = fine_tuning_stage(rows) is not None  # few tokens, examples or pairs may be all there is
+    tuned = fine_tuning_stage(rows) is not None  # few examples or pairs, of many tokens each, may be all
     small = [name for name in (("params",) if tuned else ("params", "tokens")) if rows[name].min() < _FEWEST]
     ratio = float((rows["tokens"] / rows["params"]).median())
     cost = float((rows["flops"] / (6 * rows["params"] * rows["tokens"])).median())
@@ -49,7 +49,7 @@ def odd_counts(rows: pd.DataFrame, loss_name: str) -> Iterator[Diagnostic]:
             "write them as 20M or 0.5B, or name the column with its unit, such as "
             f"{name}_B; exponents hold, but the forecast's target is then in the same units",
         )
-    elif not 1 / ODD_COST < cost < ODD_COST:
+    elif not tuned and not 1 / ODD_COST < cost < ODD_COST:
         yield Diagnostic(
             "mixed-conventions",
             f"flops are about {cost:.1g} times 6 params tokens: are these counts, and not billions, and are the "
