@@ -37,6 +37,11 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
 def parse_sweep(text: str, name: str, overrides: Sequence[str] = ()) -> SweepSpec:
     """Validates a sweep file's text, which messages call ``name``; as :func:`load_sweep`."""
     root, items, violations = read_mapping(text, name, "sweep file")
+    if "stages" in items:
+        location = items["stages"].key or items["stages"].location
+        raise InputError(
+            f"{location}: stages: this is a chain of stages, which run, plan and status take; not one sweep"
+        )
     for assignment in overrides:
         violations += override(root, assignment, _SHORTHANDS)
     for key in items.keys() & _SHORTHANDS.keys():
