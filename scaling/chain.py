@@ -33,6 +33,7 @@ from scaling.sweep.plan.configs import Planned
 from scaling.sweep.stages.chain_file import Chain, ChainStage
 from scaling.sweep.stages.chain_folder import write_chain
 from scaling.sweep.stages.expand import expand_chain
+from scaling.sweep.storage.origin import is_mirror
 from scaling.sweep.workers.local import local
 from scaling.sweep.workers.supervisor import train_runs
 from scaling.sweep.workers.worker_pool import Executor
@@ -107,6 +108,8 @@ class ChainPipeline:
         if unknown:
             known = ", ".join(stage.name for stage in self.chain.stages)
             raise InputError(f"`only`: there is no stage {unknown[0]}; there are {known}")
+        if is_mirror(self.out):
+            raise InputError("a chain of stages needs an `out` on a disk, not in shared storage")
         stages = [stage for stage in self.chain.stages if not self.only or stage.name in self.only]
         self._prepare(stages)
         for stage in stages:
