@@ -35,7 +35,8 @@ def warned(source: Path) -> list[str]:
 def test_wandb_binary_logs_without_an_end(tmp_path: Path) -> None:
     needs("wandb")
     folder = WRITERS["wandb-offline"][0](tmp_path, RUNS)
-    first, second = sorted(folder.glob("offline-run-*/run-*.wandb"))
+    # By the time of writing: names have seconds, and then an id drawn at random.
+    first, second = sorted(folder.glob("offline-run-*/run-*.wandb"), key=lambda file: file.stat().st_mtime_ns)
     content = first.read_bytes()
     first.write_bytes(content[: len(content) - 40])
     second.write_bytes(second.read_bytes()[:3])  # a crash before anything was written

@@ -141,7 +141,7 @@ WAYS: list[tuple[tuple[int, int, int] | None, int]] = [(None, 1), ((2, 2, 1), 1)
 
 @pytest.mark.slow
 def test_meshes_change_nothing() -> None:
-    paths = (ROOT, ROOT / "tests" / "support", ROOT / "tests" / "posttrain")
+    paths = (ROOT, ROOT / "tests" / "support", ROOT / "tests" / "posttrain" / "training")
     environment = {
         **{name: value for name, value in os.environ.items() if name.startswith(("PATH", "HOME", "JAX_"))},
         "PYTHONPATH": os.pathsep.join(map(str, paths)),
