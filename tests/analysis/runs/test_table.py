@@ -189,7 +189,7 @@ def test_a_small_file_is_read_whole_and_a_large_one_by_its_schema(
     assert "note" in read_table(path).frame
     monkeypatch.setattr("analysis.runs.readers._SMALL", 0)
     assert "note" not in read_table(path).frame
-    assert len(read_table(path, where="stage == 'a'").fit) == 1
+    assert len(read_table(path, where="note == 'a'").fit) == 1
 
 
 HEAD = "params,tokens,loss\n"
