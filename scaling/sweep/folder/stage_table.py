@@ -10,7 +10,8 @@ from scaling.llama.counts import count_params
 from scaling.posttrain.config import StageConfig
 from scaling.sweep.folder.run_folder import RunFolder
 
-REWARDS, SAMPLES = "rewards.json", "samples.json"
+# Of one run, from which the stage's own tables are made.
+RUN_REWARDS, RUN_SAMPLES = "rewards.json", "samples.json"
 # What a run's own settings are called in the table, where that is not their name.
 _NAMES = {"kl": "kl_coefficient", "n": "most_n"}
 # Settings that the table has no use for.
@@ -71,13 +72,13 @@ _SHAPE = ("width", "depth", "heads", "kv_heads", "ffn", "vocab", "seq_len")
 
 def rewards_of(folders: list[RunFolder]) -> pd.DataFrame:
     """The table of rewards of finished runs: ``run_id``, ``step`` or ``n``, and what was measured there."""
-    rows = [{"run_id": folder.path.name, **row} for folder in folders for row in _read(folder, REWARDS)]
+    rows = [{"run_id": folder.path.name, **row} for folder in folders for row in _read(folder, RUN_REWARDS)]
     return pd.DataFrame(rows)
 
 
 def samples_of(folders: list[RunFolder]) -> list[dict[str, Any]]:
     """Some answers of finished runs: ``run_id``, ``prompt``, ``answer``, and numbers by name."""
-    return [{"run_id": folder.path.name, **row} for folder in folders for row in _read(folder, SAMPLES)]
+    return [{"run_id": folder.path.name, **row} for folder in folders for row in _read(folder, RUN_SAMPLES)]
 
 
 def _read(folder: RunFolder, name: str) -> list[dict[str, Any]]:

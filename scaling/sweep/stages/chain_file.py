@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ValidationError, model_validator
+from pydantic import BaseModel, TypeAdapter, ValidationError, model_validator
 
 from scaling.errors import InputError
 from scaling.llama.parallelism import Remat
@@ -20,6 +20,7 @@ from scaling.sweep.spec.yaml_locations import Located, Violations, expand, overr
 from scaling.sweep.stages.spec import KINDS, Reference, Stage
 
 PRETRAIN = "pretrain"
+_FOLDER: TypeAdapter[str] = TypeAdapter(Name)  # each stage has a folder of its name
 _SHORTHANDS = {"corpus": "name"}
 _SHARED = ("model", "corpus", "dtype", "eval_tokens")
 
@@ -61,9 +62,10 @@ class Pretraining(SweepSpec):
 
 @dataclass(frozen=True)
 class ChainStage:
-    """A stage of a chain by its name, with the location of its values."""
+    """A stage of a chain by its name and kind, with the location of its values."""
 
     name: str
+    kind: str
     spec: Pretraining | Stage
     located: Located
 
@@ -134,7 +136,12 @@ def _stage(name: str, block: Located, shared: dict[str, Any]) -> tuple[ChainStag
     """A stage by its name, or the violations of its block."""
     if not isinstance(block.value, dict):
         return None, [(block.location, f"stages.{name}: must be a mapping, not {show(block.plain())}")]
+    try:
+        _FOLDER.validate_python(name)
+    except ValidationError as error:
+        return None, [(block.key or block.location, f"stages.{name}: {error.errors()[0]['ctx']['error']}")]
     kind = block.value["stage"].plain() if "stage" in block.value else name
+    kind = kind if isinstance(kind, str) else show(kind)
     kind = PRETRAIN if kind == "base" else kind
     if kind == PRETRAIN:
         own: dict[str, Any] = {key: item.plain() for key, item in block.value.items() if key != "stage"}
@@ -152,7 +159,7 @@ def _stage(name: str, block: Located, shared: dict[str, Any]) -> tuple[ChainStag
     else:
         known = ", ".join((PRETRAIN, *STAGES))
         return None, [(block.location, f"stages.{name}: stage {show(kind)} is none of {known}; give stage: KIND")]
-    return (None if spec is None else ChainStage(name, spec, block)), wrong
+    return (None if spec is None else ChainStage(name, kind, spec, block)), wrong
 
 
 def _validated(schema: type[Any], root: Located, data: Any, at: str) -> tuple[Any, Violations]:
@@ -192,7 +199,6 @@ def _misplaced(stages: Sequence[ChainStage], broken: Collection[str]) -> Violati
     before: dict[str, str] = {}
     names = {stage.name for stage in stages}
     for stage in stages:
-        kind = PRETRAIN if isinstance(stage.spec, Pretraining) else str(getattr(stage.spec, "stage", ""))
         for key, reference in references(stage.spec):
             location, source = stage.located.find((key,)).location, reference.source
             if source in broken:
@@ -207,5 +213,5 @@ def _misplaced(stages: Sequence[ChainStage], broken: Collection[str]) -> Violati
                 found.append(
                     (location, f"stages.{stage.name}.{key}: {source} is no earlier stage ({known}) and no folder")
                 )
-        before[stage.name] = kind
+        before[stage.name] = stage.kind
     return found

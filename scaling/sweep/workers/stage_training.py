@@ -15,7 +15,7 @@ from scaling.posttrain.config import StageConfig, StageName
 from scaling.posttrain.stage import Model, StageOutcome, StageRun
 from scaling.sweep.folder.jobs import Job
 from scaling.sweep.folder.run_folder import RunFolder
-from scaling.sweep.folder.stage_table import REWARDS, SAMPLES
+from scaling.sweep.folder.stage_table import RUN_REWARDS, RUN_SAMPLES
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.host.machine import CompileClock
 from scaling.sweep.plan.configs import AnyConfig
@@ -118,8 +118,8 @@ class Recorder:
     def end(self, outcome: StageOutcome) -> None:
         """Writes what came of the run."""
         folder, steps = self._folder, self._config.steps
-        write_text(folder.path / REWARDS, json.dumps([_plain(row) for row in outcome.curve]))
-        write_text(folder.path / SAMPLES, json.dumps([_plain(row) for row in outcome.samples], ensure_ascii=False))
+        write_text(folder.path / RUN_REWARDS, json.dumps([_plain(row) for row in outcome.curve]))
+        write_text(folder.path / RUN_SAMPLES, json.dumps([_plain(row) for row in outcome.samples], ensure_ascii=False))
         digest = None if outcome.parameters is None else folder.keep(outcome.parameters)
         row = _plain(outcome.row)
         folder.finish(

@@ -116,6 +116,18 @@ def test_pre_training_needs_a_model_and_a_corpus() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["../base", "/tmp/base", "Base", "."])
+def test_a_stages_name_is_that_of_a_folder(name: str) -> None:
+    (line,) = violations(CHAIN.split("  sft:")[0].replace("  base:", f"  {name}:"))
+    assert line.startswith(f"chat.yaml:5:3: stages.{name}: '{name}' cannot name a folder: ")
+
+
+@pytest.mark.parametrize("kind", ["{a: b}", "[sft]", "true"])
+def test_a_kind_is_a_word(kind: str) -> None:
+    (line,) = violations(CHAIN.split("  sft:")[0].replace("{fit:", f"{{stage: {kind}, fit:"))
+    assert line.startswith("chat.yaml:5:9: stages.base: stage ")
+
+
 def test_stages_must_be_a_mapping() -> None:
     assert violations("name: chat\nstages: [sft]\n") == ["chat.yaml:2:9: stages: maps names to stages, not a list"]
 
