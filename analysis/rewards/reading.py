@@ -12,7 +12,7 @@ from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.rewards.curves import ALIKE, FACTS, RewardTable
 from analysis.rewards.samples import curves_of_samples
-from analysis.runs.filter import closest, columns_of, select
+from analysis.runs.filter import check_columns, closest, columns_of, select
 from analysis.runs.readers import read_columns
 from analysis.runs.recognition.numbers import numbers_in
 from analysis.runs.recognition.spelling import normalised
@@ -153,15 +153,7 @@ def _table(frame: pd.DataFrame, source: str) -> RewardTable:
 def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None) -> pd.DataFrame:
     """The frame with the schema's names beside its own."""
     known = list(map(str, frame.columns))
-    errors = []
-    for name, own in (columns or {}).items():
-        if name not in ALIASES:
-            hint = closest(name, list(ALIASES))
-            errors.append(f"`columns` {name}={own}: no such name in a table of rewards{hint}")
-        elif own not in known:
-            errors.append(f"`columns` {name}={own}: {source} has no column {own!r}{closest(own, known)}")
-    if errors:
-        raise InputError(errors)
+    check_columns(columns, ALIASES, "rewards", frame, source)
     spelled: dict[str, str] = {}
     for own in known:
         spelled.setdefault(normalised(own), own)

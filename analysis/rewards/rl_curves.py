@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from analysis.errors import InputError
-from analysis.runs.filter import closest, columns_of, select
+from analysis.runs.filter import check_columns, columns_of, select
 from analysis.runs.readers import read_columns
 
 REWARDS, RUNS = "rewards.parquet", "runs.parquet"
@@ -142,18 +142,7 @@ def read_rl_curves(
 
 
 def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None) -> pd.DataFrame:
-    errors = [
-        f"`columns` {name}={own}: "
-        + (
-            f"no such name in a table of rewards{closest(name, list(_NAMES))}"
-            if name not in _NAMES
-            else f"{source} has no column {own!r}{closest(own, frame.attrs['known'])}"
-        )
-        for name, own in (columns or {}).items()
-        if name not in _NAMES or own not in frame
-    ]
-    if errors:
-        raise InputError(errors)
+    check_columns(columns, _NAMES, "rewards", frame, source)
     made = frame.assign(**{name: frame[own] for name, own in (columns or {}).items()})
     lowered = {str(own).lower(): own for own in frame.columns}
     for name, aliases in _NAMES.items():

@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from analysis.errors import InputError
-from analysis.runs.filter import closest, columns_of, select
+from analysis.runs.filter import check_columns, closest, columns_of, select
 from analysis.runs.readers import read_columns
 from analysis.runs.schema import ALIASES, NUMBERS, TEXTS
 
@@ -187,18 +187,7 @@ def read_curves(path: str | Path, columns: Mapping[str, str] | None = None, wher
 
 def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None) -> pd.DataFrame:
     """A frame of curves with the schema's names of its columns."""
-    errors = [
-        f"`columns` {name}={own}: "
-        + (
-            f"no such name in a table of curves{closest(name, list(_NAMES))}"
-            if name not in _NAMES
-            else f"{source} has no column {own!r}{closest(own, frame.attrs['known'])}"
-        )
-        for name, own in (columns or {}).items()
-        if name not in _NAMES or own not in frame
-    ]
-    if errors:
-        raise InputError(errors)
+    check_columns(columns, _NAMES, "curves", frame, source)
     for name, own in (columns or {}).items():
         frame[name] = frame[own]
     lowered = {str(own).lower(): own for own in frame.columns}

@@ -8,6 +8,7 @@ import difflib
 import keyword
 import operator
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,36 @@ def closest(name: str, choices: list[str]) -> str:
     """A hint `` (did you mean 'x'?)`` at the choice nearest to a name, or empty text."""
     near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def check_columns(
+    columns: Mapping[str, str] | None, names: Iterable[str], table: str, frame: pd.DataFrame, source: str
+) -> None:
+    """Checks a mapping from a schema's names to a table's own.
+
+    Args:
+        columns: the mapping; None for none.
+        names: the schema's.
+        table: such a table in messages.
+        frame: the rows; ``attrs["known"]`` has the source's columns where only some of them were read.
+        source: for messages.
+
+    Raises:
+        InputError: one line for every name that the schema or the table has not.
+    """
+    ours, known = list(names), frame.attrs.get("known") or list(map(str, frame.columns))
+    errors = [
+        f"`columns` {name}={own}: "
+        + (
+            f"no such name in a table of {table}{closest(name, ours)}"
+            if name not in ours
+            else f"{source} has no column {own!r}{closest(own, known)}"
+        )
+        for name, own in (columns or {}).items()
+        if name not in ours or own not in frame
+    ]
+    if errors:
+        raise InputError(errors)
 
 
 def _quoted(expression: str) -> str:

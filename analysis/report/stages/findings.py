@@ -18,7 +18,7 @@ from analysis.rewards.curves import RewardTable
 from analysis.rewards.forecasting import RewardForecast, read_reward_forecast
 from analysis.rewards.reading import read_rewards
 from analysis.rewards.rl_curves import RlTable, read_rl_curves
-from analysis.runs.filter import closest, columns_of, select
+from analysis.runs.filter import check_columns, columns_of, select
 from analysis.runs.readers import read_columns
 
 RUNS, REWARDS, SAMPLES, FORECAST, SCORE = (
@@ -151,18 +151,8 @@ def read_stage(place: Path) -> StageFindings:
 def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str]) -> pd.DataFrame:
     """The rows with our names of the columns, as numbers."""
     known = list(map(str, frame.columns))
-    errors = [
-        f"`columns` {name}={own}: "
-        + (
-            f"no such name in a table of models{closest(name, list(_MODELS))}"
-            if name not in _MODELS
-            else f"{source} has no column {own!r}{closest(own, known)}"
-        )
-        for name, own in columns.items()
-        if name not in _MODELS or own not in known
-    ]
-    if errors:
-        raise InputError(errors)
+    check_columns(columns, _MODELS, "models", frame, source)
+    errors: list[str] = []
     spelled = {own.lower(): own for own in reversed(known)}
     made = frame.copy()
     for name, aliases in _MODELS.items():
