@@ -26,8 +26,8 @@ from analysis.forecasting.text import forecast_text
 from analysis.laws import LAWS, Inputs
 from analysis.result import Result
 from analysis.runs.arrays import inputs_at, usual_flops
-from analysis.runs.recognition.loss_units import loss_unit
 from analysis.runs.seed_noise import seed_noise
+from analysis.runs.stages import STAGE, fine_tuning_stage, unit_of
 from analysis.runs.table import RunTable
 
 
@@ -61,6 +61,7 @@ class Forecast(Result):
         table_hash: of the fitted rows.
         version: of this package.
         created: UTC, ISO 8601.
+        stage: after pre-training that the runs are of, or None; a file without one was frozen for pre-training.
     """
 
     law: str
@@ -87,6 +88,7 @@ class Forecast(Result):
     table_hash: str
     version: str
     created: str
+    stage: str | None = None
 
     def curve(self, inputs: Inputs) -> Float[np.ndarray, " rows"]:
         """Losses, nats per token, of the forecast's laws at any points, pooled by their weights."""
@@ -100,11 +102,13 @@ class Forecast(Result):
     @property
     def unit(self) -> str:
         """The unit of the loss, as of the table's."""
-        return loss_unit(self.columns)
+        return unit_of(self.stage, self.columns)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of ``scaling predict``."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        if self.stage is None:
+            del plain[STAGE]
         return plain
 
     def __str__(self) -> str:
@@ -172,8 +176,8 @@ def read_forecast(path: str | Path) -> Forecast:
     path = Path(path)
     with readable(path, "forecast"):
         content = json.loads(path.read_text())
-    names = {f.name for f in fields(Forecast)}
-    if not isinstance(content, dict) or set(content) != names | {"digest"}:
+    names = {f.name for f in fields(Forecast)} | {"digest"}
+    if not isinstance(content, dict) or set(content) | {STAGE} != names:
         raise InputError(f"{path}: not a forecast written by predict --freeze")
     digest = content.pop("digest")
     if digest != _digest(content):
@@ -261,6 +265,7 @@ def _forecast(table: RunTable, request: ForecastRequest, flops: float, fitted: E
         table_hash=table.hash(),
         version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        stage=fine_tuning_stage(table.fit),
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from analysis.runs.recognition.loss_units import loss_unit
 from analysis.runs.recognition.spelling import without_unit
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ COUNTS: Mapping[str, tuple[str, ...]] = {
         *("comparisons", "n_comparisons", "num_comparisons", "preferences"),
     ),
 }
+# Stages whose loss is that of a choice between two answers.
+_OF_PAIRS = ("reward", "dpo")
 _CERTAIN = 3.0  # standard errors
 
 
@@ -47,6 +50,16 @@ def fine_tuning_stage(rows: pd.DataFrame) -> str | None:
     """The stage of fine-tuning that all of these rows are of, or None."""
     found = stages_of(rows)
     return found[0] if len(found) == 1 and found[0] in FINE_TUNING else None
+
+
+def unit_of(stage: str | None, columns: Mapping[str, str] | None) -> str:
+    """The unit of a table's loss.
+
+    Args:
+        stage: after pre-training that its runs are of, or None.
+        columns: the user's mapping from the schema's names to the file's.
+    """
+    return "nats per pair" if stage in _OF_PAIRS else loss_unit(columns)
 
 
 def mixed_stages(rows: pd.DataFrame) -> list[str]:

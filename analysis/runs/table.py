@@ -16,11 +16,10 @@ from analysis.runs.filter import closest, columns_of, select
 from analysis.runs.readers import read_columns, refuse_repeated
 from analysis.runs.readers.frames import decoded
 from analysis.runs.recognition.columns import renamed
-from analysis.runs.recognition.loss_units import loss_unit
 from analysis.runs.recognition.run_names import RUN_COLUMNS
 from analysis.runs.recognition.states import DIVERGED, FLAGS, STATE_COLUMNS, finished, unknown, words
 from analysis.runs.schema import ALIASES, FURTHER, NUMBERS, RECIPE, REQUIRED, TEXTS
-from analysis.runs.stages import COUNTS, STAGE, fine_tuning_stage, mixed_stages
+from analysis.runs.stages import COUNTS, STAGE, fine_tuning_stage, mixed_stages, unit_of
 from analysis.runs.table_hash import table_hash
 from analysis.runs.validation import as_numbers, check_used
 
@@ -158,8 +157,8 @@ class RunTable:
 
     @property
     def unit(self) -> str:
-        """The unit of the loss: nats per token unless its column's name says otherwise."""
-        return loss_unit(self.columns)
+        """The unit of the loss: nats per token unless its column's name, or the stage, says otherwise."""
+        return unit_of(fine_tuning_stage(self.frame[self._chosen]), self.columns)
 
     def hash(self) -> str:
         """SHA-256 over the canonical values of the fitted rows, one line each, in sorted order.

@@ -123,8 +123,8 @@ class Vllm:
             import vllm
         except ImportError:
             raise InputError(
-                "the sampler vllm needs a GPU and vLLM 0.10.2 or later: pip install vllm, in an environment of its "
-                "own, as it pins other versions of torch"
+                'the sampler vllm needs a GPU and vLLM: pip install "scaling-law-toolkit[vllm]", without '
+                "constraints.txt, as it pins other versions of torch"
             ) from None
         self._params = vllm.SamplingParams
         # Processed log-probabilities are those at the temperature; raw ones would differ at any but 1 (trl#4159).

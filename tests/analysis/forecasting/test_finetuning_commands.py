@@ -50,6 +50,18 @@ def test_a_forecast_of_more_examples_is_frozen_and_scored(curve: Path, capsys: p
     assert abs(json.loads(capsys.readouterr().out)["error"]) < 0.03
 
 
+def test_a_forecast_of_pairs_keeps_its_unit(curve: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pd.read_csv(curve).rename(columns={"examples": "pairs"})
+    frame.to_csv(curve, index=False)
+    frozen = curve.parent / "forecast.json"
+    made = ("predict", curve, "--params", "256M", "--tokens", EXAMPLES[-1], "--bootstrap", 20)
+    assert run(*made, "--freeze", frozen) == 0
+    assert " nats per pair, 90% interval" in capsys.readouterr().out
+    assert json.loads(frozen.read_text())["stage"] == "reward"
+    assert run("score", frozen, curve) == 0
+    assert "nats per pair" in capsys.readouterr().out.splitlines()[0]
+
+
 def test_a_row_of_the_start_is_one_line(curve: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frame = pd.read_csv(curve)
     pd.concat([frame, frame.iloc[:1].assign(examples=0)]).to_csv(curve, index=False)

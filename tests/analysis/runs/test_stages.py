@@ -34,6 +34,14 @@ def test_the_data_of_a_stage_stands_for_tokens(name: str, stage: str, tmp_path: 
     assert said == f"tokens are {name!r}: the data of fine-tuning, whose laws are fitted"
 
 
+def test_the_loss_of_pairs_is_per_pair() -> None:
+    assert table_of(ROWS).unit == "nats per token"
+    assert table_of(ROWS.rename(columns={"examples": "pairs"})).unit == "nats per pair"
+    assert table_of(TOKENS.assign(stage="dpo")).unit == "nats per pair"
+    both = table_of(TOKENS.assign(stage=["sft", "reward"] * 4), where="stage == 'reward'")
+    assert both.unit == "nats per pair"
+
+
 def test_few_examples_are_no_counts_in_billions() -> None:
     assert "mixed-conventions" not in {w.code for w in checks.check_table(table_of(ROWS))}
     assert "mixed-conventions" in {w.code for w in checks.check_table(table_of(TOKENS))}
