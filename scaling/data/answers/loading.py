@@ -1,6 +1,7 @@
 """Rows of files through their format and a template, with all that is wrong with them."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from scaling.data.answers.templates import LeftOut, Template
 from scaling.data.tokenizer import Tokenizer
 from scaling.errors import InputError
 
-_MOST = 10
+_MOST, _REASONS = 10, 3  # lines of errors; reasons why no row is left
 Parsed = TypeVar("Parsed")
 
 
@@ -45,7 +46,7 @@ def load_rows(
     Raises:
         InputError: a line for each row that is wrong, unless they are to be skipped; or no row at all.
     """
-    parser, wrong = RowParser(spec, wanted), list[str]()
+    parser, wrong, skipped = RowParser(spec, wanted), list[str](), Counter[str]()
     template: Template | None = None
     for row in read_rows(spec):
         try:
@@ -65,6 +66,7 @@ def load_rows(
                     f"{row.where}: {' '.join(str(error).split())}"
                 ) from None  # as the rows behind it would say
             if spec.on_error == "skip":
+                skipped[_reason(str(error))] += 1
                 drop(_reason(str(error)))
             else:
                 wrong.append(f"{row.where}: {' '.join(str(error).split())}")
@@ -73,10 +75,11 @@ def load_rows(
         rest = [f"{spec.where}: and {more} more rows; `on_error` skip leaves them out"] if more > 0 else []
         raise InputError(wrong[:_MOST] + rest)
     if template is None:
-        raise InputError(f"{spec.where}: no row of {wanted}")
+        left_out = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common(_REASONS))
+        raise InputError(f"{spec.where}: no row of {wanted}{left_out and f'; left out: {left_out}'}")
     return template
 
 
 def _reason(message: str) -> str:
     """Why rows are left out: without what differs between them."""
-    return re.sub(r"\[\d+\]", "", message.split(";")[0])
+    return re.sub(r"\[\d+\]", "", re.split(";|(?<=not JSON):", message)[0])

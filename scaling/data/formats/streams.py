@@ -15,7 +15,16 @@ DAMAGED = (OSError, EOFError, lzma.LZMAError)
 """What reading a damaged or unreadable stream raises."""
 
 _NAME = 40
-_KINDS = {"int": "a number", "float": "a number", "bool": "true or false", "list": "a list", "dict": "an object"}
+_KINDS = {
+    "int": "a number",
+    "float": "a number",
+    "Decimal": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "list": "a list",
+    "dict": "an object",
+    "NoneType": "null",
+}
 _MAGIC = {
     b"\x1f\x8b\x08": "gzip",
     b"\x28\xb5\x2f\xfd": "zstd",
@@ -72,6 +81,12 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(name if len(name) <= _NAME else f"{name[:_NAME]}..." for name in names[:10]) or "none"
 
 
+def kind_of(value: object) -> str:
+    """What a value of a table or of JSON is, with its article."""
+    name = type(value).__name__
+    return _KINDS.get(name, f"a {name}")
+
+
 def text_violation(text: bytes, offset: int = 0) -> str | None:
     """Why bytes are no UTF-8 text without NUL, with the first wrong byte, counted from ``offset``; None if they are."""
     if b"\0" in text:
@@ -109,8 +124,7 @@ def encoded(text: object, key: str) -> bytes:
         except UnicodeDecodeError as error:
             raise ValueError(f"'{key}' has bytes that are not UTF-8, at offset {error.start}") from None
     if not isinstance(text, str):
-        kind = _KINDS.get(type(text).__name__, type(text).__name__)
-        raise ValueError(f"'{key}' is no text but {kind}")
+        raise ValueError(f"'{key}' is no text but {kind_of(text)}")
     if "\0" in text:
         raise ValueError(f"'{key}' has a NUL character, which text has not")
     try:

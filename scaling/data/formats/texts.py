@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.data.formats import streams
-from scaling.data.formats.streams import DAMAGED, Refused, checked, encoded, listed, open_stream
+from scaling.data.formats.streams import DAMAGED, Refused, checked, encoded, kind_of, listed, open_stream
 from scaling.errors import InputError
 
 _LARGEST_ARRAY = 2**28
@@ -117,7 +117,7 @@ def _text_of(line: bytes, key: str) -> bytes:
 
 def _text_in(row: object, key: str) -> bytes:
     if not isinstance(row, dict):
-        raise ValueError(f"not a JSON object but a {type(row).__name__}")
+        raise ValueError(f"not a JSON object but {kind_of(row)}")
     if key not in row:
         raise ValueError(f"no key '{key}'; its keys are {listed(sorted(row))}: say which with text: KEY")
     return encoded(row[key], key)

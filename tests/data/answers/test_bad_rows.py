@@ -42,11 +42,20 @@ EXAMPLES = {
     "no question": ({"messages": [turn("assistant", "x")]}, "has nothing before the assistant's message"),
     "content": (
         {"messages": [turn("user", ["x"]), turn("assistant", "x")]},
-        "[1].content' is no text but a list",
+        "[1].content[1]' is no part of text; it is text$",
     ),
-    "null": ({"messages": [*ASKED, turn("assistant", None)]}, "messages[2].content' is no text but a NoneType"),
-    "no list": ({"messages": "hello"}, "'messages' is no list of messages"),
-    "no message": ({"messages": ["hello"]}, "'messages[1]' is no message but a str"),
+    "image": (
+        {"messages": [turn("user", [{"type": "image"}]), turn("assistant", "x")]},
+        "[1].content[1]' is no part of text; it is 'image'",
+    ),
+    "null": ({"messages": [*ASKED, turn("assistant", None)]}, "messages[2].content' is no text but null"),
+    "tool call": (
+        {"messages": [*ASKED, turn("assistant", "x") | {"tool_calls": [{"function": {"name": "f"}}]}]},
+        "'messages[2]' has tool_calls, which nothing here is trained on",
+    ),
+    "no list": ({"messages": "hello"}, "'messages' is no list of messages but text"),
+    "no message": ({"messages": ["hello"]}, "'messages[1]' is no message but text"),
+    "null column": ({"messages": None}, "'messages' is null"),
     "no columns": ({"text": "x"}, "no messages, or completion and prompt; it has text: say which with columns"),
     "surrogate": ({"messages": [*ASKED, turn("assistant", "\ud800")]}, "half a surrogate pair"),
     "mixed": (TEXT, "a row of prompt and completion of text, and the rows began with messages"),
@@ -54,7 +63,7 @@ EXAMPLES = {
 TEXTS = {
     "empty completion": ({"prompt": "x", "completion": ""}, "'completion' is empty"),
     "empty prompt": ({"prompt": "  ", "completion": "x"}, "'prompt' is empty"),
-    "number": ({"prompt": "x", "completion": 7}, "'completion' is no list of messages"),
+    "number": ({"prompt": "x", "completion": 7}, "'completion' is no text but a number"),
     "several": (
         {"prompt": "x", "completion": EXAMPLE["messages"]},
         "not one message of the assistant; it has user, ",
@@ -66,7 +75,8 @@ PAIRS = {
     "empty": (PAIR | {"rejected": ""}, "'rejected' is empty"),
     "missing": ({"prompt": "x", "chosen": "y"}, "no chosen and rejected; it has chosen, prompt"),
     "no prompt": ({"chosen": "x", "rejected": "y"}, "no 'prompt', and 'chosen' and 'rejected' are no transcripts"),
-    "kinds": (PAIR | {"rejected": EXAMPLE["messages"]}, "one is text, and the other messages"),
+    "kinds": (PAIR | {"rejected": EXAMPLE["messages"]}, "one is text, and the other is not"),
+    "null": (PAIR | {"rejected": None}, "'rejected' is null"),
     "transcripts": (
         {"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: c\n\nAssistant: d"},
         "chosen and rejected differ before their last turns",
@@ -138,11 +148,31 @@ def test_a_margin_and_a_safety_column(tmp_path: Path) -> None:
         ("strength", float("nan"), "'strength' is no number"),
         ("strength", 10**400, "'strength' is no number"),
         ("safe", "maybe", "'safe' is not true or false; it is 'maybe'"),
-        ("safe", None, "no 'safe', which safety names"),
+        ("safe", None, "'safe' is null, which safety names"),
     ):
         file = lines(tmp_path / "rows.jsonl", *rows, {**rows[0], column: value})
         with pytest.raises(InputError, match=f"rows.jsonl:21: {said}"):
             load_pairs(AnswersSpec(path=str(file), margin="strength", safety="safe"), BYTES, 64)
+
+
+def test_a_dialogue_of_the_assistant_alone_is_no_prompt(tmp_path: Path) -> None:
+    check(load_prompts, EXAMPLE, {"messages": [turn("assistant", "x")]}, "nothing before the assistant's", tmp_path)
+
+
+def test_a_column_that_is_named_must_be_there(tmp_path: Path) -> None:
+    file = lines(tmp_path / "rows.jsonl", *more(PAIR))
+    spec = AnswersSpec(path=str(file), columns={"score_chosen": "points"})
+    with pytest.raises(InputError, match="no 'points', which columns names for score_chosen; it has chosen") as raised:
+        load_pairs(spec, BYTES, 64)
+    assert len(raised.value.errors) == 1
+
+
+def test_nothing_but_rows_that_are_skipped(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"prompt": \n\n{"prompt": 1x}\n' + json.dumps({"text": "x"}))
+    spec = AnswersSpec(path=str(file), on_error="skip")
+    with pytest.raises(InputError, match="no row of examples; left out: 2 not JSON, 1 no messages"):
+        load_examples(spec, BYTES, 64)
 
 
 def test_lines_that_are_no_rows(tmp_path: Path) -> None:

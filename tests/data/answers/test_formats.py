@@ -25,7 +25,7 @@ def jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
     return path
 
 
-def user(text: str) -> dict[str, str]:
+def user(text: Any) -> dict[str, Any]:
     return {"role": "user", "content": text}
 
 
@@ -41,6 +41,9 @@ EXAMPLES = {
     },
     "text": lambda at: {"prompt": f"question {at}", "completion": f"answer {at}"},
     "turns": lambda at: {"prompt": [user(f"question {at}")], "completion": [assistant(f"answer {at}")]},
+    "parts": lambda at: {
+        "messages": [user([{"type": "text", "text": "question "}, {"text": f"{at}"}]), assistant(f"answer {at}")]
+    },
     "named": lambda at: {"instruction": f"question {at}", "output": f"answer {at}"},
 }
 COLUMNS = {"sharegpt": {"messages": "conversations"}, "named": {"prompt": "instruction", "completion": "output"}}
@@ -99,6 +102,9 @@ PAIRS = {
         "rejected": [*dialogue(at), assistant(f"bad {at}")], "score_chosen": 8.0, "score_rejected": 8.0 - at % 5,
     },
     "hh": hh,
+    "hh of Windows, stripped": lambda at: {
+        name: text.strip().replace("\n", "\r\n") for name, text in hh(at).items()
+    },
 }  # fmt: skip
 
 

@@ -1,23 +1,20 @@
 """Rows of TRL's formats, Anthropic's transcripts and UltraFeedback as prompts and answers."""
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
+from scaling.data.answers.formats.values import MOST, content_of, number_of, rating_of, text_of, truth_of
 from scaling.data.answers.spec import COLUMNS, AnswersSpec
-from scaling.data.formats.streams import listed
+from scaling.data.formats.streams import kind_of, listed
 
 Wanted = Literal["examples", "preferences", "prompts"]
 ROLES = ("system", "developer", "user", "assistant", "tool")
 _OTHER_ROLES = {"human": "user", "gpt": "assistant"}  # as ShareGPT calls them
+_CALLS = ("tool_calls", "function_call")  # of tools, which templates would write beside the content
 _TURN = re.compile(r"\n\n(Human|Assistant):")
 _ANSWER = "\n\nAssistant:"
-# Llama 2's raters (2307.09288), as numbers.
-_WORDS = {"significantly better": 3, "better": 2, "slightly better": 1, "negligibly better": 0, "unsure": 0}
-_WORDS["negligibly better / unsure"] = _WORDS["negligibly better/unsure"] = 0
-_MOST = 3.0
 _PAIR = frozenset({"chosen", "rejected"})
 # Columns that make a row, one set of them at least, and those that are looked at.
 _NEEDED: dict[Wanted, tuple[frozenset[str], ...]] = {
@@ -112,7 +109,8 @@ class RowParser:
             return self._are("chosen and rejected", _compared(row)[0])
         if "messages" in row:
             messages = _messages(row["messages"], "messages")
-            return self._are("messages", messages[:-1] if messages[-1]["role"] == "assistant" else messages)
+            answered = messages[-1]["role"] == "assistant"
+            return self._are("messages", _answered(messages, "messages")[0] if answered else messages)
         return self._are("prompt", _prompt(row["prompt"]))
 
     def _columns(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,10 +118,18 @@ class RowParser:
         used = _USED[self._wanted]
         row: dict[str, Any] = {name: values.get(theirs) for name, theirs in self._names.items() if name in used}
         row = {name: value for name, value in row.items() if value is not None}
-        if not any(columns <= row.keys() for columns in _NEEDED[self._wanted]):
-            needed = ", or ".join(" and ".join(sorted(columns)) for columns in _NEEDED[self._wanted])
-            found = listed(sorted(map(str, values)))
-            raise NoColumns(f"no {needed}; it has {found}: say which with columns: {{OURS: THEIRS}}")
+        found = f"it has {listed(sorted(map(str, values)))}"
+        for name, theirs in self._spec.columns.items():
+            if name in used and theirs not in values:
+                raise NoColumns(f"no '{theirs}', which columns names for {name}; {found}")
+        needed = _NEEDED[self._wanted]
+        if not any(columns <= row.keys() for columns in needed):
+            for columns in needed:
+                absent = sorted(self._names[name] for name in columns - row.keys())
+                if all(theirs in values for theirs in absent):
+                    raise ValueError(f"'{absent[0]}' is null")
+            either = ", or ".join(" and ".join(sorted(columns)) for columns in needed)
+            raise NoColumns(f"no {either}; {found}: say which with columns: {{OURS: THEIRS}}")
         return row
 
     def _are(self, columns: str, prompt: Any) -> Any:
@@ -138,77 +144,45 @@ class RowParser:
 
     def _rating(self, values: Mapping[str, Any], row: Mapping[str, Any]) -> float | None:
         if self._spec.margin is not None:
-            return _rating(_value(values, self._spec.margin, "margin"), self._spec.margin)
+            return rating_of(_value(values, self._spec.margin, "margin"), self._spec.margin)
         if not {"score_chosen", "score_rejected"} <= row.keys():
             return None
-        better, worse = (_number(row[name], name) for name in ("score_chosen", "score_rejected"))
+        better, worse = (number_of(row[name], name) for name in ("score_chosen", "score_rejected"))
         if better < worse:
             raise ValueError(f"score_chosen is below score_rejected; they are {better:g} and {worse:g}")
-        return min(better - worse, _MOST)
+        return min(better - worse, MOST)
 
     def _safety(self, values: Mapping[str, Any]) -> bool:
         column = self._spec.safety
-        if column is None:
-            return False
-        value = _value(values, column, "safety")
-        word = value.strip().lower() if isinstance(value, str) else value
-        if word in (True, "true", "yes", "1"):
-            return True
-        if word in (False, "false", "no", "0", ""):
-            return False
-        raise ValueError(f"'{column}' is not true or false; it is {value!r:.40}")
+        return False if column is None else truth_of(_value(values, column, "safety"), column)
 
 
 def _value(values: Mapping[str, Any], column: str, option: str) -> Any:
-    if values.get(column) is None:
+    if column in values and values[column] is None:
+        raise ValueError(f"'{column}' is null, which {option} names")
+    if column not in values:
         raise ValueError(f"no '{column}', which {option} names; the row has {listed(sorted(map(str, values)))}")
     return values[column]
 
 
-def _rating(value: Any, column: str) -> float:
-    if isinstance(value, str):
-        word = " ".join(value.lower().replace("_", " ").replace("-", " ").split())
-        if word in _WORDS:
-            return float(_WORDS[word])
-    number = _number(value, column)
-    if not 0 <= number <= _MOST:
-        raise ValueError(f"'{column}' is not between 0 and 3; it is {number:g}")
-    return number
-
-
-def _number(value: Any, column: str) -> float:
-    try:
-        if not isinstance(value, bool) and math.isfinite(number := float(value)):
-            return number
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise ValueError(f"'{column}' is no number and no rating such as 'slightly better'; it is {value!r:.40}")
-
-
-def _text(value: Any, column: str) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"'{column}' is no text but a {type(value).__name__}")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"'{column}' has half a surrogate pair, which is no character") from None
-    return value
-
-
 def _messages(value: Any, column: str) -> tuple[Message, ...]:
     """A list of messages, checked one by one; ShareGPT's ``from`` and ``value`` are taken too."""
-    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
-        raise ValueError(f"'{column}' is no list of messages")
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise ValueError(f"'{column}' is no list of messages but {kind_of(value)}")
+    if not value:
+        raise ValueError(f"'{column}' is a list without messages")
     messages: list[Message] = []
     for number, each in enumerate(value, 1):
         where = f"{column}[{number}]"
         if not isinstance(each, Mapping):
-            raise ValueError(f"'{where}' is no message but a {type(each).__name__}")
+            raise ValueError(f"'{where}' is no message but {kind_of(each)}")
+        if called := [key for key in _CALLS if each.get(key)]:
+            raise ValueError(f"'{where}' has {called[0]}, which nothing here is trained on")
         role, content = each.get("role", each.get("from")), each.get("content", each.get("value"))
         role = _OTHER_ROLES.get(str(role), role)
         if role not in ROLES:
             raise ValueError(f"'{where}' has a role that is none of {', '.join(ROLES)}; it is {role!r:.40}")
-        text = _text(content, f"{where}.content")
+        text = content_of(content, f"{where}.content")
         if not text.strip() and role in ("user", "assistant"):
             raise ValueError(f"'{where}' of the {role} is empty")
         messages.append({"role": str(role), "content": text})
@@ -216,22 +190,23 @@ def _messages(value: Any, column: str) -> tuple[Message, ...]:
 
 
 def _prompt(value: Any) -> Prompt:
-    if not isinstance(value, str) and isinstance(value, Sequence):
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         messages = _messages(value, "prompt")
         if messages[-1]["role"] == "assistant":
             raise ValueError("'prompt' ends with a message of the assistant, which is to be answered")
         return messages
-    text = _text(value, "prompt")
+    text = text_of(value, "prompt")
     if not text.strip():
         raise ValueError("'prompt' is empty")
     return text
 
 
 def _answer(value: Any, column: str) -> str:
-    if isinstance(value, str):
-        if not value.strip():
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        text = text_of(value, column)
+        if not text.strip():
             raise ValueError(f"'{column}' is empty")
-        return _text(value, column)
+        return text
     messages = _messages(value, column)
     if len(messages) != 1 or messages[0]["role"] != "assistant":
         roles = ", ".join(message["role"] for message in messages)
@@ -252,13 +227,14 @@ def _answered(messages: tuple[Message, ...], column: str) -> tuple[tuple[Message
 def _compared(row: Mapping[str, Any]) -> tuple[Prompt, str, str]:
     """The prompt, and the text of both answers."""
     sides, prompt = [row["chosen"], row["rejected"]], row.get("prompt")
-    if isinstance(sides[0], str) != isinstance(sides[1], str):
-        raise ValueError("of 'chosen' and 'rejected' one is text, and the other messages")
-    if isinstance(sides[0], str):
+    texts = [isinstance(side, str | bytes) for side in sides]
+    if texts[0] != texts[1]:
+        raise ValueError("of 'chosen' and 'rejected' one is text, and the other is not")
+    if texts[0]:
         if prompt is not None:
             given = _prompt(prompt)
             return given, _answer(sides[0], "chosen"), _answer(sides[1], "rejected")
-        return _transcripts(_text(sides[0], "chosen"), _text(sides[1], "rejected"))
+        return _transcripts(text_of(sides[0], "chosen"), text_of(sides[1], "rejected"))
     chosen, rejected = (_messages(side, name) for side, name in zip(sides, ("chosen", "rejected"), strict=True))
     if prompt is not None and len(chosen) == len(rejected) == 1:
         given = _prompt(prompt)
@@ -274,6 +250,8 @@ def _compared(row: Mapping[str, Any]) -> tuple[Prompt, str, str]:
 
 def _transcripts(chosen: str, rejected: str) -> tuple[Prompt, str, str]:
     """Two transcripts of Anthropic's, which differ behind the last ``Assistant:`` alone."""
+    # The two line ends before the first turn may be gone, and others those of Windows.
+    chosen, rejected = ("\n\n" + text.lstrip().replace("\r\n", "\n") for text in (chosen, rejected))
     if _ANSWER not in chosen or _ANSWER not in rejected:
         raise ValueError("no 'prompt', and 'chosen' and 'rejected' are no transcripts with Human: and Assistant:")
     (before, _, better), (other, _, worse) = (text.rpartition(_ANSWER) for text in (chosen, rejected))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from scaling.data.answers.spec import AnswersSpec
 from scaling.data.corpus import own_files
 from scaling.data.formats.recognise import recognise
-from scaling.data.formats.streams import DAMAGED, LONGEST, open_stream
+from scaling.data.formats.streams import DAMAGED, LONGEST, kind_of, open_stream
 from scaling.data.formats.tables import open_dataset, open_parquet
 from scaling.data.formats.texts import json_values
 from scaling.errors import InputError
@@ -80,7 +80,7 @@ def _parsed(line: bytes) -> dict[str, Any] | str:
 
 
 def _object(value: object) -> dict[str, Any] | str:
-    return value if isinstance(value, dict) else f"not a JSON object but a {type(value).__name__}"
+    return value if isinstance(value, dict) else f"not a JSON object but {kind_of(value)}"
 
 
 def _of_json(file: Path) -> Iterator[Row]:
