@@ -77,7 +77,7 @@ class RowParser:
 
     def __init__(self, spec: AnswersSpec, wanted: Wanted) -> None:
         self._spec, self._wanted = spec, wanted
-        self._names = {column: spec.columns.get(column, column) for column in COLUMNS}
+        self._names: dict[str, str] = {column: spec.columns.get(column, column) for column in COLUMNS}
         self._format: str | None = None
 
     def example(self, values: Mapping[str, Any]) -> Answered:
