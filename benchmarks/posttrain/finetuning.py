@@ -21,12 +21,12 @@ from analysis.fitting.fit import fit
 from analysis.forecasting.ensemble import AUTO, ensembles_of_arrays
 from analysis.runs.arrays import inputs_at
 from analysis.runs.table import RunTable, table_of
+from benchmarks.posttrain.page import write
 
 DATASETS = {"WMT19": "wmt19", "FLAN": "flan", "Gigaword": "gigaword"}
 BOUNDS = {"WMT19": (0.0125, 0.12), "FLAN": (0.0066, 0.075), "Gigaword": (0.0053, 0.042)}
 MOST, TARGET = 102_400.0, 1_638_400.0
 BOOTSTRAP, LEVEL, SIZES = 40, 0.9, 3
-PAGE = Path(__file__).parents[1] / "posttrain.md"
 TITLE = "## Laws of fine-tuning"
 
 
@@ -157,22 +157,11 @@ def section(folder: Path) -> str:
     )
 
 
-def placed(page: str, text: str) -> str:
-    """A page with its section of this title replaced, or added at its end."""
-    before, found, rest = page.partition(f"{TITLE}\n")
-    _, more, after = rest.partition("\n## ")
-    tail = f"\n## {after}" if more else ""
-    return f"{before if found else page.rstrip() + chr(10) * 2}{text}{tail}"
-
-
 def main() -> None:
     folder = os.environ.get("SCALING_PUBLISHED")
     if folder is None:
         sys.exit("SCALING_PUBLISHED names no folder of published tables")
-    page = PAGE.read_text() if PAGE.exists() else "# After pre-training\n"
-    text = section(Path(folder))
-    PAGE.write_text(placed(page, text))
-    print(text)
+    write(TITLE, section(Path(folder)))
 
 
 if __name__ == "__main__":

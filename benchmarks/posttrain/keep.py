@@ -1,0 +1,63 @@
+"""Keeps what the pages and the notebook need of a finished chain: tables, frozen forecasts, scores and a few answers.
+
+    python -m benchmarks.posttrain.keep runs/chat-seeds benchmarks/posttrain/chat
+
+Tables keep every column, as forecasts hold their hash, and are stored without statistics of their columns. Answers are
+those to the first prompts by the runs of seed 0.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+STAGES = ("sft", "reward", "best", "ppo", "dpo")
+_TABLES, _FROZEN, _SAMPLES = ("runs.parquet", "rewards.parquet"), ("forecast.json", "score.json"), "samples.json"
+_PROMPTS, _DIGITS = 4, 4
+
+
+def keep(chain: Path, place: Path) -> None:
+    """Copies the stages of a chain's folder.
+
+    Args:
+        chain: where ``scaling run`` left it.
+        place: a folder; what it holds of these names is replaced.
+    """
+    for stage in STAGES:
+        here, there = chain / stage, place / stage
+        there.mkdir(parents=True, exist_ok=True)
+        for name in _TABLES:
+            if (here / name).is_file():
+                _shrink(pd.read_parquet(here / name), there / name)
+        for name in _FROZEN:
+            text = (here / name).read_text()
+            if Path(json.loads(text).get("source", "")).is_absolute():
+                sys.exit(f"{here / name}: names a folder of this machine; run the chain with a relative --out")
+            (there / name).write_text(text)
+        if (here / _SAMPLES).is_file():
+            rows = _answers(json.loads((here / _SAMPLES).read_text()), pd.read_parquet(here / "runs.parquet"))
+            lines = ",\n".join(json.dumps(row) for row in rows)
+            (there / _SAMPLES).write_text(f"[\n{lines}\n]\n")
+
+
+def _shrink(frame: pd.DataFrame, path: Path) -> None:
+    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    pq.write_table(table, path, compression="zstd", compression_level=19, use_dictionary=False, write_statistics=False)
+
+
+def _answers(rows: list[dict[str, Any]], runs: pd.DataFrame) -> list[dict[str, Any]]:
+    chosen = set(runs.loc[runs["seed"] == 0, "run_id"])
+    prompts = list(dict.fromkeys(row["prompt"] for row in rows))[:_PROMPTS]
+    return [
+        {name: round(value, _DIGITS) if isinstance(value, float) else value for name, value in row.items()}
+        for row in rows
+        if row["run_id"] in chosen and row["prompt"] in prompts
+    ]
+
+
+if __name__ == "__main__":
+    keep(Path(sys.argv[1]), Path(sys.argv[2]))
