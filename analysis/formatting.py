@@ -56,6 +56,16 @@ def format_quantity(value: float) -> str:
     return f"{value:.3g}"
 
 
+def format_reward(value: float, sign: str = "") -> str:
+    """A reward, whatever its unit: three decimals where these say enough, ``1.375``; else ``2.54e-06``.
+
+    Args:
+        value: to be written.
+        sign: ``+`` to write that of a positive one too.
+    """
+    return format(value, f"{sign}.3f" if value == 0 or 0.01 <= abs(value) < 1e5 else f"{sign}.3g")
+
+
 def format_power(value: float) -> str:
     """Two digits and the power of ten: ``3e18``, ``1.7e10``."""
     mantissa, exponent = f"{value:.1e}".split("e")

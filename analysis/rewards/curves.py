@@ -18,6 +18,7 @@ from analysis.stats import least_squares
 FACTS = ("pairs", "reward_params", "loss", "accuracy")  # of a run's reward model
 ALIKE = 0.01  # pairs that differ by less are the same
 _FEWEST = 4  # rows that tell alpha, beta and the start
+_ABOVE = 1.1  # times the bound of best-of-n's divergence, and a tenth of a nat: more is no estimate's error
 _DRIFT = 1.3  # times the length of the start's answers
 # Of a row, on either side, with which it is averaged where a peak is read off; and rows of a run for each.
 _NEIGHBOURS, _ROWS_A_NEIGHBOUR = 2, 16
@@ -220,6 +221,12 @@ def _told(table: RewardTable) -> Iterator[Diagnostic]:
             "the KL divergence of best-of-n is taken to be log n - (n - 1) / n, an upper bound that ties and answers "
             "that coincide stay below",
         )
+    if above := [curve.run_id for curve in table.curves if _above_bound(curve)]:
+        yield Diagnostic(
+            "kl-bound",
+            "the KL divergence of best-of-n is at most log n - (n - 1) / n, and the table has more: is it in nats, and "
+            f"of a whole answer? {listed(above)}",
+        )
     if bare := [curve.run_id for curve in table.curves if not curve.started]:
         yield Diagnostic(
             "no-start",
@@ -232,6 +239,11 @@ def _told(table: RewardTable) -> Iterator[Diagnostic]:
             f"the length of answers moves by more than a factor of {_DRIFT:g} along {listed(drifted)}: the proxy may "
             "reward length itself",
         )
+
+
+def _above_bound(curve: RewardCurve) -> bool:
+    """Whether a curve of best-of-n lies further from its start than it can, by more than an estimate may miss by."""
+    return curve.n is not None and bool((curve.kl > _ABOVE * kl_bound(curve.n) + _ABOVE - 1).any())
 
 
 def _drifted(rows: pd.DataFrame) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
@@ -50,6 +50,7 @@ _REQUIRED = (("kl", "n"), ("gold", "proxy"))
 _ROUNDING = 1e-9  # by so much may a share computed as a weighted mean lie outside 0 and 1
 _SLACK = 0.05  # nats: by so much may an estimate of a small divergence fall below 0
 _MOST_ERRORS = 20
+_LARGEST = 1e100  # of any number: squares of larger ones are infinite
 _RUN = ("pairs", "reward_params", "policy_params", "seed", "role")  # what tells runs apart, where no name does
 
 
@@ -119,7 +120,7 @@ def rewards_of(
         if frame.empty:
             raise InputError(f"{source}: no row meets `where` {where!r}")
     frame = _checked(frame, source)
-    frame = _named(frame)
+    frame = _named(frame, source)
     if samples:
         frame, by_prompt = curves_of_samples(frame, source)
         return RewardTable(_filled(frame), source, "gold", (), by_prompt, where, columns)
@@ -203,9 +204,12 @@ def _checked(frame: pd.DataFrame, source: str) -> pd.DataFrame:
         cells = frame[name]
         values, wrong = numbers_in(cells, plain=name in ("kl", "proxy", "gold", "gold_stderr", "loss"))
         errors += [f"{source}:{row}: column {name!r}: {cell!r} is not a number" for row, cell in cells[wrong].items()]
-        for row, value in values[~wrong].items():
-            if (reason := _fault(name, float(value))) is not None:
-                errors.append(f"{source}:{row}: column {name!r}: {value:g} {reason}")
+        unsound = np.zeros(len(values), bool) | wrong
+        for reason, mask in _faults(name, values.to_numpy()):
+            errors += [
+                f"{source}:{row}: column {name!r}: {cell:g} {reason}" for row, cell in values[mask & ~unsound].items()
+            ]
+            unsound |= mask
         low, high = (0.0, np.inf) if name == "kl" else (0.0, 1.0) if name in _SHARES else (-np.inf, np.inf)
         frame[name] = values.clip(low, high)
     if errors:
@@ -214,28 +218,40 @@ def _checked(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     return frame
 
 
-def _fault(name: str, value: float) -> str | None:
-    """What is wrong with a number in a column, or None; a missing one is no fault."""
-    if np.isnan(value):
-        return None
-    if np.isinf(value):
-        return "is not finite"
-    if name == "n" and (value < 1 or value != int(value)):
-        return "is no number of samples: a whole one, 1 or more"
-    if name == "kl" and value < -_SLACK:
-        return "is negative, which no KL divergence is"
-    if name in _SHARES and not -_ROUNDING <= value <= 1 + _ROUNDING:
-        return "is no share between 0 and 1"
-    if name in _POSITIVE and value <= 0:
-        return "is not positive"
-    if name in ("gold_stderr", "step") and value < 0:
-        return "is negative"
-    return None
+def _faults(name: str, values: Float[np.ndarray, " rows"]) -> Iterator[tuple[str, Bool[np.ndarray, " rows"]]]:
+    """What may be wrong with the numbers of a column, and where it is; a missing one is no fault."""
+    yield "is not finite", np.isinf(values)
+    yield "is larger than any reward", np.abs(values) > _LARGEST
+    if name == "n":
+        yield (
+            "is no number of samples: a whole one, 1 or more",
+            (values < 1) | (values != np.trunc(values)) & ~np.isnan(values),
+        )
+    if name == "kl":
+        yield "is negative, which no KL divergence is", values < -_SLACK
+    if name in _SHARES:
+        yield "is no share between 0 and 1", (values < -_ROUNDING) | (values > 1 + _ROUNDING)
+    if name in _POSITIVE:
+        yield "is not positive", values <= 0
+    if name in ("gold_stderr", "step"):
+        yield "is negative", values < 0
 
 
-def _named(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with the id of each row's run: its own, or one made of what tells the runs apart."""
-    if "run_id" in frame:
+def _named(frame: pd.DataFrame, source: str) -> pd.DataFrame:
+    """The frame with the id of each row's run: its own, or one made of what tells the runs apart.
+
+    Raises:
+        InputError: one line per row without the id that others have, or without its prompt.
+    """
+    absent = [
+        f"{source}:{row}: column {name!r}: is empty"
+        for name in ("run_id", "prompt")
+        if name in frame and frame[name].notna().any()
+        for row in frame.index[frame[name].isna()]
+    ]
+    if absent:
+        raise InputError(absent[:_MOST_ERRORS])
+    if "run_id" in frame and frame["run_id"].notna().any():
         return frame.assign(run_id=frame["run_id"].astype("str"))
     parts = [name for name in _RUN if name in frame]
     if not parts:
@@ -258,10 +274,14 @@ def _filled(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _repeated(frame: pd.DataFrame, source: str) -> Iterator[str]:
-    """A line on each row whose run has its n already."""
-    rows = frame[frame["n"].notna()]
-    for row, (run, n) in rows.loc[rows.duplicated(["run_id", "n"]), ["run_id", "n"]].iterrows():
-        yield f"{source}:{row}: column 'n': run {run!r} has n = {n:g} more than once; name the runs in `columns` run_id"
+    """A line on each run that has an n twice, or a policy's step, at the first such row."""
+    for name, rows in (("n", frame[frame["n"].notna()]), ("step", frame[frame["n"].isna() & frame["step"].notna()])):
+        again = rows[rows.duplicated(["run_id", name])]
+        for row, (run, value) in again.drop_duplicates("run_id")[["run_id", name]].iterrows():
+            yield (
+                f"{source}:{row}: column {name!r}: run {run!r} has {name} = {value:g} more than once; name the runs in "
+                "`columns` run_id"
+            )
 
 
 def _differing(frame: pd.DataFrame, source: str) -> Iterator[str]:

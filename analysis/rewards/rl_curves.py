@@ -12,6 +12,7 @@ from jaxtyping import Float
 from analysis.errors import InputError
 from analysis.runs.filter import check_columns, columns_of, select
 from analysis.runs.readers import read_columns
+from analysis.runs.recognition.numbers import numbers_in
 
 REWARDS, RUNS = "rewards.parquet", "runs.parquet"
 # What rises with training, best known first: the true reward, a share of right answers, the reward trained on.
@@ -28,6 +29,7 @@ _NAMES = {
     "win_rate": ("winrate",),
     "proxy": ("proxy_reward", "reward_proxy"),
 }
+_POSITIVE, _ROUNDING, _LARGEST, _MOST_ERRORS = ("params",), 1e-9, 1e100, 10
 _MOST_ROWS = 100  # of each curve, after neighbours are averaged
 
 
@@ -127,11 +129,11 @@ def read_rl_curves(
         frame = frame[select(frame, where)]
         if frame.empty:
             raise InputError(f"{file}: no row meets `where` {where!r}")
+    if frame.empty:
+        raise InputError(f"{file}: has no row")
     value, x = (_first(frame, names, str(file)) for names in (values, over))
-    if "run_id" not in frame:
-        frame = frame.assign(run_id="run")
     rows = _numeric(frame, [name for name in (x, value, "params") if name in frame], str(file))
-    rows = rows.dropna(subset=[x, value])
+    rows = _named(rows.dropna(subset=[x, value]), x, str(file))
     if rows.empty:
         raise InputError(f"{file}: no row has both {x!r} and {value!r}")
     curves = tuple(_curve(str(name), part, x, value, str(file)) for name, part in rows.groupby("run_id", sort=True))
@@ -175,25 +177,52 @@ def _first(frame: pd.DataFrame, names: Sequence[str], source: str) -> str:
 
 def _numeric(frame: pd.DataFrame, names: Sequence[str], source: str) -> pd.DataFrame:
     """The rows with numbers in these columns; gaps stay gaps."""
-    errors = []
+    errors: list[str] = []
     for name in names:
-        values = pd.to_numeric(frame[name], errors="coerce").astype("float64")
-        bad = (values.isna() & frame[name].notna()) | np.isinf(values)
+        values, wrong = numbers_in(frame[name], plain=name in VALUES and name not in SHARES)
+        bad = wrong | (values.abs() > _LARGEST).to_numpy()
         if name in ("flops", "step", "params"):
-            bad |= values < 0
+            bad |= (values < 0).to_numpy() | ((values == 0) & (name in _POSITIVE)).to_numpy()
         errors += [
             f"{source}:{row}: column {name!r}: {value!r} is not a number that can be used"
-            for row, value in frame[name][bad].head(5).items()
+            for row, value in frame[name][bad].items()
         ]
+        if name in SHARES:
+            outside = ~bad & ((values < -_ROUNDING) | (values > 1 + _ROUNDING)).to_numpy()
+            errors += [
+                f"{source}:{row}: column {name!r}: {value:g} is no share between 0 and 1"
+                for row, value in values[outside].items()
+            ]
         frame = frame.assign(**{name: values})
     if errors:
-        raise InputError(errors)
+        more = len(errors) - _MOST_ERRORS
+        raise InputError(errors[:_MOST_ERRORS] + ([f"{source}: {more} more errors"] if more > 0 else []))
     return frame
 
 
+def _named(rows: pd.DataFrame, x: str, source: str) -> pd.DataFrame:
+    """The rows with the id of each one's run: its own, or else its size.
+
+    Raises:
+        InputError: rows without the id that others have, or runs without ids that cannot be told apart.
+    """
+    if "run_id" in rows and rows["run_id"].notna().any():
+        if absent := [f"{source}:{row}: column 'run_id': is empty" for row in rows.index[rows["run_id"].isna()]]:
+            raise InputError(absent[:_MOST_ERRORS])
+        return rows
+    rows = rows.assign(run_id=rows["params"].map("{:g}".format) if "params" in rows else "run")
+    again = rows.index[rows.duplicated(["run_id", x])]
+    if len(again):
+        raise InputError(
+            f"{source}:{again[0]}: column {x!r}: {rows[x][again[0]]:g} is there already, of which run? name the runs "
+            "in `columns` run_id"
+        )
+    return rows
+
+
 def _curve(run_id: str, rows: pd.DataFrame, x: str, value: str, source: str) -> RlCurve:
-    rows = rows.drop_duplicates(x, keep="last").sort_values(x)
     sizes = sorted(set(rows["params"].dropna())) if "params" in rows else []
+    rows = rows.drop_duplicates(x, keep="last").sort_values(x)  # a run that was resumed logs some steps again
     if len(sizes) > 1:
         raise InputError(f"{source}: run {run_id!r} has {len(sizes)} values of 'params'")
     return RlCurve(run_id, float(sizes[0]) if sizes else None, rows[x].to_numpy(), rows[value].to_numpy()).averaged()

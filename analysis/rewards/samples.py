@@ -12,7 +12,7 @@ _FEWEST = 2  # samples of a prompt
 
 
 def curves_of_samples(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, Mapping[str, np.ndarray]]:
-    """Rows of n = 1, 2, 4, ... of each run, and each run's gains by prompt (prompts x rows).
+    """Rows of n = 1, 2, 4, ... of each run, and the gains by prompt (prompts x rows) of each with several.
 
     The largest n is that of the prompt with the fewest samples. The standard error is that of the mean over prompts of
     the gain over n = 1, as the same prompts are asked at every n.
@@ -40,7 +40,9 @@ def curves_of_samples(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, M
         sizes = np.array(usual_sizes(fewest))
         gold = np.stack([expected_best(proxy, value, sizes) for proxy, value in prompts])
         best = np.stack([expected_best(proxy, proxy, sizes) for proxy, _ in prompts])
-        gains[str(run)] = gold - gold[:, :1]
+        gain = gold - gold[:, :1]
+        if len(prompts) > 1:  # a single prompt cannot be resampled
+            gains[str(run)] = gain
         kept = {
             name: samples[name].iloc[0]
             for name in frame.columns
@@ -48,7 +50,7 @@ def curves_of_samples(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, M
             and samples[name].eq(samples[name].iloc[0]).all()
         }
         made = pd.DataFrame({"n": sizes.astype(np.float64), "proxy": best.mean(axis=0), "gold": gold.mean(axis=0)})
-        made["gold_stderr"] = _stderr(gains[str(run)])
+        made["gold_stderr"] = _stderr(gain)
         rows.append(made.assign(**kept))
     return pd.concat(rows, ignore_index=True), gains
 

@@ -17,6 +17,7 @@ from analysis.rewards.laws import BEST_OF_N
 from analysis.stats import least_squares
 
 Pair = Float[np.ndarray, " 2"]
+_MOST_LINES = 10  # about runs that are too short
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class CurveFit:
         peak_interval: 90 % of the peak's gain; an end is None where it has none.
         peak_kl: where it lies, nats.
         peak_kl_interval: of that.
+        last_kl: the largest of the fitted rows, nats; a peak beyond it was not seen.
     """
 
     run_id: str
@@ -85,6 +87,7 @@ class CurveFit:
     peak_interval: tuple[float | None, float | None]
     peak_kl: float | None
     peak_kl_interval: tuple[float | None, float | None]
+    last_kl: float
 
 
 def moments(curve: RewardCurve) -> Moments:
@@ -101,9 +104,11 @@ def moments(curve: RewardCurve) -> Moments:
     held = curve.take(usable(curve))
     offset = law is not BEST_OF_N
     needed = 3 + offset
-    if len(np.unique(held.d)) < needed:
-        reach = f" at KL of {law.least**2:g} nats or more" if law.least else ""
-        raise InputError(f"run {curve.run_id!r}: {len(held.d)} rows{reach} are too few to fit {law.name}: {needed}")
+    if (different := len(np.unique(held.d))) < needed:
+        reach = f", {law.least**2:g} nats or more," if law.least else ""
+        raise InputError(
+            f"run {curve.run_id!r}: {different} rows of different KL{reach} are too few to fit {law.name}: {needed}"
+        )
     known = np.isfinite(held.stderr) & (held.stderr > 0)
     # The start's gain over itself has no error of its own.
     stderr = np.where(known, held.stderr, np.median(held.stderr[known]) if known.any() else 1.0)
@@ -159,6 +164,7 @@ def fit_curve(moment: Moments, bootstrap: int = 1000, seed: int = 0, level: floa
         peak_interval=_ends(gains, level),
         peak_kl=finite(float(d) ** 2),
         peak_kl_interval=_ends(places**2, level),
+        last_kl=float(moment.curve.kl.max()),
     )
 
 
@@ -183,7 +189,9 @@ def moments_of(curves: Sequence[RewardCurve], source: str) -> tuple[tuple[Moment
         except InputError as error:
             short += list(error.errors)
     if not made:
-        raise InputError(f"{source}: {line}" for line in short)
+        more = len(short) - _MOST_LINES
+        rest = [f"{source}: {more} more runs likewise"] if more > 0 else []
+        raise InputError([*(f"{source}: {line}" for line in short[:_MOST_LINES]), *rest])
     notes = (Diagnostic("few-runs", f"left out: {listed(short, 3)}"),) if short else ()
     return tuple(made), notes
 

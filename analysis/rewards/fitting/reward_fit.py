@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
-from analysis.formatting import format_quantity
+from analysis.formatting import format_quantity, format_reward
 from analysis.result import Result
 from analysis.rewards.curves import RewardTable
 from analysis.rewards.fitting.coefficients import LOSS, ONE, Coefficients, fit_coefficients, usual_terms
@@ -73,13 +73,12 @@ class RewardFit(Result):
             [
                 run.run_id,
                 _number(run.pairs),
-                f"{run.alpha:.3f}",
+                format_reward(run.alpha),
                 f"+- {run.alpha_stderr:.2g}",
-                f"{run.beta:.3f}",
+                format_reward(run.beta),
                 f"+- {run.beta_stderr:.2g}",
-                f"{run.rms:.3f}",
-                "no end" if run.peak_gain is None else f"{run.peak_gain:.3f}",
-                "" if run.peak_kl is None else f"{run.peak_kl:.3g}",
+                format_reward(run.rms),
+                *_peak(run),
             ]
             for run in self.runs
         ]
@@ -157,6 +156,15 @@ def law_of(table: RewardTable, law: str) -> RewardLaw:
         needed = "rows with 'n'" if law == BEST_OF_N.name else "rows with 'kl' and without 'n'"
         raise InputError(f"{table.source}: {law} needs {needed}, and there are none")
     return REWARD_LAWS[law]
+
+
+def _peak(run: CurveFit) -> tuple[str, str]:
+    """The gain at the peak and its KL; of a peak beyond the rows only that it was not seen."""
+    if run.peak_gain is None or run.peak_kl is None:
+        return "no end", ""
+    if run.peak_kl > run.last_kl:
+        return "not seen", f"> {run.last_kl:.3g}"
+    return format_reward(run.peak_gain), f"{run.peak_kl:.3g}"
 
 
 def _linear(found: Coefficients, of: str) -> str:

@@ -90,12 +90,13 @@ def most_pairs(runs: Sequence[Moments]) -> list[RewardCurve]:
 
 
 def expected_loss(runs: Sequence[Moments], pairs: float) -> float:
-    """Held-out loss of a proxy of so many pairs: a straight line in log pairs through the fitted runs; NaN without."""
+    """Held-out loss of a proxy of so many pairs: a straight line in log pairs through the fitted runs, to 0;
+    NaN without."""
     known = [run.curve for run in runs if np.isfinite(run.curve.loss)]
     if len({curve.pairs for curve in known}) < 2:
         return float("nan")
     slope, level = np.polyfit([np.log(curve.pairs) for curve in known], [curve.loss for curve in known], 1)
-    return float(level + slope * np.log(pairs))
+    return max(float(level + slope * np.log(pairs)), 0.0)
 
 
 def log_n(d: Points) -> Points:

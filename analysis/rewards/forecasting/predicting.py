@@ -88,7 +88,8 @@ def _forecast(
     peaks = {name: grid.highest(gain) for name, gain in dense.items()}
     gain = sum((weight * sparse[name] for name, weight in present.items()), np.zeros(len(grid.d)))
     peak, place = grid.highest(sum((w * dense[name] for name, w in present.items()), np.zeros(len(grid.dense))))
-    spread = None if tested is None else Spread(tested, present, max(1.0, reach / tested.reach), level)
+    beyond = max(reach, _below(runs, target.pairs))
+    spread = None if tested is None else Spread(tested, present, max(1.0, beyond / tested.reach), level)
     half = None if spread is None else spread.of_gains(grid.d, sparse, gain)
     errors = {} if tested is None else {name: misses.gain for name, misses in tested.misses.items()}
     return RewardForecast(
@@ -118,7 +119,7 @@ def _forecast(
         reward_params=float(target.reward_params) if np.isfinite(target.reward_params) else None,
         loss=float(target.loss) if np.isfinite(target.loss) else None,
         n_runs=len(runs),
-        warnings=(*fitted.warnings(), *usual_terms(runs)[1], *_far(tested, reach)),
+        warnings=(*fitted.warnings(), *usual_terms(runs)[1], *_far(tested, reach, _below(runs, target.pairs))),
         source=table.source,
         where=table.where,
         columns=dict(table.columns) if table.columns else None,
@@ -144,12 +145,20 @@ def _untested(runs: Sequence[Moments]) -> str:
     return f"runs of {levels} numbers of pairs leave nothing to test it on: three or more are needed"
 
 
-def _far(tested: TestedWays | None, reach: float) -> tuple[Diagnostic, ...]:
-    if tested is None or reach <= 1.5 * tested.reach:
+def _below(runs: Sequence[Moments], pairs: float) -> float:
+    """Log of the fewest pairs fitted over the target's."""
+    return float(np.log(min(run.curve.pairs for run in runs) / pairs))
+
+
+def _far(tested: TestedWays | None, reach: float, below: float) -> tuple[Diagnostic, ...]:
+    if tested is None or max(reach, below) <= 1.5 * tested.reach:
         return ()
+    where = f"{np.exp(reach):.3g} times the most pairs fitted"
+    if below > reach:
+        where = f"{np.exp(below):.3g} times fewer pairs than any fitted run"
     message = (
-        f"the target has {np.exp(reach):.3g} times the most pairs fitted, and forecasts were tested over "
-        f"{np.exp(tested.reach):.3g} times: the interval is widened in proportion"
+        f"the target has {where}, and forecasts were tested over {np.exp(tested.reach):.3g} times: the interval is "
+        "widened in proportion"
     )
     return (Diagnostic("far-extrapolation", message),)
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from analysis.formatting import format_quantity
+from analysis.formatting import format_quantity, format_reward
 from analysis.table_text import table_text
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ def reward_forecast_text(made: "RewardForecast") -> str:
         lines.append(f"refused        {made.refused}; what is shown is the naive forecast")
     else:
         lines.append(
-            f"backtest       misses by {made.backtest_error:.3f} on fitted proxies of more pairs; the best naive way "
-            f"by {made.naive_error:.3f}"
+            f"backtest       misses by {_plain(made.backtest_error)} on fitted proxies of more pairs; the best naive "
+            f"way by {_plain(made.naive_error)}"
         )
     lines.append(f"fitted         {made.n_runs} runs of {made.source}, table {made.table_hash[:12]}")
     return "\n".join([*lines, "", _curve(made), "", _ways(made)])
@@ -51,7 +51,7 @@ def _ways(made: "RewardForecast") -> str:
             name,
             _signed(way.peak_gain),
             f"{way.peak_at:.3g}",
-            "" if way.backtest_error is None else f"{way.backtest_error:.3f}",
+            _plain(way.backtest_error),
             f"{way.weight:.0%}" if way.weight else "",
         ]
         for name, way in made.ways.items()
@@ -63,7 +63,7 @@ def reward_score_text(found: "RewardScore") -> str:
     """Text of a score: forecast and actual peak, where they lie, the regret, and the naive ways beside it."""
     level = f"{100 * found.level:.4g}% interval"
     rows = [
-        [name, _signed(way.peak_gain), _signed(way.peak_error), f"{way.rms:.3f}", f"{way.regret:.3f}"]
+        [name, _signed(way.peak_gain), _signed(way.peak_error), _plain(way.rms), _plain(way.regret)]
         for name, way in found.ways.items()
     ]
     return "\n".join(
@@ -72,8 +72,8 @@ def reward_score_text(found: "RewardScore") -> str:
             f"{_signed(found.peak_error)}{_held(found.peak_covered, level)}",
             f"at {found.axis:<12}forecast {found.peak_at:.3g}, actual {found.actual_at:.3g}"
             f"{_held(found.at_covered, level)}",
-            f"regret         {found.regret:.3f}: {found.reward} lost by stopping where the forecast has its peak",
-            f"curve          misses by {found.rms:.3f} over {found.n_points} points"
+            f"regret         {_plain(found.regret)}: {found.reward} lost by stopping where the forecast has its peak",
+            f"curve          misses by {_plain(found.rms)} over {found.n_points} points"
             + ("" if found.inside is None else f", of which {found.inside:.0%} lie inside their intervals"),
             f"runs           {found.n_runs}",
             *([f"refused        {found.refused}"] if found.refused is not None else []),
@@ -90,11 +90,15 @@ def _held(covered: bool | None, level: str) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.3f}"
+    return format_reward(value, "+")
+
+
+def _plain(value: float | None) -> str:
+    return "" if value is None else format_reward(value)
 
 
 def _ends(ends: tuple[float, float]) -> str:
-    return f"{ends[0]:+.3f} to {ends[1]:+.3f}"
+    return f"{_signed(ends[0])} to {_signed(ends[1])}"
 
 
 def _range(ends: tuple[float, float]) -> str:

@@ -10,6 +10,7 @@ import pytest
 from posttraining.reward_tables import MEASURED, QWEN, best_of_n_rows, measured_rows
 
 from analysis.errors import InputError
+from analysis.formatting import format_reward
 from analysis.rewards.fitting.coefficients import SIZE, usual_terms
 from analysis.rewards.fitting.curve_fit import moments, moments_of
 from analysis.rewards.fitting.reward_fit import fit_rewards
@@ -164,6 +165,24 @@ def test_a_gain_that_does_not_end_has_no_peak() -> None:
     assert run.peak_kl is None
 
 
+def test_a_peak_beyond_the_rows_was_not_seen() -> None:
+    text = str(fit_rewards(rewards_of(one_run(BEST_OF_N, 0.9, 1e-9)), bootstrap=0))
+    assert "not seen" in text
+    assert "not seen" not in str(fit_rewards(rewards_of(one_run(BEST_OF_N, 0.9, 0.4)), bootstrap=0))
+
+
+def test_rewards_of_any_unit_are_written_with_their_digits() -> None:
+    rows = one_run(BEST_OF_N, 0.9, 0.4)
+    assert " 9e-07 " in str(fit_rewards(rewards_of(rows.assign(gold=rows["gold"] * 1e-6)), bootstrap=0))
+    assert [format_reward(x) for x in (0.0, 0.0123, -2.5e-6, 1.5, 3.2e7)] == [
+        "0.000",
+        "0.012",
+        "-2.5e-06",
+        "1.500",
+        "3.2e+07",
+    ]
+
+
 def test_intervals_come_from_resampled_prompts() -> None:
     generator = np.random.default_rng(0)
     proxy = generator.normal(size=(60, 32))
@@ -199,7 +218,7 @@ def test_only_rows_of_role_fit_are_fitted() -> None:
 @pytest.mark.parametrize(
     ("rows", "law", "message"),
     [
-        (over_pairs().query("n < 3"), "overoptimization-bon", r"run '\(128, 0\)': 1 rows are too few"),
+        (over_pairs().query("n < 3"), "overoptimization-bon", r"run '\(128, 0\)': 1 rows of different KL are too few"),
         (over_pairs(), "overoptimization-rl", "needs rows with 'kl' and without 'n'"),
         (over_pairs(), "chinchilla", "not a law of rewards"),
         (over_pairs().assign(role="target"), "overoptimization", "no row to fit"),

@@ -117,6 +117,15 @@ def test_two_numbers_of_pairs_leave_nothing_to_test_it_on() -> None:
     assert json.dumps(score.to_dict(), allow_nan=False)
 
 
+def test_a_target_of_far_fewer_pairs_is_far_too() -> None:
+    near, far = (forecast_rewards(rewards_of(rows()), pairs) for pairs in (100, 1))
+    assert "far-extrapolation" not in [warning.code for warning in near.warnings]
+    assert (
+        "times fewer pairs than any fitted run"
+        in {each.code: each.message for each in far.warnings}["far-extrapolation"]
+    )
+
+
 def test_the_gain_at_a_requested_n() -> None:
     made = table()
     found = forecast_rewards(made, TARGET, at=48)

@@ -9,6 +9,7 @@ import pytest
 
 from analysis.errors import InputError
 from analysis.rewards.best_of_n import kl_bound
+from analysis.rewards.fitting.reward_fit import fit_rewards
 from analysis.rewards.laws import BEST_OF_N, REINFORCEMENT
 from analysis.rewards.reading import read_rewards, rewards_of
 
@@ -125,9 +126,15 @@ def test_a_win_rate_in_place_of_a_gold() -> None:
     assert "columns-read" in codes(frame)
 
 
-def test_answers_that_get_shorter_are_noticed() -> None:
-    assert "length-drift" in codes(TRAINED.assign(length=[24.0, 20.0, 16.0, 11.0]))
-    assert "length-drift" not in codes(TRAINED.assign(length=[24.0, 23.0, 22.0, 21.0]))
+@pytest.mark.parametrize("lengths", [[24.0, 20.0, 16.0, 11.0], [11.0, 16.0, 20.0, 24.0]], ids=["shorter", "longer"])
+def test_answers_that_change_their_length_are_noticed(lengths: list[float]) -> None:
+    """Bug 20, in whatever order the rows are."""
+    drifting = TRAINED.assign(length=lengths)
+    assert "length-drift" in codes(drifting)
+    assert "length-drift" in codes(drifting.iloc[[1, 0, 3, 2]])
+    steady = TRAINED.assign(length=[24.0, 11.0, 22.0, 21.0])
+    assert "length-drift" not in codes(steady)
+    assert "length-drift" not in codes(steady.iloc[[0, 2, 3, 1]])
 
 
 def test_a_table_of_samples_is_a_curve_of_best_of_n() -> None:
@@ -155,7 +162,14 @@ def test_a_table_of_samples_is_a_curve_of_best_of_n() -> None:
         (BEST.assign(gold_stderr=[-0.1, 0, 0, 0]), ["t:0: column 'gold_stderr': -0.1 is negative"]),
         (BEST.assign(gold=[0, np.inf, 1, 1]), ["t:1: column 'gold': inf is not finite"]),
         (BEST.assign(gold=np.nan), ["t: no row has both n or kl and a reward"]),
-        (BEST.assign(n=[1, 2, 2, 4]), ["t:2: column 'n': run 'a' has n = 2 more than once"]),
+        (BEST.assign(n=[1, 2, 2, 2]), ["t:2: column 'n': run 'a' has n = 2 more than once"]),
+        (TRAINED.assign(step=[0, 10, 10, 0]), ["t:2: column 'step': run 'run' has step = 10 more than once"]),
+        (BEST.assign(gold=[0, 1e300, 1, 1]), ["t:1: column 'gold': 1e+300 is larger than any reward"]),
+        (BEST.assign(run_id=["a", None, "a", "a"]), ["t:1: column 'run_id': is empty"]),
+        (
+            pd.DataFrame({"prompt": ["p", None, "p"], "proxy": [1.0, 2, 3], "gold": [1.0, 2, 3]}),
+            ["t:1: column 'prompt': is empty"],
+        ),
         (BEST.assign(pairs=[512, 512, 600, 512]), ["t:2: column 'pairs': run 'a' has several"]),
         (
             pd.DataFrame({"prompt": ["p", "p"], "proxy": [1.0, np.nan], "gold": [1.0, 2.0]}),
@@ -165,6 +179,7 @@ def test_a_table_of_samples_is_a_curve_of_best_of_n() -> None:
     ],
     ids=[
         *("no place", "no reward", "words", "n", "kl", "share", "pairs", "stderr", "infinite", "empty", "repeated"),
+        *("step repeated", "huge", "no run", "no prompt"),
         *("differing", "no proxy", "one sample"),
     ],
 )
@@ -188,6 +203,19 @@ def test_mappings_that_name_nothing(columns: dict[str, str], message: str) -> No
     with pytest.raises(InputError) as caught:
         rewards_of(BEST, "t", columns)
     assert caught.value.errors == (message,)
+
+
+def test_one_prompt_cannot_be_resampled() -> None:
+    frame = pd.DataFrame({"prompt": "p", "proxy": [1.0, 2, 3, 4, 5, 6, 7, 8], "gold": [1.0, 2, 4, 3, 2, 5, 4, 6]})
+    (run,) = fit_rewards(rewards_of(frame), bootstrap=50).runs
+    assert run.alpha_stderr > 0.01
+
+
+def test_a_divergence_that_best_of_n_cannot_have_is_told() -> None:
+    bound = kl_bound(BEST["n"].to_numpy(np.float64))
+    assert codes(BEST.assign(kl=bound * 1.05)) == []
+    assert codes(BEST.assign(kl=bound * 3)) == ["kl-bound"]
+    assert "and the table has more" in rewards_of(BEST.assign(kl=bound * 3)).warnings()[0].message
 
 
 def test_a_folder_without_rewards(tmp_path: Path) -> None:

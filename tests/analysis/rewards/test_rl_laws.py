@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -215,6 +216,33 @@ def test_a_table_is_read_and_its_gaps_are_left_out(tmp_path: Path) -> None:
         read_rl_curves(tmp_path / "rl.csv", columns={"rewards": "score/mean"})
     with pytest.raises(InputError, match="none of the columns gold, accuracy"):
         read_rl_curves(tmp_path / "rl.csv")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"accuracy": [20.0, 30.0]}, "x:2: column 'accuracy': 20 is no share between 0 and 1"),
+        ({"params": 0}, "x:2: column 'params': 0 is not a number that can be used"),
+        ({"reward": 1e200}, r"x:2: column 'reward': 1e\+200 is not a number"),
+        ({"run_id": ["a", None]}, "x:3: column 'run_id': is empty"),
+        ({"run_id": None, "step": 1}, "x:3: column 'step': 1 is there already, of which run"),
+    ],
+    ids=["percent", "no size", "huge", "no run", "runs together"],
+)
+def test_rows_that_would_be_read_wrongly(changed: dict[str, Any], said: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"run_id": "a", "step": [0, 1], "reward": [0.1, 0.2], "params": 7e9}).assign(**changed)
+    frame = frame.drop(columns=[name for name in ("reward",) if "accuracy" in changed])
+    frame.to_csv(tmp_path / "x", index=False)
+    with pytest.raises(InputError, match=said):
+        read_rl_curves(tmp_path / "x")
+
+
+def test_numbers_as_people_write_them(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"step": ["0", "1k", "0"], "accuracy": ["20%", "30%", "10%"], "params": ["7B", "7B", "0.5B"]})
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    small, large = read_rl_curves(tmp_path / "x.csv").curves
+    assert (small.params, large.params, large.x.tolist()) == (5e8, 7e9, [0, 1000])
+    np.testing.assert_allclose(large.value, [0.2, 0.3])
 
 
 def test_the_flops_of_a_stage_fall_to_its_steps(tmp_path: Path) -> None:
