@@ -15,7 +15,7 @@ from analysis.errors import InputError
 from analysis.files import readable
 from analysis.result import Result
 from analysis.rewards.best_of_n import kl_bound
-from analysis.rewards.forecasting.frozen import digest, freeze_once
+from analysis.frozen import digest, freeze_once
 from analysis.rewards.forecasting.text import reward_forecast_text
 
 
