@@ -14,6 +14,7 @@ from posttraining.tiny_stages import make_pairs, make_recipe, make_run
 
 from scaling.data.answers.padded import padded_pairs
 from scaling.data.answers.rows import Ids, Pair, PairSet
+from scaling.data.tokenizer import BYTES
 from scaling.errors import InputError
 from scaling.posttrain import dpo
 from scaling.posttrain.config import Source
@@ -134,7 +135,9 @@ def test_what_is_measured(tmp_path: Path) -> None:
     assert row["reward_gold"] == curve[-1]["gold"]
     assert {"length", "stopped", "distinct", "win_rate", "reward_gold_stderr"} <= row.keys()
     assert {sample["step"] for sample in outcome.samples} == {0, 8, 16}
-    assert len({sample["prompt"] for sample in outcome.samples}) == 4
+    prompts = {sample["prompt"] for sample in outcome.samples}
+    assert len(prompts) == 4
+    assert prompts <= {BYTES.decode(pair.prompt) for pair in make_pairs().held_out}, "bug 21"
 
 
 def test_a_falling_likelihood_of_the_chosen_answers_is_reported(tmp_path: Path) -> None:

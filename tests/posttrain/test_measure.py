@@ -1,17 +1,21 @@
 """A policy measured by its answers, and the record that a run keeps of it."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from posttraining.tiny_rewards import MODEL, ids_of, make_model
 
 from scaling.data.answers.rows import Ids
 from scaling.data.tokenizer import BYTES
+from scaling.posttrain import measure
 from scaling.posttrain.measure import Probe, clustered_error, measure_policy, repeated, seed_of, win_rate
 from scaling.posttrain.record import empty_record
-from scaling.posttrain.sampling import learner_logprobs
+from scaling.posttrain.sampling import Answers, learner_logprobs, sample
+from scaling.posttrain.training.kl import make_divergences
 from scaling.posttrain.training.logprob import policy_parameters
 
 REFERENCE, POLICY = (policy_parameters(make_model(seed=0, scale=scale)) for scale in (1.0, 1.5))
@@ -58,6 +62,34 @@ def test_columns() -> None:
     error = k1.std() / math.sqrt(len(k1))
     assert abs(columns["kl"] - k1.mean()) < 4 * math.hypot(error, columns["kl_stderr"])
     assert 0 < columns["kl_stderr"] < error
+
+
+def kl_of_rows_alone(answers: Answers) -> float:
+    """The mean of the exact divergence of answers, each row by itself and without padding."""
+    divergences = make_divergences(MODEL, "float32")
+    rows = zip(answers.tokens, answers.prompt_lengths.tolist(), answers.lengths.tolist(), strict=True)
+    return float(
+        np.mean(
+            [
+                np.asarray(divergences(POLICY, REFERENCE, jnp.asarray(tokens[:length])[None]).kl)[0, begin:].sum()
+                for tokens, begin, length in rows
+            ]
+        )
+    )
+
+
+@pytest.mark.parametrize("fault", [None, "padding", "prompt"])
+def test_the_divergence_is_of_answers_alone(fault: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bug 10: neither prompts nor padding count, though most of these rows are padding."""
+    probe = dataclasses.replace(PROBE, prompts=repeated([ids_of("ab"), ids_of("f" * 20)], 8))
+    short = sample(MODEL, POLICY, probe.prompts, 3, most=6, end=0)
+    monkeypatch.setattr(measure, "sample", lambda *_, **__: short)
+    if fault is not None:
+        at = np.arange(short.tokens.shape[1])
+        wrong = at >= short.prompt_lengths[:, None] if fault == "padding" else at < short.lengths[:, None]
+        monkeypatch.setattr(Answers, "counted", property(lambda _: wrong))
+    found = measure_policy(probe, POLICY, 3).columns["kl"]
+    assert (found == pytest.approx(kl_of_rows_alone(short), rel=1e-5)) == (fault is None)
 
 
 def test_measurements_of_other_seeds_have_other_answers() -> None:

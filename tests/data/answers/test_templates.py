@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from posttraining import chat_tokenizers
 
 from scaling.data.answers import templates
+from scaling.data.answers.formats.jinja import BUILT_IN
 from scaling.data.answers.formats.messages import Message
 from scaling.data.answers.rows import Ids
 from scaling.data.answers.template_files import find_template
@@ -20,7 +21,8 @@ from scaling.errors import InputError
 PROMPT = (Message(role="user", content="Who jumps over the dog?"),)
 ANSWER = "The quick brown fox."
 TWO_TURNS = (*PROMPT, Message(role="assistant", content="A fox."), Message(role="user", content="Which?"))
-BUNDLED = ("bytes", "chatml", "llama3", "transcript")
+BUNDLED = tuple(sorted(BUILT_IN))
+BEGINNING = [*(name for name in BUNDLED if name != "bytes"), "plain"]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def check_end(ids: Ids, counted: np.ndarray, end: int) -> None:
     assert counted[-1]
 
 
-@pytest.mark.parametrize("name", ["chatml", "llama3", "transcript", "plain"])
+@pytest.mark.parametrize("name", BEGINNING)
 def test_one_beginning(name: str, llama3: Path, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bug 3: of a tokenizer that adds the beginning of text by itself too."""
     import tokenizers
@@ -74,10 +76,11 @@ def test_one_beginning(name: str, llama3: Path, tokenizer: Tokenizer, monkeypatc
         return ids.tolist().count(begin)
 
     assert beginnings() == 1
+    asked = template.prompt("Who?" if name == "plain" else TWO_TURNS).tolist()
+    assert asked.count(begin) == 1
+    assert asked[0] == begin
     fast = tokenizers.Tokenizer.from_file(str(llama3 / "tokenizer.json"))
-    fast.post_processor = tokenizers.processors.TemplateProcessing(
-        single="<|begin_of_text|> $A", special_tokens=[("<|begin_of_text|>", begin)]
-    )
+    assert fast.encode("Who?").ids[0] == begin, "it adds one unless told not to"
 
     def adding(_: HuggingFace, text: bytes) -> np.ndarray:
         return np.array(fast.encode(text.decode(), add_special_tokens=True).ids, np.int32)

@@ -9,13 +9,15 @@ import pytest
 from posttraining.tiny_rewards import MODEL, NEVER, ids_of, make_model, make_prompts
 
 from scaling.data.answers.rows import PromptSet
+from scaling.data.tokenizer import BYTES
 from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.posttrain.best_of_n import reject, run_best_of_n
 from scaling.posttrain.best_of_n import stage as stage_module
 from scaling.posttrain.best_of_n.stage import Scored, curve_of
 from scaling.posttrain.config import Source, StageConfig, StageRecipe
-from scaling.posttrain.sampling import Answers
+from scaling.posttrain.rewards.rewarding import RewardScorer
+from scaling.posttrain.sampling import Answers, sample
 from scaling.posttrain.settings import BestOfNSettings
 from scaling.posttrain.stage import Model, StageOutcome, StageRun
 from scaling.train.recipe import Rates, Schedule
@@ -80,6 +82,7 @@ def test_the_curve_of_a_run(outcome: StageOutcome) -> None:
     assert (np.diff(kls) > 0).all()
     for row in outcome.curve:
         assert row["kl"] <= row["kl_bound"] + 1e-12
+        assert row["n"] == 1 or row["kl"] < row["kl_bound"] - 1e-3, "of twelve answers, measured and not taken for it"
         assert {"gold", "gold_stderr", "length", "stopped"} <= set(row)
         assert ("win_rate" in row) == (row["n"] < 12)
     assert outcome.curve[0]["win_rate"] == pytest.approx(0.5)
@@ -96,12 +99,37 @@ def test_the_row_and_the_answers_of_a_run(outcome: StageOutcome) -> None:
     assert row["loss_stderr"] > 0
     assert 0 < row["distinct"] <= 1
     sizes = sorted({1.0, 12.0, peak["n"]})
+    asked = {BYTES.decode(prompt) for prompt in make_prompts().held_out[:6]}
+    assert {sample["prompt"] for sample in outcome.samples} <= asked, "bug 21: of prompts that are held out"
     assert [sample["n"] for sample in outcome.samples] == sizes * 4
     for first, last_sample in zip(
         outcome.samples[:: len(sizes)], outcome.samples[len(sizes) - 1 :: len(sizes)], strict=True
     ):
         assert first["prompt"] == last_sample["prompt"]
         assert first["proxy"] <= last_sample["proxy"]
+
+
+def test_answers_are_scored_with_their_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bug 9: the proxy reads each row to its last token, which is the end where the answer has one."""
+    made: list[Answers] = []
+    given: list[np.ndarray] = []
+
+    class Watched(RewardScorer):
+        def score(self, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+            given.append(tokens[np.arange(len(tokens)), lengths - 1])
+            np.testing.assert_array_equal(lengths, made[-1].lengths)
+            return super().score(tokens, lengths)
+
+    def kept(*arguments: Any, **options: Any) -> Answers:
+        made.append(sample(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(stage_module, "RewardScorer", Watched)
+    monkeypatch.setattr(stage_module, "sample", kept)
+    run_best_of_n(run_of(tmp_path, BestOfNSettings(prompts=6, n=12)))
+    (answers,), (last,) = made, given
+    assert 0 < answers.stopped.sum() < len(answers.stopped)
+    assert (last[answers.stopped] == BYTES.end).all()
 
 
 def test_a_run_that_begins_again_does_the_same(tmp_path: Path) -> None:

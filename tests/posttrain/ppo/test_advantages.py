@@ -9,6 +9,7 @@ import pytest
 from scaling.posttrain.ppo import advantages
 from scaling.posttrain.ppo.advantages import advantages_and_returns, final_scores, token_rewards, whiten
 from scaling.posttrain.ppo.losses import policy_loss
+from scaling.posttrain.settings import PpoSettings
 
 # An answer of three tokens, its end included, between a prompt of one and one of padding; what stands at padding is
 # never to be read.
@@ -143,8 +144,9 @@ def lengths_learnt(lam: float, iterations: int = 30, answers: int = 256) -> floa
     return float(np.mean([drawn().mean() for _ in range(8)]))
 
 
-def test_answers_of_length_30_are_learnt_with_lambda_1() -> None:
-    assert abs(lengths_learnt(1.0) / WANTED - 1) < 0.1
+def test_answers_of_length_30_are_learnt_with_the_usual_lambda() -> None:
+    assert PpoSettings().lam == PpoSettings().gamma == 1
+    assert abs(lengths_learnt(PpoSettings().lam) / WANTED - 1) < 0.1
 
 
 def test_lambda_below_1_with_a_fresh_critic_makes_answers_end_early() -> None:

@@ -13,6 +13,7 @@ from posttraining import tiny_ppo, tiny_rewards
 import scaling.posttrain.ppo.rollout
 import scaling.posttrain.ppo.update
 from scaling.data.answers.rows import PromptSet
+from scaling.data.tokenizer import BYTES
 from scaling.errors import InputError
 from scaling.llama.sharding import Execution
 from scaling.posttrain.ppo.loop import peak_of, run_ppo
@@ -68,6 +69,8 @@ def test_what_a_run_measures(made: Made) -> None:
     assert not np.array_equal(outcome.parameters["embedding"], tiny_ppo.START.parameters["embedding"])
     prompts = {sample["prompt"] for sample in outcome.samples}
     assert len(prompts) > 1
+    assert prompts <= {BYTES.decode(prompt) for prompt in PROMPTS.held_out}, "bug 21: measured by what is held out"
+    np.testing.assert_array_equal(made[2][0].prompts, PROMPTS.train)
     assert {sample["step"] for sample in outcome.samples} >= {0, 3}
     assert sum(row["length"] + row["stopped"] for row in rows) * 16 == pytest.approx(outcome.row["answer_tokens"])
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,6 +49,7 @@ def byte_level(folder: Path, template: str | None = LLAMA3_TEMPLATE, eos: str = 
         vocab_size=400, show_progress=False, special_tokens=[*LLAMA3, *CHATML], initial_alphabet=alphabet
     )
     tokenizer.train_from_iterator(TEXT, trainer)
+    tokenizer.post_processor = _beginning(tokenizer, "<|begin_of_text|>")
     return _kept(tokenizer, folder, template, "<|begin_of_text|>", eos)
 
 
@@ -62,7 +64,16 @@ def metaspace(folder: Path, template: str | None = LLAMA2_TEMPLATE) -> Path:
         vocab_size=400, show_progress=False, special_tokens=["<unk>", "<s>", "</s>"], initial_alphabet=[*"[]/INST:<>|"]
     )
     tokenizer.train_from_iterator([line.replace("\n", " ") for line in TEXT], trainer)
+    tokenizer.post_processor = _beginning(tokenizer, "<s>")
     return _kept(tokenizer, folder, template, "<s>", "</s>")
+
+
+def _beginning(tokenizer: Any, bos: str) -> Any:
+    """Puts the beginning of text before every text by itself, as models' tokenizers do unless told not to."""
+    import tokenizers
+
+    id = tokenizer.token_to_id(bos)
+    return tokenizers.processors.TemplateProcessing(single=f"{bos} $A", special_tokens=[(bos, id)])
 
 
 def _kept(tokenizer: object, folder: Path, template: str | None, bos: str, eos: str) -> Path:

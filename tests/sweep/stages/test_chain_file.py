@@ -88,6 +88,8 @@ def test_a_chain_is_a_mapping_with_stages() -> None:
             "chat.yaml:7:85: stages.reward.fit.0: unknown key 'pair'; did you mean 'pairs'?",
         ),
         ("lambda: 0.9", "lambda: x", "chat.yaml:9:62: stages.ppo.lambda: 'x' is not a number such as 3e18, 15T or 40%"),
+        ("lambda: 0.9", "top_p: 0.9", "chat.yaml:9:54: stages.ppo: unknown key 'top_p'"),
+        ("lambda: 0.9", "top_k: 20", "chat.yaml:9:54: stages.ppo: unknown key 'top_k'"),
         ("n: 16", "n: 0", "chat.yaml:8:92: stages.best.n: '0' is not positive"),
         (
             "tokens: 100k",
