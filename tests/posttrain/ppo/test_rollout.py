@@ -1,6 +1,5 @@
 """An iteration's figures are those of its answers by themselves: no padding, no other reference, no lost end."""
 
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
