@@ -1,10 +1,11 @@
-"""Memory of a training step by arithmetic, bytes a device: parameters, gradients, AdamW's moments, activations.
+"""Memory of a training step by arithmetic, bytes a device: parameters, gradients, the optimizer's moments, activations.
 
 Activations are an estimate: a compiler fuses and reorders as it likes. Tensors of at least a token's width are counted,
 scalars per token are not.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params
@@ -20,7 +21,7 @@ class TrainingBytes:
 
     Attributes:
         params: in float32.
-        optimizer: AdamW's two moments, in float32.
+        optimizer: AdamW's two moments, in float32; under Muon one of the layers' matrices, and two of all else.
         gradients: in float32.
         activations: stored for the backward pass, those of the current layer and logits, and gathered parameters.
     """
@@ -52,8 +53,9 @@ def training_bytes(
     remat: Remat = "none",
     flash: bool = False,
     microbatches: int = 1,
+    optimizer: Literal["adamw", "muon"] = "adamw",
 ) -> TrainingBytes:
-    """Memory of one step of AdamW.
+    """Memory of one training step.
 
     Args:
         config: the model, on sequences of ``config.seq_len`` tokens.
@@ -64,14 +66,17 @@ def training_bytes(
         flash: attention in a fused kernel, which keeps no scores (2205.14135).
         microbatches: batches whose gradients are added up in a step; with several, memory holds both their sum and
             the gradients of one.
+        optimizer: its name.
 
     Returns:
-        Bytes on each device; without sharding 16 a parameter, and activations.
+        Bytes on each device; without sharding 16 a parameter with AdamW, and activations.
     """
-    params = _FP32 * count_params(config).total // parallelism.state_shards
+    counts, shards = count_params(config), parallelism.state_shards
+    params = _FP32 * counts.total // shards
+    matrices = _FP32 * config.depth * counts.per_layer_matmul // shards
     return TrainingBytes(
         params=params,
-        optimizer=2 * params,
+        optimizer=2 * params - (matrices if optimizer == "muon" else 0),
         gradients=params if microbatches == 1 else 2 * params,
         activations=_activations(config, batch, _ITEMSIZE[dtype], parallelism, remat, flash),
     )

@@ -37,7 +37,7 @@ class AheadCompiler:
 
 def compile_for(config: RunConfig) -> Program:
     """Compiles a run's programs, on one device, without training it."""
-    program, state = program_for(config), abstract_state(config.model)
+    program, state = program_for(config), abstract_state(config.model, config.recipe.optimizer)
     window = config.model.seq_len + 1
     batches = jax.ShapeDtypeStruct((steps_per_dispatch(config), config.batch, window), jnp.int32)
     hyper = jax.eval_shape(lambda: hyper_of(config))

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig, canonical
 from scaling.llama.counts import count_params, flops_per_token
-from scaling.train.recipe import Recipe
+from scaling.train.recipe import RECIPES, Overrides, Rates, Recipe
 
 # Raised when the same config would train to another result, so that old runs are not taken for new ones.
 FORMAT = 3
@@ -104,6 +104,16 @@ class RunConfig:
         return self.tokens * flops_per_token(self.model, self.model.seq_len)
 
     @property
+    def adamw_rates(self) -> Rates:
+        """Peak rates of AdamW for this run, whatever its optimizer: what the stages after pre-training multiply."""
+        recipe = self.recipe
+        if recipe.optimizer == "adamw":
+            return recipe.rates
+        chosen = Overrides(recipe.schedule.kind, recipe.schedule.decay, batch_tokens=recipe.batch_tokens)
+        tokens = (self.steps if self.trunk is None else self.trunk) * recipe.batch_tokens
+        return RECIPES[recipe.name](self.model, tokens, chosen).rates
+
+    @property
     def params(self) -> int:
         """Parameters of the model, embeddings included."""
         return count_params(self.model).total
@@ -113,7 +123,7 @@ class RunConfig:
         return json.dumps(self._canonical(), indent=1, sort_keys=True)
 
     def _canonical(self) -> dict[str, Any]:
-        return {**asdict(self), "model": canonical(self.model)}
+        return {**asdict(self), "model": canonical(self.model), "recipe": self.recipe.canonical()}
 
 
 def _digest(config: dict[str, Any]) -> str:

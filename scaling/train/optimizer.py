@@ -1,4 +1,4 @@
-"""AdamW as a chain of gradient transformations, with a peak rate for each group of parameters (1711.05101).
+"""AdamW and Muon as chains of gradient transformations, with a peak rate for each group of parameters.
 
 A run's numbers enter as arrays, ``Hyper``, that every ``update`` is given, so runs that differ in numbers alone share
 one compilation.
@@ -16,7 +16,8 @@ from jaxtyping import Array, Float, Int
 from scaling.llama.config import LlamaConfig
 from scaling.llama.parameters import parameter_name
 from scaling.llama.sharding import name_of
-from scaling.train.recipe import Rates, Schedule
+from scaling.train.muon.direction import scale_by_muon
+from scaling.train.recipe import OptimizerName, Rates, Schedule
 from scaling.train.schedule import factor
 
 Parameters: TypeAlias = Any  # a pytree of arrays, as nnx.split makes it
@@ -99,19 +100,28 @@ def make_hyper(recipe: Hyperparameters, steps: int) -> Hyper:
 
 
 def adamw(model: LlamaConfig, kind: str, beta1: float, beta2: float) -> optax.GradientTransformationExtraArgs:
-    """Clip, Adam, a rate for each group, decoupled weight decay, and the schedule.
+    """AdamW (1711.05101), as ``make_optimizer`` makes it."""
+    return make_optimizer("adamw", model, kind, beta1, beta2)
+
+
+def make_optimizer(
+    name: OptimizerName, model: LlamaConfig, kind: str, beta1: float, beta2: float
+) -> optax.GradientTransformationExtraArgs:
+    """Clip, Adam's or Muon's direction, a rate for each group, decoupled weight decay, and the schedule.
 
     Its ``update`` takes gradients, state, parameters, ``hyper`` and the number of steps taken, ``step``.
     Optax's own AdamW has one rate, and decays each parameter by its own rate; here all decay by the rate ``matrix``.
 
     Args:
+        name: ``adamw`` (1711.05101) or ``muon``; see ``muon.direction``.
         model: the model's shape.
         kind: the schedule's kind; see ``schedule.factor``.
         beta1, beta2: decay of Adam's moments in a step.
     """
+    direction = scale_by_muon(model, beta1, beta2) if name == "muon" else optax.scale_by_adam(beta1, beta2)
     return optax.chain(
         clip_by_global_norm(),
-        optax.scale_by_adam(beta1, beta2),
+        direction,
         scale_by_group(model),
         add_decayed_weights(),
         scale_by_schedule(kind),

@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, TypeAlias
 
+from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.llama.init import Init
+
+OptimizerName: TypeAlias = Literal["adamw", "muon"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Rates:
-    """Peak AdamW learning rates of the groups of parameters.
+    """Peak learning rates of the groups of parameters; under Muon AdamW's but for ``matrix``, ``query``, ``residual``.
 
     Attributes:
         embedding: of the input embedding, which a tied head shares.
@@ -55,7 +58,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The hyperparameters of a run, for AdamW (1711.05101).
+    """The hyperparameters of a run.
 
     Attributes:
         name: of the recipe.
@@ -66,6 +69,7 @@ class Recipe:
         clip: largest global norm of the gradient.
         schedule: of the learning rates.
         init: standard deviations of the initial weights.
+        optimizer: AdamW (1711.05101), or Muon for the matrices and AdamW for all else (2502.16982).
     """
 
     name: str
@@ -77,6 +81,11 @@ class Recipe:
     clip: float
     schedule: Schedule
     init: Init
+    optimizer: OptimizerName = "adamw"
+
+    def canonical(self) -> dict[str, Any]:
+        """Fields and values as JSON has them; without AdamW's name, so that its runs keep the ids they always had."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("optimizer", "adamw")}
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,7 @@ class Overrides:
     batch_tokens: int | None = None
     weight_decay: float | None = None
     warmup: float | None = None
+    optimizer: OptimizerName = "adamw"
 
 
 Recipes = Callable[[LlamaConfig, float, Overrides], Recipe]
@@ -144,8 +154,11 @@ def _llama(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
     - AdamW with betas 0.9 and 0.95, weight decay 0.1, clip 1; initial std 0.02 throughout;
     - warm-up of 2,000 steps, in shorter runs of a tenth; then half a cosine down to a tenth of the rate, or ``wsd``.
 
-    No Llama up to 3 normalises its queries and keys: with ``qk_norm`` this is their recipe on another model.
+    No Llama up to 3 normalises its queries and keys: with ``qk_norm`` this is their recipe on another model. It has no
+    rules for Muon: InputError.
     """
+    if chosen.optimizer != "adamw":
+        raise InputError("the recipe llama is AdamW's; `optimizer` muon takes the recipe transfer")
     budget = tokens * flops_per_token(model, model.seq_len)
     batch_tokens = chosen.batch_tokens or min(4e6, 250e3 * (budget / 6e18) ** 0.375)
     batch_tokens = _whole(batch_tokens, model)
@@ -176,6 +189,7 @@ def _llama(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
 # tokens) the rules give 3.2M tokens a batch and a rate of 7.8e-4; published are 4M and more, and 3e-4.
 # The reference point of ``transfer``, where its rules meet the values they were found at.
 _TOKENS, _BATCH, _STEPS, _RATE, _HEAD_DIM, _DEPTH = 300e3, 128, 2400, 0.23, 16, 2
+_MUON_RATE = 0.03
 
 
 def _transfer(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
@@ -195,13 +209,49 @@ def _transfer(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
     - depth (CompleteP, 2505.01618): what a layer adds to the residual stream is scaled by 2 / depth;
     - weight decay by its time scale (2405.13698): at peak rate a matrix would lose a tenth in the whole run;
     - clip 1; warm-up over a tenth of the run.
+
+    Under Muon ``_transfer_muon`` has the rates; all else is the same.
     """
-    batch_tokens = _whole(chosen.batch_tokens or _BATCH * (tokens / _TOKENS) ** 0.571, model)
-    steps = tokens / batch_tokens
-    growth = math.sqrt(batch_tokens / _BATCH) * (steps / _STEPS) ** -0.32
+    if chosen.optimizer == "muon":
+        return _transfer_muon(model, tokens, chosen)
+    batch_tokens = _batch(model, tokens, chosen)
+    growth = _growth(batch_tokens, tokens / batch_tokens)
     if chosen.learning_rate is not None:
         growth = chosen.learning_rate * model.width / _RATE
     matrix = _RATE * growth / model.width
+    return _assembled(model, tokens, chosen, batch_tokens, growth, matrix, matrix)
+
+
+def _transfer_muon(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
+    """The rules of ``transfer`` under Muon, where they differ from AdamW's.
+
+    - batch as there, and g = (batch / 128)^(1/2) (steps / 2400)^-0.32 as there;
+    - matrices have the rate 0.03 g at every width: an orthogonalised update of that rate has the spectral norm that
+      muP asks for (2310.17813; see ``muon.direction``). In depth and for queries it is scaled as there: Muon's steps
+      do not depend on the gradient's scale either;
+    - embedding, gains and an untied head are AdamW's, with the rates that they have there for this g.
+    """
+    batch_tokens = _batch(model, tokens, chosen)
+    growth = _growth(batch_tokens, tokens / batch_tokens)
+    if chosen.learning_rate is not None:
+        growth = chosen.learning_rate / _MUON_RATE
+    return _assembled(model, tokens, chosen, batch_tokens, growth, _MUON_RATE * growth, _RATE * growth / model.width)
+
+
+def _batch(model: LlamaConfig, tokens: float, chosen: Overrides) -> int:
+    return _whole(chosen.batch_tokens or _BATCH * (tokens / _TOKENS) ** 0.571, model)
+
+
+def _growth(batch_tokens: int, steps: float) -> float:
+    """What rates are times those of the reference point, by batch and horizon."""
+    return math.sqrt(batch_tokens / _BATCH) * (steps / _STEPS) ** -0.32
+
+
+def _assembled(
+    model: LlamaConfig, tokens: float, chosen: Overrides, batch_tokens: int, growth: float, matrix: float, head: float
+) -> Recipe:
+    """The recipe of given rates of the matrices and an untied head; those of embedding and gains go by ``growth``."""
+    steps = tokens / batch_tokens
     query = math.sqrt(_HEAD_DIM / model.head_dim)
     residual = _DEPTH / model.depth
     gain = 8.0 / model.width if model.tie_embeddings else 1.0
@@ -216,7 +266,7 @@ def _transfer(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
             norm=0.007 * growth,
             query_norm=0.007 * growth * query,
             final_norm=0.007 * growth * gain,
-            head=matrix,
+            head=head,
         ),
         weight_decay=0.1 / (matrix * steps) if chosen.weight_decay is None else chosen.weight_decay,
         beta1=0.9,
@@ -236,6 +286,7 @@ def _transfer(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
             final_norm=gain,
             head=0.0,
         ),
+        optimizer=chosen.optimizer,
     )
 
 

@@ -32,6 +32,7 @@ from scaling.train.evaluate import DIVERGED, Outcome, evaluate_run
 from scaling.train.health import has_diverged
 from scaling.train.loop import Progress, restore_state, save, steps_per_dispatch
 from scaling.train.optimizer import Hyper
+from scaling.train.recipe import OptimizerName
 from scaling.train.step import TrainState, hyper_of, init_state, make_step
 from scaling.train.stop import Stopped, stop_requested
 
@@ -44,7 +45,8 @@ _Tree = TypeVar("_Tree")
 def stack_key(config: RunConfig) -> tuple[Any, ...]:
     """A key that is equal for runs that can be stacked."""
     recipe = config.recipe
-    return config.model, config.batch, config.dtype, recipe.schedule.kind, recipe.beta1, recipe.beta2
+    betas = recipe.beta1, recipe.beta2
+    return config.model, config.batch, config.dtype, recipe.schedule.kind, *betas, recipe.optimizer
 
 
 def stacked_program(
@@ -64,8 +66,8 @@ def stacked_program(
 
 
 @functools.cache
-def _program(model: LlamaConfig, dtype: str, kind: str, beta1: float, beta2: float) -> Any:
-    step = jax.vmap(make_step(model, dtype, kind, beta1, beta2, Execution(stacked=True)))
+def _program(model: LlamaConfig, dtype: str, kind: str, beta1: float, beta2: float, optimizer: OptimizerName) -> Any:
+    step = jax.vmap(make_step(model, dtype, kind, beta1, beta2, Execution(stacked=True), optimizer))
 
     @functools.partial(jax.jit, donate_argnums=0)
     def train(
@@ -200,7 +202,9 @@ class _Stack:
     def __init__(self, members: Sequence[StackedRun]) -> None:
         first = members[0].config
         if any(stack_key(member.config) != stack_key(first) for member in members) or len(members) > STACK_SIZES[-1]:
-            raise ValueError(f"at most {STACK_SIZES[-1]} runs can be stacked, of one shape, batch, dtype and schedule")
+            raise ValueError(
+                f"at most {STACK_SIZES[-1]} runs can be stacked, of one shape, batch, dtype, schedule and optimizer"
+            )
         self._train, self._size = stacked_program(first), steps_per_dispatch(first)
         self._flops = first.flops / first.steps
         self._clock = Share(time.monotonic, len(members))

@@ -18,7 +18,8 @@ from scaling.llama.loss import cross_entropy
 from scaling.llama.model import Llama
 from scaling.llama.sharding import BATCH, PLAIN, Execution, as_stored, constrain, stored
 from scaling.train.config import RunConfig
-from scaling.train.optimizer import Hyper, Parameters, adamw, make_hyper
+from scaling.train.optimizer import Hyper, Parameters, make_hyper, make_optimizer
+from scaling.train.recipe import OptimizerName
 
 
 class TrainState(NamedTuple):
@@ -45,25 +46,26 @@ class Program(NamedTuple):
 def init_state(config: RunConfig, mesh: Mesh | None = None) -> TrainState:
     """Initial state: parameters from seed and recipe, zero moments, step 0; on a mesh each device makes its shard."""
     recipe = config.recipe
-    return _initializer(config.model, recipe.init, recipe.beta1, recipe.beta2, mesh)(np.uint32(config.stream))
+    make = _initializer(config.model, recipe.init, recipe.optimizer, recipe.beta1, recipe.beta2, mesh)
+    return make(np.uint32(config.stream))
 
 
 @functools.cache
 def _initializer(
-    model: LlamaConfig, init: Init, beta1: float, beta2: float, mesh: Mesh | None
+    model: LlamaConfig, init: Init, name: OptimizerName, beta1: float, beta2: float, mesh: Mesh | None
 ) -> Callable[[UInt32[Any, ""]], TrainState]:
-    optimizer = adamw(model, "wsd", beta1, beta2)  # its state is the same under every schedule
+    optimizer = make_optimizer(name, model, "wsd", beta1, beta2)  # its state is the same under every schedule
 
     def initialize(seed: UInt32[Any, ""]) -> TrainState:
         parameters = nnx.split(Llama(model, init, rngs=nnx.Rngs(jax.random.key(seed))))[1]
         return TrainState(parameters, optimizer.init(parameters), jnp.zeros((), jnp.int32))
 
-    return jax.jit(initialize, out_shardings=None if mesh is None else stored(abstract_state(model), mesh))
+    return jax.jit(initialize, out_shardings=None if mesh is None else stored(abstract_state(model, name), mesh))
 
 
-def abstract_state(model: LlamaConfig) -> TrainState:
+def abstract_state(model: LlamaConfig, optimizer: OptimizerName = "adamw") -> TrainState:
     """A state's shapes and dtypes, without arrays."""
-    return jax.eval_shape(_initializer(model, Init(), 0.9, 0.95, None), np.uint32(0))
+    return jax.eval_shape(_initializer(model, Init(), optimizer, 0.9, 0.95, None), np.uint32(0))
 
 
 def hyper_of(config: RunConfig) -> Hyper:
@@ -77,16 +79,25 @@ def program_for(config: RunConfig, execution: Execution = PLAIN) -> Program:
     On a mesh their arguments lie as ``placement`` puts them, and losses are whole on every device.
     """
     recipe = config.recipe
-    return _program(config.model, config.dtype, recipe.schedule.kind, recipe.beta1, recipe.beta2, execution)
+    kind, betas = recipe.schedule.kind, (recipe.beta1, recipe.beta2)
+    return _program(config.model, config.dtype, kind, *betas, recipe.optimizer, execution)
 
 
 @functools.cache
-def _program(model: LlamaConfig, dtype: str, kind: str, beta1: float, beta2: float, execution: Execution) -> Program:
-    step = make_step(model, dtype, kind, beta1, beta2, execution)
+def _program(
+    model: LlamaConfig,
+    dtype: str,
+    kind: str,
+    beta1: float,
+    beta2: float,
+    optimizer: OptimizerName,
+    execution: Execution,
+) -> Program:
+    step = make_step(model, dtype, kind, beta1, beta2, execution, optimizer)
     losses = make_losses(model, dtype, execution)
     mesh = execution.mesh
     everywhere = None if mesh is None else NamedSharding(mesh, PartitionSpec())
-    after = None if mesh is None else (stored(abstract_state(model), mesh), everywhere)
+    after = None if mesh is None else (stored(abstract_state(model, optimizer), mesh), everywhere)
 
     @functools.partial(jax.jit, donate_argnums=0, out_shardings=after)
     def train(
@@ -121,9 +132,15 @@ def make_losses(
 
 
 def make_step(
-    model: LlamaConfig, dtype: str, kind: str, beta1: float, beta2: float, execution: Execution = PLAIN
+    model: LlamaConfig,
+    dtype: str,
+    kind: str,
+    beta1: float,
+    beta2: float,
+    execution: Execution = PLAIN,
+    optimizer: OptimizerName = "adamw",
 ) -> Callable[[TrainState, Hyper, Int[Array, "batch window"]], tuple[TrainState, Float[Array, ""]]]:
-    """One step of AdamW: (state, hyper, windows (batch, seq + 1)) -> (state, mean loss); to be traced.
+    """One step of an optimizer: (state, hyper, windows (batch, seq + 1)) -> (state, mean loss); to be traced.
 
     Args:
         model: the model's shape.
@@ -131,15 +148,18 @@ def make_step(
         kind: the schedule's kind.
         beta1, beta2: decay of Adam's moments in a step.
         execution: remat, attention, microbatches, and the mesh, on which the state lies as ``sharding.stored`` says.
+        optimizer: its name.
     """
     gradient = make_gradient(model, dtype, execution)
-    optimizer = adamw(model, kind, beta1, beta2)
+    transformation = make_optimizer(optimizer, model, kind, beta1, beta2)
 
     def step(
         state: TrainState, hyper: Hyper, windows: Int[Array, "batch window"]
     ) -> tuple[TrainState, Float[Array, ""]]:
         loss, gradients = gradient(state.parameters, windows)
-        updates, moments = optimizer.update(gradients, state.optimizer, state.parameters, hyper=hyper, step=state.step)
+        updates, moments = transformation.update(
+            gradients, state.optimizer, state.parameters, hyper=hyper, step=state.step
+        )
         return TrainState(optax.apply_updates(state.parameters, updates), moments, state.step + 1), loss
 
     return step

@@ -5,7 +5,7 @@ import numpy as np
 from scaling.data.batches import Batches, RunText, TokenSet, held_out_windows
 from scaling.llama.config import LlamaConfig
 from scaling.train.config import DataConfig, RunConfig
-from scaling.train.recipe import RECIPES, Overrides
+from scaling.train.recipe import RECIPES, OptimizerName, Overrides
 
 MODEL = LlamaConfig(vocab=256, width=16, depth=2, heads=2, kv_heads=1, ffn=48, seq_len=32, tie_embeddings=True)
 DATA = DataConfig(
@@ -16,11 +16,12 @@ DATA = DataConfig(
 )
 
 
-def make_run(steps: int = 150, seed: int = 0, model: LlamaConfig = MODEL, **chosen: float) -> RunConfig:
+def make_run(
+    steps: int = 150, seed: int = 0, model: LlamaConfig = MODEL, optimizer: OptimizerName = "adamw", **chosen: float
+) -> RunConfig:
     batch = 2 * model.seq_len
-    recipe = RECIPES["transfer"](
-        model, steps * batch, Overrides(batch_tokens=batch, schedule="wsd", decay=0.3, **chosen)
-    )
+    overrides = Overrides(batch_tokens=batch, schedule="wsd", decay=0.3, optimizer=optimizer, **chosen)
+    recipe = RECIPES["transfer"](model, steps * batch, overrides)
     return RunConfig(model, DATA, recipe, steps, seed)
 
 

@@ -41,6 +41,7 @@ def run_row(config: RunConfig, status: dict[str, Any], role: str, sweep: str) ->
         "schedule": recipe.schedule.kind,
         "decay_fraction": recipe.schedule.decay,
         "weight_decay": recipe.weight_decay,
+        "optimizer": recipe.optimizer,
         "seed": config.seed,
         "width": model.width,
         "depth": model.depth,

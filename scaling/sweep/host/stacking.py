@@ -64,7 +64,7 @@ def members_at_once(config: RunConfig, available: int) -> int:
 
 def fits(config: RunConfig, members: int) -> bool:
     """Whether some number of models like a run's fit this device's memory at once."""
-    need = members * training_bytes(config.model, config.batch, config.dtype).total
+    need = members * training_bytes(config.model, config.batch, config.dtype, optimizer=config.recipe.optimizer).total
     return need <= _ROOM * _memory_bytes()
 
 
@@ -131,7 +131,8 @@ def measured_gain(run: RunConfig, members: int) -> float:
     )
     program, stacked = program_for(run), stacked_program(run)
     # Any numbers take as long, and these need no program to make them.
-    state = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.01, leaf.dtype), abstract_state(run.model))
+    shapes = abstract_state(run.model, run.recipe.optimizer)
+    state = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.01, leaf.dtype), shapes)
     hyper = jax.tree.map(np.asarray, hyper_of(run))
     states, hypers = (jax.tree.map(lambda leaf: np.stack([leaf] * members), tree) for tree in (state, hyper))
     counts = np.full(members, size, np.int32)

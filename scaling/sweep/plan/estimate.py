@@ -129,6 +129,7 @@ def _run(run: PlannedRun, clock: _Clock, added: int, arrangement: Arrangement) -
         arrangement.parallelism,
         arrangement.remat,
         microbatches=arrangement.microbatches,
+        optimizer=config.recipe.optimizer,
     )
     return {
         "id": run.id,

@@ -127,6 +127,7 @@ def _cell(
         batch_tokens=spec.recipe.batch_tokens,
         weight_decay=spec.recipe.weight_decay,
         warmup=spec.recipe.warmup,
+        optimizer=spec.recipe.optimizer,
         schedule=spec.schedule.kind,
         decay=spec.schedule.decay,
     )

@@ -34,6 +34,8 @@ class RecipeChoice(Strict):
         batch_tokens: tokens per step.
         weight_decay: decoupled, as in AdamW.
         warmup: fraction of the steps.
+        optimizer: ``adamw``, or ``muon`` for the layers' matrices with AdamW for all else; ``transfer`` has rules for
+            each.
     """
 
     name: Literal["transfer", "llama"] = "transfer"
@@ -42,6 +44,13 @@ class RecipeChoice(Strict):
     batch_tokens: Count | None = None
     weight_decay: NotNegative | None = None
     warmup: Fraction | None = None
+    optimizer: Literal["adamw", "muon"] = "adamw"
+
+    @model_validator(mode="after")
+    def _llama_is_for_adamw(self) -> "RecipeChoice":
+        if self.name == "llama" and self.optimizer != "adamw":
+            raise ValueError("llama is a recipe of AdamW's; muon takes the recipe transfer")
+        return self
 
 
 class ScheduleChoice(Strict):

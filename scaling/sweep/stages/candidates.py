@@ -108,7 +108,7 @@ def _first_rates(place: Path, config: StageConfig) -> Rates | None:
     if (before / MODEL).is_file():
         return None
     earlier = run_at(before).config()
-    return _first_rates(before, earlier) if isinstance(earlier, StageConfig) else earlier.recipe.rates
+    return _first_rates(before, earlier) if isinstance(earlier, StageConfig) else earlier.adamw_rates
 
 
 def _amount(config: AnyConfig) -> float:

@@ -86,7 +86,7 @@ class _Planner:
         if isinstance(stage.spec, Pretraining):
             for run in expand(stage.spec, load_text(stage.spec.corpus)):
                 planned.setdefault(run.id, run)
-                rates[run.id] = run.config.recipe.rates
+                rates[run.id] = run.config.adamw_rates
             place = self._place
         else:
             maker = _StagePlan(self._chain, stage, stage.spec, self)

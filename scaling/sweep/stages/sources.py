@@ -21,7 +21,9 @@ _ADAPTER = TypeAdapter(LlamaConfig)
 
 
 def source_at(place: Path) -> tuple[Source, Rates | None]:
-    """The model of a run's folder or of an imported model's, and the rates that it was trained with, if they are known.
+    """The model of a run's folder or of an imported model's, and the rates that it was trained with, if known.
+
+    Of a model trained with Muon they are those that AdamW would have had.
 
     Raises:
         InputError: there is neither.
@@ -34,7 +36,8 @@ def source_at(place: Path) -> tuple[Source, Rates | None]:
         return Source(str(place), _digest(place / PARAMETERS), model), None
     if (place / "config.json").is_file():
         config = run_at(place).config()
-        return Source(str(place), config.id, config.model), config.recipe.rates
+        rates = config.recipe.rates if isinstance(config, StageConfig) else config.adamw_rates
+        return Source(str(place), config.id, config.model), rates
     raise InputError(f"{place}: neither a run's folder nor an imported model's (`scaling import` makes one)")
 
 

@@ -1,0 +1,1 @@
+"""Muon: momentum whose matrices are orthogonalised, with Adam for all other parameters."""
