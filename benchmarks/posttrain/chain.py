@@ -1,4 +1,4 @@
-"""What came of the chain with four seeds: writes a section of ``benchmarks/posttrain.md``.
+"""What came of a chain after pre-training: writes a section of ``benchmarks/posttrain.md``.
 
     python -m benchmarks.posttrain.chain benchmarks/posttrain/chat
 
@@ -17,15 +17,12 @@ from benchmarks.posttrain import stages
 from benchmarks.posttrain.page import table, write
 from benchmarks.posttrain.stages import below_start, dpo_gains, gain_at, kept, proxies, runs_of
 
-TITLE = "## The chain, four seeds"
+TITLE = "## The chain,"  # and how many seeds of a run it has
 OF_LOSSES = {"sft": "nats per token", "reward": "nats per pair"}
 OF_REWARDS = ("best", "ppo", "dpo")
 NAIVE = ("best fitted run", "regressional", "no fall")
 _FEW, _MANY = 512, 8000  # pairs
-INTRODUCTION = """\
-Written by `python -m benchmarks.posttrain.chain benchmarks/posttrain/chat` from the tables of `scaling run
-sweeps/chat-seeds.yaml`: the chain of `sweeps/chat.yaml`, with four seeds of every run after pre-training. Gold is the
-program `reader`, in its own units. Numbers with +- are means over seeds and their standard errors."""
+_WORDS = {1: "one seed", 2: "two seeds", 3: "three seeds", 4: "four seeds"}
 Asked = tuple[str, str, bool | None]
 
 
@@ -134,6 +131,19 @@ def _of_ppo(place: Path) -> Iterator[Asked]:
             yield f"{name}: gold at KL 2 within .15 of its peak", shown, met
 
 
+def introduction(folder: Path) -> str:
+    """The heading, and where the numbers come from."""
+    runs = runs_of(folder / "reward")
+    seeds = _WORDS[int(runs["seed"].nunique())]
+    name = str(runs["sweep"].iloc[0]).removesuffix("-reward")
+    return f"""\
+{TITLE} {seeds}
+
+Written by `python -m benchmarks.posttrain.chain benchmarks/posttrain/chat` from the tables of `scaling run
+sweeps/{name}.yaml`: small Llamas after pre-training, up to {seeds} of a run. Gold is the program `reader`, in its
+own units. Numbers with +- are means over seeds and their standard errors."""
+
+
 def section(folder: Path) -> str:
     """The section of the page."""
     words = {True: "yes", False: "**no**", None: "not told"}
@@ -147,7 +157,7 @@ def section(folder: Path) -> str:
         forecasts(folder),
         ("**What was asked of it before**, and whether it came to that:", "", *table(["asked", "found", ""], met)),
     )
-    return "\n\n".join([f"{TITLE}\n\n{INTRODUCTION}", *("\n".join(part) for part in parts)]) + "\n"
+    return "\n\n".join([introduction(folder), *("\n".join(part) for part in parts)]) + "\n"
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ PAGE = Path(__file__).parents[1] / "posttrain.md"
 
 
 def placed(page: str, title: str, text: str) -> str:
-    """A page with its section of this title, such as ``## Laws``, replaced, or added at its end."""
-    before, found, rest = page.partition(f"{title}\n")
+    """A page with its section whose heading begins so, such as ``## Laws``, replaced, or added at its end."""
+    before, found, rest = page.partition(title)
     _, more, after = rest.partition("\n## ")
     tail = f"\n## {after}" if more else ""
     return f"{before if found else page.rstrip() + chr(10) * 2}{text}{tail}"
