@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 # Rooms in the order of the pipeline, a step a line. A room imports itself and rooms of the lines above it.
 ANALYSIS = """
     analysis analysis.errors analysis.stats analysis.formatting analysis.files analysis.package_data analysis.table_text
-    analysis.yaml_locations
+    analysis.yaml_locations analysis.frozen
     analysis.laws
     analysis.runs
     analysis.imports
@@ -20,7 +20,7 @@ ANALYSIS = """
     analysis.result
     analysis.fitting
     analysis.forecasting analysis.tuning
-    analysis.rewards
+    analysis.rewards analysis.comparing
     analysis.allocation analysis.design
     analysis.plots analysis.pages
     analysis.report analysis.curation

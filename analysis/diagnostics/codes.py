@@ -26,6 +26,7 @@ Code = Literal[
     "off-curve",
     "other-device",
     "short-branch",
+    "evaluation-leak",
     "goodput-twice",
     "batch-rounded",
     "training-loss",
@@ -45,6 +46,8 @@ Code = Literal[
     "kl-bound",
     "length-drift",
     "size-dropped",
+    "best-of-cell",
+    "other-yardstick",
 ]
 
 

@@ -1,0 +1,212 @@
+"""The difference of two contenders at a target: ways -> folds of differences -> weights -> interval and probability."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import t as student
+
+from analysis.comparing.differences.cells import Cells
+from analysis.comparing.differences.pairs import Pairs, pair
+from analysis.comparing.differences.surfaces import Surface, surface_of
+from analysis.comparing.differences.ways import WAYS, Evidence
+from analysis.fitting.fit import resample_weights
+from analysis.forecasting.pooling import central_spread, interquartile_mean
+from analysis.laws import Inputs
+
+_MOST_FOLDS = 6
+_FEWEST_PAIRS = 3
+# Before any fold has spoken a difference is believed to change by a quarter of itself per tenfold compute.
+_PRIOR_CHANGE, _PRIOR_FOLDS = 0.25 / np.log(10.0), 2.0
+_PRIOR_FREEDOM = 3
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The log loss of the second contender less that of the first, at some targets.
+
+    Attributes:
+        centre: of each.
+        scale: standard deviation of each, for the mean of the requested seeds.
+        freedom: degrees of freedom of Student's t about it.
+        weights: of each way that took part, together 1.
+        errors: root mean square error of each way in the folds, per factor e of compute.
+        folds: how many there were.
+        tested: log of the largest factor of compute from fitted to held-out pairs.
+        scatter: standard deviation of one pair's difference about the ways.
+        drift: standard deviation by which differences left the ways' forecasts, per factor e of compute.
+    """
+
+    centre: Float[np.ndarray, " rows"]
+    scale: Float[np.ndarray, " rows"]
+    freedom: float
+    weights: Mapping[str, float]
+    errors: Mapping[str, float]
+    folds: int
+    tested: float
+    scatter: float
+    drift: float
+
+    def interval(self, level: float) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
+        """Ends of the interval at each target."""
+        half = student.ppf((1 + level) / 2, self.freedom) * self.scale
+        return self.centre - half, self.centre + half
+
+    @property
+    def better(self) -> Float[np.ndarray, " rows"]:
+        """Probability (rows,) that the second contender's loss is the lower one."""
+        return np.asarray(student.cdf(-self.centre / self.scale, self.freedom))
+
+
+class Surfaces:
+    """Surfaces of contenders' cells up to some compute, each fitted once."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, int, int], Surface | None] = {}
+        self._kept: list[Cells] = []  # so that no other cells get their identity
+
+    def of(self, cells: Cells, upto: float, draws: int) -> tuple[Cells, Surface | None]:
+        """The cells up to a log compute, and their surface."""
+        below = cells.inputs.c <= upto
+        key = (id(cells), int(below.sum()), draws)
+        part = cells if below.all() else cells.take(below)
+        if key not in self._made:
+            self._kept.append(cells)
+            self._made[key] = surface_of(part, draws)
+        return part, self._made[key]
+
+
+def difference(
+    first: Cells,
+    second: Cells,
+    targets: tuple[Inputs, Inputs],
+    *,
+    seeds: float = 1.0,
+    draws: int = 200,
+    surfaces: Surfaces | None = None,
+) -> Difference:
+    """Forecasts the difference of two contenders.
+
+    Args:
+        first: cells of the first contender.
+        second: cells of the second.
+        targets: the points of each.
+        seeds: pairs of runs that the mean at a target is over.
+        draws: resamples of pairs and cells.
+        surfaces: fitted before.
+    """
+    surfaces = Surfaces() if surfaces is None else surfaces
+    pairs = pair(first, second)
+    top = float(pairs.compute.max()) if len(pairs) else float("inf")
+    seen = _evidence(first, second, pairs, float("inf"), draws, surfaces)
+    found = {name: made for name, way in WAYS.items() if (made := way(seen, *targets)) is not None}
+    folds = [fold for origin in _origins(pairs) if (fold := _fold(first, second, pairs, origin, surfaces)) is not None]
+    names = list(found)
+    weights, errors = _weights(names, folds)
+    centres = np.stack([found[name][0] for name in names])
+    centre = interquartile_mean(centres, weights)
+    spread = central_spread([found[name][1] for name in names], weights)
+    scatter = _scatter(seen, names, weights)
+    by_name = dict(zip(names, weights.tolist(), strict=True))
+    drift = _drift(folds, by_name, scatter, pairs)
+    compute = (targets[0].c + targets[1].c) / 2
+    reach = np.maximum(compute - top, 0.0)
+    return Difference(
+        centre,
+        np.sqrt(spread**2 + (drift * reach) ** 2 + scatter**2 / seeds),
+        _PRIOR_FREEDOM + len(folds),
+        by_name,
+        errors,
+        len(folds),
+        max((fold.reach for fold in folds), default=0.0),
+        scatter,
+        drift,
+    )
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """What each way made of the pairs beyond an origin, from those up to it."""
+
+    forecast: Mapping[str, Float[np.ndarray, " held"]]
+    actual: Float[np.ndarray, " held"]
+    distance: Float[np.ndarray, " held"]
+    weight: Float[np.ndarray, " held"]
+
+    @property
+    def reach(self) -> float:
+        return float(self.distance.max())
+
+
+def _origins(pairs: Pairs) -> Sequence[float]:
+    budget = pairs.budget
+    if not len(pairs):
+        return []
+    ends = [float(pairs.compute[budget <= number].max()) for number in range(int(budget.max()))]
+    enough = [end for end in ends if (pairs.compute <= end).sum() >= max(_FEWEST_PAIRS, len(pairs) / 4)]
+    places = np.unique(np.linspace(0, len(enough) - 1, min(_MOST_FOLDS, len(enough))).round().astype(int))
+    return [enough[place] for place in places] if enough else []
+
+
+def _evidence(first: Cells, second: Cells, pairs: Pairs, upto: float, draws: int, surfaces: Surfaces) -> Evidence:
+    below = pairs.compute <= upto
+    (ours, ours_at), (theirs, theirs_at) = (surfaces.of(cells, upto + 0.05, draws) for cells in (first, second))
+    kept = pairs.take(below)
+    count = len(kept)
+    weights = resample_weights(np.arange(count), draws, 0) if count and draws else np.zeros((draws, count))
+    return Evidence(ours, theirs, kept, (ours_at, theirs_at), weights)
+
+
+def _fold(first: Cells, second: Cells, pairs: Pairs, origin: float, surfaces: Surfaces) -> _Fold | None:
+    seen = _evidence(first, second, pairs, origin, 0, surfaces)
+    held = pairs.take(pairs.compute > origin)
+    made = {name: found[0] for name, way in WAYS.items() if (found := way(seen, held.first, held.second)) is not None}
+    if not made:
+        return None
+    return _Fold(made, held.delta, held.compute - origin, held.weight)
+
+
+def _weights(names: Sequence[str], folds: Sequence[_Fold]) -> tuple[Float[np.ndarray, " ways"], dict[str, float]]:
+    """Weights of the ways by the mean square of their errors in the folds, shrunk towards equal ones by the median."""
+    total, seen = np.zeros(len(names)), np.zeros(len(names))
+    for fold in folds:
+        scale = np.average(fold.distance**2, weights=fold.weight)
+        for i, name in enumerate(names):
+            if name in fold.forecast:
+                total[i] += np.average((fold.forecast[name] - fold.actual) ** 2, weights=fold.weight)
+                seen[i] += scale
+    tested = seen > 0
+    if not tested.any():
+        return np.full(len(names), 1 / len(names)), {}
+    squares = total / np.where(tested, seen, 1.0)
+    median = float(np.median(squares[tested]))
+    weights = 1 / np.maximum(np.where(tested, squares, median) + median, 1e-300)
+    errors = {name: float(np.sqrt(squares[i])) for i, name in enumerate(names) if tested[i]}
+    return weights / weights.sum(), errors
+
+
+def _scatter(seen: Evidence, names: Sequence[str], weights: Float[np.ndarray, " ways"]) -> float:
+    """Standard deviation of a pair's difference about what the ways make of the fitted pairs themselves."""
+    pairs = seen.pairs
+    if len(pairs) < 2:
+        return pairs.spread or 0.0
+    again = [WAYS[name](seen, pairs.first, pairs.second) for name in names]
+    smooth = interquartile_mean(np.stack([made[0] for made in again if made is not None]), weights)
+    residual = pairs.delta - smooth
+    freedom = max(len(pairs) - 2, 1)
+    about = float((pairs.weight * residual**2).sum() / freedom / 1.0)
+    return float(np.sqrt(max(about, 0.0)))
+
+
+def _drift(folds: Sequence[_Fold], weights: Mapping[str, float], scatter: float, pairs: Pairs) -> float:
+    """How far differences leave the ways' forecasts per factor e of compute, beyond their scatter."""
+    size = float(np.sqrt(np.average(pairs.delta**2, weights=pairs.weight))) if len(pairs) else 0.02
+    total, count = _PRIOR_FOLDS * (_PRIOR_CHANGE * size) ** 2, _PRIOR_FOLDS
+    for fold in folds:
+        own = np.array([weights[name] for name in fold.forecast])
+        pooled = interquartile_mean(np.stack(list(fold.forecast.values())), own / own.sum())
+        error = np.average(pooled - fold.actual, weights=fold.weight)
+        total += max(float(error**2) - scatter**2 / len(fold.actual), 0.0)
+        count += float(np.average(fold.distance, weights=fold.weight) ** 2)
+    return float(np.sqrt(total / count))
