@@ -162,10 +162,11 @@ class RewardTable:
     def hash(self) -> str:
         """SHA-256 over the rows' values, one line each, in sorted order."""
         names = [name for name in ("run_id", "n", "kl", "gold", "proxy", *FACTS) if name in self.frame]
-        lines = sorted(
-            "\t".join("" if pd.isna(cell) else str(cell) for cell in row)
-            for row in self.frame[names].itertuples(index=False)
+        cells = (
+            ["" if absent else str(cell) for cell, absent in zip(column.tolist(), column.isna(), strict=True)]
+            for column in (self.frame[name] for name in names)
         )
+        lines = sorted(map("\t".join, zip(*cells, strict=True)))
         return hashlib.sha256("\n".join(["\t".join(names), *lines]).encode()).hexdigest()
 
     def warnings(self) -> tuple[Diagnostic, ...]:

@@ -20,6 +20,7 @@ from analysis.rewards.reading import read_rewards
 from analysis.rewards.rl_curves import RlTable, read_rl_curves
 from analysis.runs.filter import check_columns, columns_of, select
 from analysis.runs.readers import read_columns
+from analysis.runs.recognition.numbers import numbers_in
 
 RUNS, REWARDS, SAMPLES, FORECAST, SCORE = (
     *("runs.parquet", "rewards.parquet", "samples.json", "forecast.json", "score.json"),
@@ -27,14 +28,17 @@ RUNS, REWARDS, SAMPLES, FORECAST, SCORE = (
 REFUSED = "refused.json"
 # Columns of a table of reward models or of fine-tuned ones, with usual names.
 _MODELS = {
-    "params": ("n", "n_params", "model_size", "rm_params"),
+    "params": ("n_params", "model_size", "rm_params", "n"),
     "pairs": ("n_pairs", "num_pairs", "comparisons"),
     "examples": ("n_examples", "num_examples"),
-    "accuracy": ("acc", "eval_accuracy", "reward_accuracy"),
-    "loss": ("eval_loss", "val_loss", "reward_loss"),
+    "accuracy": ("acc", "eval_accuracy"),
+    "loss": ("eval_loss", "val_loss"),
     "start_loss": (),
     "label_accuracy": (),
 }
+# In a table of policies the reward model that each has followed; its own loss is another thing.
+_OF_PROXY = {"params": "reward_params", "accuracy": "reward_accuracy", "loss": "reward_loss"}
+_SHARES, _ROUNDING, _MOST_ERRORS = ("accuracy", "label_accuracy"), 1e-9, 20
 _OF_TRAINING = ("reward", "proxy", "accuracy", "gold")  # what a policy is trained on, first
 
 
@@ -84,7 +88,12 @@ class StageFindings:
             InputError: the table cannot be read, or has a cell that is no number.
         """
         file = self.place / RUNS if self.place.is_dir() else self.place
-        wanted = {*_MODELS, *(name for names in _MODELS.values() for name in names), *(self.columns or {}).values()}
+        wanted = {
+            *_MODELS,
+            *_OF_PROXY.values(),
+            *(name for names in _MODELS.values() for name in names),
+            *(self.columns or {}).values(),
+        }
         frame = read_columns(file, wanted | (columns_of(self.where) if self.where else set()))
         frame = _renamed(frame, str(file), self.columns or {})
         if self.where is not None:
@@ -156,15 +165,21 @@ def _renamed(frame: pd.DataFrame, source: str, columns: Mapping[str, str]) -> pd
     spelled = {own.lower(): own for own in reversed(known)}
     made = frame.copy()
     for name, aliases in _MODELS.items():
-        own = columns.get(name) or next((spelled[each] for each in (name, *aliases) if each in spelled), None)
+        usual = (_OF_PROXY.get(name, name), name, *aliases)
+        own = columns.get(name) or next((spelled[each] for each in usual if each in spelled), None)
         if own is None:
             continue
-        values = pd.to_numeric(frame[own], errors="coerce").astype("float64")
-        wrong = values.isna() & frame[own].notna()
+        values, wrong = numbers_in(frame[own], plain="loss" in name)
         errors += [
             f"{source}:{row}: column {name!r}: {cell!r} is not a number" for row, cell in frame[own][wrong].items()
         ]
+        if name in _SHARES:
+            outside = (values < -_ROUNDING) | (values > 1 + _ROUNDING)
+            errors += [
+                f"{source}:{row}: column {name!r}: {cell:g} is no share between 0 and 1"
+                for row, cell in values[outside].items()
+            ]
         made[name] = values
     if errors:
-        raise InputError(errors[:20])
+        raise InputError(errors[:_MOST_ERRORS])
     return made

@@ -158,6 +158,19 @@ def test_damaged_files_are_one_line(damage: str, tmp_path: Path) -> None:
         assert "Not shown: " in write_report(place).read_text()
 
 
+def test_a_policy_s_reward_model_is_shown_and_not_its_own_loss(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"pairs": ["1k", "8k"], "reward_accuracy": ["70%", "80%"], "reward_loss": [0.6, 0.5]})
+    frame.assign(stage="ppo", params=7e3, reward_params=2e4, loss=-1.2).to_csv(tmp_path / "ppo.csv", index=False)
+    reading = STAGE_KINDS["reward-accuracy"][1](StageFindings(tmp_path / "ppo.csv")).reading
+    assert "of 20k parameters is 0.7 with 1k pairs and 0.8 with 8k; the loss is 0.6 and 0.5" in reading
+
+
+def test_accuracies_in_per_cent_are_refused(tmp_path: Path) -> None:
+    pd.DataFrame({"pairs": [1e3, 8e3], "accuracy": [70.0, 80.0]}).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(InputError, match=r"a\.csv:2: column 'accuracy': 70 is no share between 0 and 1"):
+        STAGE_KINDS["reward-accuracy"][1](StageFindings(tmp_path / "a.csv"))
+
+
 def test_the_command(tmp_path: Path) -> None:
     place, out = stage(tmp_path / "best"), tmp_path / "figure.png"
     done = scaling("plot", "rewards", place, "-o", out, "--json")
