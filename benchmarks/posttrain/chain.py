@@ -120,7 +120,11 @@ def _of_ppo(place: Path) -> Iterator[Asked]:
         name = f"PPO, {format_quantity(pairs)} pairs"
         if pairs == _FEW:
             yield f"{name}: gold peaks below KL 2", f"KL {peak:.2f}, of {end:.2f} reached", peak < 2
-            shown = f"not by KL {end:.2f}, the end" if under is None else f"from KL {under:.2f} on"
+            shown = (
+                f"not by KL {end:.2f}, the end"
+                if under is None
+                else f"first at KL {under:.2f}, with {found.gain[-1]:+.2f} at the end"
+            )
             told = None if under is None and end < 4 else under is not None and under < 4
             yield f"{name}: gold is under its start by KL 4", shown, told
             yield f"{name}: the proxy rises meanwhile", f"{found.proxy[-1]:+.2f}", bool(found.proxy[-1] > 0)
