@@ -246,7 +246,7 @@ print(sl.score_rewards(chain / "best" / "forecast.json", chain / "best"))
 # ## What the policy says
 #
 # The answers of one PPO run, of those kept the one whose gold falls most: at the start, where its gold was highest, and
-# at the end. Between them lies the training alone: prompts and random numbers are the same.
+# at the end. The prompts are the same, and every answer is drawn anew.
 
 
 # %%

@@ -2,7 +2,7 @@
 
     python -m benchmarks.posttrain.chain benchmarks/posttrain/chat
 
-The folder holds what ``benchmarks.posttrain.keep`` takes of ``scaling run sweeps/chat-seeds.yaml``.
+The folder holds what ``benchmarks.posttrain.keep`` takes of a finished chain, such as that of sweeps/chat-seeds.yaml.
 """
 
 import json
