@@ -132,6 +132,7 @@ def compare(contenders: Sequence[Contender], request: CompareRequest) -> Compari
         runs={each.name: len(each.table.fit) for each in contenders},
         sources={each.name: each.table.source for each in contenders},
         where={each.name: each.table.where for each in contenders},
+        parts={each.name: each.part for each in contenders},
         columns=dict(contenders[0].table.columns) if contenders[0].table.columns else None,
         table_hashes={each.name: each.table.hash() for each in contenders},
         warnings=tuple(found),
@@ -154,7 +155,7 @@ def _compared(
     made = difference(
         first.cells, second.cells, (here, there), seeds=request.seeds, draws=request.bootstrap, surfaces=surfaces
     )
-    surface = surfaces.of(first.cells, float("inf"), request.bootstrap)[1]
+    surface = surfaces.of(first.cells, request.bootstrap)
     gain = gain_at(first.cells, surface, here)
     draws = made.centre[0] + made.scale[0] * _quantiles(made.freedom)
     excess = float(here.c[0] - there.c[0])

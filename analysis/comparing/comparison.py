@@ -119,6 +119,7 @@ class Comparison(Result):
         runs: fitted runs of each, by name.
         sources: file of each, by name.
         where: filter of each, by name.
+        parts: of tables that several share the filter of each one's own rows, by name; else null.
         columns: the user's mapping of columns, or None.
         table_hashes: of the fitted rows, by name.
         warnings: in words and codes.
@@ -138,6 +139,7 @@ class Comparison(Result):
     runs: Mapping[str, int]
     sources: Mapping[str, str]
     where: Mapping[str, str | None]
+    parts: Mapping[str, str | None]
     columns: Mapping[str, str] | None
     table_hashes: Mapping[str, str]
     warnings: tuple[Diagnostic, ...]

@@ -13,7 +13,7 @@ from analysis.comparing.differences.cells import Cells, cells_of
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.formatting import format_power, listed
-from analysis.runs.filter import closest, quoted_name
+from analysis.runs.filter import closest, quoted_name, select
 from analysis.runs.table import RunTable
 
 YARDSTICK = "held_out_sha256"
@@ -27,10 +27,12 @@ class Contender:
     Attributes:
         name: in results.
         table: of its runs.
+        part: a filter of the rows that are its own, of a table that several share; else None.
     """
 
     name: str
     table: RunTable
+    part: str | None = None
 
     @cached_property
     def _cells(self) -> tuple[Cells, bool]:
@@ -75,10 +77,15 @@ def contenders_by(table: RunTable, by: str) -> list[Contender]:
     if len(values) < 2:
         found = f"is {values[0]!r} in every row to fit" if values else "is empty in every row to fit"
         raise InputError(f"{table.source}: column {by!r} {found}: two values or more are compared")
-    name, given = quoted_name(by), f"({table.where}) and " if table.where else ""
-    return [
-        Contender(_text(value), dataclasses.replace(table, where=f"{given}{name} == {value!r}")) for value in values
-    ]
+    parts = {_text(value): f"{quoted_name(by)} == {value!r}" for value in values}
+    return [Contender(name, part_of(table, part), part) for name, part in parts.items()]
+
+
+def part_of(table: RunTable, part: str | None) -> RunTable:
+    """The rows of a table that are one contender's own, targets among them; all of them without a filter."""
+    if part is None:
+        return table
+    return dataclasses.replace(table, frame=table.frame[select(table.frame, part)])
 
 
 def check_contenders(contenders: Sequence[Contender]) -> tuple[Diagnostic, ...]:
@@ -100,7 +107,7 @@ def check_contenders(contenders: Sequence[Contender]) -> tuple[Diagnostic, ...]:
                 f"{each.name}: its finished runs are of one size and length; two or more show what compute does"
             )
         elif each.table.unfit is not None:
-            errors.append(each.table.unfit)
+            errors.append(f"{each.name}: {each.table.unfit}")
     if errors:
         raise InputError(errors)
     for first, second in combinations(contenders, 2):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from analysis.formatting import format_power, format_quantity
 
 if TYPE_CHECKING:
+    from analysis.comparing.backtest import ComparisonBacktest
     from analysis.comparing.comparison import Comparison, PairComparison, Span
     from analysis.comparing.score import ComparisonScore
 
@@ -99,3 +100,24 @@ def _ends(span: "Span", show: "object") -> str:
     if span.low is None:
         return ""
     return f" ({show(span.low)} to {show(span.high) if span.high is not None else 'any'})"
+
+
+def backtest_text(result: "ComparisonBacktest") -> str:
+    """The text of ``scaling backtest --compare``."""
+    lines = [
+        f"{len(result.contenders)} contenders, {len(result.frame)} decisions at pairs of runs beyond the fitted ones",
+        f"{'FLOPs':>7} {'decisions':>10} {'right':>6} {'by largest':>11} {'laws alone':>11} {'Brier':>6} "
+        f"{'in interval':>12} {'error':>7}",
+    ]
+    for each in result.by_distance:
+        alone = "" if each.alone is None else f"{100 * each.alone:.0f}%"
+        lines.append(
+            f"{each.factor:>6g}x {each.count:>10} {100 * each.right:>5.0f}% {100 * each.largest:>10.0f}% {alone:>11} "
+            f"{each.brier:>6.3f} {100 * each.covered:>11.0f}% {100 * each.error:>6.2f}%"
+        )
+    lines += ["", f"{'stated':>12} {'decisions':>10} {'right':>6}"]
+    for bin_ in result.calibration:
+        if bin_.right is not None:
+            stated = f"{100 * bin_.low:.0f} to {100 * bin_.high:.0f}%"
+            lines.append(f"{stated:>12} {bin_.count:>10} {100 * bin_.right:>5.0f}%")
+    return "\n".join(lines)

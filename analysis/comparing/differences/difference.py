@@ -36,6 +36,7 @@ class Difference:
         tested: log of the largest factor of compute from fitted to held-out pairs.
         scatter: standard deviation of one pair's difference about the ways.
         drift: standard deviation by which differences left the ways' forecasts, per factor e of compute.
+        ways: what each way makes of every target.
     """
 
     centre: Float[np.ndarray, " rows"]
@@ -47,6 +48,7 @@ class Difference:
     tested: float
     scatter: float
     drift: float
+    ways: Mapping[str, Float[np.ndarray, " rows"]]
 
     def interval(self, level: float) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
         """Ends of the interval at each target."""
@@ -60,21 +62,31 @@ class Difference:
 
 
 class Surfaces:
-    """Surfaces of contenders' cells up to some compute, each fitted once."""
+    """Contenders' cells up to some compute, and their surfaces, each made once."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[int, int, int], Surface | None] = {}
+        self._parts: dict[tuple[int, int], Cells] = {}
+        self._made: dict[tuple[int, int], Surface | None] = {}
         self._kept: list[Cells] = []  # so that no other cells get their identity
 
-    def of(self, cells: Cells, upto: float, draws: int) -> tuple[Cells, Surface | None]:
-        """The cells up to a log compute, and their surface."""
-        below = cells.inputs.c <= upto
-        key = (id(cells), int(below.sum()), draws)
-        part = cells if below.all() else cells.take(below)
+    def upto(self, cells: Cells, compute: float) -> Cells:
+        """The cells up to a log compute, a little more being the same."""
+        below = cells.inputs.c <= compute + 0.05
+        if below.all():
+            return cells
+        key = (id(cells), int(below.sum()))
+        if key not in self._parts:
+            self._kept.append(cells)
+            self._parts[key] = cells.take(below)
+        return self._parts[key]
+
+    def of(self, cells: Cells, draws: int) -> Surface | None:
+        """The surface of some cells."""
+        key = (id(cells), draws)
         if key not in self._made:
             self._kept.append(cells)
-            self._made[key] = surface_of(part, draws)
-        return part, self._made[key]
+            self._made[key] = surface_of(cells, draws)
+        return self._made[key]
 
 
 def difference(
@@ -122,6 +134,7 @@ def difference(
         max((fold.reach for fold in folds), default=0.0),
         scatter,
         drift,
+        {name: made[0] for name, made in found.items()},
     )
 
 
@@ -151,11 +164,11 @@ def _origins(pairs: Pairs) -> Sequence[float]:
 
 def _evidence(first: Cells, second: Cells, pairs: Pairs, upto: float, draws: int, surfaces: Surfaces) -> Evidence:
     below = pairs.compute <= upto
-    (ours, ours_at), (theirs, theirs_at) = (surfaces.of(cells, upto + 0.05, draws) for cells in (first, second))
+    ours, theirs = (surfaces.upto(cells, upto) for cells in (first, second))
     kept = pairs.take(below)
     count = len(kept)
     weights = resample_weights(np.arange(count), draws, 0) if count and draws else np.zeros((draws, count))
-    return Evidence(ours, theirs, kept, (ours_at, theirs_at), weights)
+    return Evidence(ours, theirs, kept, (surfaces.of(ours, draws), surfaces.of(theirs, draws)), weights)
 
 
 def _fold(first: Cells, second: Cells, pairs: Pairs, origin: float, surfaces: Surfaces) -> _Fold | None:
