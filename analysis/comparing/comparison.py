@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.comparing.text import comparison_text
@@ -161,7 +162,16 @@ class Comparison(Result):
         return comparison_text(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object of ``scaling compare``."""
+        """The JSON object of ``scaling compare``: of two contenders with the keys of :func:`of_two` on top."""
+        content = self._content()
+        return {
+            "contenders": content.pop("contenders"),
+            "p_best": content.pop("best"),
+            **(of_two(self.pairs[0]) if len(self.pairs) == 1 else {}),
+            **content,
+        }
+
+    def _content(self) -> dict[str, Any]:
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return plain
 
@@ -184,13 +194,13 @@ class Comparison(Result):
 
     def to_json(self) -> str:
         """Text of the frozen file, with a digest over its other keys."""
-        content = self.to_dict()
+        content = self._content()
         return json.dumps({**content, "digest": digest(content)}, indent=1, allow_nan=False) + "\n"
 
     @property
     def sha256(self) -> str:
         """SHA-256 of the content of the frozen file."""
-        return digest(self.to_dict())
+        return digest(self._content())
 
     def freeze(self, path: str | Path) -> "Comparison":
         """Writes the comparison once and for all, atomically.
@@ -205,9 +215,34 @@ class Comparison(Result):
         if freeze_once(path, self.to_json()):
             return self
         frozen = read_comparison(path)
-        if {**frozen.to_dict(), "created": ""} != {**self.to_dict(), "created": ""}:
+        if replace(frozen, created="") != replace(self, created=""):
             raise InputError(f"{path}: holds another frozen comparison; choose another file, or remove it first")
         return frozen
+
+
+def of_two(pair: PairComparison) -> dict[str, Any]:
+    """What programs ask first of two contenders, the second against the first.
+
+    ``delta`` is the second's loss / the first's - 1 at the target, ``multiplier`` the times of compute that the first
+    needs for the second's loss: above 1 the second is better. ``crossing`` is null where the order is the same at the
+    target as among the runs.
+    """
+    change, factor = pair.difference, pair.multiplier
+    return {
+        "delta": None if change.value is None else float(np.expm1(change.value)),
+        "delta_interval": [None if end is None else float(np.expm1(end)) for end in (change.low, change.high)],
+        "multiplier": factor.value,
+        "multiplier_interval": [factor.low, factor.high],
+        "by_budget": [
+            {
+                "flops": row.flops,
+                "multiplier": row.multiplier.value,
+                "interval": [row.multiplier.low, row.multiplier.high],
+            }
+            for row in pair.budgets
+        ],
+        "crossing": None if pair.crossing is None else {"flops": pair.crossing, "probability": pair.crosses},
+    }
 
 
 def read_comparison(path: str | Path) -> Comparison:

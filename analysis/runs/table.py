@@ -179,6 +179,7 @@ def read_table(
     where: str | None = None,
     extra: Sequence[str] = (),
     best: bool = False,
+    kept: Sequence[str] = (),
 ) -> RunTable:
     """Reads a sweep's folder, or a file of any format in ``readers.READERS``.
 
@@ -188,16 +189,17 @@ def read_table(
         where: a filter for the rows to fit, on the file's names or the schema's.
         extra: further columns of numbers, under the file's names; they may have gaps.
         best: keep only the best run of each size and length: see :meth:`RunTable.best`.
+        kept: further columns of any values, under the file's names or the schema's.
 
     Raises:
         InputError: one line per error, with row and column.
     """
-    path, wanted = Path(path), _wanted(columns, where, extra)
+    path, wanted = Path(path), _wanted(columns, where, (*extra, *kept))
     if path.is_dir():
         path = path / "runs.parquet"
         if not path.is_file():
             raise InputError(f"{path.parent}: a folder without runs.parquet; give a sweep's folder, or a file")
-    return _made(read_columns(path, wanted), str(path), columns, where, extra, best)
+    return _made(read_columns(path, wanted), str(path), columns, where, extra, best, kept)
 
 
 def table_of(
@@ -207,13 +209,14 @@ def table_of(
     where: str | None = None,
     extra: Sequence[str] = (),
     best: bool = False,
+    kept: Sequence[str] = (),
 ) -> RunTable:
     """Makes a table of runs from a frame, whose columns may have any name that :func:`read_table` understands.
 
     Args:
         frame: one row a run, counted from 1 in messages.
         source: its name in messages.
-        columns, where, extra, best: as for :func:`read_table`.
+        columns, where, extra, best, kept: as for :func:`read_table`.
 
     Raises:
         InputError: one line per error, with row and column.
@@ -222,8 +225,8 @@ def table_of(
     frame.index += 1
     frame.columns = pd.Index([str(name).strip() for name in frame.columns])
     frame.attrs["known"] = list(frame.columns)
-    refuse_repeated(frame.attrs["known"], _wanted(columns, where, extra), source)
-    return _made(frame, source, columns, where, extra, best)
+    refuse_repeated(frame.attrs["known"], _wanted(columns, where, (*extra, *kept)), source)
+    return _made(frame, source, columns, where, extra, best, kept)
 
 
 def _wanted(columns: Mapping[str, str] | None, where: str | None, extra: Sequence[str]) -> set[str]:
@@ -240,12 +243,15 @@ def _made(
     where: str | None,
     extra: Sequence[str],
     best: bool,
+    kept: Sequence[str],
 ) -> RunTable:
     """A table of a frame with the source's own names, all of which ``attrs["known"]`` lists."""
     known = frame.attrs["known"]
     if absent := [name for name in extra if name not in known]:
         raise InputError(f"{source}: no column {name!r}{closest(name, known)}" for name in absent)
-    frame, notes = renamed(frame, source, columns, {*extra, *(columns_of(where) if where else ())})
+    frame, notes = renamed(frame, source, columns, {*extra, *kept, *(columns_of(where) if where else ())})
+    if absent := [name for name in kept if name not in frame]:
+        raise InputError(f"{source}: no column {name!r}{closest(name, known)}" for name in absent)
     table = _checked(frame, source, where, columns, extra, notes)
     return table.best() if best else table
 

@@ -18,6 +18,7 @@ def read_runs(
     columns: Mapping[str, str] | None = None,
     best: bool = False,
     extra: Sequence[str] = (),
+    kept: Sequence[str] = (),
 ) -> RunTable:
     """Reads a table of runs and checks every row that a fit will use.
 
@@ -30,6 +31,7 @@ def read_runs(
             suffice.
         best: fit only the best run of each size and length, which reduces a sweep over learning rates.
         extra: further columns of numbers, such as the accuracies of a task; they may have gaps.
+        kept: further columns of any values, such as one that tells contenders apart.
 
     Raises:
         InputError: one line per error, with row and column.
@@ -37,12 +39,12 @@ def read_runs(
     if isinstance(source, RunTable):
         if where is not None or columns or best:
             raise InputError("`where`, `columns` and `best` apply where a table is read, and this one is read already")
-        if missing := [name for name in extra if name not in source.frame]:
+        if missing := [name for name in (*extra, *kept) if name not in source.frame]:
             raise InputError(f"{source.source}: no column {name!r}; read it with extra=[{name!r}]" for name in missing)
         return source
     if isinstance(source, pd.DataFrame):
-        return table_of(source, "table", columns, where, extra, best)
-    return read_table(source, columns, where, extra, best)
+        return table_of(source, "table", columns, where, extra, best, kept)
+    return read_table(source, columns, where, extra, best, kept)
 
 
 def refuse_given(source: object, reason: str, **arguments: object) -> None:

@@ -1,7 +1,7 @@
 """The options by which every command of ``analysis`` reads a table of runs."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -40,6 +40,19 @@ def column_options(function: F) -> F:
         help="What the file calls a column, such as params=n_nonemb or 'loss=`final, nats`'; or a YAML file of such "
         "names.  [default: the usual names]",
     )(function)
+
+
+def with_loss(columns: Mapping[str, str] | None, loss: str | None) -> Mapping[str, str] | None:
+    """The user's names of columns, with that of ``--loss`` for the loss.
+
+    Raises:
+        InputError: both name it.
+    """
+    if loss is None:
+        return columns
+    if columns and "loss" in columns:
+        raise InputError("`loss`: `columns` names the loss already; leave out one of the two")
+    return {**(columns or {}), "loss": loss}
 
 
 def refuse_options(names: Sequence[str], source: str, reason: str) -> None:

@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
 from scaling.cli.common import QUANTITY, collected, emit, json_option
-from scaling.cli.folders import TABLE
-from scaling.cli.tables import refuse_options, table_options
+from scaling.cli.folders import CONTENDERS, named_tables, one_table
+from scaling.cli.tables import refuse_options, table_options, with_loss
+
+if TYPE_CHECKING:
+    from analysis.comparing.backtest import ComparisonBacktest
 
 HELP = """Measure how far forecasts from a table's low-compute runs miss its high-compute ones, and how often the
 interval holds the actual loss.
@@ -18,10 +22,15 @@ fractions of the actual loss; coverage is of the 90 % interval.
 With --law overoptimization-bon or overoptimization-rl it holds reward curves, as for `scaling fit`: forecasts for
 reward models of more pairs than those fitted, and of the last three quarters of each run of PPO from its first.
 
+With --compare it holds comparisons, of several TABLEs or of one split --by a column: contenders are compared by their
+runs up to a budget, and judged by each pair of runs beyond it, beside two baselines: the order at the largest fitted
+budget, and a law of each contender alone. Budgets are about 3, 10, 30 and 100 times those fitted.
+
 \b
 Examples:
   scaling backtest chinchilla.csv --where "excluded_by_epoch == 0"
   scaling backtest runs/isoflop --train-below 1e17 --law auto --json
+  scaling backtest all.csv --compare --by optimizer
 """
 
 
@@ -29,7 +38,10 @@ Examples:
 class Request:
     """The options of the command; ``splits`` has one value, the default."""
 
-    table: str
+    tables: tuple[tuple[str | None, str], ...]
+    compare: bool
+    by: str | None
+    loss: str | None
     train_below: float | None
     splits: str
     law: str | None
@@ -39,7 +51,10 @@ class Request:
 
 
 @click.command(help=HELP)
-@click.argument("table", metavar="TABLE", type=TABLE)
+@click.argument("tables", metavar="TABLE ...", type=CONTENDERS, nargs=-1)
+@click.option("--compare", is_flag=True, help="Hold comparisons of contenders.  [default: forecasts of losses]")
+@click.option("--by", metavar="COLUMN", help="With --compare: the column of one table that tells contenders apart.")
+@click.option("--loss", metavar="COLUMN", help="With --compare: the loss to compare.  [default: the runs' own]")
 @click.option(
     "--train-below",
     type=QUANTITY,
@@ -63,12 +78,17 @@ def command(request: Request, as_json: bool) -> None:
     from scaling.api.rewards import OVEROPTIMIZATION, backtest_rewards
 
     where, columns = request.where, request.columns
+    if request.compare:
+        emit(_compared(request), as_json)
+        return
+    refuse_options(("by", "loss"), "a backtest without --compare", "of one table's forecasts")
+    table = one_table(request.tables)
     if request.law in OVEROPTIMIZATION:
         refuse_options(("train_below", "splits", "best"), f"--law {request.law}", "of curves of reward")
-        emit(backtest_rewards(request.table, law=request.law, where=where, columns=columns), as_json)
+        emit(backtest_rewards(table, law=request.law, where=where, columns=columns), as_json)
         return
     result = backtest(
-        request.table,
+        table,
         train_below=request.train_below,
         law=request.law,
         where=where,
@@ -76,3 +96,15 @@ def command(request: Request, as_json: bool) -> None:
         best=request.best,
     )
     emit(result, as_json)
+
+
+def _compared(request: Request) -> "ComparisonBacktest":
+    from scaling.api.comparing.comparisons import backtest_comparisons
+
+    refuse_options(("train_below", "splits", "law", "best"), "--compare", "of contenders, at every budget")
+    return backtest_comparisons(
+        *named_tables(request.tables),
+        by=request.by,
+        where=request.where,
+        columns=with_loss(request.columns, request.loss),
+    )

@@ -1,0 +1,1 @@
+"""Comparisons of contenders at the front door."""
