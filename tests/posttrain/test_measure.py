@@ -64,6 +64,15 @@ def test_columns() -> None:
     assert 0 < columns["kl_stderr"] < error
 
 
+def test_equal_answers_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bug 20: a policy that says the same to everybody has few different answers."""
+    two = sample(MODEL, POLICY, PROMPTS[:2], 3, most=6, end=0)
+    assert two.answer(0).tobytes() != two.answer(1).tobytes()
+    monkeypatch.setattr(measure, "sample", lambda *_, **__: Answers(*(np.repeat(array, 4, axis=0) for array in two)))
+    probe = dataclasses.replace(PROBE, prompts=[PROMPTS[0]] * 4 + [PROMPTS[1]] * 4)
+    assert measure_policy(probe, POLICY, 3).columns["distinct"] == 2 / 8
+
+
 def kl_of_rows_alone(answers: Answers) -> float:
     """The mean of the exact divergence of answers, each row by itself and without padding."""
     divergences = make_divergences(MODEL, "float32")

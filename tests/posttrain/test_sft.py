@@ -42,6 +42,10 @@ def test_it_learns_from_its_examples(tmp_path: Path) -> None:
     assert row["loss"] + 10 * row["loss_stderr"] < row["start_loss"]
     assert outcome.parameters is not None
     assert set(outcome.parameters) == set(make_model().parameters)
+    # Bug 21: measured by what is held out, and by nothing that it has learnt.
+    for name, model in (("start_loss", make_model()), ("loss", Model(MODEL, outcome.parameters))):
+        own, _ = held_out_loss(MODEL, policy_parameters(model), make_examples().held_out, "float32")
+        assert row[name] == pytest.approx(own, rel=1e-6)
 
 
 def test_only_the_first_examples_are_learnt(tmp_path: Path) -> None:

@@ -132,6 +132,8 @@ def test_measured_kl_takes_equal_answers_together() -> None:
     proxy = np.array([0.0, 1.0, 0.0, 2.0, 0.0, 1.0, 0.0, 1.0])
     exact = [best_kl(np.array([0.5, 0.25, 0.125, 0.125]), np.array([0.0, 1.0, 2.0, 1.0]), n) for n in (1, 2, 8)]
     np.testing.assert_allclose(measured_kl(keys, proxy, sizes), exact, atol=1e-12)
+    rounded = proxy + 1e-7 * np.array([0, 0, 1, 0, 2, 0, 3, 0])  # as of one answer in batches of two shapes
+    np.testing.assert_allclose(measured_kl(keys, rounded, sizes), exact, atol=1e-12)
     apart = measured_kl([bytes([i]) for i in range(8)], np.arange(8.0), sizes)
     assert (measured_kl(keys, proxy, sizes)[1:] < apart[1:]).all()
     assert (apart <= kl_bound(sizes) + 1e-12).all()

@@ -8,7 +8,7 @@ import pytest
 
 from scaling.posttrain.ppo import advantages
 from scaling.posttrain.ppo.advantages import advantages_and_returns, final_scores, token_rewards, whiten
-from scaling.posttrain.ppo.losses import policy_loss
+from scaling.posttrain.ppo.losses import policy_loss, value_loss
 from scaling.posttrain.settings import PpoSettings
 
 # An answer of three tokens, its end included, between a prompt of one and one of padding; what stands at padding is
@@ -83,7 +83,8 @@ def of_rollout(live: jax.Array, numbers: list[jax.Array]) -> tuple[jax.Array, ..
     rewards = token_rewards(jnp.array([2.0]), logprobs, reference, live, 0.1)
     made, returns = advantages_and_returns(rewards, values, live, 0.99, 0.9)
     loss, clipped = policy_loss(logprobs + 0.3 * reference, logprobs, whiten(made, live), live, 0.2)
-    return rewards, made, returns, whiten(made, live), loss, clipped
+    errors, held = value_loss(values - 0.3 * reference, values, returns, live, 0.2)
+    return rewards, made, returns, whiten(made, live), loss, clipped, errors, held
 
 
 def test_padding_changes_nothing() -> None:
