@@ -183,13 +183,20 @@ def run_of(place: Path) -> RunFolder:
         sweep = SweepFolder(place)
         targets = [run_id for run_id in sweep.runs("target") if sweep.run(run_id).status()["state"] == "done"]
         if len(targets) == 1:
-            return sweep.run(targets[0])
+            return _with_model(sweep.run(targets[0]), place)
         found = f"{len(targets)} target runs that are done" + (f": {', '.join(targets)}" if targets else "")
         raise InputError(f"{place}: has {found}; name one run's folder, such as {place / 'runs'}/ID")
     if not (place / CONFIG).exists():
         raise InputError(f"{place}: not a run's folder, such as runs/NAME/runs/ID")
-    place = place.absolute()  # as the locks of a mirror name what they hold
-    return RunFolder(place, locks_of(place.parent.parent))
+    whole = place.absolute()  # as the locks of a mirror name what they hold
+    return _with_model(RunFolder(whole, locks_of(whole.parent.parent)), place)
+
+
+def _with_model(run: RunFolder, place: Path) -> RunFolder:
+    config = run.config()
+    if isinstance(config, StageConfig) and config.stage == "best_of_n":
+        raise InputError(f"{place}: best-of-n chooses among answers and trains no model; name its policy's run")
+    return run
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from scaling.data.answers.formats.reading import read_rows
 from scaling.data.answers.rows import Ids
 from scaling.data.answers.spec import AnswersSpec
 from scaling.data.answers.templates import LeftOut, Template
+from scaling.data.corpus import own_files
 from scaling.errors import InputError
 from scaling.files import write_text
 from scaling.hf.trained import Trained, open_trained
@@ -98,6 +99,7 @@ def write_best(
     Raises:
         InputError: one line per error, with row and column of those of the file.
     """
+    _check_output(Path(output), str(prompts))
     trained = _writing(run)
     scorer = scorer_for(trained, open_trained(Path(reward)))
     rows = _prompts(str(prompts))
@@ -128,9 +130,24 @@ def write_best(
             if answers.stopped[row]:
                 chosen.append(float(scores[row]))
                 lines.append(_row(own[row // best_of][0], trained.tokenizer.decode(answers.answer(row))))
-    write_text(Path(output), "".join(f"{line}\n" for line in lines))
+    try:
+        write_text(Path(output), "".join(f"{line}\n" for line in lines))
+    except OSError as error:
+        raise InputError(f"`output` {output}: cannot be written: {error.strerror or error}") from None
     unfinished = len(asked) - len(lines)
     return BestAnswers(str(run), best_of, str(output), len(lines), unfinished, dropped, _mean(finished), _mean(chosen))
+
+
+def _check_output(output: Path, prompts: str) -> None:
+    """Refuses a file that holds the prompts themselves, or that has no folder, before anything is sampled.
+
+    Raises:
+        InputError: as said.
+    """
+    if output.exists() and any(output.samefile(file) for _, file in own_files(prompts)[1]):
+        raise InputError(f"`output` {output}: holds the prompts; choose another file")
+    if not output.parent.is_dir():
+        raise InputError(f"`output` {output}: there is no folder {output.parent}")
 
 
 def _writing(run: str | Path) -> Trained:

@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.diagnostics.codes import Diagnostic
 from analysis.result import Result
 from scaling.data.answers.formats.messages import Message, Prompt
+from scaling.data.answers.formats.values import text_of
 from scaling.data.answers.rows import Ids
 from scaling.data.answers.templates import LeftOut, Template
 from scaling.errors import InputError
@@ -149,9 +150,8 @@ class Speaker:
         room = self._trained.model.config.seq_len - len(ids)
         if room < 1:
             context = self._trained.model.config.seq_len
-            raise InputError(
-                f"`prompt` has {len(ids)} tokens, and the model's context of {context} needs room for more"
-            )
+            what = "`prompt`" if isinstance(prompt, str) else "the dialogue"
+            raise InputError(f"{what} has {len(ids)} tokens, and the model's context of {context} needs room for more")
         most = min(_MOST if max_tokens is None else max_tokens, room)
         made, difference = self._drawn([ids] * (count * best_of), seed, most, temperature, top_p)
         rewards = None if self._scorer is None else self._scorer.score(made.tokens, made.lengths)
@@ -164,11 +164,13 @@ class Speaker:
 
     def _ids(self, prompt: Prompt) -> Ids:
         try:
+            for text in [prompt] if isinstance(prompt, str) else [message["content"] for message in prompt]:
+                text_of(text, "prompt")
             ids = self._template.prompt(prompt)
         except LeftOut as error:
             raise InputError(f"`prompt`: {error}") from None
         except ValueError as error:
-            raise InputError(str(error)) from None
+            raise InputError(" ".join(str(error).split())) from None
         # Without a prompt a document begins: after the token that closes the one before.
         return ids if len(ids) else np.array([self._template.end], np.int32)
 

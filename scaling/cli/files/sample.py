@@ -169,7 +169,9 @@ def _talk(speaker: "Speaker", request: Request, as_json: bool) -> None:
     messages: list[Any] = []
     said: list[dict[str, Any]] = []
     for turn, line in enumerate(sys.stdin):
-        messages.append({"role": "user", "content": line.rstrip("\n")})
+        if not line.strip():
+            continue
+        messages.append({"role": "user", "content": line.rstrip("\r\n")})
         (answer,) = speaker.answer(tuple(messages), **_options(request, request.seed + turn)).answers
         messages.append({"role": "assistant", "content": answer.text})
         said += [

@@ -31,8 +31,8 @@ def draw(
     if temperature == 0.0:
         tokens = jnp.argmax(logits, axis=-1).astype(jnp.int32)
         return tokens, _at(logits, tokens) - jax.nn.logsumexp(logits, axis=-1)
-    logits = kept(logits / temperature, top_p, top_k)
-    shifted = logits - logits.max(axis=-1, keepdims=True)
+    # Shifted before they are divided, so that the largest is 0 at any temperature: rounding too is divided by it.
+    shifted = kept((logits - logits.max(axis=-1, keepdims=True)) / temperature, top_p, top_k)
     rates = jnp.exp(shifted)
     bits = jax.vmap(lambda key: jax.random.bits(jax.random.fold_in(key, number), logits.shape[-1:]))(keys)
     uniform = jnp.minimum((bits.astype(jnp.float32) + 0.5) * 2.0**-32, 1 - 2.0**-24)

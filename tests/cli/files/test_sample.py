@@ -64,6 +64,11 @@ def rewarding(folder: Path, model: LlamaConfig = MODEL) -> Path:
     return kept(folder, config, make_model(model, seed=1, score=True))
 
 
+def best_of_n(folder: Path) -> Path:
+    base = stage_run(folder, "sft", make_examples(), SftSettings(64)).config
+    return kept(folder, replace(base, stage="best_of_n", settings={"n": 4, "prompts": 8}), make_model())
+
+
 def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
     with pytest.raises(SystemExit) as ended:
         main(["sample", *map(str, args)])
@@ -207,6 +212,22 @@ def test_the_best_answers_to_a_files_prompts_are_examples(tmp_path: Path, capsys
     parser = RowParser(AnswersSpec(path=str(out)), "examples")
     assert [parser.example(example).prompt for example in examples] == [asked[at] for at in order]
     assert run(capsys, policy, *options)[0] == 0
+    before = (tmp_path / "prompts.jsonl").read_text()
+    for file, said in (
+        (tmp_path / "prompts.jsonl", "holds the prompts"),
+        (tmp_path / "no" / "x", "there is no folder"),
+    ):
+        code, _, err = run(capsys, policy, *options[:-1], file)
+        assert (code, err.count("\n"), said in err, "error: -o " in err) == (2, 1, True, True)
+    assert (tmp_path / "prompts.jsonl").read_text() == before
+
+
+def test_an_answer_at_the_least_temperature_has_a_log_probability(tmp_path: Path) -> None:
+    place = tuned(tmp_path)
+    cold = sl.sample(place, PROMPT, count=4, temperature=1e-9)
+    greedy = sl.sample(place, PROMPT, temperature=0)
+    assert {answer.text for answer in cold.answers} == {answer.text for answer in greedy.answers}
+    assert all(answer.logprob <= 0 for answer in cold.answers)
 
 
 def imported(folder: Path, model: LlamaConfig, score: bool = False) -> Path:
@@ -238,6 +259,8 @@ REFUSED: dict[str, tuple[list[object], str]] = {
         ["--prompt", "x", "--reward", "SHORT"],
         "its context of 24 tokens is shorter than 48",
     ),
+    "half a character": (["--prompt", "a\udcff"], "'prompt' has half a surrogate pair, which is no character"),
+    "best of n": (["--prompt", "x", "BEST"], "best-of-n chooses among answers and trains no model"),
     "a control token": (["--prompt", "a\0b"], "--prompt: control token in the text"),
     "two answers of a dialogue": (["--chat", "--count", 2], "--count: is of answers to --prompt; others have one each"),
     "prompts without a file to write": (["--prompts", "x.jsonl"], "--prompts and -o go together"),
@@ -255,6 +278,7 @@ def test_bad_input(fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str
         "BARE": lambda: imported(tmp_path / "bare", MODEL),
         "REWARD": lambda: rewarding(tmp_path / "reward"),
         "POLICY": lambda: pretrained(tmp_path / "policy"),
+        "BEST": lambda: best_of_n(tmp_path / "best"),
         "FEW": lambda: rewarding(tmp_path / "few", replace(MODEL, vocab=200)),
         "SHORT": lambda: rewarding(tmp_path / "short", replace(MODEL, seq_len=24)),
     }
