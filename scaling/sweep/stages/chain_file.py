@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, TypeAdapter, ValidationError, model_validator
 
+from scaling.data.answers.spec import AnswersSpec
 from scaling.errors import InputError
 from scaling.llama.parallelism import Remat
 from scaling.posttrain.config import STAGES
@@ -126,6 +127,7 @@ def parse_chain(text: str, name: str, overrides: Sequence[str] = ()) -> Chain:
             stages += [] if stage is None else [stage]
             broken |= set() if stage is not None else {str(key)}
     violations += _misplaced(stages, broken)
+    violations += _split_otherwise(stages)
     if violations:
         raise InputError(lines_of(violations))
     assert head is not None
@@ -215,3 +217,24 @@ def _misplaced(stages: Sequence[ChainStage], broken: Collection[str]) -> Violati
                 )
         before[stage.name] = stage.kind
     return found
+
+
+def _split_otherwise(stages: Sequence[ChainStage]) -> Violations:
+    """Violations of stages that hold out another share of the prompts than the first one with files of answers.
+
+    They may have prompts in common, and one would be trained on what the other is measured by.
+    """
+    files = [
+        (stage, data)
+        for stage in stages
+        if isinstance(data := getattr(stage.spec, "data", None), AnswersSpec) and data.name is None
+    ]
+    return [
+        (
+            stage.located.find(("data", "held_out")).location,
+            f"stages.{stage.name}.data.held_out: {data.held_out:g} is not that of {files[0][0].name}, "
+            f"{files[0][1].held_out:g}: a prompt of both would be trained on in one and measured by in the other",
+        )
+        for stage, data in files
+        if data.held_out != files[0][1].held_out
+    ]

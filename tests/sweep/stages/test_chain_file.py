@@ -107,6 +107,16 @@ def test_what_is_wrong_has_its_place(old: str, new: str, reported: str) -> None:
     assert any(line.startswith(reported) for line in changed(old, new)), changed(old, new)
 
 
+def test_stages_hold_out_the_same_prompts() -> None:
+    files = CHAIN.replace("from: base", "data: {path: a.jsonl}, from: base").replace(
+        "stage: best_of_n,", "stage: best_of_n, data: {path: b.jsonl, held_out: 0.2},"
+    )
+    (line,) = violations(files)
+    assert line.startswith("chat.yaml:8:")
+    assert "stages.best.data.held_out: 0.2 is not that of sft, 0.05" in line
+    parse_chain(files.replace("held_out: 0.2", "held_out: 5%"), "chat.yaml")
+
+
 def test_all_that_is_wrong_is_told_at_once() -> None:
     wrong = CHAIN.replace("name: chat", "name: Chat!").replace("n: 16", "n: 1.5").replace("from: base", "from: basis")
     assert len(violations(wrong)) == 3
