@@ -20,7 +20,7 @@ from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.sweep.folder.file_names import PLAN, TABLE
 from scaling.sweep.folder.sweep_folder import SweepFolder
-from scaling.sweep.plan.corpus_text import load_text
+from scaling.sweep.plan.evaluation import evaluation_leaks, load_sweep_text
 from scaling.sweep.plan.expand import PlannedRun, expand
 from scaling.sweep.spec.sweep_spec import SweepSpec
 from scaling.train.recipe import Tuned
@@ -38,14 +38,15 @@ def plan_sweep(spec: SweepSpec) -> list[PlannedRun]:
 
 
 def plan_with_warnings(spec: SweepSpec) -> tuple[list[PlannedRun], list[Diagnostic]]:
-    """The planned runs of a sweep on this machine's copy of its corpus, and warnings about its recipe's table.
+    """The planned runs of a sweep on this machine's copy of its corpus, and warnings about its text and recipe.
 
     Raises:
         InputError: an impossible sweep, or a table to take the recipe from that determines no law.
     """
-    source, text = spec.recipe.source, load_text(spec.corpus)
+    source, text = spec.recipe.source, load_sweep_text(spec)
+    leaks = [Diagnostic("evaluation-leak", message) for message in evaluation_leaks(text)]
     if source is None:
-        return expand(spec, text), []
+        return expand(spec, text), leaks
     try:
         table = read_table(source)
         tuning = fit_tuning(table)
@@ -57,7 +58,10 @@ def plan_with_warnings(spec: SweepSpec) -> tuple[list[PlannedRun], list[Diagnost
     runs = expand(spec, text, Tuned(_rule(tuning, "lr", count), _rule(tuning, "batch_tokens", count)))
     requested = [count(run.config.model, run.config.tokens) for run in runs]
     warnings = [*tuning.warnings, *_far_from_tuned(tuning, requested)]
-    return runs, [replace(warning, message=f"recipe from {source}: {warning.message}") for warning in warnings]
+    return runs, [
+        *leaks,
+        *(replace(warning, message=f"recipe from {source}: {warning.message}") for warning in warnings),
+    ]
 
 
 def _counting(rows: pd.DataFrame) -> Count:

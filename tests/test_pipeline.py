@@ -62,7 +62,8 @@ def test_the_table_has_the_schema(finished: Path) -> None:
     schema = (
         "run_id trunk_id sweep role status params params_nonembedding params_active tokens unique_tokens epochs flops "
         "flops_6nd loss loss_stderr bits_per_byte lr batch_tokens warmup_tokens schedule decay_fraction weight_decay "
-        "seed width depth heads kv_heads ffn vocab seq_len corpus tokenizer dtype device wall_s mfu loss_spikes"
+        "optimizer seed width depth heads kv_heads ffn vocab seq_len corpus tokenizer held_out_sha256 dtype device "
+        "wall_s mfu loss_spikes"
     )
     assert list(runs.columns) == schema.split()
     assert (runs.status == "done").all()

@@ -88,13 +88,18 @@ def runs(frame: pd.DataFrame, columns: Sequence[str] = _COLUMNS) -> Table:
 
     Args:
         frame: the runs.
-        columns: those that are shown, where the frame has them.
+        columns: those that are shown, where the frame has them, and after them the losses on evaluation sets.
     """
     names = [name for name in columns if name in frame]
+    names += [name for name in map(str, frame) if _of_evaluation_set(name) and name not in names]
     by = [name for name in ("flops", "params") if name in frame]
     ordered = frame.sort_values(by) if by else frame
     rows = (tuple(map(_cell, row)) for row in ordered[names].itertuples(index=False, name=None))
     return Table("runs", "Runs", tuple(names), tuple(rows), sortable=True)
+
+
+def _of_evaluation_set(column: str) -> bool:
+    return column.startswith("loss_") and not column.endswith(("_stderr", "_spikes"))
 
 
 def sweep_file(folder: Path) -> str | None:

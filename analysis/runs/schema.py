@@ -39,6 +39,7 @@ TEXTS = (
     "recipe",
     "corpus",
     "tokenizer",
+    "held_out_sha256",
     "dtype",
     "device",
 )

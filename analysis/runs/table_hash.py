@@ -8,8 +8,8 @@ import pandas as pd
 
 from analysis.runs.schema import NUMBERS, TEXTS
 
-# What two otherwise identical sweeps may differ in.
-_NOT_HASHED = frozenset(["wall_s", "mfu", "device", "role", "status"])
+# What two otherwise identical sweeps may differ in; the held-out text follows from the corpus.
+_NOT_HASHED = frozenset(["wall_s", "mfu", "device", "role", "status", "held_out_sha256"])
 _ROWS_AT_ONCE = 100_000
 
 

@@ -1,7 +1,7 @@
 """Batches of training windows from documents, without state: a run resumes at any step, on any number of devices."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -61,8 +61,8 @@ class TokenSet:
 
 def tokenize(documents: Iterable[Document], tokenizer: Tokenizer) -> TokenSet:
     """Encodes documents in their order."""
-    end = np.array([tokenizer.end], dtype=np.uint8)
     encoded = [tokenizer.encode(document.text) for document in documents]
+    end = np.array([tokenizer.end], dtype=encoded[0].dtype)
     tokens = np.concatenate([part for ids in encoded for part in (ids, end)])
     return TokenSet(tokens, np.cumsum([len(ids) + 1 for ids in encoded], dtype=np.int64))
 
@@ -142,12 +142,7 @@ def held_out_windows(
     Raises:
         InputError: the held-out text is shorter than one window.
     """
-    begins = np.concatenate([np.zeros(1, dtype=np.int64), held_out.ends[:-1]])
-    inside = (held_out.ends - begins - 1) // seq_len
-    if 2 * seq_len * inside.sum() >= len(held_out):
-        starts = np.concatenate([begin + seq_len * np.arange(n) for begin, n in zip(begins, inside, strict=True)])
-    else:
-        starts = seq_len * np.arange((len(held_out) - 1) // seq_len)
+    starts = window_starts(held_out, seq_len)
     if not len(starts):
         raise InputError(
             f"the held-out text has {len(held_out)} tokens; a context of {seq_len} needs {seq_len + 1} at least"
@@ -155,6 +150,28 @@ def held_out_windows(
     count = min(max(1, max_tokens // seq_len), len(starts))
     chosen = starts[(2 * np.arange(count) + 1) * len(starts) // (2 * count)]
     return held_out.windows(chosen, seq_len + 1), np.searchsorted(held_out.ends, chosen, side="right")
+
+
+def window_starts(held_out: Tokens, seq_len: int) -> Int64[np.ndarray, " windows"]:
+    """The first tokens of all windows that a held-out text is cut into, as ``held_out_windows`` says."""
+    begins = np.concatenate([np.zeros(1, dtype=np.int64), held_out.ends[:-1]])
+    inside = (held_out.ends - begins - 1) // seq_len
+    if 2 * seq_len * inside.sum() >= len(held_out):
+        return np.concatenate([begin + seq_len * np.arange(n) for begin, n in zip(begins, inside, strict=True)])
+    return seq_len * np.arange((len(held_out) - 1) // seq_len)
+
+
+@dataclass(frozen=True)
+class HeldOutWindows:
+    """The windows of a held-out text that a loss is measured on.
+
+    Attributes:
+        windows: shape (n, seq_len + 1).
+        documents: the document of each window, shape (n,).
+    """
+
+    windows: Int32[np.ndarray, "n window"]
+    documents: Int64[np.ndarray, " n"]
 
 
 @dataclass(frozen=True)
@@ -165,8 +182,10 @@ class RunText:
         batches: of training windows, as a function of (seed, step).
         windows: held-out windows, shape (n, seq_len + 1).
         documents: the document of each window, shape (n,).
+        evaluation_sets: windows of further held-out texts, by name.
     """
 
     batches: Batches
     windows: Int32[np.ndarray, "n window"]
     documents: Int64[np.ndarray, " n"]
+    evaluation_sets: Mapping[str, HeldOutWindows] = field(default_factory=dict)

@@ -281,7 +281,12 @@ def train_segments(folder: Path, manifest: Manifest) -> Segments:
 
 def held_out_segments(folder: Path, manifest: Manifest) -> Segments:
     """All held-out text, each document once, whatever the weights."""
-    shards = manifest.of("held_out")
+    return document_segments(folder, manifest, "held_out")
+
+
+def document_segments(folder: Path, manifest: Manifest, split: Split) -> Segments:
+    """All text of a side of the split by document, each once, whatever the weights."""
+    shards = manifest.of(split)
     lengths = [read_lengths(folder, shard) for shard in shards]
     mapped = tuple(map_ids(folder, shard, manifest.dtype) for shard in shards if shard.tokens)
     return Segments(mapped, np.cumsum(np.concatenate([np.zeros(0, np.int64), *lengths]), dtype=np.int64))

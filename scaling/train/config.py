@@ -19,6 +19,21 @@ FORMAT = 3
 
 
 @dataclass(frozen=True)
+class EvaluationSet:
+    """A held-out text that runs are evaluated on, whatever they are trained on.
+
+    Attributes:
+        corpus: whose held-out side it is, with every option.
+        fingerprint: documents, bytes and hash of the corpus found on this machine.
+        eval_tokens: held-out tokens that the loss is measured on.
+    """
+
+    corpus: dict[str, Any]
+    fingerprint: dict[str, Any]
+    eval_tokens: int
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """The text of a run.
 
@@ -27,12 +42,23 @@ class DataConfig:
         fingerprint: documents, bytes and hash of the text found on this machine.
         tokenizer: its name and hash.
         eval_tokens: held-out tokens that the loss is measured on, the same for every run of a sweep.
+        evaluate: further evaluation sets by name; None without any.
     """
 
     corpus: dict[str, Any]
     fingerprint: dict[str, Any]
     tokenizer: dict[str, Any]
     eval_tokens: int
+    evaluate: dict[str, EvaluationSet] | None = None
+
+    @property
+    def evaluation_sets(self) -> dict[str, EvaluationSet]:
+        """The evaluation sets by name, in order of name."""
+        return dict(sorted((self.evaluate or {}).items()))
+
+    def canonical(self) -> dict[str, Any]:
+        """The config as a JSON object: without ``evaluate`` where there are no such sets, so that ids stay."""
+        return {key: value for key, value in asdict(self).items() if key != "evaluate" or value is not None}
 
 
 @dataclass(frozen=True)
@@ -123,7 +149,12 @@ class RunConfig:
         return json.dumps(self._canonical(), indent=1, sort_keys=True)
 
     def _canonical(self) -> dict[str, Any]:
-        return {**asdict(self), "model": canonical(self.model), "recipe": self.recipe.canonical()}
+        return {
+            **asdict(self),
+            "model": canonical(self.model),
+            "data": self.data.canonical(),
+            "recipe": self.recipe.canonical(),
+        }
 
 
 def _digest(config: dict[str, Any]) -> str:

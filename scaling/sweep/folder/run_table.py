@@ -1,6 +1,7 @@
 """A row of the table of runs, from a run's config and status."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from scaling.hardware import mfu
@@ -35,6 +36,7 @@ def run_row(config: RunConfig, status: dict[str, Any], role: str, sweep: str) ->
         "loss": number_or_nan(status["loss"]),
         "loss_stderr": number_or_nan(status["loss_stderr"]),
         "bits_per_byte": number_or_nan(status["bits_per_byte"]),
+        **_losses(status.get("evaluation_sets", {})),
         "lr": recipe.rates.matrix,
         "batch_tokens": recipe.batch_tokens,
         "warmup_tokens": round(recipe.schedule.warmup * config.tokens),
@@ -52,10 +54,32 @@ def run_row(config: RunConfig, status: dict[str, Any], role: str, sweep: str) ->
         "seq_len": model.seq_len,
         "corpus": f"{config.data.fingerprint['name']}:{config.data.fingerprint['sha256'][:12]}",
         "tokenizer": config.data.tokenizer["name"],
+        **_held_out(status),
         "dtype": config.dtype,
         "device": status["device"],
         "wall_s": status["wall_s"],
         "mfu": mfu(number_or_nan(status["flops_per_s"]), status["device"]),
+    }
+
+
+def _losses(evaluation_sets: Mapping[str, dict[str, Any]]) -> dict[str, float]:
+    """Columns of the losses on evaluation sets."""
+    return {
+        column: number_or_nan(found[key])
+        for name, found in evaluation_sets.items()
+        for column, key in (
+            (f"loss_{name}", "loss"),
+            (f"loss_{name}_stderr", "loss_stderr"),
+            (f"bits_per_byte_{name}", "bits_per_byte"),
+        )
+    }
+
+
+def _held_out(status: Mapping[str, Any]) -> dict[str, str]:
+    """Columns of the hashes of what the losses are measured on; none for a run that ended before there were any."""
+    texts = {"": status, **{f"_{name}": found for name, found in status.get("evaluation_sets", {}).items()}}
+    return {
+        f"held_out_sha256{end}": found["held_out_sha256"] for end, found in texts.items() if "held_out_sha256" in found
     }
 
 

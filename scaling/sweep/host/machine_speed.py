@@ -88,8 +88,9 @@ class MachineSpeed:
 
     def run_s(self, config: RunConfig, steps: int) -> float:
         """Seconds of some steps of a run and its evaluation (a third of the work per token), without compiling."""
-        windows = max(1, _EVAL_TOKENS // config.model.seq_len)
-        evaluated = math.ceil(config.data.eval_tokens / (windows * config.model.seq_len))
+        windows, data = max(1, _EVAL_TOKENS // config.model.seq_len), config.data
+        sets = [data.eval_tokens, *(held_out.eval_tokens for held_out in data.evaluation_sets.values())]
+        evaluated = sum(math.ceil(tokens / (windows * config.model.seq_len)) for tokens in sets)
         evaluation = evaluated * self.step_s(config.model, windows) / 3
         return steps * self.step_s(config.model, config.batch) + evaluation + _RUN_S
 

@@ -11,6 +11,7 @@ from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.quantity import format_quantity
 from scaling.sweep.plan.corpus_text import SweepText
+from scaling.sweep.plan.evaluation import evaluation_sets
 from scaling.sweep.spec.arrangement import uneven
 from scaling.sweep.spec.hyperparameters import Setting
 from scaling.sweep.spec.sweep_spec import SweepSpec
@@ -73,6 +74,7 @@ def expand(spec: SweepSpec, text: SweepText, tuned: Tuned | None = None) -> list
         fingerprint=asdict(text.fingerprint),
         tokenizer={"name": text.tokenizer.name, "hash": text.tokenizer.hash},
         eval_tokens=_eval_tokens(spec, text),
+        evaluate=evaluation_sets(spec, text),
     )
     runs: dict[str, PlannedRun] = {}
     for cell in cells:

@@ -9,6 +9,7 @@ from scaling.data.corpus import CorpusSpec
 from scaling.llama.config import LlamaConfig
 from scaling.llama.parallelism import Remat
 from scaling.sweep.spec.arrangement import Arrangement, MeshChoice
+from scaling.sweep.spec.evaluation import Evaluate
 from scaling.sweep.spec.fields import Budgets, Count, Name, OneOrMore, Positive, Seeds, Strict
 from scaling.sweep.spec.hyperparameters import Grid, RecipeChoice, ScheduleChoice, usual_schedule
 from scaling.sweep.spec.shapes import ShapeRule, Size
@@ -105,6 +106,9 @@ class SweepSpec(Strict):
         dtype: of activations and matrix products.
         eval_tokens: held-out tokens that every run is evaluated on, at most. They are the same for all sweeps that do
             not say otherwise, so that runs on one corpus compare; evaluating costs a third of training per token.
+        evaluate: further texts that every run is evaluated on, whatever it is trained on: names and corpora, written as
+            ``corpus`` is, such as ``{speech: sotu, code: python}``. Of each it is the held-out side, ``eval_tokens`` of
+            it at most, tokenized as the run's own text is. The table's columns are ``loss_<name>`` and so on.
         mesh: how runs are carried out; like ``microbatches`` and ``remat`` see ``Arrangement``.
         microbatches: likewise.
         remat: likewise.
@@ -120,6 +124,7 @@ class SweepSpec(Strict):
     schedule: ScheduleChoice = Field(default_factory=lambda given: usual_schedule(given["recipe"]))
     dtype: Literal["float32", "bfloat16"] = "float32"
     eval_tokens: Count = _EVAL_TOKENS
+    evaluate: Evaluate | None = None
     mesh: MeshChoice | None = None
     microbatches: Count = 1
     remat: Remat = "none"

@@ -61,6 +61,9 @@ def violation_of(error: ErrorDetails, schema: type[BaseModel], root: Located) ->
     """
     path = error["loc"]
     found = root.find(path)
+    if path and path[-1] == "[key]":  # a name that the user has chosen
+        path = path[:-1]
+        return found.key or found.location, f"{dotted(path)}: {_explain(error)}"
     if error["type"] == "missing":
         path, message = path[:-1], f"missing key '{path[-1]}'"
     elif error["type"] == "extra_forbidden":
@@ -114,7 +117,7 @@ def _keys(model: type[BaseModel]) -> list[str]:
 def _model_at(model: type[BaseModel], path: Sequence[str | int]) -> type[BaseModel]:
     """The model whose keys may stand at a path from another model."""
     for step in path:
-        if isinstance(step, str):
+        if isinstance(step, str) and step in model.model_fields:  # not a name that the user has chosen
             model = next(_models_in(model.model_fields[step].annotation), model)
     return model
 

@@ -18,7 +18,7 @@ from scaling.posttrain.recipes import StageOverrides, stage_recipe
 from scaling.posttrain.settings import SETTINGS, Settings
 from scaling.quantity import format_quantity
 from scaling.sweep.plan.configs import Planned
-from scaling.sweep.plan.corpus_text import load_text
+from scaling.sweep.plan.evaluation import load_sweep_text
 from scaling.sweep.plan.expand import expand
 from scaling.sweep.spec.shapes import Size
 from scaling.sweep.stages.blocks import Runs
@@ -84,7 +84,7 @@ class _Planner:
         planned: dict[str, Planned] = {}
         rates: dict[str, Rates | None] = {}
         if isinstance(stage.spec, Pretraining):
-            for run in expand(stage.spec, load_text(stage.spec.corpus)):
+            for run in expand(stage.spec, load_sweep_text(stage.spec)):
                 planned.setdefault(run.id, run)
                 rates[run.id] = run.config.adamw_rates
             place = self._place

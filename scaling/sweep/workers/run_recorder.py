@@ -4,6 +4,8 @@ import math
 import os
 import time
 from collections import deque
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 
@@ -12,7 +14,7 @@ from scaling.llama.sharding import Execution
 from scaling.sweep.folder.run_folder import RunFolder
 from scaling.sweep.plan.corpus_text import SweepText
 from scaling.train.config import RunConfig
-from scaling.train.evaluate import Outcome
+from scaling.train.evaluate import HeldOutLoss, Outcome
 from scaling.train.loop import Progress, train_run
 from scaling.train.stacked import Share
 from scaling.train.stop import request_stop
@@ -79,6 +81,7 @@ class RunRecorder:
     def end(self, outcome: Outcome, text: RunText) -> None:
         """Writes the outcome of the run, and its last parameters if it has not diverged."""
         digest = None if outcome.parameters is None else self.folder.keep(outcome.parameters)
+        seq_len, data = self._config.model.seq_len, self._config.data
         self.folder.finish(
             {
                 "state": outcome.status,
@@ -88,6 +91,8 @@ class RunRecorder:
                 "loss_stderr": finite(outcome.loss_stderr),
                 "loss_stderr_documents": finite(outcome.loss_stderr_documents),
                 "bits_per_byte": finite(self._text.bits_per_byte(outcome.loss)),
+                "held_out_sha256": self._text.held_out_text.sha256(seq_len, data.eval_tokens),
+                **self._evaluated(outcome.evaluation_sets),
                 "tokens_per_epoch": text.batches.tokens_per_epoch,
                 "device": jax.devices()[0].device_kind,
                 **self._spent(),
@@ -96,6 +101,20 @@ class RunRecorder:
                 "parameters_sha256": digest,
             }
         )
+
+    def _evaluated(self, losses: Mapping[str, HeldOutLoss]) -> dict[str, Any]:
+        """What the status says of the evaluation sets; their losses are NaN if the run has diverged."""
+        found, seq_len = {}, self._config.model.seq_len
+        for name, planned in self._config.data.evaluation_sets.items():
+            text, loss = self._text.evaluation_sets[name], losses.get(name, HeldOutLoss(math.nan, math.nan, math.nan))
+            found[name] = {
+                "loss": finite(loss.mean),
+                "loss_stderr": finite(loss.stderr),
+                "loss_stderr_documents": finite(loss.stderr_documents),
+                "bits_per_byte": finite(text.bits_per_byte(loss.mean)),
+                "held_out_sha256": text.sha256(seq_len, planned.eval_tokens),
+            }
+        return {"evaluation_sets": found} if found else {}
 
     def show(self, progress: Progress) -> None:
         """Writes the status: when the first dispatch is done, and then twice a second at most.
