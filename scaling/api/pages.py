@@ -17,6 +17,7 @@ from analysis.report.draw import draw, save_figure
 from analysis.report.figures import Drawing
 from analysis.report.stages.draw import draw_stage
 from analysis.report.stages.figures import STAGE_KINDS
+from analysis.report.stages.findings import is_stage
 from analysis.result import Result
 from scaling.api.tables import Runs, read_runs
 
@@ -64,7 +65,7 @@ def report(
         InputError: if there is no table of runs, or a file is not what its name says.
     """
     place = Path(place)
-    if _trained_here(place):
+    if _trained_here(place) and not is_stage(place):  # the tables of a stage are made by its chain
         from scaling.pipeline import write_tables  # late: imports JAX
         from scaling.sweep.folder.sweep_folder import SweepFolder
 

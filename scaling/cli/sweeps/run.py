@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from scaling.cli.common import collected, emit, json_option, out_option, stoppable, workers_option
+from scaling.errors import InputError
 
 HELP = """Train what is not yet trained, then forecast, train the target, score, report.
 
@@ -107,10 +108,18 @@ def command(request: Request, as_json: bool) -> None:
         fit_only=request.fit_only,
         fork=request.fork,
         track=request.tracker,
-        only=tuple(request.only.split(",")) if request.only else (),
+        only=_names(request.only),
         progress=shown,
     )
     emit(result, as_json)
+
+
+def _names(given: str | None) -> tuple[str, ...]:
+    """Names between commas; none where the option is not given."""
+    names = tuple(name.strip() for name in (given or "").split(",") if name.strip())
+    if given is not None and not names:
+        raise InputError("`only`: names no stage")
+    return names
 
 
 @contextmanager

@@ -171,6 +171,15 @@ def test_accuracies_in_per_cent_are_refused(tmp_path: Path) -> None:
         STAGE_KINDS["reward-accuracy"][1](StageFindings(tmp_path / "a.csv"))
 
 
+def test_the_report_of_a_stage_that_was_trained_here(tmp_path: Path) -> None:
+    place = stage(tmp_path / "best")
+    (place / "plan.json").write_text("{}")
+    (place / "runs").mkdir()
+    done = scaling("report", place)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (place / "report.html").exists()
+
+
 def test_the_command(tmp_path: Path) -> None:
     place, out = stage(tmp_path / "best"), tmp_path / "figure.png"
     done = scaling("plot", "rewards", place, "-o", out, "--json")

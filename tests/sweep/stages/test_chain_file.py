@@ -1,6 +1,9 @@
 """Files with stages: what they mean, and what is wrong with them, each with its place."""
 
+from pathlib import Path
+
 import pytest
+from inprocess import scaling
 
 from scaling.errors import InputError
 from scaling.sweep.stages.chain_file import Pretraining, is_chain, parse_chain
@@ -151,3 +154,14 @@ def test_overrides_reach_into_stages() -> None:
     assert best.n == 64
     assert chain.head.corpus is not None
     assert chain.head.corpus.name == "python"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"), [(",", "--only: names no stage"), (" base , nowhere", "there is no stage nowhere")], ids=str
+)
+def test_stages_are_named_between_commas(given: str, said: str, tmp_path: Path) -> None:
+    """Names that are left empty must not mean every stage."""
+    (tmp_path / "small.yaml").write_text(CHAIN)
+    done = scaling("run", tmp_path / "small.yaml", "--out", tmp_path / "out", "--only", given)
+    assert (done.returncode, done.stderr.count("\n"), said in done.stderr) == (2, 1, True)
+    assert not (tmp_path / "out").exists()
