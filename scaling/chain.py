@@ -25,13 +25,13 @@ from scaling.errors import InputError
 from scaling.files import write_parquet, write_text
 from scaling.posttrain.config import StageConfig
 from scaling.sweep.folder.file_names import FORECAST, REFUSED, REWARDS, SAMPLES, SCORE, TABLE
+from scaling.sweep.folder.parts import Parts, write_parts
 from scaling.sweep.folder.progress import SweepProgress
 from scaling.sweep.folder.run_folder import ENDED
 from scaling.sweep.folder.stage_table import rewards_of, samples_of
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.plan.configs import Planned
 from scaling.sweep.stages.chain_file import Chain, ChainStage
-from scaling.sweep.stages.chain_folder import write_chain
 from scaling.sweep.stages.expand import expand_chain
 from scaling.sweep.storage.origin import is_mirror
 from scaling.sweep.workers.local import local
@@ -134,8 +134,8 @@ class ChainPipeline:
             canonical = {**content, **arrangement, "name": f"{self.chain.head.name}-{stage.name}"}
             with folder.locked():
                 folder.prepare(canonical, self.source, self.plan[stage.name], may_grow=True, fork=self.fork)
-        names = [stage.name for stage in self.chain.stages]
-        write_chain(self.out, self.chain.head.name, names)
+        names = tuple(stage.name for stage in self.chain.stages)
+        write_parts(self.out, self.chain.head.name, Parts("stage", names))
 
     def _needed(self, name: str, role: str) -> list[str]:
         """Earlier stages with a target that runs of a role use, in order."""

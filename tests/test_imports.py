@@ -29,7 +29,7 @@ SWEEP = """
     scaling.sweep scaling.sweep.spec scaling.sweep.host scaling.sweep.locks
     scaling.sweep.plan scaling.sweep.storage
     scaling.sweep.folder
-    scaling.sweep.stages
+    scaling.sweep.stages scaling.sweep.contenders
     scaling.sweep.workers
     scaling.sweep.executors scaling.sweep.tracking
 """
@@ -61,13 +61,15 @@ SCALING |= {
     "scaling.planning": BELOW,
     "scaling.pipeline": BELOW | {"scaling.planning"},
     "scaling.chain": BELOW,
-    "scaling.api": BELOW | {"scaling.planning", "scaling.pipeline", "scaling.chain"},
+    "scaling.comparison": BELOW | {"scaling.planning", "scaling.pipeline"},
+    "scaling.api": BELOW | {"scaling.planning", "scaling.pipeline", "scaling.chain", "scaling.comparison"},
     "scaling": {"scaling.api"},
     "scaling.cli": BELOW | {"scaling.api"},
     "scaling.__main__": {"scaling.cli"},
 }
 # The rooms of scaling that import analysis; any may import what both packages share.
-FORECASTERS = {"scaling", "scaling.planning", "scaling.pipeline", "scaling.chain", "scaling.api", "scaling.cli"}
+FORECASTERS = {"scaling", "scaling.planning", "scaling.pipeline", "scaling.chain", "scaling.comparison"}
+FORECASTERS |= {"scaling.api", "scaling.cli"}
 SHARED = {"analysis.errors", "analysis.files", "analysis.formatting", "analysis.package_data"}
 SHARED |= {"analysis.yaml_locations"}
 

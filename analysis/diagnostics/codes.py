@@ -48,6 +48,7 @@ Code = Literal[
     "size-dropped",
     "best-of-cell",
     "other-yardstick",
+    "other-order",
 ]
 
 

@@ -1,4 +1,4 @@
-"""Sweeps: their plan, their runs, and the check of their recipe."""
+"""Sweeps, chains of stages and comparisons of contenders: their plan and their runs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -11,6 +11,7 @@ from scaling.api.running.sweep_results import FinishedSweep, ForecastSweep, Swee
 from scaling.api.tables import refuse_given
 from scaling.pipeline import ReportProgress, SweepPipeline, join_sweep
 from scaling.planning import plan_with_warnings, prospect
+from scaling.sweep.contenders.contenders_file import has_contenders, load_contenders
 from scaling.sweep.executors.registry import find_executor
 from scaling.sweep.host import machine, machine_speed
 from scaling.sweep.plan.estimate import describe
@@ -21,9 +22,11 @@ from scaling.sweep.tracking.trackers import need_tracker, tracking
 
 if TYPE_CHECKING:
     from scaling.api.running.chains import ChainPlan, FinishedChain
+    from scaling.api.running.comparisons import ContendersPlan, FinishedComparison
 
 _GRID = "a grid and forecasts nothing"
 _STAGES = "a chain of stages"
+_CONTENDERS = "a comparison of contenders"
 # Of a sweep's name: yields what is called with the role that trains (fit or target) and its progress.
 Progress = Callable[[str], AbstractContextManager[ReportProgress]]
 
@@ -37,7 +40,7 @@ def plan(
     workers: int | None = None,
     calibrate: bool | None = None,
     note: Callable[[str], None] = lambda _: None,
-) -> "SweepPlan | ChainPlan":
+) -> "SweepPlan | ChainPlan | ContendersPlan":
     """Lists the runs of a sweep with FLOPs, memory, time, cost and what their forecast would be worth; spends nothing.
 
     Args:
@@ -52,11 +55,18 @@ def plan(
     Raises:
         InputError: an impossible sweep, with file, line and column.
     """
-    if is_chain(read_file(sweep, "sweep file")):
+    text = read_file(sweep, "sweep file")
+    if is_chain(text):
         from scaling.api.running.chains import plan_chain
 
         refuse_given(sweep, _STAGES, noise=noise)
         return plan_chain(load_chain(str(sweep), tuple(overrides)))
+    if has_contenders(text):
+        from scaling.api.running.comparisons import plan_comparison
+
+        refuse_given(sweep, _CONTENDERS, noise=noise)
+        contenders = load_contenders(str(sweep), tuple(overrides))
+        return plan_comparison(contenders, workers, lambda: _speed_here(calibrate, note))
     spec = load_sweep(str(sweep), tuple(overrides))
     if spec.grid is not None:
         refuse_given(sweep, _GRID, noise=noise)
@@ -64,8 +74,7 @@ def plan(
     planned, warnings = plan_with_warnings(spec)
     folder = Path("runs", spec.name) if out is None else Path(out)
     worth = None if spec.target is None else prospect(planned, folder, noise)
-    speed = None if machine.accelerator() else _speed(calibrate, note)
-    content = describe(planned, workers, speed, FEWEST_CELLS, spec.arrangement)
+    content = describe(planned, workers, _speed_here(calibrate, note), FEWEST_CELLS, spec.arrangement)
     warned = (*(Diagnostic(**each) for each in content.pop("warnings")), *warnings)
     return SweepPlan(
         content,
@@ -76,8 +85,10 @@ def plan(
     )
 
 
-def _speed(wanted: bool | None, note: Callable[[str], None]) -> machine_speed.MachineSpeed | None:
+def _speed_here(wanted: bool | None, note: Callable[[str], None]) -> machine_speed.MachineSpeed | None:
     """The measured speed of this machine, from now or before; None where it cannot or should not be measured."""
+    if machine.accelerator():
+        return None
     known = None if wanted else machine_speed.recall()
     if known is not None or wanted is False:
         return known
@@ -113,7 +124,7 @@ def run(
     track: str | None = None,
     only: Sequence[str] = (),
     progress: Progress = silent,
-) -> "FinishedSweep | ForecastSweep | TrainedSweep | FinishedChain":
+) -> "FinishedSweep | ForecastSweep | TrainedSweep | FinishedChain | FinishedComparison":
     """Trains what is not yet trained of a sweep, then forecasts, trains the target, scores and reports.
 
     Args:
@@ -142,7 +153,13 @@ def run(
 
         refuse_given(sweep, _STAGES, fit_only=fit_only, track=track)
         return run_chain(sweep, overrides, source, out, workers, only, fork, backend, progress)
-    refuse_given(sweep, "one sweep, without stages", only=tuple(only) or None)
+    refuse_given(sweep, "a file without stages", only=tuple(only) or None)
+    if has_contenders(source):
+        from scaling.api.running.comparisons import run_comparison
+
+        refuse_given(sweep, _CONTENDERS, fit_only=fit_only, track=track)
+        contenders = load_contenders(str(sweep), tuple(overrides))
+        return run_comparison(contenders, source, out, workers, fork, backend, progress)
     spec = load_sweep(str(sweep), tuple(overrides))
     if spec.grid is not None:
         refuse_given(sweep, _GRID, fit_only=fit_only)

@@ -28,7 +28,7 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
     """Show every run with its progress and loss: planned, running, interrupted, done, diverged or failed.
 
     The loss is in nats per token: on the held-out set for a finished run, the latest training loss for a running one.
-    Of a folder with stages all their runs are shown, each loss in the stage's own unit.
+    Of a folder with stages or contenders all their runs are shown, each loss in the stage's own unit.
     An interrupted run was begun, and no worker trains it now; `scaling run` resumes it. The last line shows how much
     of the workers' time went into compiling.
 
@@ -41,7 +41,7 @@ def command(folder: Path, watch: bool, as_json: bool) -> None:
       scaling status runs/quickstart
       scaling status runs/quickstart --watch
     """
-    from scaling.sweep.stages.chain_folder import all_states
+    from scaling.sweep.folder.parts import all_states
 
     if watch and as_json:
         raise InputError("--watch and --json do not go together: --json prints one object")
@@ -53,7 +53,7 @@ def _watch(folder: Path) -> list[dict[str, Any]]:
     """Shows what trains until every run has ended or failed; returns the runs."""
     from scaling.cli.sweeps.progress import PLAIN_EVERY_S
     from scaling.cli.terminal import live_display
-    from scaling.sweep.stages.chain_folder import all_states
+    from scaling.sweep.folder.parts import all_states
 
     with live_display(stderr=False) as display:
         last, at = "", 0.0
@@ -128,10 +128,10 @@ def _text(runs: list[dict[str, Any]]) -> str:
     from analysis.table_text import table_text
     from scaling.quantity import format_duration
 
-    chain = any("stage" in run for run in runs)
+    part = next((key for key in ("stage", "contender") if any(key in run for run in runs)), None)
     rows = (
         (
-            *([run["stage"]] if chain else []),
+            *([run[part]] if part else []),
             run["id"],
             run["role"],
             run["state"],
@@ -140,7 +140,7 @@ def _text(runs: list[dict[str, Any]]) -> str:
         )
         for run in runs
     )
-    titles = (*(["stage"] if chain else []), "run", "role", "state", "progress", "loss")
+    titles = (*([part] if part else []), "run", "role", "state", "progress", "loss")
     lines = [table_text("l" * (len(titles) - 2) + "rr", titles, rows)]
     lines += [f"{run['id']}  has failed: {run['reason']}" for run in runs if run["state"] == "failed"]
     spent, compiling = (sum(run[name] or 0.0 for run in runs) for name in ("wall_s", "compile_s"))

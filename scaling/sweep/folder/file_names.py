@@ -3,6 +3,8 @@
 PLAN, SOURCE = "plan.json", "sweep.yaml"
 FORECAST, SCORE, TABLE, CURVES = "forecast.json", "score.json", "runs.parquet", "curves.parquet"
 SUMMARY, REPORT = "summary.json", "report.html"
+# Of several contenders, in the folder above theirs.
+COMPARISON, COMPARISON_SCORE = "comparison.json", "comparison_score.json"
 REWARDS, SAMPLES = "rewards.parquet", "samples.json"
 # Why a stage has no forecast of its target, in place of one.
 REFUSED = "refused.json"

@@ -15,9 +15,11 @@ from scaling.sweep.spec.fields import positive
 from scaling.sweep.spec.shapes import ShapeRule, Size
 from scaling.sweep.spec.sweep_spec import SweepSpec
 from scaling.sweep.spec.violations import dotted, lines_of, read_mapping, violation_of
-from scaling.sweep.spec.yaml_locations import expand, override, read_file
+from scaling.sweep.spec.yaml_locations import Located, Violations, expand, override, read_file
 
-_SHORTHANDS = {"corpus": "name", "recipe": "name", "schedule": "kind"}
+SHORTHANDS = {"corpus": "name", "recipe": "name", "schedule": "kind"}
+# Keys of files that are no single sweep, and what these are.
+_SEVERAL = {"stages": "this is a chain of stages", "contenders": "these are several sweeps"}
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -37,28 +39,41 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
 def parse_sweep(text: str, name: str, overrides: Sequence[str] = ()) -> SweepSpec:
     """Validates a sweep file's text, which messages call ``name``; as :func:`load_sweep`."""
     root, items, violations = read_mapping(text, name, "sweep file")
-    if "stages" in items:
-        location = items["stages"].key or items["stages"].location
-        raise InputError(
-            f"{location}: stages: this is a chain of stages, which run, plan and status take; not one sweep"
-        )
+    for key, several in _SEVERAL.items():
+        if key in items:
+            location = items[key].key or items[key].location
+            raise InputError(f"{location}: {key}: {several}, which run, plan and status take; not one sweep")
     for assignment in overrides:
-        violations += override(root, assignment, _SHORTHANDS)
-    for key in items.keys() & _SHORTHANDS.keys():
-        items[key] = expand(items[key], _SHORTHANDS[key])
+        violations += override(root, assignment, SHORTHANDS)
+    expand_shorthands(items)
+    spec, wrong = validate_sweep(root)
+    violations += wrong
+    if violations:
+        raise InputError(lines_of(violations))
+    assert spec is not None
+    return spec
+
+
+def expand_shorthands(items: dict[str, Located]) -> None:
+    """Expands the keys of a sweep whose bare words are short for mappings; changes ``items``."""
+    for key in items.keys() & SHORTHANDS.keys():
+        items[key] = expand(items[key], SHORTHANDS[key])
+
+
+def validate_sweep(root: Located) -> tuple[SweepSpec | None, Violations]:
+    """The sweep of a mapping whose shorthands are expanded, and all of its violations; None with any of its schema."""
     data: Any = root.plain()
-    violations += [(root.find(path).location, f"{dotted(path)}: {message}") for path, message in fit_vocab(data)]
+    violations = [(root.find(path).location, f"{dotted(path)}: {message}") for path, message in fit_vocab(data)]
+    spec: SweepSpec | None = None
     try:
         spec = SweepSpec.model_validate(data)
+        spec._source = root
     except ValidationError as errors:
         # A default that depends on a wrong key is no violation of its own.
         own = (error for error in errors.errors(include_url=False) if error["type"] != "default_factory_not_called")
         violations += [violation_of(error, SweepSpec, root) for error in own]
     violations += [(root.find(path).location, f"{dotted(path)}: {message}") for path, message in shape_violations(data)]
-    if violations:
-        raise InputError(lines_of(violations))
-    spec._source = root
-    return spec
+    return spec, violations
 
 
 def fit_vocab(data: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:

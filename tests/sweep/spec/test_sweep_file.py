@@ -17,7 +17,7 @@ def parse(*overrides: str, text: str = GOOD) -> SweepSpec:
     return parse_sweep(text, "x.yaml", overrides)
 
 
-CHAINS = ("chat",)
+SEVERAL = ("chat", "chat-seeds", "compare")  # files of several sweeps
 
 
 def test_a_chain_is_no_sweep() -> None:
@@ -25,8 +25,13 @@ def test_a_chain_is_no_sweep() -> None:
         parse_sweep("name: x\nstages: {}\n", "x.yaml", ())
 
 
+def test_contenders_are_no_single_sweep() -> None:
+    with pytest.raises(InputError, match=r"^x\.yaml:2:1: contenders: these are several sweeps, "):
+        parse_sweep("name: x\ncontenders: {}\n", "x.yaml", ())
+
+
 @pytest.mark.parametrize(
-    "path", sorted(path for path in SWEEPS.glob("*.yaml") if path.stem not in CHAINS), ids=lambda path: path.stem
+    "path", sorted(path for path in SWEEPS.glob("*.yaml") if path.stem not in SEVERAL), ids=lambda path: path.stem
 )
 def test_the_sweeps_here_are_valid(path: Path) -> None:
     spec = load_sweep(path)
@@ -126,6 +131,15 @@ def test_a_grid_may_go_without_weight_decay() -> None:
     assert [point["weight_decay"].of(0.3) for point in spec.grid.points()] == [0.0, 0.3] * 3
     again = SweepSpec.model_validate_json(json.dumps(spec.canonical()))
     assert again.canonical() == spec.canonical()
+
+
+def test_adamw_is_not_named_in_what_a_folder_keeps() -> None:
+    """Folders of before there was Muon know their sweep again."""
+    assert parse().canonical() == parse("recipe.optimizer=adamw").canonical()
+    assert "optimizer" not in parse().canonical()["recipe"]
+    muon = parse("recipe={optimizer: muon}")
+    assert (muon.recipe.name, muon.schedule.kind) == ("transfer", "wsd")
+    assert muon.canonical()["recipe"]["optimizer"] == "muon"
 
 
 def test_a_recipe_brings_its_schedule() -> None:
