@@ -10,6 +10,8 @@ from analysis.runs.schema import NUMBERS, TEXTS
 
 # What two otherwise identical sweeps may differ in; the held-out text follows from the corpus.
 _NOT_HASHED = frozenset(["wall_s", "mfu", "device", "role", "status", "held_out_sha256"])
+# Values that count as none: tables of sweeps had no such column before there was another value.
+_AS_NONE = {"optimizer": "adamw"}
 _ROWS_AT_ONCE = 100_000
 
 
@@ -39,7 +41,8 @@ def _pairs(name: str, column: pd.Series) -> list[str]:
     values = column.tolist()
     if column.dtype == "float64":
         return [f"{name}={value!r}" if value == value else "" for value in values]
-    return ["" if pd.isna(value) else f"{name}={_canonical(value)}" for value in values]
+    usual = _AS_NONE.get(name)
+    return ["" if pd.isna(value) or value == usual else f"{name}={_canonical(value)}" for value in values]
 
 
 def _canonical(value: object) -> str:

@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import flops_per_token
 from scaling.llama.zoo import ZOO, find
@@ -11,6 +12,7 @@ from scaling.train.recipe import RECIPES, Overrides
 
 WSD = Overrides(schedule="wsd", decay=0.3)
 COSINE = Overrides(schedule="cosine", decay=None)
+MUON = replace(WSD, optimizer="muon")
 SMALL = LlamaConfig(vocab=257, width=32, depth=2, heads=2, kv_heads=2, ffn=88, seq_len=64, tie_embeddings=True)
 
 
@@ -79,12 +81,44 @@ def test_transfer_scales_with_width_depth_and_heads(qk_norm: bool) -> None:
     assert fat.rates.query_norm == pytest.approx(fat.rates.norm / 2)
 
 
-def test_what_is_set_by_hand_is_kept() -> None:
-    for make in RECIPES.values():
-        usual = make(SMALL, 1e6, WSD)
-        chosen = make(SMALL, 1e6, replace(WSD, learning_rate=0.01, batch_tokens=640, weight_decay=0.3, warmup=0.05))
-        assert chosen.rates.matrix == pytest.approx(0.01)
-        ratio = {group: rate / usual.rates.matrix for group, rate in asdict(usual.rates).items()}
-        assert {group: rate / 0.01 for group, rate in asdict(chosen.rates).items()} == pytest.approx(ratio)
-        assert (chosen.batch_tokens, chosen.weight_decay, chosen.schedule.warmup) == (640, 0.3, 0.05)
-        assert chosen.schedule.decay == 0.3
+@pytest.mark.parametrize("tied", [True, False])
+def test_muons_rates_stay_over_width_and_its_adamws_do_not(tied: bool) -> None:
+    base = replace(SMALL, tie_embeddings=tied)
+    here, wide = (
+        RECIPES["transfer"](replace(base, width=width, heads=width // 16, kv_heads=1, ffn=width * 2), 1e6, MUON)
+        for width in (32, 128)
+    )
+    assert (here.optimizer, here.name) == ("muon", "transfer")
+    for group in ("matrix", "query", "residual", "embedding", "norm"):
+        assert getattr(wide.rates, group) == pytest.approx(getattr(here.rates, group)), group
+    assert wide.rates.head == pytest.approx(here.rates.head / 4)
+    assert wide.rates.final_norm == pytest.approx(here.rates.final_norm / (4 if tied else 1))
+    deep = RECIPES["transfer"](replace(base, depth=8), 1e6, MUON)
+    assert (deep.rates.matrix, deep.rates.residual) == (here.rates.matrix, pytest.approx(here.rates.matrix / 4))
+    fat = RECIPES["transfer"](replace(base, width=128, ffn=352), 1e6, MUON)  # head_dim 64
+    assert (fat.init.query, fat.rates.query) == (0.5, pytest.approx(fat.rates.matrix / 2))
+
+
+def test_muon_and_adamw_start_from_the_same_weights_with_the_same_batches() -> None:
+    muon, adamw = (RECIPES["transfer"](SMALL, 3e6, chosen) for chosen in (MUON, WSD))
+    assert (muon.batch_tokens, muon.init, muon.schedule, muon.clip) == (
+        *(adamw.batch_tokens, adamw.init, adamw.schedule),
+        adamw.clip,
+    )
+
+
+def test_llama_has_no_rules_for_muon() -> None:
+    with pytest.raises(InputError, match="`optimizer` muon takes the recipe transfer"):
+        RECIPES["llama"](SMALL, 1e6, MUON)
+
+
+@pytest.mark.parametrize(("name", "overrides"), [("transfer", WSD), ("llama", WSD), ("transfer", MUON)])
+def test_what_is_set_by_hand_is_kept(name: str, overrides: Overrides) -> None:
+    make = RECIPES[name]
+    usual = make(SMALL, 1e6, overrides)
+    chosen = make(SMALL, 1e6, replace(overrides, learning_rate=0.01, batch_tokens=640, weight_decay=0.3, warmup=0.05))
+    assert chosen.rates.matrix == pytest.approx(0.01)
+    ratio = {group: rate / usual.rates.matrix for group, rate in asdict(usual.rates).items()}
+    assert {group: rate / 0.01 for group, rate in asdict(chosen.rates).items()} == pytest.approx(ratio)
+    assert (chosen.batch_tokens, chosen.weight_decay, chosen.schedule.warmup) == (640, 0.3, 0.05)
+    assert chosen.schedule.decay == 0.3

@@ -28,6 +28,7 @@ from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params
 from scaling.sweep.host.machine import cache_folder, cores, worker_environment
 from scaling.train.config import RunConfig
+from scaling.train.muon.direction import muon_flops
 
 # Raised when older measurements no longer hold for this version's train step.
 _FORMAT = 1
@@ -92,7 +93,9 @@ class MachineSpeed:
         sets = [data.eval_tokens, *(held_out.eval_tokens for held_out in data.evaluation_sets.values())]
         evaluated = sum(math.ceil(tokens / (windows * config.model.seq_len)) for tokens in sets)
         evaluation = evaluated * self.step_s(config.model, windows) / 3
-        return steps * self.step_s(config.model, config.batch) + evaluation + _RUN_S
+        # Muon's orthogonalisations take as long as other matrix products.
+        more = 1e-9 * muon_flops(config.model) * self.step[1] if config.recipe.optimizer == "muon" else 0.0
+        return steps * (self.step_s(config.model, config.batch) + more) + evaluation + _RUN_S
 
 
 def _work(model: LlamaConfig, batch: int) -> Float[np.ndarray, " kinds"]:

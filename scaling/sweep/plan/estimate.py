@@ -19,6 +19,7 @@ from scaling.sweep.plan.expand import PlannedRun
 from scaling.sweep.plan.shared_work import added_steps
 from scaling.sweep.spec.arrangement import ONE_DEVICE, Arrangement, refuse_workers
 from scaling.train.config import RunConfig
+from scaling.train.muon.direction import muon_flops
 
 # Where nothing was measured: small models reach about this share of the speed of a large matrix product.
 _SHARE = 0.3
@@ -103,7 +104,9 @@ class _Clock:
         """Seconds of some steps of a run."""
         if self.calibration is not None:
             return self.calibration.run_s(config, steps)
-        return None if self.flops_per_s is None else config.flops / config.steps * steps / self.flops_per_s
+        more = muon_flops(config.model) if config.recipe.optimizer == "muon" else 0
+        flops = (config.flops / config.steps + more) * steps
+        return None if self.flops_per_s is None else flops / self.flops_per_s
 
     def compile_s(self, model: LlamaConfig) -> float:
         return _COMPILE_S if self.calibration is None else self.calibration.compile_s(model)

@@ -2,10 +2,16 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    model_serializer,
+    model_validator,
+)
 
 from scaling.sweep.spec.fields import (
     Count,
@@ -51,6 +57,11 @@ class RecipeChoice(Strict):
         if self.name == "llama" and self.optimizer != "adamw":
             raise ValueError("llama is a recipe of AdamW's; muon takes the recipe transfer")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_adamw(self, serialize: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """AdamW is not named, so that a folder of before there was another holds the same sweep."""
+        return {name: value for name, value in serialize(self).items() if (name, value) != ("optimizer", "adamw")}
 
 
 class ScheduleChoice(Strict):

@@ -98,6 +98,9 @@ def test_hash_ignores_targets_order_and_clock_but_not_losses() -> None:
     assert RunTable.from_frame(frame.sample(frac=1, random_state=1)).hash() == known
     assert RunTable.from_frame(frame.assign(wall_s=9.0)).hash() == known
     assert RunTable.from_frame(frame.assign(loss=frame.loss + 1e-12)).hash() != known
+    # As tables of sweeps had no such column before there was Muon.
+    assert RunTable.from_frame(frame.assign(optimizer="adamw")).hash() == known
+    assert RunTable.from_frame(frame.assign(optimizer="muon")).hash() != known
 
 
 def test_hash_of_a_table_without_run_ids_is_that_of_its_rows(tmp_path: Path) -> None:

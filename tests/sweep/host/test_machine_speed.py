@@ -12,6 +12,7 @@ from tiny import make_run
 from scaling.llama.config import LlamaConfig
 from scaling.sweep.host import machine_speed
 from scaling.sweep.host.machine_speed import MachineSpeed, Timing, Unmeasured, fit, measure, recall
+from scaling.train.muon.direction import muon_flops
 
 SPEEDS = MachineSpeed("here", "now", (2e-5, 0.01, 0.005, 0.002, 0.001, 0.004), (5.0, 1.0), 2.0, 0.0)
 
@@ -67,6 +68,10 @@ def test_a_run_is_its_steps_and_its_evaluation() -> None:
     evaluation = SPEEDS.step_s(config.model, 64) / 3
     steps = 100 * SPEEDS.step_s(config.model, config.batch)
     assert SPEEDS.run_s(config, 100) == pytest.approx(steps + evaluation + 0.1)
+    # Muon's orthogonalisations are matrix products more, of each step and not of the evaluation.
+    more = 100 * 1e-9 * muon_flops(config.model) * SPEEDS.step[1]
+    muon = make_run(steps=100, optimizer="muon")
+    assert SPEEDS.run_s(muon, 100) == pytest.approx(steps + more + evaluation + 0.1)
 
 
 def test_layers_are_compiled_one_by_one_up_to_a_depth() -> None:

@@ -7,10 +7,12 @@ import pytest
 from tiny import DATA, make_run
 
 from scaling.llama.config import LlamaConfig
+from scaling.llama.counts import count_params
 from scaling.sweep.host.machine_speed import MachineSpeed
 from scaling.sweep.plan import estimate
 from scaling.sweep.plan.design_warnings import design_warnings
 from scaling.sweep.plan.expand import PlannedRun
+from scaling.train.muon.direction import muon_flops
 
 WIDTHS = (8, 16, 24)
 STEPS = (100, 300, 1000)
@@ -118,6 +120,17 @@ def test_a_known_accelerator_by_its_peak_and_price(
     assert run["est_seconds"] == pytest.approx(run["flops"] / (peak * mfu))
     assert result["est_usd"] == pytest.approx(result["est_seconds"] / 3600 * usd)
     assert result["workers"] == 1
+
+
+def test_muon_takes_longer_and_less_memory_for_the_same_flops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "accelerator", lambda: "NVIDIA H100 80GB HBM3")
+    muon, adamw = (PlannedRun(make_run(100, model=model(16), optimizer=name), "fit") for name in ("muon", "adamw"))
+    one, other = (estimate.describe([run], None, None, FEWEST)["runs"][0] for run in (muon, adamw))
+    assert one["flops"] == other["flops"]
+    more = 100 * muon_flops(muon.config.model) / (989e12 * 0.32)
+    assert one["est_seconds"] == pytest.approx(other["est_seconds"] + more)
+    matrices = count_params(muon.config.model).per_layer_matmul
+    assert other["state_bytes"] - one["state_bytes"] == other["memory_bytes"] - one["memory_bytes"] == 4 * matrices
 
 
 def test_more_workers_do_not_train_faster_on_one_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,6 +151,16 @@ def test_all_groups_follow_the_learning_rate(text: SweepText) -> None:
     assert half.weight_decay == pytest.approx(2 * one.weight_decay)  # its time scale is the run's
 
 
+def test_the_optimizer_is_the_files_and_its_runs_are_paired_with_adamws(text: SweepText) -> None:
+    adamw, muon = (plan(text, f"recipe.optimizer={name}") for name in ("adamw", "muon"))
+    assert [run.id for run in adamw] == [run.id for run in plan(text)]
+    assert {run.config.recipe.optimizer for run in muon} == {"muon"}
+    assert not {run.id for run in adamw} & {run.id for run in muon}
+    for one, other in zip(adamw, muon, strict=True):
+        assert one.config.recipe.batch_tokens == other.config.recipe.batch_tokens
+        assert (one.config.stream, one.config.flops) == (other.config.stream, other.config.flops)
+
+
 def test_an_impossible_warmup_is_reported(text: SweepText) -> None:
     with pytest.raises(InputError, match=r"tiny.yaml:4:\d+: a warm-up of 2 of the run"):
         plan(text, source=GRID.replace("batch_tokens: [1x, 2x]", "warmup: 20x"))

@@ -224,6 +224,12 @@ def test_load_reports_unreadable_files(tmp_path: Path) -> None:
         ("fit:", "recipe: {form: x}\nfit:", "x.yaml:5:10: recipe: unknown key 'form'; did you mean 'from'?"),
         ("fit:", "recipe: {source: x}\nfit:", "unknown key 'source'; the keys here are name, from, learning_rate"),
         ("fit:", "recipe: {from: ''}\nfit:", "x.yaml:5:16: recipe.from: must be text"),
+        (
+            "fit:",
+            "recipe: {optimizer: sgd}\nfit:",
+            "x.yaml:5:21: recipe.optimizer: must be 'adamw' or 'muon', not 'sgd'",
+        ),
+        ("fit:", "recipe: {name: llama, optimizer: muon}\nfit:", "x.yaml:5:9: recipe: llama is a recipe of AdamW's"),
     ],
 )
 def test_violations_of_a_grid(old: str, new: str, violation: str) -> None:
