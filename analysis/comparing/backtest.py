@@ -166,7 +166,8 @@ def _judged(
     top = seen.take(seen.budget == seen.budget.max())
     largest = float(np.average(top.delta, weights=top.weight))
     low, high = made.interval(LEVEL)
-    alone = made.ways.get("laws apart")
+    ours, theirs = (surfaces.of(cells, _DRAWS) for cells in below)
+    alone = None if ours is None or theirs is None else theirs.log_loss(held.second) - ours.log_loss(held.first)
     return [
         {
             "fitted_flops": float(np.exp(origin)),

@@ -10,7 +10,8 @@ from scipy.stats import t as student
 from analysis.comparing.differences.cells import Cells
 from analysis.comparing.differences.pairs import Pairs, pair
 from analysis.comparing.differences.surfaces import Surface, surface_of
-from analysis.comparing.differences.ways import WAYS, Evidence
+from analysis.comparing.differences.ways import WAYS, Evidence, laws_apart
+from analysis.errors import InputError
 from analysis.fitting.fit import resample_weights
 from analysis.forecasting.pooling import central_spread, interquartile_mean
 from analysis.laws import Inputs
@@ -20,6 +21,8 @@ _FEWEST_PAIRS = 3
 # Before any fold has spoken a difference is believed to change by a quarter of itself per tenfold compute.
 _PRIOR_CHANGE, _PRIOR_FOLDS = 0.25 / np.log(10.0), 2.0
 _PRIOR_FREEDOM = 3
+_PRIOR_SCATTER = 0.003  # of the difference of two small runs by their seeds, worth one degree of freedom
+_UNPAIRED = 0.05  # a difference of log losses, where none was measured
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,6 @@ class Difference:
         tested: log of the largest factor of compute from fitted to held-out pairs.
         scatter: standard deviation of one pair's difference about the ways.
         drift: standard deviation by which differences left the ways' forecasts, per factor e of compute.
-        ways: what each way makes of every target.
     """
 
     centre: Float[np.ndarray, " rows"]
@@ -48,7 +50,6 @@ class Difference:
     tested: float
     scatter: float
     drift: float
-    ways: Mapping[str, Float[np.ndarray, " rows"]]
 
     def interval(self, level: float) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
         """Ends of the interval at each target."""
@@ -107,19 +108,26 @@ def difference(
         seeds: pairs of runs that the mean at a target is over.
         draws: resamples of pairs and cells.
         surfaces: fitted before.
+
+    Raises:
+        InputError: no pairs of cells, and too few for a law of each.
     """
     surfaces = Surfaces() if surfaces is None else surfaces
     pairs = pair(first, second)
-    top = float(pairs.compute.max()) if len(pairs) else float("inf")
+    both = min(float(cells.inputs.c.max()) for cells in (first, second))
+    top = float(pairs.compute.max()) if len(pairs) else both
     seen = _evidence(first, second, pairs, float("inf"), draws, surfaces)
-    found = {name: made for name, way in WAYS.items() if (made := way(seen, *targets)) is not None}
+    ways = WAYS if len(pairs) else {"laws apart": laws_apart}
+    found = {name: made for name, way in ways.items() if (made := way(seen, *targets)) is not None}
+    if not found:
+        raise InputError("no two runs are of one size and length, and they are too few for a law of each contender")
     folds = [fold for origin in _origins(pairs) if (fold := _fold(first, second, pairs, origin, surfaces)) is not None]
     names = list(found)
     weights, errors = _weights(names, folds)
     centres = np.stack([found[name][0] for name in names])
     centre = interquartile_mean(centres, weights)
     spread = central_spread([found[name][1] for name in names], weights)
-    scatter = _scatter(seen, names, weights)
+    scatter = _scatter(seen, names, weights) if len(pairs) else _unpaired_scatter(seen)
     by_name = dict(zip(names, weights.tolist(), strict=True))
     drift = _drift(folds, by_name, scatter, pairs)
     compute = (targets[0].c + targets[1].c) / 2
@@ -134,7 +142,6 @@ def difference(
         max((fold.reach for fold in folds), default=0.0),
         scatter,
         drift,
-        {name: made[0] for name, made in found.items()},
     )
 
 
@@ -200,25 +207,39 @@ def _weights(names: Sequence[str], folds: Sequence[_Fold]) -> tuple[Float[np.nda
 
 
 def _scatter(seen: Evidence, names: Sequence[str], weights: Float[np.ndarray, " ways"]) -> float:
-    """Standard deviation of a pair's difference about what the ways make of the fitted pairs themselves."""
+    """Standard deviation of a pair's difference: of its seeds, and about what the ways make of the fitted pairs."""
     pairs = seen.pairs
-    if len(pairs) < 2:
-        return pairs.spread or 0.0
     again = [WAYS[name](seen, pairs.first, pairs.second) for name in names]
     smooth = interquartile_mean(np.stack([made[0] for made in again if made is not None]), weights)
-    residual = pairs.delta - smooth
-    freedom = max(len(pairs) - 2, 1)
-    about = float((pairs.weight * residual**2).sum() / freedom / 1.0)
-    return float(np.sqrt(max(about, 0.0)))
+    squares, freedom = _PRIOR_SCATTER**2, 1
+    if pairs.spread is not None:
+        squares, freedom = squares + pairs.spread**2 * pairs.freedom, freedom + pairs.freedom
+    if len(pairs) > 2:
+        squares += float((pairs.weight * (pairs.delta - smooth) ** 2).sum())
+        freedom += len(pairs) - 2
+    return float(np.sqrt(squares / freedom))
+
+
+def _unpaired_scatter(seen: Evidence) -> float:
+    """Standard deviation of the difference of two runs about the surfaces of both contenders."""
+    squares = 0.0
+    for cells, surface in zip((seen.first, seen.second), seen.surfaces, strict=True):
+        assert surface is not None
+        residual = cells.log_loss - surface.log_loss(cells.inputs)
+        squares += float((residual**2).sum() / max(len(cells) - len(surface.theta), 1))
+    return float(np.sqrt(squares))
 
 
 def _drift(folds: Sequence[_Fold], weights: Mapping[str, float], scatter: float, pairs: Pairs) -> float:
     """How far differences leave the ways' forecasts per factor e of compute, beyond their scatter."""
-    size = float(np.sqrt(np.average(pairs.delta**2, weights=pairs.weight))) if len(pairs) else 0.02
+    size = float(np.sqrt(np.average(pairs.delta**2, weights=pairs.weight))) if len(pairs) else _UNPAIRED
     total, count = _PRIOR_FOLDS * (_PRIOR_CHANGE * size) ** 2, _PRIOR_FOLDS
     for fold in folds:
-        own = np.array([weights[name] for name in fold.forecast])
-        pooled = interquartile_mean(np.stack(list(fold.forecast.values())), own / own.sum())
+        shared = [name for name in fold.forecast if name in weights]
+        own = np.array([weights[name] for name in shared])
+        if not own.sum():
+            continue
+        pooled = interquartile_mean(np.stack([fold.forecast[name] for name in shared]), own / own.sum())
         error = np.average(pooled - fold.actual, weights=fold.weight)
         total += max(float(error**2) - scatter**2 / len(fold.actual), 0.0)
         count += float(np.average(fold.distance, weights=fold.weight) ** 2)

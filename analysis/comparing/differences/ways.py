@@ -123,7 +123,8 @@ def _shared(seen: Evidence, first: Inputs, second: Inputs) -> Drawn | None:
     return shared_difference(theta[None], first, second)[0], shared_difference(samples, first, second)
 
 
-def _apart(seen: Evidence, first: Inputs, second: Inputs) -> Drawn | None:
+def laws_apart(seen: Evidence, first: Inputs, second: Inputs) -> Drawn | None:
+    """The difference of a law of each contender, fitted to its cells alone."""
     ours, theirs = seen.surfaces
     if ours is None or theirs is None:
         return None
@@ -139,5 +140,4 @@ WAYS: dict[str, Way] = {
     "multiplier": _multiplier(False),
     "token multiplier": _multiplier(True),
     "exponents in common": _shared,
-    "laws apart": _apart,
 }
