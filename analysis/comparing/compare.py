@@ -101,7 +101,7 @@ def compare(contenders: Sequence[Contender], request: CompareRequest) -> Compari
         try:
             made, between = _compared(first, second, targets, request, surfaces)
         except InputError as error:
-            errors += error.errors
+            errors += [f"{first.name} and {second.name}: {line}" for line in error.errors]
             continue
         pairs.append(made)
         differences[first.name, second.name] = (float(between.centre[0]), float(between.scale[0]), between.freedom)
@@ -149,7 +149,7 @@ def _compared(
     here, there = (_inputs(targets[each.name]) for each in (first, second))
     if _reach(first, second, targets) > _FAR:
         raise InputError(
-            f"{first.name} and {second.name}: the target has {np.exp(_reach(first, second, targets)):.3g} times the "
+            f"the target has {np.exp(_reach(first, second, targets)):.3g} times the "
             "FLOPs of the largest runs in common: nothing can be said so far away"
         )
     made = difference(
@@ -186,7 +186,7 @@ def _compared(
             freedom=made.freedom,
             gain=_kept(gain),
             enough=max(better, 1 - better) >= DECIDED,
-            deciding=deciding(made, both, here, there, DECIDED),
+            deciding=deciding(made, both, here, there, DECIDED, request.seeds),
         ),
         made,
     )
