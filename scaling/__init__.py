@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from analysis.errors import InputError
     from scaling.api.allocations import allocate, envelope, isoflop
     from scaling.api.answers.samples import sample
-    from scaling.api.comparing.comparisons import backtest_comparisons, compare, score_comparison
+    from scaling.api.comparing.comparisons import backtest_comparisons, compare, design_comparison, score_comparison
     from scaling.api.designs import design
     from scaling.api.fits import fit, published
     from scaling.api.forecasts import backtest, forecast, forecast_task, score
@@ -41,6 +41,7 @@ __all__ = [
     "compare",
     "cost",
     "design",
+    "design_comparison",
     "envelope",
     "feasible",
     "fit",
@@ -71,7 +72,9 @@ _HOMES = {
     "analysis.errors": ("InputError",),
     "scaling.api.allocations": ("allocate", "envelope", "isoflop"),
     "scaling.api.hardware.costs": ("cost", "published_hours"),
-    "scaling.api.comparing.comparisons": ("backtest_comparisons", "compare", "score_comparison"),
+    "scaling.api.comparing.comparisons": (
+        *("backtest_comparisons", "compare", "design_comparison", "score_comparison"),
+    ),
     "scaling.api.designs": ("design",),
     "scaling.api.hardware.feasible": ("feasible",),
     "scaling.api.hardware.models": ("models",),

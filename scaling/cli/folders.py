@@ -67,13 +67,20 @@ def named_tables(given: Sequence[tuple[str | None, str]]) -> list[str | Mapping[
     return [table if name is None else {name: table} for name, table in given]
 
 
-def one_table(given: Sequence[tuple[str | None, str]]) -> str:
+def one_table(given: Sequence[tuple[str | None, str]], beside: str | None = None) -> str:
     """The one table of a command that takes several for contenders alone.
 
+    Args:
+        given: the tables.
+        beside: the file that the command reads first, if any.
+
     Raises:
-        UsageError: none, or several.
+        InputError: that file is not there.
+        UsageError: no table, or several.
     """
     if not given:
+        if beside is not None and not Path(beside).exists():
+            raise InputError(f"{beside}: no such file")
         raise click.UsageError("Missing argument 'TABLE'.")
     if len(given) > 1 or given[0][0] is not None:
         extra = " ".join(table if name is None else f"{name}={table}" for name, table in given[1:] or given)

@@ -10,10 +10,12 @@ import pandas as pd
 
 from analysis.comparing import backtest as backtests
 from analysis.comparing import compare as comparisons
+from analysis.comparing import design as designs
 from analysis.comparing import score as scores
 from analysis.comparing.backtest import ComparisonBacktest
 from analysis.comparing.comparison import Comparison, read_comparison
 from analysis.comparing.contenders import part_of
+from analysis.comparing.design import ComparisonDesign
 from analysis.comparing.score import ComparisonScore
 from analysis.diagnostics.codes import Diagnostic
 from analysis.result import Result
@@ -83,6 +85,32 @@ def backtest_comparisons(
         InputError: as for :func:`compare`, or where no two contenders have runs enough to hold some back.
     """
     return backtests.backtest_comparisons(read_contenders(runs, by, where, columns))
+
+
+def design_comparison(
+    *runs: Contenders,
+    by: str | None = None,
+    params: float | None = None,
+    tokens: float | None = None,
+    model: str | None = None,
+    spend: float | None = None,
+    seeds: int | None = None,
+    bootstrap: int = 200,
+    where: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> ComparisonDesign:
+    """Says which further pairs of runs would decide a comparison, what they cost, and what it would then state.
+
+    Args:
+        spend: the most FLOPs for further runs of two contenders; by default any.
+        runs, by, params, tokens, model, seeds, bootstrap, where, columns: as for :func:`compare`.
+
+    Raises:
+        InputError: as for :func:`compare`; or one further run of each costs more than ``spend``.
+    """
+    contenders = read_contenders(runs, by, where, columns)
+    request = Requested(params, model, tokens, seeds=seeds, bootstrap=bootstrap).of(contenders)
+    return designs.design_comparison(contenders, request, spend)
 
 
 def score_comparison(comparison: Comparison | str | Path, *runs: Contenders) -> ComparisonScore:

@@ -47,7 +47,7 @@ def command(forecast: str, tables: tuple[tuple[str | None, str], ...], write: st
     elif (rewards := frozen_rewards(forecast)) is not None:
         result = score_rewards(rewards, one_table(tables))
     else:
-        result = score(forecast, one_table(tables))
+        result = score(forecast, one_table(tables, forecast))
     if write:
         result.write(write)
     emit(result, as_json)
