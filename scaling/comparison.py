@@ -184,7 +184,7 @@ class ComparisonPipeline:
         """The comparison, if it is frozen already.
 
         Raises:
-            InputError: it is of other contenders, or was changed.
+            InputError: it is of other contenders or by another loss, or was changed.
         """
         path = self.out / COMPARISON
         if not path.exists():
@@ -192,7 +192,16 @@ class ComparisonPipeline:
         frozen = read_comparison(path)
         if set(frozen.contenders) != set(self._names):
             raise InputError(f"{path}: is frozen, and of {', '.join(frozen.contenders)}; choose another `out`")
+        if (frozen.columns or {}) != (self._columns or {}):
+            column = (frozen.columns or {}).get("loss", "loss")
+            raise InputError(f"{path}: is frozen, and compares by {column}; choose another `out`")
         return frozen
+
+    @property
+    def _columns(self) -> dict[str, str] | None:
+        """Which column of the tables is the loss that is compared; None where it is ``loss``."""
+        column = loss_column(self.contenders, self.planned[0])
+        return None if column == "loss" else {"loss": column}
 
     def _train(self, name: str, role: str) -> None:
         folder = self.folder(name)
@@ -201,8 +210,7 @@ class ComparisonPipeline:
 
     def _table(self, name: str) -> RunTable:
         """A contender's runs, with the loss that is compared."""
-        column = loss_column(self.contenders, self.planned[0])
-        return read_table(self.out / name, columns=None if column == "loss" else {"loss": column})
+        return read_table(self.out / name, columns=self._columns)
 
     def _targets(self, name: str) -> list[PlannedRun]:
         return [run for run in self.planned[0][name] if run.role == "target"]

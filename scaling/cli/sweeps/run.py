@@ -27,7 +27,8 @@ JAX_COORDINATOR_ADDRESS (host:port of the first), JAX_NUM_PROCESSES and JAX_PROC
 they are found without. The first process plans, logs and reports the results.
 
 A file with stages (SFT, reward models, best-of-n, PPO, DPO) has a folder of each below --out: all fitted runs come
-first, each stage's forecast is frozen, and then the targets are trained and scored.
+first, each stage's forecast is frozen, and then the targets are trained and scored. So has a file with contenders,
+which are sweeps that differ by an optimizer, a corpus or another key: their comparison is frozen before any target.
 
 \b
 Examples:
@@ -35,6 +36,7 @@ Examples:
   scaling run next.yaml --out runs/quickstart --fit-only
   scaling run sweeps/quickstart.yaml corpus=python --out runs/quickstart-python
   scaling run sweeps/chat.yaml --only base,sft
+  scaling run sweeps/compare.yaml contenders.muon.recipe.weight_decay=0
 """
 
 
