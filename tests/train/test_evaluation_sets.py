@@ -2,6 +2,9 @@
 
 import dataclasses
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -102,3 +105,36 @@ def test_a_config_without_sets_is_what_it_was() -> None:
     back: RunConfig = read_config(some.to_json(), "config.json")
     assert (back, back.id) == (some, some.id)
     assert list(back.data.evaluation_sets) == ["a", "b"]
+
+
+ON_A_MESH = """
+import math
+import os
+import subprocess
+import sys
+from test_evaluation_sets import RUN, TEXT, with_sets
+from scaling.llama.parallelism import Parallelism
+from scaling.llama.sharding import Execution
+from scaling.train.evaluate import evaluate_run
+from scaling.train.placement import mesh_of_devices
+from scaling.train.step import init_state
+
+text = with_sets(TEXT)
+mesh = mesh_of_devices(Parallelism(2, 2, 1))
+alone = evaluate_run(RUN, init_state(RUN), text, math.nan)
+found = evaluate_run(RUN, init_state(RUN, mesh), text, math.nan, Execution(mesh=mesh))
+for name, loss in alone.evaluation_sets.items():
+    other = found.evaluation_sets[name]
+    assert math.isclose(loss.mean, other.mean, rel_tol=1e-5), (name, loss, other)
+    assert math.isclose(loss.stderr_documents, other.stderr_documents, rel_tol=1e-3), (name, loss, other)
+print("same")
+"""
+
+
+def test_on_a_mesh_the_losses_are_the_same() -> None:
+    """In a process of its own, as devices are counted when JAX starts."""
+    tests = Path(__file__).parents[1]
+    paths = os.pathsep.join(map(str, (tests.parent, tests / "support", tests / "train")))
+    env = {**os.environ, "PYTHONPATH": paths, "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    done = subprocess.run([sys.executable, "-c", ON_A_MESH], env=env, capture_output=True, text=True, timeout=300)
+    assert done.stdout == "same\n", done.stderr

@@ -50,7 +50,6 @@ def probe(spec: SweepSpec, plan: Sequence[PlannedRun]) -> SweepSpec:
             "fit": (_with_seeds(small.block, of_small), _with_seeds(large.block, of_large)),
             "target": None,
             "grid": Grid(learning_rate=_RATES),
-            "eval_tokens": plan[0].config.data.eval_tokens,
         }
     )
 

@@ -229,3 +229,16 @@ def test_a_check_of_the_recipe_has_the_sweeps_own_runs() -> None:
     text = load_sweep_text(spec)
     plan = expand(spec, text)
     assert {run.id for run in plan} & {run.id for run in expand(probe(spec, plan), text)}
+
+
+def test_a_check_of_a_recipe_on_little_text_has_the_same_sets(tmp_path: Path) -> None:
+    """What the run's own text has of held-out tokens is no limit to what is measured of the others."""
+    own = write(tmp_path / "own", [f"{text} " * 20 for text in TEXTS[:100]])
+    spec = sweep(f"corpus={{path: {own}, epochs: 1000}}", "target.flops=5e11", "evaluate.speech=sotu")
+    text = load_sweep_text(spec)
+    plan = expand(spec, text)
+    around = expand(probe(spec, plan), text)
+    assert {run.id for run in plan} & {run.id for run in around}
+    for run in (*plan, *around):
+        data = run.config.data
+        assert data.eval_tokens < data.evaluation_sets["speech"].eval_tokens == 2**17
