@@ -13,7 +13,7 @@ from analysis.comparing.comparison import Comparison, PairComparison, Point
 from analysis.comparing.text import score_text
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
-from analysis.files import save_text
+from analysis.files import readable, save_text
 from analysis.result import Result
 from analysis.runs.table import RunTable
 
@@ -92,6 +92,19 @@ class ComparisonScore(Result):
     def write(self, path: str | Path) -> None:
         """Writes the score as JSON, atomically."""
         save_text(Path(path), json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
+
+
+def read_comparison_score(path: str | Path) -> ComparisonScore:
+    """Reads a score that :meth:`ComparisonScore.write` wrote.
+
+    Raises:
+        InputError: the file holds something else.
+    """
+    with readable(Path(path), "score of a comparison"):
+        content = json.loads(Path(path).read_bytes())
+        content["pairs"] = tuple(ScoredPair(**each) for each in content["pairs"])
+        content["warnings"] = tuple(Diagnostic(**each) for each in content["warnings"])
+        return ComparisonScore(**content)
 
 
 def score_comparison(comparison: Comparison, tables: Mapping[str, RunTable]) -> ComparisonScore:

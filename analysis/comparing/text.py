@@ -53,14 +53,18 @@ def worth(each: "PairComparison") -> tuple[float, float, float]:
 
     Of a second contender that is behind it is at that one's own loss: the first has it with a part of the compute.
     """
-    span = each.multiplier
+    return turned(each.multiplier, each.better < 0.5)
+
+
+def turned(span: "Span", turn: bool) -> tuple[float, float, float]:
+    """A factor and its ends, or 1 / these; infinite where no compute suffices, NaN where it is not known."""
     if span.value is None and span.low is None and span.high is None:
         return math.nan, math.nan, math.nan
     value, low, high = (math.inf if end is None else end for end in (span.value, span.low, span.high))
-    if each.better >= 0.5:
+    if not turn:
         return value, low, high
-    turned = [math.inf if end <= 0 else 1 / end for end in (value, high, low)]
-    return turned[0], turned[1], turned[2]
+    value, low, high = (math.inf if end <= 0 else 1 / end for end in (value, high, low))
+    return value, low, high
 
 
 def chance(share: float) -> str:

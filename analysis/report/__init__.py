@@ -4,6 +4,8 @@ from pathlib import Path
 
 from analysis.errors import InputError
 from analysis.files import save_text
+from analysis.report.comparisons.findings import is_comparison
+from analysis.report.comparisons.page import write_comparison_report
 from analysis.report.findings import RUNS, read_findings
 from analysis.report.page import page_of, render
 from analysis.report.stages.findings import is_stage
@@ -23,7 +25,8 @@ def write_report(
     Of a folder it reads ``runs.parquet`` and whichever of ``curves.parquet``, ``forecast.json``, ``score.json``,
     ``sweep.yaml`` and ``summary.json`` there are, and the runs of its recipe's check in the folder ``<name>-check``
     beside it. Of the folder of a stage after pre-training, or of a chain of them, it reads ``rewards.parquet`` and
-    ``samples.json`` instead. The page needs no network and shows nothing unescaped.
+    ``samples.json`` instead; of a folder with contenders, or of a comparison's own file, ``comparison.json`` and
+    ``comparison_score.json``. The page needs no network and shows nothing unescaped.
 
     Args:
         place: the folder or file.
@@ -38,6 +41,8 @@ def write_report(
         InputError: if there is no table of runs, or a file is not what its name says.
     """
     place = Path(place)
+    if table is None and forecast is None and is_comparison(place):
+        return write_comparison_report(place, output)
     if table is None and forecast is None and (is_stage(place) or stages_below(place)):
         path = Path(output) if output is not None else place / "report.html"
         save_text(path, render_stages(stage_page(place)))

@@ -13,6 +13,7 @@ from analysis.diagnostics.codes import Diagnostic
 from analysis.files import check_figure
 from analysis.forecasting.forecast import Forecast, read_forecast
 from analysis.report import write_report
+from analysis.report.comparisons.figures import COMPARISON_KINDS, draw_comparison
 from analysis.report.draw import draw, save_figure
 from analysis.report.figures import Drawing
 from analysis.report.stages.draw import draw_stage
@@ -140,7 +141,8 @@ def plot(
     """Draws one figure from a table of runs.
 
     Args:
-        kind: such as ``isoflop``; ``scaling plot --help`` lists them. Those of stages take a stage's folder or a table.
+        kind: such as ``isoflop``; ``scaling plot --help`` lists them. Those of stages take a stage's folder or a table,
+            those of comparisons a folder with contenders or what ``scaling compare --freeze`` wrote.
         runs: see :func:`read_runs`, also for ``where``, ``columns`` and ``best``. Of a sweep's folder, its forecast,
             score and curves are shown too.
         forecast: a forecast from these runs, or the file that it is frozen in, to show in place of the folder's.
@@ -150,6 +152,8 @@ def plot(
         InputError: for a figure that the table cannot give, a forecast from other runs, or a file that cannot be
             written.
     """
+    if kind in COMPARISON_KINDS and isinstance(runs, str | Path):
+        return plot_comparison(kind, runs, output=output)
     if kind in STAGE_KINDS and isinstance(runs, str | Path):
         return plot_stage(kind, runs, output=output, where=where, columns=columns)
     if output is not None:
@@ -185,6 +189,25 @@ def plot_stage(
     if output is not None:
         check_figure("output", output)
     drawing, figure = draw_stage(kind, Path(place), where, columns)
+    if output is not None:
+        save_figure(figure, output)
+    return Plot(kind, drawing, figure, None if output is None else str(output), drawing.warnings)
+
+
+def plot_comparison(kind: str, place: str | Path, *, output: str | Path | None = None) -> Plot:
+    """Draws one figure of a comparison, with its score where ``comparison_score.json`` is beside it.
+
+    Args:
+        kind: such as ``multiplier``; ``scaling plot --help`` lists them.
+        place: a folder with contenders, or the file of a frozen comparison.
+        output: a .png, .svg or .pdf to write; by default none, as a notebook shows the figure.
+
+    Raises:
+        InputError: for a figure that the comparison cannot give, or a file that cannot be read or written.
+    """
+    if output is not None:
+        check_figure("output", output)
+    drawing, figure = draw_comparison(kind, Path(place))
     if output is not None:
         save_figure(figure, output)
     return Plot(kind, drawing, figure, None if output is None else str(output), drawing.warnings)

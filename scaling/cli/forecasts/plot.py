@@ -31,6 +31,8 @@ STAGE_KINDS = (
     "reward-flops",
 )
 
+# Of comparisons, from a folder with contenders or a frozen comparison.
+COMPARISON_KINDS = ("multiplier", "loss-difference", "better")
 
 HELP = """Draw one figure from a table of runs.
 
@@ -57,19 +59,27 @@ Kinds of stages after pre-training:
   answer-length   mean length of answers, and the share that stops, over the KL divergence
   reward-flops    reward over the compute of reinforcement learning, with its sigmoid
 
+\b
+Kinds of comparisons:
+  multiplier      compute multiplier of the best contender over compute, with its forecast and the target
+  loss-difference difference of its loss and the others' over compute
+  better          probability of each contender to be better than each other
+
 TABLE is a sweep's folder, or any CSV, JSON, Parquet or Excel file with parameters, tokens and loss; of stages it is
-a stage's folder or a table with kl or n and gold or proxy, or with pairs and accuracy, or examples and loss.
+a stage's folder or a table with kl or n and gold or proxy, or with pairs and accuracy, or examples and loss; of
+comparisons it is the folder of a sweep with contenders, or what scaling compare --freeze wrote.
 
 \b
 Examples:
   scaling plot flops runs/quickstart -o flops.png
   scaling plot isoflop llama3_isoflop.csv -o isoflop.svg
   scaling plot rewards runs/chat/ppo -o rewards.png
+  scaling plot multiplier comparison.json -o multiplier.svg
 """
 
 
 @click.command(help=HELP)
-@click.argument("kind", metavar="KIND", type=click.Choice((*KINDS, *STAGE_KINDS)))
+@click.argument("kind", metavar="KIND", type=click.Choice((*KINDS, *STAGE_KINDS, *COMPARISON_KINDS)))
 @click.argument("table", metavar="TABLE", type=TABLE)
 @click.option(
     "-o",
@@ -87,6 +97,8 @@ def command(
     """Draws a figure and says what it shows."""
     from scaling.api.pages import plot
 
+    if kind in COMPARISON_KINDS:
+        refuse_options(("where", "columns", "best"), f"plot {kind}", "of a comparison that is made already")
     if kind in STAGE_KINDS:
         refuse_options(("best",), f"plot {kind}", "of a stage")
     emit(plot(kind, table, output=output, where=where, columns=columns, best=best), as_json)

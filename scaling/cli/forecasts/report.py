@@ -36,6 +36,8 @@ def command(
 ) -> None:
     """Write report.html: the forecast and what came of it, figures, warnings, runs, and the sweep itself.
 
+    Of a folder with contenders, or of what scaling compare --freeze wrote, the page is about the comparison.
+
     DIR is a sweep's folder, also while its runs still train, or any folder with a table runs.parquet; TABLE is a CSV,
     Parquet or JSONL file of anybody's runs. The page is a single file that needs no network. What is not there yet,
     such as the score, is left out; a figure that the runs cannot give says why. With a forecast, columns and rows are
