@@ -156,6 +156,9 @@ class ComparisonPipeline:
         results = tuple(self._finish(name) for name in self._names)
         scored = score_comparison(comparison, {name: self._table(name) for name in self._names})
         scored.write(self.out / COMPARISON_SCORE)
+        from analysis.report import write_report  # late: what draws takes long to import
+
+        write_report(self.out)
         return ComparisonResult(self.out, results, comparison, scored, warnings)
 
     def folder(self, name: str) -> SweepFolder:

@@ -58,7 +58,7 @@ class FinishedComparison(Result):
 
     def __str__(self) -> str:
         lines = [line for each in self.result.contenders for line in _contender_text(each)]
-        return "\n".join([*lines, str(self.comparison), str(self.score)])
+        return "\n".join([*lines, str(self.comparison), str(self.score), f"report      {self.folder / REPORT}"])
 
     def to_dict(self) -> dict[str, Any]:
         contenders = [

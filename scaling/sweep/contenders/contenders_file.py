@@ -38,15 +38,11 @@ class Contenders:
     name: str
     contenders: Mapping[str, SweepSpec]
     compare_on: str | None
-    root: Located
-
-    def where(self, *path: str | int) -> str:
-        """Location of a value in the file, or of the nearest value around it."""
-        return str(self.root.find(path).location)
+    _source: Located
 
     def where_of(self, contender: str, *path: str | int) -> str:
         """Location of a contender's own value, or of its name in the file where there is none."""
-        block = self.root.find((CONTENDERS, contender))
+        block = self._source.find((CONTENDERS, contender))
         found = block.find(path)
         return str(block.key or block.location) if found is block else str(found.location)
 
@@ -92,7 +88,7 @@ def parse_contenders(text: str, name: str, overrides: Sequence[str] = ()) -> Con
         called = "contenders"  # in its place, so that all else is validated
     merged = {key: _merged(replace(root, value=shared), block, f"{called}-{key}") for key, block in own.items()}
     found = {key: _validated(each) for key, each in merged.items()}
-    violations += _told(found, own, root)
+    violations += _reported(found, own, root)
     specs = {key: spec for key, (spec, _) in found.items() if spec is not None}
     compare_on, wrong = _compare_on(items, specs)
     violations += wrong
@@ -170,24 +166,24 @@ def _validated(merged: Located) -> tuple[SweepSpec | None, Violations]:
     return None, [*others, (merged.location, "missing key 'target', which contenders are compared at")]
 
 
-def _told(
+def _reported(
     found: Mapping[str, tuple[SweepSpec | None, Violations]], own: Mapping[str, Located], root: Located
 ) -> Violations:
     """The violations of all contenders: once what all have in common, and under its name what one has."""
     every = [set(violations) for _, violations in found.values()]
     common = set.intersection(*every) if every else set()
-    told: Violations = []
+    reported: Violations = []
     for name, (_, violations) in found.items():
         inside = set(locations_in(own[name]))
         for location, message in violations:
             if (location, message) in common:
-                told.append((location, message))
+                reported.append((location, message))
             elif location in inside and not message.startswith(("unknown key", "missing key")):
-                told.append((location, f"contenders.{name}.{message}"))
+                reported.append((location, f"contenders.{name}.{message}"))
             else:
                 at = (own[name].key or own[name].location) if location == root.location else location
-                told.append((at, f"contenders.{name}: {message}"))
-    return told
+                reported.append((at, f"contenders.{name}: {message}"))
+    return reported
 
 
 def _compare_on(items: Mapping[str, Located], specs: Mapping[str, SweepSpec]) -> tuple[str | None, Violations]:

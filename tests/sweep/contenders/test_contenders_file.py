@@ -113,7 +113,7 @@ def test_what_is_wrong_with_a_contender_has_its_place(keys: str, reported: str) 
         ("name: both", "name: both\ncompare_on: [x]", ["x.yaml:2:13: compare_on: must be the name of a set, not"]),
     ],
 )  # fmt: skip
-def test_what_is_wrong_for_all_is_told_once(old: str, new: str, reported: list[str]) -> None:
+def test_what_is_wrong_for_all_is_reported_once(old: str, new: str, reported: list[str]) -> None:
     assert old in FILE
     found = violations(FILE.replace(old, new, 1))
     assert len(found) == len(reported), found

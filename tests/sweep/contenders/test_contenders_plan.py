@@ -93,7 +93,7 @@ def test_corpora_with_the_same_held_out_text_compare_by_loss(monkeypatch: pytest
     assert warnings == ()
 
 
-def test_errors_of_all_are_told_once_and_those_of_one_with_its_name() -> None:
+def test_errors_of_all_are_reported_once_and_those_of_one_with_its_name() -> None:
     (line,) = refused("target.flops=1e20")
     assert "(of " not in line
     (line,) = refused("contenders.other.target.flops=1e20")

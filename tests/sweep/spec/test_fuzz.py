@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from rounds import rounds
 
 from scaling.errors import InputError
+from scaling.sweep.contenders.contenders_file import has_contenders, parse_contenders
 from scaling.sweep.spec.sweep_file import parse_sweep
+from scaling.sweep.spec.sweep_spec import SweepSpec
 
 pytestmark = pytest.mark.soak
 
@@ -31,12 +33,18 @@ def mutated(draw: st.DrawFn) -> str:
     return text
 
 
+def specs_of(text: str, overrides: list[str]) -> list[SweepSpec]:
+    if has_contenders(text):
+        return list(parse_contenders(text, "x.yaml", overrides).contenders.values())
+    return [parse_sweep(text, "x.yaml", overrides)]
+
+
 def check(text: str, overrides: list[str]) -> None:
     violations: tuple[str, ...] = ()
     try:
-        spec = parse_sweep(text, "x.yaml", overrides)
-        sizes = [spec.target.size] if spec.target is not None else [size for block in spec.fit for size in block.sizes]
-        assert all(spec.shape(size).depth > 0 for size in sizes)
+        for spec in specs_of(text, overrides):
+            sizes = [spec.target.size] if spec.target else [size for block in spec.fit for size in block.sizes]
+            assert all(spec.shape(size).depth > 0 for size in sizes)
     except InputError as error:
         violations = error.errors or ("none",)
     for violation in violations:
@@ -52,10 +60,13 @@ def test_mutated_files(text: str) -> None:
 
 
 TINY = "{name: a, model: {seq_len: 8, head_dim: 16, width_per_layer: 16}, corpus: sotu, fit: [], target: 0}"
-KEYS = st.sampled_from(["name", "model", "corpus", "fit", "0", "1", "sizes", "flops", "target", "size", "seeds", "x"])
+TWO = TINY.replace("target: 0", "target: {size: 9k, flops: 1e9}, contenders: {x: {}, seeds: {corpus: python}}")
+KEYS = st.sampled_from(
+    ["name", "model", "corpus", "fit", "0", "1", "sizes", "flops", "target", "size", "seeds", "x", "contenders"]
+)
 
 
 @settings(max_examples=rounds(50, 2000))
-@given(st.lists(KEYS, max_size=4), PIECES)
-def test_overrides(keys: list[str], value: str) -> None:
-    check(TINY, [".".join(keys) + "=" + value])
+@given(st.sampled_from([TINY, TWO]), st.lists(KEYS, max_size=4), PIECES)
+def test_overrides(text: str, keys: list[str], value: str) -> None:
+    check(text, [".".join(keys) + "=" + value])
