@@ -15,7 +15,6 @@ import pandas as pd
 import pytest
 
 from analysis.comparing.comparison import read_comparison
-from scaling.cli import main
 from scaling.errors import InputError
 from scaling.sweep.folder.sweep_folder import SweepFolder
 
@@ -142,13 +141,3 @@ def test_once_frozen_there_are_no_other_contenders_runs_or_forks(copy: Path) -> 
         contending.pipeline(copy, other).run()
     with pytest.raises(InputError, match="a fork would be of other runs"):
         replace(contending.pipeline(copy), fork=True).run()
-
-
-def test_status_shows_the_runs_of_every_contender(comparison: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["status", str(comparison)])
-    assert ended.value.code == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split()[:3] == ["contender", "run", "role"]
-    assert [line.split()[0] for line in lines[1:29]] == ["usual"] * 14 + ["undecayed"] * 14
-    assert lines[29].startswith("28 of 28 runs ended")

@@ -10,6 +10,8 @@ from scaling.comparison import plan_contenders
 from scaling.errors import InputError
 from scaling.sweep.contenders.comparable import loss_column
 from scaling.sweep.contenders.contenders_file import Contenders, load_contenders, parse_contenders
+from scaling.sweep.folder.parts import Parts, all_states, write_parts
+from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.plan.held_out import HeldOutText
 
 SWEEPS = Path(__file__).parents[3] / "sweeps"
@@ -120,6 +122,24 @@ def test_options_that_do_not_apply_are_refused(tmp_path: Path, capsys: pytest.Ca
         main(["plan", str(tmp_path / "x.yaml"), option, "x"])
     assert ended.value.code == 2
     assert "which is a comparison of contenders" in capsys.readouterr().err
+
+
+def test_status_shows_the_runs_of_every_contender_in_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    contenders = parse()
+    plans, _ = plan_contenders(contenders)
+    for name, spec in contenders.contenders.items():
+        SweepFolder(tmp_path / name).prepare(spec.canonical(), FILE, plans[name])
+    write_parts(tmp_path, "both", Parts("contender", tuple(plans)))
+    with pytest.raises(SystemExit) as ended:
+        main(["status", str(tmp_path)])
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:3] == ["contender", "run", "role"]
+    assert [line.split()[0] for line in lines[1:23]] == ["plain"] * 11 + ["other"] * 11
+    assert lines[23] == "0 of 22 runs ended"
+    (tmp_path / "contenders.json").write_text("{")
+    with pytest.raises(InputError, match=r"contenders\.json: damaged; `scaling run` writes it again"):
+        all_states(tmp_path)
 
 
 def test_the_comparison_here_is_valid_and_paired() -> None:
