@@ -189,7 +189,7 @@ def _llama(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
 # tokens) the rules give 3.2M tokens a batch and a rate of 7.8e-4; published are 4M and more, and 3e-4.
 # The reference point of ``transfer``, where its rules meet the values they were found at.
 _TOKENS, _BATCH, _STEPS, _RATE, _HEAD_DIM, _DEPTH = 300e3, 128, 2400, 0.23, 16, 2
-_MUON_RATE = 0.015
+_MUON_RATE = 0.0125
 
 
 def _transfer(model: LlamaConfig, tokens: float, chosen: Overrides) -> Recipe:
@@ -226,10 +226,14 @@ def _transfer_muon(model: LlamaConfig, tokens: float, chosen: Overrides) -> Reci
     """The rules of ``transfer`` under Muon, where they differ from AdamW's.
 
     - batch as there, and g = (batch / 128)^(1/2) (steps / 2400)^-0.32 as there;
-    - matrices have the rate 0.015 g at every width: an orthogonalised update of that rate has the spectral norm that
+    - matrices have the rate 0.0125 g at every width: an orthogonalised update of that rate has the spectral norm that
       muP asks for (2310.17813; see ``muon.direction``). In depth and for queries it is scaled as there: Muon's steps
       do not depend on the gradient's scale either;
-    - embedding, gains and an untied head are AdamW's, with the rates that they have there for this g.
+    - embedding, gains and an untied head are AdamW's, with the rates that they have there for this g;
+    - weight decay by its time scale, as there.
+
+    Found on `sotu` at 5k to 80k parameters, 2 and 8 layers, up to 3e11 FLOPs (``benchmarks/optimizers.md``): the best
+    rate was 0.7 to 1.6 times this one.
     """
     batch_tokens = _batch(model, tokens, chosen)
     growth = _growth(batch_tokens, tokens / batch_tokens)

@@ -4,7 +4,7 @@
 
 For each width: processor's milliseconds of a step of each optimizer, pinned to one core, the median of several rounds
 in which both train in turn; and what Muon's orthogonalisations add to the FLOPs of a step by count. A step's batch is
-that of the recipe ``transfer`` at 20 tokens a parameter, and one of 4,096 tokens. The figures are in optimizers.md.
+that of the recipe ``transfer`` at 20 tokens a parameter, and one of 2,048 tokens. The figures are in optimizers.md.
 """
 
 import os
@@ -19,16 +19,16 @@ from scaling.train.config import DataConfig, RunConfig
 from scaling.train.muon.direction import muon_flops
 from scaling.train.recipe import RECIPES, OptimizerName, Overrides
 
-WIDTHS, SEQ_LEN, LARGE_BATCH = (32, 64, 128, 256), 128, 4096
-_ROUNDS, _SECONDS = 5, 0.5
+WIDTHS, SEQ_LEN, LARGE_BATCH = (32, 64, 128, 256), 128, 2048
+_ROUNDS, _SECONDS = 3, 0.2
 _NO_TEXT = DataConfig(corpus={}, fingerprint={}, tokenizer={}, eval_tokens=1)
 _OPTIMIZERS: tuple[OptimizerName, ...] = ("adamw", "muon")
 
 
 def model_of(width: int) -> LlamaConfig:
-    """A byte-level Llama of four layers, with heads 16 wide."""
+    """A byte-level Llama of two layers, with heads 16 wide."""
     heads, ffn = width // 16, 8 * width // 24 * 8
-    return LlamaConfig(256, width, 4, heads, heads, ffn, SEQ_LEN, tie_embeddings=True, qk_norm=True)
+    return LlamaConfig(256, width, 2, heads, heads, ffn, SEQ_LEN, tie_embeddings=True, qk_norm=True)
 
 
 def run_of(model: LlamaConfig, optimizer: OptimizerName, batch_tokens: int | None) -> RunConfig:
