@@ -177,10 +177,21 @@ print(ppo.drawing.reading)
 ppo
 
 # %% [markdown]
+# At three times the learning rate, the same policies go so far from the start that gold falls below where it began,
+# while the proxy of 512 pairs goes on to rise:
+
+# %%
+far = sl.plot("rewards", chain / "far")
+print(far.drawing.reading)
+
+# %%
+far
+
+# %% [markdown]
 # A proxy may reward length, or the lack of it. So lengths and the share of answers that stop stand beside:
 
 # %%
-sl.plot("answer-length", chain / "ppo")
+sl.plot("answer-length", chain / "far")
 
 # %% [markdown]
 # ## DPO: how far a small beta goes

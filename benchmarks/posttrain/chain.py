@@ -20,6 +20,7 @@ from benchmarks.posttrain.stages import below_start, dpo_gains, gain_at, kept, p
 TITLE = "## The chain,"  # and how many seeds of a run it has
 OF_LOSSES = {"sft": "nats per token", "reward": "nats per pair"}
 OF_REWARDS = ("best", "ppo", "dpo")
+FAR = "far"  # PPO pushed far beyond its peak, without a target
 NAIVE = ("best fitted run", "regressional", "no fall")
 _FEW, _MANY = 512, 8000  # pairs
 _WORDS = {1: "one seed", 2: "two seeds", 3: "three seeds", 4: "four seeds"}
@@ -94,7 +95,9 @@ def asked(folder: Path) -> Iterator[Asked]:
     yield "Reward models: accuracy .65 +- .04 with 128 pairs", f"{fewest:.3f}", abs(fewest - 0.65) <= 0.04
     yield "Reward models: accuracy at least .78 with 8k pairs", f"{most:.3f}", most >= 0.78
     yield from _of_best(folder / "best")
-    yield from _of_ppo(folder / "ppo")
+    yield from _of_ppo(folder / "ppo", "PPO")
+    if (folder / FAR).is_dir():
+        yield from _of_ppo(folder / FAR, "PPO at three times the rate")
     gains = dpo_gains(folder / "dpo")
     ends = {beta: gain.iloc[-1] for (pairs, beta), gain in gains.items() if pairs == 4000}
     shown = ", ".join(f"{stages.mean(ends[beta], 2)} with {beta:g}" for beta in sorted(ends))
@@ -114,10 +117,10 @@ def _of_best(place: Path) -> Iterator[Asked]:
             yield f"{name}: loses less than 10 % of its gain by n = 128", f"{lost:.0%}", lost < 0.1
 
 
-def _of_ppo(place: Path) -> Iterator[Asked]:
+def _of_ppo(place: Path, how: str) -> Iterator[Asked]:
     for pairs, found in proxies(place):
         peak, end, under = float(found.points[found.peak]), float(found.points[-1]), below_start(found)
-        name = f"PPO, {format_quantity(pairs)} pairs"
+        name = f"{how}, {format_quantity(pairs)} pairs"
         if pairs == _FEW:
             yield f"{name}: gold peaks below KL 2", f"KL {peak:.2f}, of {end:.2f} reached", peak < 2
             shown = (
@@ -157,6 +160,7 @@ def section(folder: Path) -> str:
         stages.reward_models(folder / "reward"),
         stages.best_of_n(folder / "best"),
         stages.ppo(folder / "ppo"),
+        *([stages.ppo(folder / FAR, " at three times the rate")] if (folder / FAR).is_dir() else []),
         stages.dpo(folder / "dpo"),
         forecasts(folder),
         ("**What was asked of it before**, and whether it came to that:", "", *table(["asked", "found", ""], met)),

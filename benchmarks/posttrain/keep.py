@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-STAGES = ("sft", "reward", "best", "ppo", "dpo")
+STAGES = ("sft", "reward", "best", "ppo", "far", "dpo")
 _TABLES, _FROZEN, _SAMPLES = ("runs.parquet", "rewards.parquet"), ("forecast.json", "score.json"), "samples.json"
 _PROMPTS, _DIGITS = 4, 4
 
@@ -29,11 +29,15 @@ def keep(chain: Path, place: Path) -> None:
     """
     for stage in STAGES:
         here, there = chain / stage, place / stage
+        if not here.is_dir():
+            continue
         there.mkdir(parents=True, exist_ok=True)
         for name in _TABLES:
             if (here / name).is_file():
                 _shrink(pd.read_parquet(here / name), there / name)
         for name in _FROZEN:
+            if not (here / name).is_file():
+                continue
             text = (here / name).read_text()
             if Path(json.loads(text).get("source", "")).is_absolute():
                 sys.exit(f"{here / name}: names a folder of this machine; run the chain with a relative --out")

@@ -105,8 +105,8 @@ def best_of_n(place: Path) -> Iterator[str]:
     yield from table([*head, "proxy at the last n", "alpha", "beta", "rms"], rows)
 
 
-def ppo(place: Path) -> Iterator[str]:
-    """Peaks and falls of PPO by pairs."""
+def ppo(place: Path, how: str = "") -> Iterator[str]:
+    """Peaks and falls of PPO by pairs; ``how`` the runs differ from those of the usual rate, if they do."""
     rows = []
     for pairs, found in proxies(place):
         at_peak = np.array(
@@ -123,8 +123,8 @@ def ppo(place: Path) -> Iterator[str]:
                 *mean_law(pairs, found, "overoptimization-rl"),
             ]
         )
-    yield "**PPO** of 20k parameters, 40 iterations without a penalty of KL: gold of the mean curve, up to the KL that"
-    yield "every seed reaches, and its law d (alpha - beta log d)."
+    yield f"**PPO{how}** of 20k parameters, 40 iterations without a penalty of KL: gold of the mean curve, up to the"
+    yield "KL that every seed reaches, and its law d (alpha - beta log d)."
     yield ""
     head = ["pairs", "seeds", "gain at the peak", "KL there", "KL under the start", "gain at KL 2", "gain at the end"]
     yield from table([*head, "KL there", "proxy there", "alpha", "beta", "rms"], rows)
