@@ -8,6 +8,7 @@ rate and one initial standard deviation for all, the same measures have slopes o
 import functools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from typing import Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,8 @@ from scaling.train.recipe import RECIPES, Overrides, Rates
 from scaling.train.step import TrainState, hyper_of, init_state, program_for
 
 SEEDS = (0, 1, 2)
+# The recipe under either optimizer; no recipe; and Muon with a rule that is not its own.
+Way: TypeAlias = Literal["adamw", "muon", "standard", "muon by 1 / width"]
 # The recipe's reference point, at its full rate from the first step.
 BATCH, HORIZON, STEPS = 4, 2400, 8
 STATES = ("stream", "attention", "logits")
@@ -156,25 +159,30 @@ def flat(state: TrainState) -> TrainState:
     return state._replace(parameters=jax.tree_util.tree_map_with_path(same, state.parameters))
 
 
-def run_of(config: LlamaConfig, standard: bool, seed: int) -> RunConfig:
+def run_of(config: LlamaConfig, way: Way, seed: int) -> RunConfig:
     batch_tokens = BATCH * config.seq_len
     chosen = Overrides(schedule="wsd", decay=0.3, batch_tokens=batch_tokens, warmup=0.0)
+    if way.startswith("muon"):
+        chosen = replace(chosen, optimizer="muon")
     recipe = RECIPES["transfer"](config, HORIZON * batch_tokens, chosen)
-    if standard:
+    if way == "muon by 1 / width":
+        rates = {group: rate / config.width for group, rate in asdict(recipe.rates).items()}
+        recipe = replace(recipe, rates=Rates(**rates))
+    if way == "standard":
         recipe = replace(recipe, rates=Rates(**dict.fromkeys(asdict(recipe.rates), 0.005)))
     return RunConfig(config, DATA, recipe, HORIZON, seed)
 
 
 @functools.cache
-def measure(config: LlamaConfig, standard: bool, seed: int) -> dict[str, float]:
+def measure(config: LlamaConfig, way: Way, seed: int) -> dict[str, float]:
     """RMS of the states at first, of their change after the first steps and after more, and of the matrices' part."""
-    run = run_of(config, standard, seed)
+    run = run_of(config, way, seed)
     text, program, hyper = make_text(run), program_for(run), hyper_of(run)
     batches = text.batches.take(0, STEPS)
     probe = batches[0, :, :-1]
 
     def fresh() -> TrainState:
-        return flat(init_state(run)) if standard else init_state(run)
+        return flat(init_state(run)) if way == "standard" else init_state(run)
 
     begun, first = fresh(), 1 if config.tie_embeddings else 2  # a head of zeros hides the rest from the first step
     before, _ = observe(config, begun, probe)
@@ -191,27 +199,40 @@ def measure(config: LlamaConfig, standard: bool, seed: int) -> dict[str, float]:
     return found
 
 
-def slopes(family: Family, sizes: tuple[int, ...], standard: bool) -> dict[str, float]:
+def slopes(family: Family, sizes: tuple[int, ...], way: Way) -> dict[str, float]:
     """Of log RMS, averaged over seeds, against log size."""
     logs = [
-        [{name: np.log(value) for name, value in measure(family.shape(size), standard, seed).items()} for seed in SEEDS]
+        [{name: np.log(value) for name, value in measure(family.shape(size), way, seed).items()} for seed in SEEDS]
         for size in sizes
     ]
     mean = {name: [np.mean([seed[name] for seed in seeds]) for seeds in logs] for name in logs[0][0]}
     return {name: float(np.polyfit(np.log(sizes), values, 1)[0]) for name, values in mean.items()}
 
 
-def check(name: str, sizes: slice) -> None:
+def check(name: str, sizes: slice, way: Way = "adamw") -> None:
     family = FAMILIES[name]
-    for what, slope in slopes(family, family.sizes[sizes], standard=False).items():
+    for what, slope in slopes(family, family.sizes[sizes], way).items():
         assert (AVERAGED if what in family.averaged else -FLAT) < slope < FLAT, what
-    steep = slopes(family, family.sizes[sizes], standard=True)
+    steep = slopes(family, family.sizes[sizes], "standard")
     assert min(steep[what] for what in family.steep) > STEEP, "the check must be able to fail"
 
 
 @pytest.mark.parametrize("name", ["wider heads", "deeper, untied"])
 def test_steps_at_both_ends_are_alike(name: str) -> None:
     check(name, slice(None, None, 3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["wider heads", "deeper, untied"])
+def test_muons_steps_at_both_ends_are_alike(name: str) -> None:
+    check(name, slice(None, None, 3), "muon")
+
+
+@pytest.mark.slow
+def test_adamws_rule_for_width_is_not_muons() -> None:
+    family = FAMILIES["wider heads"]
+    found = slopes(family, family.sizes[::3], "muon by 1 / width")
+    assert max(found[f"{name} after {STEPS}"] for name in MATRICES) < -STEEP
 
 
 @pytest.mark.slow
@@ -222,7 +243,7 @@ def test_steps_at_every_size_are_alike(name: str) -> None:
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_gains_move_by_the_same_part_at_every_size(tied: bool) -> None:
-    recipes = [run_of(model(width, 2, 2, tied, True), False, 0).recipe for width in (16, 1024)]
+    recipes = [run_of(model(width, 2, 2, tied, True), "adamw", 0).recipe for width in (16, 1024)]
     small, large = (
         [
             recipe.rates.norm,
@@ -236,7 +257,7 @@ def test_gains_move_by_the_same_part_at_every_size(tied: bool) -> None:
 
 def test_the_observer_computes_what_the_model_does() -> None:
     for family in (FAMILIES["wider heads"], FAMILIES["more heads"]):
-        run = run_of(family.shape(family.sizes[0]), False, 0)
+        run = run_of(family.shape(family.sizes[0]), "adamw", 0)
         state, windows = init_state(run), make_text(run).batches.take(0, 1)[0]
         if not run.model.tie_embeddings:  # zeros would agree whatever came before them
             state.parameters["output"][...] = 0.1 * jax.random.normal(jax.random.key(0), (256, run.model.width))
