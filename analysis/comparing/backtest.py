@@ -134,8 +134,8 @@ def backtest_comparisons(contenders: Sequence[Contender]) -> ComparisonBacktest:
     frame = pd.DataFrame(rows)
     return ComparisonBacktest(
         contenders=tuple(each.name for each in contenders),
-        by_distance=_by_distance(frame),
-        calibration=_calibration(frame),
+        by_distance=decisions_by_distance(frame),
+        calibration=calibration_of(frame),
         level=LEVEL,
         frame=frame,
         warnings=warnings,
@@ -184,7 +184,8 @@ def _judged(
     ]
 
 
-def _by_distance(frame: pd.DataFrame) -> tuple[Decisions, ...]:
+def decisions_by_distance(frame: pd.DataFrame) -> tuple[Decisions, ...]:
+    """How decisions came out at each distance; ``frame`` is that of a backtest, or several of them together."""
     reach = np.log((frame["flops"] / frame["fitted_flops"]).to_numpy())
     nearest = np.abs(reach[:, None] - np.log(FACTORS)[None]).argmin(axis=1)
     found = []
@@ -210,7 +211,8 @@ def _by_distance(frame: pd.DataFrame) -> tuple[Decisions, ...]:
     return tuple(found)
 
 
-def _calibration(frame: pd.DataFrame) -> tuple[Stated, ...]:
+def calibration_of(frame: pd.DataFrame) -> tuple[Stated, ...]:
+    """How often decisions came out right by the probability stated; ``frame`` as of :func:`decisions_by_distance`."""
     stated = np.maximum(frame["better"], 1 - frame["better"])
     right = (frame["better"] > 0.5) == (frame["difference"] < 0)
     found = []

@@ -1,0 +1,140 @@
+"""Whether a comparison prefers the cleaner of two corpora at ten times the compute: a section of ``comparing.md``.
+
+    python -m benchmarks.comparing.planted          from the root of the project; about 5 minutes on 2 cores
+
+It makes the corpora below ``runs/corpora``, trains ``planted.yaml`` in ``runs/planted``, and keeps what the page needs
+in ``benchmarks/comparing/planted``. With ``--kept`` the section is written from that alone.
+"""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.comparing.comparison import Comparison, PairComparison, Span, read_comparison
+from analysis.comparing.score import ComparisonScore, ScoredPair, read_comparison_score
+from benchmarks.comparing.damage import KINDS, damaged, held_out, pieces, write_corpus
+from benchmarks.comparing.page import filled, runs_of, write
+from benchmarks.posttrain.page import table
+
+TITLE = "## Corpora with planted damage"
+KEPT = Path(__file__).with_name("planted")
+SWEEP, CORPORA, OUT = Path(__file__).with_name("planted.yaml"), Path("runs/corpora"), Path("runs/planted")
+SHARES = (0.1, 0.3)
+CLEAN, NEEDED = "clean", 0.9
+INTRO = """\
+Written by `python -m benchmarks.comparing.planted`, which trains [comparing/planted.yaml](comparing/planted.yaml).
+Each corpus is 160 pieces of State of the Union addresses, of 1,000 bytes each: all clean, or 10 or 30 % of them with
+their words shuffled, or 10 or 30 % copies of others. Losses are on the same clean addresses, which none is trained
+on. Two seeds of nine cells are fitted, with at most a tenth of the FLOPs of the targets, of which there are three
+seeds each. The comparison was frozen before any target's first step. P(first) is the probability that the cleaner
+one, named first, has the lower loss at the target, and the multiplier how many times its compute it would need for
+the loss of the other. `first lower` counts the pairs of target runs of one seed."""
+
+
+def train() -> None:
+    """Makes the corpora, trains the sweep, and keeps its comparison, score and losses; goes on where it stopped."""
+    documents, unseen = pieces(), held_out()
+    write_corpus(CORPORA / CLEAN, documents, unseen)
+    for kind in KINDS:
+        for share in SHARES:
+            write_corpus(CORPORA / f"{kind}-{share * 100:.0f}", damaged(documents, kind, share), unseen)
+    subprocess.run([sys.executable, "-m", "scaling", "run", SWEEP, "--out", OUT], check=True)
+    KEPT.mkdir(exist_ok=True)
+    for name in ("comparison.json", "comparison_score.json"):
+        shutil.copyfile(OUT / name, KEPT / name)
+    names = read_comparison(OUT / "comparison.json").contenders
+    runs = [runs_of(OUT / name).assign(contender=name) for name in names]
+    pd.concat(runs).to_csv(KEPT / "runs.csv", index=False)
+
+
+def cleaner_first(pair: PairComparison | ScoredPair) -> bool:
+    """Whether the second of a pair is the first with more damage, of one kind."""
+    first, second = pair.first.split("-"), pair.second.split("-")
+    return first[0] in (CLEAN, second[0])
+
+
+def lower(runs: pd.DataFrame, first: str, second: str) -> str:
+    """In how many pairs of target runs of one seed the first has the lower loss."""
+    targets = runs[runs["role"] == "target"]
+    ours, theirs = (targets[targets["contender"] == name].set_index("seed")["loss"] for name in (first, second))
+    return f"{int((ours < theirs).sum())} of {len(ours)}"
+
+
+def _span(span: Span, form: str) -> str:
+    value, low, high = ("-" if each is None else format(each, form) for each in (span.value, span.low, span.high))
+    return f"{value} [{low}, {high}]"
+
+
+def _rows(made: Comparison, scored: ComparisonScore, runs: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    for each in made.pairs:
+        if not cleaner_first(each):
+            continue
+        actual = next(pair for pair in scored.pairs if (pair.first, pair.second) == (each.first, each.second))
+        yield (
+            f"{each.first} or {each.second}",
+            f"{1 - each.better:.3f}",
+            _span(each.difference, "+.2%"),
+            f"{actual.actual:+.2%}",
+            "yes" if actual.inside else "**no**",
+            lower(runs, each.first, each.second),
+            _span(each.multiplier, ".2f"),
+            "-" if actual.actual_multiplier is None else f"{actual.actual_multiplier:.2f}",
+            {True: "yes", False: "**no**", None: "-"}[actual.multiplier_inside],
+        )
+
+
+def _budgets(made: Comparison) -> Iterator[tuple[str, ...]]:
+    for each in made.pairs:
+        if cleaner_first(each):
+            yield f"{each.first} or {each.second}", *(_span(row.difference, "+.2%") for row in each.budgets)
+
+
+def section() -> str:
+    """The section of the page, from what is kept."""
+    made = read_comparison(KEPT / "comparison.json")
+    scored = read_comparison_score(KEPT / "comparison_score.json")
+    runs = pd.read_csv(KEPT / "runs.csv")
+    pairs = [each for each in made.pairs if cleaner_first(each)]
+    judged = [each for each in scored.pairs if cleaner_first(each)]
+    sure = [f"{each.first} over {each.second}" for each in pairs if 1 - each.better >= NEEDED]
+    against = [f"{each.first} over {each.second}" for each in judged if not each.right]
+    head = ("corpora", "P(first)", "difference", "actual", "inside", "first lower", "multiplier", "actual", "inside")
+    flops = [f"{row.flops:.2g}" for row in pairs[0].budgets]
+    losses = ", ".join(
+        f"{name} {scored.losses[name]:.4f}" for name in sorted(scored.losses, key=lambda name: scored.losses[name])
+    )
+    return "\n".join(
+        [
+            TITLE,
+            "",
+            INTRO,
+            "",
+            *table(head, _rows(made, scored, runs)),
+            "",
+            filled(
+                f"Preferred with P of {NEEDED:g} or more: {len(sure)} of {len(pairs)} ({', '.join(sure) or 'none'}). "
+                f"The order of the targets is against the likelier one in {len(against)} "
+                f"({', '.join(against) or 'none'}). Inside are {sum(each.inside for each in judged)} of {len(judged)} differences; the Brier score is "
+                f"{sum(each.brier for each in judged) / len(judged):.3f}. Losses of the targets: {losses}."
+            ),
+            "",
+            "What the fitted runs show, by FLOPs (difference of log losses, with the 90 % interval of its mean):",
+            "",
+            *table(("corpora", *flops), _budgets(made)),
+            "",
+        ]
+    )
+
+
+def main(*options: str) -> None:
+    if "--kept" not in options:
+        train()
+    write(TITLE, section())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
