@@ -9,7 +9,7 @@ in ``benchmarks/comparing/planted``. With ``--kept`` the section is written from
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -29,7 +29,7 @@ INTRO = """\
 Written by `python -m benchmarks.comparing.planted`, which trains [comparing/planted.yaml](comparing/planted.yaml).
 Each corpus is 160 pieces of State of the Union addresses, of 1,000 bytes each: all clean, or 10 or 30 % of them with
 their words shuffled, or 10 or 30 % copies of others. Losses are on the same clean addresses, which none is trained
-on. Two seeds of nine cells are fitted, with at most a tenth of the FLOPs of the targets, of which there are three
+on. Two seeds of fifteen cells are fitted, with at most a tenth of the FLOPs of the targets, of which there are three
 seeds each. The comparison was frozen before any target's first step. P(first) is the probability that the cleaner
 one, named first, has the lower loss at the target, and the multiplier how many times its compute it would need for
 the loss of the other. `first lower` counts the pairs of target runs of one seed."""
@@ -93,20 +93,29 @@ def _budgets(made: Comparison) -> Iterator[tuple[str, ...]]:
             yield f"{each.first} or {each.second}", *(_span(row.difference, "+.2%") for row in each.budgets)
 
 
+def _summary(pairs: Sequence[PairComparison], scored: ComparisonScore) -> str:
+    judged = [each for each in scored.pairs if cleaner_first(each)]
+    sure = [f"{each.first} over {each.second}" for each in pairs if 1 - each.better >= NEEDED]
+    against = [f"{each.first} over {each.second}" for each in judged if not each.right]
+    losses = ", ".join(
+        f"{name} {scored.losses[name]:.4f}" for name in sorted(scored.losses, key=lambda name: scored.losses[name])
+    )
+    inside, brier = sum(each.inside for each in judged), sum(each.brier for each in judged) / len(judged)
+    return filled(
+        f"Preferred with P of {NEEDED:g} or more: {len(sure)} of {len(pairs)} ({', '.join(sure) or 'none'}). The order "
+        f"of the targets is against the likelier one in {len(against)} ({', '.join(against) or 'none'}). Inside are "
+        f"{inside} of {len(judged)} differences; the Brier score is {brier:.3f}. Losses of the targets: {losses}."
+    )
+
+
 def section() -> str:
     """The section of the page, from what is kept."""
     made = read_comparison(KEPT / "comparison.json")
     scored = read_comparison_score(KEPT / "comparison_score.json")
     runs = pd.read_csv(KEPT / "runs.csv")
     pairs = [each for each in made.pairs if cleaner_first(each)]
-    judged = [each for each in scored.pairs if cleaner_first(each)]
-    sure = [f"{each.first} over {each.second}" for each in pairs if 1 - each.better >= NEEDED]
-    against = [f"{each.first} over {each.second}" for each in judged if not each.right]
     head = ("corpora", "P(first)", "difference", "actual", "inside", "first lower", "multiplier", "actual", "inside")
     flops = [f"{row.flops:.2g}" for row in pairs[0].budgets]
-    losses = ", ".join(
-        f"{name} {scored.losses[name]:.4f}" for name in sorted(scored.losses, key=lambda name: scored.losses[name])
-    )
     return "\n".join(
         [
             TITLE,
@@ -115,12 +124,7 @@ def section() -> str:
             "",
             *table(head, _rows(made, scored, runs)),
             "",
-            filled(
-                f"Preferred with P of {NEEDED:g} or more: {len(sure)} of {len(pairs)} ({', '.join(sure) or 'none'}). "
-                f"The order of the targets is against the likelier one in {len(against)} "
-                f"({', '.join(against) or 'none'}). Inside are {sum(each.inside for each in judged)} of {len(judged)} differences; the Brier score is "
-                f"{sum(each.brier for each in judged) / len(judged):.3f}. Losses of the targets: {losses}."
-            ),
+            _summary(pairs, scored),
             "",
             "What the fitted runs show, by FLOPs (difference of log losses, with the 90 % interval of its mean):",
             "",
