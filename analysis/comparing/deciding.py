@@ -124,7 +124,7 @@ def verdict(plans: Sequence[Further], now: float, decided: float) -> str:
         return f"{runs_of(plan)} would decide: {_percent(plan.confidence)} in expectation, {_percent(now)} as it is"
     best = max(plans, key=lambda plan: (plan.confidence, -plan.cost))
     return (
-        f"no runs short of the target would decide in expectation: {runs_of(best)} bring "
+        f"no runs short of the target would decide in expectation: {runs_of(best)} bring{'s' * (best.seeds == 1)} "
         f"{_percent(best.confidence)}, {_percent(now)} as it is"
     )
 
