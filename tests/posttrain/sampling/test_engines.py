@@ -124,5 +124,7 @@ def test_vllm_is_asked_as_it_wants_to_be(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_without_vllm_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(InputError, match=r"the sampler vllm needs a GPU and vLLM: pip install .scaling-law-toolkit.vllm."):
+    with pytest.raises(
+        InputError, match=r"the sampler vllm needs a GPU and vLLM: pip install .scaling-law-toolkit.vllm."
+    ):
         Vllm(tmp_path, 64)

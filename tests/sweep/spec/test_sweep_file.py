@@ -142,15 +142,6 @@ def test_adamw_is_not_named_in_what_a_folder_keeps() -> None:
     assert muon.canonical()["recipe"]["optimizer"] == "muon"
 
 
-def test_adamw_is_not_named_in_what_a_folder_keeps() -> None:
-    """Folders of before there was Muon know their sweep again."""
-    assert parse().canonical() == parse("recipe.optimizer=adamw").canonical()
-    assert "optimizer" not in parse().canonical()["recipe"]
-    muon = parse("recipe={optimizer: muon}")
-    assert (muon.recipe.name, muon.schedule.kind) == ("transfer", "wsd")
-    assert muon.canonical()["recipe"]["optimizer"] == "muon"
-
-
 def test_a_recipe_brings_its_schedule() -> None:
     assert (parse("recipe=llama").schedule.kind, parse("recipe=llama").schedule.decay) == ("cosine", None)
     assert parse("recipe=llama", "schedule=wsd").schedule.kind == "wsd"
