@@ -80,7 +80,8 @@ def test_the_cheapest_that_decides_is_named_or_that_none_does() -> None:
         "2 runs of each at 4e14 FLOPs would decide: 95.7% in expectation, 90% as it is"
     )
     assert verdict([few], 0.9, 0.95) == (
-        "no runs short of the target would decide in expectation: one run of each at 1e14 FLOPs brings 93%, 90% as it is"
+        "no runs short of the target would decide in expectation: one run of each at 1e14 FLOPs brings 93%, "
+        "90% as it is"
     )
     assert "94.9%" in verdict([Further(1e14, 1, 2e14, 0.94999, 0.4)], 0.9, 0.95)
     assert verdict([], 0.9, 0.95).startswith("the runs reach to the target")
