@@ -2,8 +2,7 @@
 
     python -m benchmarks.posttrain.keep runs/chat-seeds benchmarks/posttrain/chat
 
-Tables keep every column, as forecasts hold their hash, and are stored without statistics of their columns. Answers are
-those to the first prompts by the runs of seed 0.
+Answers are those to the first prompts by the runs of seed 0.
 """
 
 import json
@@ -12,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
+
+from benchmarks.kept import keep_frozen, keep_tables
 
 STAGES = ("sft", "reward", "best", "ppo", "far", "dpo")
 _TABLES, _FROZEN, _SAMPLES = ("runs.parquet", "rewards.parquet"), ("forecast.json", "score.json"), "samples.json"
@@ -31,26 +30,12 @@ def keep(chain: Path, place: Path) -> None:
         here, there = chain / stage, place / stage
         if not here.is_dir():
             continue
-        there.mkdir(parents=True, exist_ok=True)
-        for name in _TABLES:
-            if (here / name).is_file():
-                _shrink(pd.read_parquet(here / name), there / name)
-        for name in _FROZEN:
-            if not (here / name).is_file():
-                continue
-            text = (here / name).read_text()
-            if Path(json.loads(text).get("source", "")).is_absolute():
-                sys.exit(f"{here / name}: names a folder of this machine; run the chain with a relative --out")
-            (there / name).write_text(text)
+        keep_tables(here, there, _TABLES)
+        keep_frozen(here, there, _FROZEN)
         if (here / _SAMPLES).is_file():
             rows = _answers(json.loads((here / _SAMPLES).read_text()), pd.read_parquet(here / "runs.parquet"))
             lines = ",\n".join(json.dumps(row) for row in rows)
             (there / _SAMPLES).write_text(f"[\n{lines}\n]\n")
-
-
-def _shrink(frame: pd.DataFrame, path: Path) -> None:
-    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-    pq.write_table(table, path, compression="zstd", compression_level=19, use_dictionary=False, write_statistics=False)
 
 
 def _answers(rows: list[dict[str, Any]], runs: pd.DataFrame) -> list[dict[str, Any]]:
