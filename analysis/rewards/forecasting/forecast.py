@@ -13,9 +13,9 @@ from jaxtyping import Float
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.files import readable
+from analysis.frozen import digest, freeze_once
 from analysis.result import Result
 from analysis.rewards.best_of_n import kl_bound
-from analysis.frozen import digest, freeze_once
 from analysis.rewards.forecasting.text import reward_forecast_text
 
 

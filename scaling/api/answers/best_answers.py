@@ -1,6 +1,7 @@
 """Rejection sampling from the command line: the best answers to the prompts of a file, as rows to fine-tune on."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,7 @@ def write_best(
     if not asked:
         raise InputError(f"{prompts}: no prompt leaves room for an answer: {json.dumps(dropped)}")
     parameters, longest = policy_parameters(trained.model), context if max_tokens is None else max_tokens
-    lines, chosen, finished = [], [], []
-    together = max(1, _ANSWERS // best_of)
+    lines, chosen, finished, together = [], [], [], max(1, _ANSWERS // best_of)
     for first in range(0, len(asked), together):
         own = asked[first : first + together]
         answers = sampling.sample(
@@ -130,12 +130,17 @@ def write_best(
             if answers.stopped[row]:
                 chosen.append(float(scores[row]))
                 lines.append(_row(own[row // best_of][0], trained.tokenizer.decode(answers.answer(row))))
+    _write(Path(output), lines)
+    counts = (len(lines), len(asked) - len(lines))
+    return BestAnswers(str(run), best_of, str(output), *counts, dropped, _mean(finished), _mean(chosen))
+
+
+def _write(output: Path, lines: Sequence[str]) -> None:
+    """Writes the rows, whole or not at all."""
     try:
-        write_text(Path(output), "".join(f"{line}\n" for line in lines))
+        write_text(output, "".join(f"{line}\n" for line in lines))
     except OSError as error:
         raise InputError(f"`output` {output}: cannot be written: {error.strerror or error}") from None
-    unfinished = len(asked) - len(lines)
-    return BestAnswers(str(run), best_of, str(output), len(lines), unfinished, dropped, _mean(finished), _mean(chosen))
 
 
 def _check_output(output: Path, prompts: str) -> None:

@@ -16,9 +16,11 @@ from scaling.sweep.executors.registry import find_executor
 from scaling.sweep.host import machine, machine_speed
 from scaling.sweep.plan.estimate import describe
 from scaling.sweep.spec.sweep_file import load_sweep
+from scaling.sweep.spec.sweep_spec import SweepSpec
 from scaling.sweep.spec.yaml_locations import read_file
 from scaling.sweep.stages.chain_file import is_chain, load_chain
 from scaling.sweep.tracking.trackers import need_tracker, tracking
+from scaling.sweep.workers.worker_pool import Executor
 
 if TYPE_CHECKING:
     from scaling.api.running.chains import ChainPlan, FinishedChain
@@ -163,6 +165,21 @@ def run(
     spec = load_sweep(str(sweep), tuple(overrides))
     if spec.grid is not None:
         refuse_given(sweep, _GRID, fit_only=fit_only)
+    return _run_sweep(spec, source, out, workers, fit_only, fork, track, backend, progress)
+
+
+def _run_sweep(
+    spec: SweepSpec,
+    source: str,
+    out: str | Path | None,
+    workers: int | None,
+    fit_only: bool,
+    fork: bool,
+    track: str | None,
+    backend: Executor,
+    progress: Progress,
+) -> "FinishedSweep | ForecastSweep | TrainedSweep":
+    """One sweep, carried out."""
     folder = Path("runs", spec.name) if out is None else Path(out)
     if process := join_sweep(spec, folder, target=not fit_only):
         return TrainedSweep(folder, None, process)

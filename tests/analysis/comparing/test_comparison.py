@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from contender_tables import SIZES, contender, frame, loss_of
+from contending.tables import SIZES, contender, frame, loss_of
 
 from analysis.comparing.backtest import backtest_comparisons
 from analysis.comparing.compare import CompareRequest, compare

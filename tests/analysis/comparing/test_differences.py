@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from contender_tables import SIZES, contender, frame, loss_of
+from contending.tables import SIZES, contender, frame, loss_of
 
 from analysis.comparing.compare import CompareRequest, compare
 from analysis.comparing.comparison import PairComparison

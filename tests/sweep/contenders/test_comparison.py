@@ -9,10 +9,10 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import contending
 import finished
 import pandas as pd
 import pytest
+from contending import small as contending
 
 from analysis.comparing.comparison import read_comparison
 from scaling.errors import InputError
@@ -26,7 +26,7 @@ KILLED = """
 import os, signal, sys
 from dataclasses import replace
 from pathlib import Path
-import contending
+from contending import small as contending
 from analysis.comparing.comparison import Comparison
 out, point = sys.argv[1:]
 def kill(at, _=None):
@@ -94,7 +94,7 @@ def test_all_is_frozen_before_any_target_has_begun(comparison: Path) -> None:
 def test_killed_on_the_way_the_results_are_the_same(comparison: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     (tmp_path / "killed.py").write_text(KILLED)
-    environment = {**os.environ, "PYTHONPATH": str(Path(contending.__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": str(Path(contending.__file__).parents[1])}
     for point in ("usual fit", "undecayed fit", "frozen", "usual target", "undecayed target"):
         command = [sys.executable, str(tmp_path / "killed.py"), str(out), point]
         done = subprocess.run(command, env=environment, timeout=600, capture_output=True, check=False)
