@@ -29,6 +29,7 @@ PARAMS, TOKENS = "#0072b2", "#009e73"
 INK = "#5f6368"  # replaced by the page's own text colour in the report
 WIDTH, HEIGHT = 5.4, 3.7  # inches: half a landscape page, or a phone
 _NOTEBOOK_DPI = 110
+_FEW_TIMES = 5.0  # of an axis whose ends are less apart than this, which 1, 2 and 5 of each decade would leave bare
 _RUN = "run:"
 _MOST_NAMED = 1000  # runs of a figure that carry a label: each takes 200 bytes
 _STYLE: Any = {
@@ -170,11 +171,15 @@ def log_axis(axes: Axes, label: str, ticks: Callable[[float, int | None], str]) 
 
 
 def log_height(axes: Axes, label: str, ticks: Callable[[float, int | None], str]) -> None:
-    """Makes the y axis logarithmic, with a label and a few readable ticks."""
+    """Makes the y axis logarithmic, with a label and a few readable ticks: round steps where it spans little."""
     axes.set_yscale("log")
     axes.set_ylabel(label)
     low, high = axes.get_ylim()
-    axes.yaxis.set_major_locator(_log_ticks(low, high, 9))
+    if high < _FEW_TIMES * low:
+        steps = [value for value in MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= value <= high]
+        axes.yaxis.set_major_locator(FixedLocator(steps))
+    else:
+        axes.yaxis.set_major_locator(_log_ticks(low, high, 9))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(ticks))
 
