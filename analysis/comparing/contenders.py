@@ -14,6 +14,7 @@ from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.formatting import format_power, listed
 from analysis.runs.filter import closest, quoted_name, select
+from analysis.runs.groups import SAME_BUDGET
 from analysis.runs.table import RunTable
 
 YARDSTICK = "held_out_sha256"
@@ -88,8 +89,12 @@ def part_of(table: RunTable, part: str | None) -> RunTable:
     return dataclasses.replace(table, frame=table.frame[select(table.frame, part)])
 
 
-def check_contenders(contenders: Sequence[Contender]) -> tuple[Diagnostic, ...]:
+def check_contenders(contenders: Sequence[Contender], budgets: bool = True) -> tuple[Diagnostic, ...]:
     """Refuses contenders without common ground, and warns of what may mislead.
+
+    Args:
+        contenders: two or more.
+        budgets: whether every contender must have runs at several budgets, and every two at some of the same.
 
     Raises:
         InputError: one line per reason: other units, other held-out sets, no budgets in common, too few cells.
@@ -102,7 +107,7 @@ def check_contenders(contenders: Sequence[Contender]) -> tuple[Diagnostic, ...]:
     if errors:
         raise InputError(errors)
     for each in contenders:
-        if each.table.unfit is None and len(each.cells) < _FEWEST_CELLS:
+        if budgets and each.table.unfit is None and len(each.cells) < _FEWEST_CELLS:
             errors.append(
                 f"{each.name}: its finished runs are of one size and length; two or more show what compute does"
             )
@@ -111,13 +116,15 @@ def check_contenders(contenders: Sequence[Contender]) -> tuple[Diagnostic, ...]:
     if errors:
         raise InputError(errors)
     for first, second in combinations(contenders, 2):
-        errors += _without_common_ground(first, second)
+        errors += _other_losses(first, second)
+        errors += _no_common_budget(first, second) if budgets else []
     if errors:
         raise InputError(errors)
     return tuple(_warnings(contenders))
 
 
-def _without_common_ground(first: Contender, second: Contender) -> list[str]:
+def _other_losses(first: Contender, second: Contender) -> list[str]:
+    """Why two contenders' losses do not compare, if they do not."""
     both = f"{first.name} and {second.name}"
     errors = []
     if first.table.unit != second.table.unit:
@@ -140,14 +147,18 @@ def _without_common_ground(first: Contender, second: Contender) -> list[str]:
             else "no loss on the same text is in both: `evaluate` in a sweep file measures one"
         )
         errors.append(f"{both}: losses on different held-out texts do not compare; {instead}")
-    a, b = first.cells.inputs.c, second.cells.inputs.c
-    slack = float(np.log(1.2))
-    if max(a.min(), b.min()) > min(a.max(), b.max()) + slack:
-        spans = [f"{format_power(float(np.exp(c.min())))} to {format_power(float(np.exp(c.max())))}" for c in (a, b)]
-        errors.append(
-            f"{both}: no budget in common: runs of {spans[0]} and of {spans[1]} FLOPs; train either at the other's"
-        )
     return errors
+
+
+def _no_common_budget(first: Contender, second: Contender) -> list[str]:
+    a, b = first.cells.inputs.c, second.cells.inputs.c
+    if max(a.min(), b.min()) <= min(a.max(), b.max()) + float(np.log(SAME_BUDGET)):
+        return []
+    spans = [f"{format_power(float(np.exp(c.min())))} to {format_power(float(np.exp(c.max())))}" for c in (a, b)]
+    return [
+        f"{first.name} and {second.name}: no budget in common: runs of {spans[0]} and of {spans[1]} FLOPs; train either "
+        "at the other's"
+    ]
 
 
 def _warnings(contenders: Sequence[Contender]) -> list[Diagnostic]:

@@ -142,5 +142,8 @@ def test_a_backtest_judges_decisions_beyond_the_fitted_runs() -> None:
     assert (result.frame["flops"] > result.frame["fitted_flops"]).all()
     assert all(each.right == 1 and each.brier < 0.1 for each in result.by_distance)
     assert sum(each.count for each in result.calibration) == len(result.frame)
+    far = rows("far", 1).assign(tokens=lambda frame: frame["tokens"] * 1e4, flops=lambda frame: frame["flops"] * 1e4)
+    beside = backtest_comparisons([*made, contender("far", far)])  # shares no budget, and tells nothing
+    pd.testing.assert_frame_equal(beside.frame, result.frame)
     swapped = [made[0], contender("odd", rows("odd", 1.5).assign(loss=lambda frame: frame["loss"].to_numpy()[::-1]))]
     assert min(each.right for each in backtest_comparisons(swapped).by_distance) < 1
