@@ -156,8 +156,8 @@ def _no_common_budget(first: Contender, second: Contender) -> list[str]:
         return []
     spans = [f"{format_power(float(np.exp(c.min())))} to {format_power(float(np.exp(c.max())))}" for c in (a, b)]
     return [
-        f"{first.name} and {second.name}: no budget in common: runs of {spans[0]} and of {spans[1]} FLOPs; train either "
-        "at the other's"
+        f"{first.name} and {second.name}: no budget in common: runs of {spans[0]} and of {spans[1]} FLOPs; train "
+        "either at the other's"
     ]
 
 
