@@ -124,7 +124,8 @@ class _StagePlan:
             try:
                 yield self._run(wanted)
             except InputError as error:
-                errors += [f"{wanted.location}: {line}" for line in error.errors]
+                placed = wanted.location.rsplit(":", 2)[0] + ":"  # the file, which a line with a place begins with
+                errors += [line if line.startswith(placed) else f"{wanted.location}: {line}" for line in error.errors]
         if errors:
             raise InputError(dict.fromkeys(errors))
 

@@ -74,6 +74,8 @@ def test_every_part_of_the_flops_is_counted(plan: dict[str, list[Planned]]) -> N
          r"small.yaml:\d+:\d+: examples: 1,000,000 are more than the \d+,\d+ that there are"),
         (lambda text: text.replace("from: base\n", "from: {from: base, size: 68k}\n"),
          r"small.yaml:\d+:\d+: no model there has this size; there are .* parameters"),
+        (lambda text: text.replace("{examples: [64, 128]}", "{size: 68k, examples: 64}"),
+         r"small.yaml:\d+:\d+: no model there has this size; there are .* parameters"),
         (lambda text: text.replace("prompts: 8", "prompts: 8k"),
          r"small.yaml:\d+:\d+: prompts: 8,000 are more than the \d+,\d+ that are held out"),
         (lambda text: text.replace("eval_tokens: 4096\n", "eval_tokens: 4096\nmicrobatches: 3\n"),
@@ -83,5 +85,6 @@ def test_every_part_of_the_flops_is_counted(plan: dict[str, list[Planned]]) -> N
 def test_what_is_impossible_is_told_with_its_place(change: Callable[[str], str], reported: str) -> None:
     text = change(CHAIN)
     assert text != CHAIN
-    with pytest.raises(InputError, match=reported):
+    with pytest.raises(InputError, match=reported) as refused:
         planned(text=text)
+    assert all(line.count("small.yaml:") == 1 for line in refused.value.errors)
