@@ -27,6 +27,7 @@ NUMBERS = (
     "seq_len",
     "wall_s",
     "mfu",
+    "usd",
 )
 TEXTS = (
     "run_id",

@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.runs.schema import NUMBERS, TEXTS
 
 # What two otherwise identical sweeps may differ in; the held-out text follows from the corpus.
-_NOT_HASHED = frozenset(["wall_s", "mfu", "device", "role", "status", "held_out_sha256"])
+_NOT_HASHED = frozenset(["wall_s", "mfu", "usd", "device", "role", "status", "held_out_sha256"])
 # Values that count as none: tables of sweeps had no such column before there was another value.
 _AS_NONE = {"optimizer": "adamw"}
 _ROWS_AT_ONCE = 100_000

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from contending.tables import SIZES, contender, frame, loss_of
 
+from analysis.comparing.budgets import by_budget
 from analysis.comparing.compare import CompareRequest, compare
 from analysis.comparing.comparison import PairComparison
 from analysis.comparing.differences.cells import cells_of
@@ -134,6 +135,9 @@ def test_time_is_the_multiplier_by_the_speeds() -> None:
     assert found.time is not None
     assert found.time.value == pytest.approx(0.8 * (found.multiplier.value or 0.0))
     assert found.money is None
+    priced = compared(first.assign(usd=first["flops"]), second.assign(usd=2 * second["flops"]))
+    assert priced.money is not None
+    assert priced.money.value == pytest.approx((priced.multiplier.value or 0.0) / 2)
 
 
 def test_more_distance_is_less_certain() -> None:
@@ -148,3 +152,16 @@ def test_more_distance_is_less_certain() -> None:
     assert widths == sorted(widths)
     with pytest.raises(InputError, match="nothing can be said so far away"):
         compared(*rows, CompareRequest(params=1e9, tokens=1e12))
+
+
+def test_the_interval_of_a_budgets_mean_narrows_with_seeds() -> None:
+    halves = []
+    for seeds in (1, 4):
+        alone = pd.DataFrame({"params": 1e6, "tokens": [2e7, 4e7], "flops": [1.2e14, 2.4e14], "loss": [3.0, 2.9]})
+        rows = pd.concat([alone.assign(seed=seed) for seed in range(seeds)], ignore_index=True)
+        a, b = contender("a", rows), contender("b", rows.assign(loss=rows["loss"] * 1.01))
+        found = by_budget(a, pair(a.cells, b.cells), None, 0.9, scatter=0.01)
+        assert all(row.difference.value == pytest.approx(np.log(1.01)) for row in found)
+        halves.append([(row.difference.high or 0.0) - (row.difference.value or 0.0) for row in found])
+    assert halves[0] == pytest.approx([0.01 * 1.645] * 2, rel=1e-3)
+    assert halves[1] == pytest.approx([half / 2 for half in halves[0]])
