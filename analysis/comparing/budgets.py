@@ -28,14 +28,14 @@ def by_budget(
         pairs: of its cells and the second's.
         surface: the first's.
         level: of the intervals.
-        scatter: standard deviation of one pair's difference.
+        scatter: standard deviation of the difference of two runs.
     """
     rows = []
     half = float(norm.ppf((1 + level) / 2))
     for number in range(int(pairs.budget.max()) + 1 if len(pairs) else 0):
         here = pairs.take(pairs.budget == number)
         centre = float(np.average(here.delta, weights=here.weight))
-        error = half * scatter / np.sqrt(len(here))
+        error = half * scatter / np.sqrt(here.weight.sum())
         point = Inputs(*(np.array([np.mean(axis)]) for axis in _axes(here.first)))
         gain = gain_at(first.cells, surface, point)
         ends = np.array([centre, centre + error, centre - error])
@@ -85,7 +85,7 @@ def crossing_of(
         return None, 0.0
     top = pairs.take(pairs.budget == pairs.budget.max())
     now = float(np.average(top.delta, weights=top.weight))
-    error = made.scatter / np.sqrt(len(top))
+    error = made.scatter / np.sqrt(top.weight.sum())
     lead = float(norm.cdf(-now / error)) if error > 0 else float(now < 0)
     ahead = float(made.better[0])
     crosses = lead * (1 - ahead) + (1 - lead) * ahead

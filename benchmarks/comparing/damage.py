@@ -17,7 +17,7 @@ from scaling.data.corpus import CorpusSpec, load_corpus
 from scaling.data.spec import BuildSpec, SourceSpec
 
 PIECE, PIECES = 1000, 160
-KINDS = ("shuffled", "duplicated")
+KINDS = ("shuffled", "duplicated", "scrambled")
 
 
 def pieces(count: int = PIECES) -> list[str]:
@@ -43,6 +43,11 @@ def shuffled(text: str, rng: np.random.Generator) -> str:
     return "".join(parts)
 
 
+def scrambled(text: str, rng: np.random.Generator) -> str:
+    """A text with its characters in random order."""
+    return "".join(text[i] for i in rng.permutation(len(text)))
+
+
 def copied(text: str) -> str:
     """A copy that differs in its last character, as the build drops what is the same throughout."""
     return text[:-1] + ("\n" if text[-1] != "\n" else " ")
@@ -53,7 +58,8 @@ def damaged(documents: Sequence[str], kind: str, share: float, seed: int = 0) ->
 
     Args:
         documents: all distinct.
-        kind: ``shuffled``: their words are; ``duplicated``: they are copies of undamaged ones, each of another.
+        kind: ``shuffled``: their words are; ``scrambled``: their characters are; ``duplicated``: they are copies of
+            undamaged ones, each of another.
         share: at most a half.
         seed: which ones, and how.
     """
@@ -62,7 +68,10 @@ def damaged(documents: Sequence[str], kind: str, share: float, seed: int = 0) ->
     found = list(documents)
     for turn in range(round(share * len(documents))):
         place, other = order[turn], order[len(order) - 1 - turn]
-        found[place] = shuffled(documents[place], rng) if kind == "shuffled" else copied(documents[other])
+        if kind == "duplicated":
+            found[place] = copied(documents[other])
+        else:
+            found[place] = {"shuffled": shuffled, "scrambled": scrambled}[kind](documents[place], rng)
     return found
 
 

@@ -16,8 +16,9 @@ import pandas as pd
 
 from analysis.comparing.backtest import Decisions, Stated, backtest_comparisons, calibration_of, decisions_by_distance
 from analysis.comparing.contenders import contenders_by
+from analysis.formatting import listed
 from analysis.runs.table import read_table
-from benchmarks.comparing.page import percent, write
+from benchmarks.comparing.page import filled, percent, write
 from benchmarks.posttrain.page import table
 
 TITLE = "## Published runs"
@@ -125,10 +126,21 @@ def _stated(name: str, found: tuple[Stated, ...]) -> Iterator[tuple[str, ...]]:
             yield name, f"{each.low:.0%} to {each.high:.0%}", str(each.count), percent(each.stated), percent(each.right)
 
 
+def _verdict(every: tuple[Decisions, ...], with_laws: tuple[Decisions, ...]) -> str:
+    """At which distances a baseline is right more often."""
+    largest = [f"{each.factor:g}x" for each in every if each.largest > each.right]
+    alone = [f"{each.factor:g}x" for each in with_laws if (each.alone or 0.0) > each.right]
+    return filled(
+        f"To rank by the largest budget is right more often at {listed(largest) or 'no distance'}, and laws apart at "
+        f"{listed(alone) or 'no distance'}. These are counted on the decisions that have laws of both contenders:"
+    )
+
+
 def section(folder: Path) -> str:
     """The section of the page."""
     made = {source: source.decisions(folder) for source in SOURCES}
     every = pd.concat(made.values(), ignore_index=True)
+    with_laws = decisions_by_distance(every[every["alone"].notna()])
     families = {
         family: pd.concat([frame for source, frame in made.items() if source.family == family], ignore_index=True)
         for family in dict.fromkeys(source.family for source in SOURCES)
@@ -144,6 +156,10 @@ def section(folder: Path) -> str:
             "**All tables together.**",
             "",
             *table(HEAD, _rows("all", decisions_by_distance(every))),
+            "",
+            _verdict(decisions_by_distance(every), with_laws),
+            "",
+            *table(HEAD, _rows("all with laws", with_laws)),
             "",
             "By the probability that was stated:",
             "",

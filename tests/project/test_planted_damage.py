@@ -13,7 +13,7 @@ from scaling.sweep.plan.corpus_text import load_text
 DOCUMENTS = [f"{word} one two\nthree four, five" for word in "abcdefghijklmnopqrst"]
 
 
-@pytest.mark.parametrize("kind", ["shuffled", "duplicated"])
+@pytest.mark.parametrize("kind", ["shuffled", "duplicated", "scrambled"])
 @pytest.mark.parametrize("share", [0.1, 0.3])
 def test_a_share_is_damaged_and_nothing_else_changes(kind: str, share: float) -> None:
     found = damaged(DOCUMENTS, kind, share)
@@ -25,6 +25,8 @@ def test_a_share_is_damaged_and_nothing_else_changes(kind: str, share: float) ->
     for i in changed:
         if kind == "shuffled":
             assert sorted(found[i].split()) == sorted(DOCUMENTS[i].split())
+        elif kind == "scrambled":
+            assert sorted(found[i]) == sorted(DOCUMENTS[i])
         else:
             assert found[i][:-1] in kept
     more = damaged(DOCUMENTS, kind, 0.5)
