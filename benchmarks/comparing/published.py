@@ -132,7 +132,7 @@ def _verdict(every: tuple[Decisions, ...], with_laws: tuple[Decisions, ...]) -> 
     alone = [f"{each.factor:g}x" for each in with_laws if (each.alone or 0.0) > each.right]
     return filled(
         f"To rank by the largest budget is right more often at {listed(largest) or 'no distance'}, and laws apart at "
-        f"{listed(alone) or 'no distance'}. These are counted on the decisions that have laws of both contenders:"
+        f"{listed(alone) or 'no distance'}. The latter is counted where there are laws of both contenders:"
     )
 
 
