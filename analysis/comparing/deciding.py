@@ -80,14 +80,14 @@ def expected(
         decided: the probability that is a decision.
         target_seeds: pairs of runs at the target.
     """
-    noise = made.scatter**2
-    now = max(float(made.scale[0]) ** 2 - noise / target_seeds, 0.0)
+    noise, at_target = made.scatter**2, (made.scatter * made.noise_ratio) ** 2 / target_seeds
+    now = max(float(made.scale[0]) ** 2 - at_target, 0.0)
     spread = max(now - (made.drift * max(reach, 0.0)) ** 2, 0.0)
     less = spread * noise / (spread * seeds + noise) if noise > 0 else 0.0
     then = min(less + (made.drift * max(left, 0.0)) ** 2, now)
     even = student.ppf((np.arange(_POINTS) + 0.5) / _POINTS, made.freedom)
     centre = float(made.centre[0]) + np.sqrt(now - then) * even
-    scale = max(float(np.sqrt(then + noise / target_seeds)), 1e-12)
+    scale = max(float(np.sqrt(then + at_target)), 1e-12)
     stated = student.cdf(np.abs(centre) / scale, made.freedom)
     return float(stated.mean()), float((stated >= decided).mean())
 

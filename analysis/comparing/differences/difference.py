@@ -16,11 +16,12 @@ from analysis.fitting.fit import resample_weights
 from analysis.forecasting.pooling import central_spread, interquartile_mean
 from analysis.laws import Inputs
 
-_MOST_FOLDS = 6
+_MOST_FOLDS, _FOLD_DRAWS = 6, 40
 _FEWEST_PAIRS = 3
 # Before any fold has spoken a difference is believed to change by a quarter of itself per tenfold compute.
 _PRIOR_CHANGE, _PRIOR_FOLDS = 0.25 / np.log(10.0), 2.0
 _PRIOR_FREEDOM = 3
+_MOST_RATIO = 4.0  # of noise at a target and among the runs
 _PRIOR_SCATTER = 0.003  # of the difference of two small runs by their seeds, worth one degree of freedom
 _UNPAIRED = 0.05  # a difference of log losses, where none was measured
 
@@ -37,8 +38,9 @@ class Difference:
         errors: root mean square error of each way in the folds, per factor e of compute.
         folds: how many there were.
         tested: log of the largest factor of compute from fitted to held-out pairs.
-        scatter: standard deviation of one pair's difference about the ways.
+        scatter: standard deviation of the difference of two runs of the largest paired budget.
         drift: standard deviation by which differences left the ways' forecasts, per factor e of compute.
+        noise_ratio: scatter at the first target over ``scatter``.
     """
 
     centre: Float[np.ndarray, " rows"]
@@ -50,6 +52,7 @@ class Difference:
     tested: float
     scatter: float
     drift: float
+    noise_ratio: float = 1.0
 
     def interval(self, level: float) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
         """Ends of the interval at each target."""
@@ -116,7 +119,7 @@ def difference(
     pairs = pair(first, second)
     both = min(float(cells.inputs.c.max()) for cells in (first, second))
     top = float(pairs.compute.max()) if len(pairs) else both
-    seen = _evidence(first, second, pairs, float("inf"), draws, surfaces)
+    seen = _evidence(first, second, pairs, float("inf"), draws, surfaces, draws)
     ways = WAYS if len(pairs) else {"laws apart": laws_apart}
     found = {name: made for name, way in ways.items() if (made := way(seen, *targets)) is not None}
     if not found:
@@ -132,9 +135,10 @@ def difference(
     drift = _drift(folds, by_name, scatter, pairs)
     compute = (targets[0].c + targets[1].c) / 2
     reach = np.maximum(compute - top, 0.0)
+    ratio = np.clip(np.exp(pairs.slope * (compute - top)), 1 / _MOST_RATIO, _MOST_RATIO)
     return Difference(
         centre,
-        np.sqrt(spread**2 + (drift * reach) ** 2 + scatter**2 / seeds),
+        np.sqrt(spread**2 + (drift * reach) ** 2 + (scatter * ratio) ** 2 / seeds),
         _PRIOR_FREEDOM + len(folds),
         by_name,
         errors,
@@ -142,14 +146,16 @@ def difference(
         max((fold.reach for fold in folds), default=0.0),
         scatter,
         drift,
+        float(ratio[0]),
     )
 
 
 @dataclass(frozen=True)
 class _Fold:
-    """What each way made of the pairs beyond an origin, from those up to it."""
+    """What each way made of the pairs beyond an origin, from those up to it, and of their mean in each resample."""
 
     forecast: Mapping[str, Float[np.ndarray, " held"]]
+    means: Mapping[str, Float[np.ndarray, "draws 1"]]
     actual: Float[np.ndarray, " held"]
     distance: Float[np.ndarray, " held"]
     weight: Float[np.ndarray, " held"]
@@ -169,22 +175,29 @@ def _origins(pairs: Pairs) -> Sequence[float]:
     return [enough[place] for place in places] if enough else []
 
 
-def _evidence(first: Cells, second: Cells, pairs: Pairs, upto: float, draws: int, surfaces: Surfaces) -> Evidence:
+def _evidence(
+    first: Cells, second: Cells, pairs: Pairs, upto: float, draws: int, surfaces: Surfaces, law_draws: int
+) -> Evidence:
     below = pairs.compute <= upto
     ours, theirs = (surfaces.upto(cells, upto) for cells in (first, second))
     kept = pairs.take(below)
     count = len(kept)
     weights = resample_weights(np.arange(count), draws, 0) if count and draws else np.zeros((draws, count))
-    return Evidence(ours, theirs, kept, (surfaces.of(ours, draws), surfaces.of(theirs, draws)), weights)
+    both = (surfaces.of(ours, law_draws), surfaces.of(theirs, law_draws))
+    return Evidence(ours, theirs, kept, both, weights, law_draws)
 
 
 def _fold(first: Cells, second: Cells, pairs: Pairs, origin: float, surfaces: Surfaces) -> _Fold | None:
-    seen = _evidence(first, second, pairs, origin, 0, surfaces)
+    seen = _evidence(first, second, pairs, origin, _FOLD_DRAWS, surfaces, 0)
     held = pairs.take(pairs.compute > origin)
-    made = {name: found[0] for name, way in WAYS.items() if (found := way(seen, held.first, held.second)) is not None}
+    made = {name: found for name, way in WAYS.items() if (found := way(seen, held.first, held.second)) is not None}
     if not made:
         return None
-    return _Fold(made, held.delta, held.compute - origin, held.weight)
+    means = {
+        name: np.average(drawn, weights=held.weight, axis=1)[:, None] for name, (_, drawn) in made.items() if len(drawn)
+    }
+    forecast = {name: centre for name, (centre, _) in made.items()}
+    return _Fold(forecast, means, held.delta, held.compute - origin, held.weight)
 
 
 def _weights(names: Sequence[str], folds: Sequence[_Fold]) -> tuple[Float[np.ndarray, " ways"], dict[str, float]]:
@@ -230,8 +243,17 @@ def _unpaired_scatter(seen: Evidence) -> float:
     return float(np.sqrt(squares))
 
 
+def _spread(fold: _Fold, weights: Mapping[str, float]) -> float:
+    """Standard deviation of a fold's mean forecast by the resamples of its pairs: no drift, but noise of few runs."""
+    drawn = [name for name in fold.means if weights.get(name)]
+    own = np.array([weights[name] for name in drawn])
+    if not len(drawn):
+        return 0.0
+    return float(central_spread([fold.means[name] for name in drawn], own / own.sum())[0])
+
+
 def _drift(folds: Sequence[_Fold], weights: Mapping[str, float], scatter: float, pairs: Pairs) -> float:
-    """How far differences leave the ways' forecasts per factor e of compute, beyond their scatter."""
+    """How far differences leave the ways' forecasts per factor e of compute, beyond their scatter and the ways' own."""
     size = float(np.sqrt(np.average(pairs.delta**2, weights=pairs.weight))) if len(pairs) else _UNPAIRED
     total, count = _PRIOR_FOLDS * (_PRIOR_CHANGE * size) ** 2, _PRIOR_FOLDS
     for fold in folds:
@@ -241,6 +263,7 @@ def _drift(folds: Sequence[_Fold], weights: Mapping[str, float], scatter: float,
             continue
         pooled = interquartile_mean(np.stack([fold.forecast[name] for name in shared]), own / own.sum())
         error = np.average(pooled - fold.actual, weights=fold.weight)
-        total += max(float(error**2) - scatter**2 / len(fold.actual), 0.0)
+        noise = scatter**2 / fold.weight.sum() + _spread(fold, weights) ** 2
+        total += max(float(error**2) - noise, 0.0)
         count += float(np.average(fold.distance, weights=fold.weight) ** 2)
     return float(np.sqrt(total / count))

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from analysis.comparing.differences.cells import Cells
 from analysis.laws import Inputs
 from analysis.runs.groups import budgets_of
+from analysis.runs.seed_noise import BudgetNoise, SeedNoise
 
 # Sizes of two contenders may differ by what one changes of the model; lengths by a step.
 _SAME = float(np.log(1.1))
@@ -25,9 +26,12 @@ class Pairs:
         first: the inputs of the first contender's cell of each pair.
         second: of the second's.
         delta: log loss of the second less that of the first.
-        weight: runs' worth of each: of r and s runs, 2 / (1 / r + 1 / s), or the number of seeds in common.
-        spread: standard deviation of the difference of two runs by their seeds; None without replicates.
+        weight: of each, in runs of the largest budget: of r and s runs 2 / (1 / r + 1 / s), or the number of seeds in
+            common, by the noise there over that here, squared.
+        spread: standard deviation of the difference of two runs of the largest budget by their seeds; None without
+            replicates.
         freedom: degrees of freedom behind it.
+        slope: power of compute by which that noise changes; 0 without replicates.
     """
 
     first: Inputs
@@ -36,6 +40,7 @@ class Pairs:
     weight: Float[np.ndarray, " pairs"]
     spread: float | None
     freedom: int
+    slope: float
 
     def __len__(self) -> int:
         return len(self.delta)
@@ -59,6 +64,7 @@ class Pairs:
             self.weight[keep],
             self.spread,
             self.freedom,
+            self.slope,
         )
 
 
@@ -78,31 +84,50 @@ def pair(first: Cells, second: Cells) -> Pairs:
             if apart[i, j] <= _SAME and back[j] == i:
                 left.append(i)
                 right.append(int(j))
-    deltas, weights, squares, freedom = [], [], 0.0, 0
-    for i, j in zip(left, right, strict=True):
-        ours, theirs = first.by_seed[i], second.by_seed[j]
-        shared = sorted(ours.keys() & theirs.keys())
-        if len(shared) == first.runs[i] == second.runs[j]:
-            each = np.array([theirs[seed] - ours[seed] for seed in shared])
-            deltas.append(float(each.mean()))
-            weights.append(float(len(shared)))
-            squares += float(((each - each.mean()) ** 2).sum())
-            freedom += len(shared) - 1
-        else:
-            deltas.append(float(second.log_loss[j] - first.log_loss[i]))
-            weights.append(2 / (1 / first.runs[i] + 1 / second.runs[j]))
-            for seeds in (ours, theirs):
-                values = np.array(list(seeds.values()))
-                if len(values) > 1:
-                    squares += 2 * float(((values - values.mean()) ** 2).sum())  # of a difference of two
-                    freedom += len(values) - 1
-    spread = float(np.sqrt(squares / freedom)) if freedom else None
-    keep_left, keep_right = np.array(left, np.int64), np.array(right, np.int64)
-    return Pairs(
-        first.inputs.take(keep_left),
-        second.inputs.take(keep_right),
-        np.array(deltas),
-        np.array(weights),
-        spread,
-        freedom,
-    )
+    at, there = first.inputs.take(np.array(left, np.int64)), second.inputs.take(np.array(right, np.int64))
+    differences = [_difference(first, i, second, j) for i, j in zip(left, right, strict=True)]
+    delta, runs, squares = (np.array([each[k] for each in differences]) for k in range(3))
+    freedom = np.array([each[3] for each in differences], np.int64)
+    compute = (at.c + there.c) / 2
+    trend = _noise(compute, squares, freedom).trend
+    if trend is None:
+        known = float(np.sqrt(squares.sum() / freedom.sum())) if freedom.sum() else None
+        return Pairs(at, there, delta, runs, known, int(freedom.sum()), 0.0)
+    noise = trend.at(np.exp(compute))
+    least = noise[compute.argmax()]
+    return Pairs(at, there, delta, runs * (least / noise) ** 2, float(least), int(freedom.sum()), trend.slope)
+
+
+def _difference(first: Cells, i: int, second: Cells, j: int) -> tuple[float, float, float, int]:
+    """Of one pair: log loss of the second less the first's, runs' worth, and squares and freedom of its seeds."""
+    ours, theirs = first.by_seed[i], second.by_seed[j]
+    shared = sorted(ours.keys() & theirs.keys())
+    if len(shared) == first.runs[i] == second.runs[j]:
+        each = np.array([theirs[seed] - ours[seed] for seed in shared])
+        return float(each.mean()), float(len(shared)), float(((each - each.mean()) ** 2).sum()), len(shared) - 1
+    squares, freedom = 0.0, 0
+    for seeds in (ours, theirs):
+        values = np.array(list(seeds.values()))
+        if len(values) > 1:
+            squares += 2 * float(((values - values.mean()) ** 2).sum())  # of a difference of two
+            freedom += len(values) - 1
+    worth = 2 / (1 / first.runs[i] + 1 / second.runs[j])
+    return float(second.log_loss[j] - first.log_loss[i]), float(worth), squares, freedom
+
+
+def _noise(
+    compute: Float[np.ndarray, " pairs"], squares: Float[np.ndarray, " pairs"], freedom: Int[np.ndarray, " pairs"]
+) -> SeedNoise:
+    """The noise of a difference of two runs, budget by budget."""
+    total = int(freedom.sum())
+    if not total:
+        return SeedNoise((), None, 0)
+    budget = budgets_of(compute)
+    rows = []
+    for number in range(int(budget.max()) + 1):
+        here = (budget == number) & (freedom > 0)
+        if here.any():
+            degrees = int(freedom[here].sum())
+            spread = float(np.sqrt(squares[here].sum() / degrees))
+            rows.append(BudgetNoise(float(np.exp(compute[here]).mean()), int(here.sum()) + degrees, degrees, spread))
+    return SeedNoise(tuple(rows), float(np.sqrt(squares.sum() / total)), total)

@@ -38,6 +38,7 @@ class Evidence:
         pairs: of them.
         surfaces: fitted to each; None where cells are too few.
         weights: of the pairs in each resample.
+        law_draws: resamples of the law of both, which take long; 0 for none.
     """
 
     first: Cells
@@ -45,6 +46,7 @@ class Evidence:
     pairs: Pairs
     surfaces: tuple[Surface | None, Surface | None]
     weights: Float[np.ndarray, "draws pairs"]
+    law_draws: int
 
 
 Way = Callable[[Evidence, Inputs, Inputs], Drawn | None]
@@ -116,7 +118,7 @@ def _multiplier(tokens_alone: bool) -> Way:
 
 
 def _shared(seen: Evidence, first: Inputs, second: Inputs) -> Drawn | None:
-    fitted = shared_law(seen.first, seen.second, len(seen.weights))
+    fitted = shared_law(seen.first, seen.second, seen.law_draws)
     if fitted is None:
         return None
     theta, samples = fitted

@@ -57,7 +57,7 @@ def test_no_further_runs_leave_what_is_stated() -> None:
 
 def pairs(top: float) -> Pairs:
     at = inputs_at(np.array([1e6, 1e6]), np.array([1e7, 1e8]), np.array([top / 10, top]))
-    return Pairs(at, at, np.array([-0.01, -0.01]), np.ones(2), None, 0)
+    return Pairs(at, at, np.array([-0.01, -0.01]), np.ones(2), None, 0, 0.0)
 
 
 def test_more_runs_and_larger_ones_are_worth_more_and_none_reaches_the_target() -> None:
