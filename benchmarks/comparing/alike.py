@@ -20,7 +20,7 @@ from analysis.comparing.contenders import Contender
 from analysis.comparing.score import ScoredPair, score_comparison
 from analysis.runs.table import RunTable
 from benchmarks.comparing.page import filled, percent, runs_of, write
-from benchmarks.posttrain.page import table
+from benchmarks.pages.page import table
 
 TITLE = "## Contenders that do not differ"
 KEPT = Path(__file__).with_name("alike")

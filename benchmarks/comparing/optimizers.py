@@ -21,8 +21,8 @@ from analysis.comparing.comparison import Comparison, PairComparison, Span, read
 from analysis.comparing.score import ScoredPair
 from analysis.formatting import format_power
 from benchmarks.comparing.page import filled, percent, write
-from benchmarks.kept import keep_frozen, keep_tables
-from benchmarks.posttrain.page import table
+from benchmarks.pages.kept import keep_frozen, keep_tables
+from benchmarks.pages.page import table
 
 TITLE = "## AdamW against Muon"
 KEPT = Path(__file__).with_name("optimizers")

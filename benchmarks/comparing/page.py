@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.posttrain.page import placed
+from benchmarks.pages.page import placed
 
 PAGE = Path(__file__).parents[1] / "comparing.md"
 HEAD = "# Comparisons\n"

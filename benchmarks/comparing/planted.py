@@ -18,7 +18,7 @@ from analysis.comparing.comparison import Comparison, PairComparison, Span, read
 from analysis.comparing.score import ComparisonScore, ScoredPair, read_comparison_score
 from benchmarks.comparing.damage import KINDS, damaged, held_out, pieces, write_corpus
 from benchmarks.comparing.page import filled, runs_of, write
-from benchmarks.posttrain.page import table
+from benchmarks.pages.page import table
 
 TITLE = "## Corpora with planted damage"
 HERE, CORPORA, RUNS = Path(__file__).parent, Path("runs/corpora"), Path("runs")

@@ -19,7 +19,7 @@ from analysis.comparing.contenders import contenders_by
 from analysis.formatting import listed
 from analysis.runs.table import read_table
 from benchmarks.comparing.page import filled, percent, write
-from benchmarks.posttrain.page import table
+from benchmarks.pages.page import table
 
 TITLE = "## Published runs"
 INTRO = """\

@@ -13,8 +13,8 @@ from typing import Any
 
 import scaling as sl
 from analysis.formatting import format_quantity
+from benchmarks.pages.page import table, write
 from benchmarks.posttrain import stages
-from benchmarks.posttrain.page import table, write
 from benchmarks.posttrain.stages import below_start, dpo_gains, gain_at, kept, proxies, runs_of
 
 TITLE = "## The chain,"  # and how many seeds of a run it has

@@ -21,7 +21,7 @@ from analysis.fitting.fit import fit
 from analysis.forecasting.ensemble import AUTO, ensembles_of_arrays
 from analysis.runs.arrays import inputs_at
 from analysis.runs.table import RunTable, table_of
-from benchmarks.posttrain.page import write
+from benchmarks.pages.page import write
 
 DATASETS = {"WMT19": "wmt19", "FLAN": "flan", "Gigaword": "gigaword"}
 BOUNDS = {"WMT19": (0.0125, 0.12), "FLAN": (0.0066, 0.075), "Gigaword": (0.0053, 0.042)}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.kept import keep_frozen, keep_tables
+from benchmarks.pages.kept import keep_frozen, keep_tables
 
 STAGES = ("sft", "reward", "best", "ppo", "far", "dpo")
 _TABLES, _FROZEN, _SAMPLES = ("runs.parquet", "rewards.parquet"), ("forecast.json", "score.json"), "samples.json"

@@ -14,7 +14,7 @@ import scaling as sl
 from analysis.formatting import format_quantity
 from analysis.rewards.proxies import Proxy, proxies_of
 from analysis.rewards.reading import read_rewards
-from benchmarks.posttrain.page import table
+from benchmarks.pages.page import table
 
 
 def runs_of(place: Path) -> pd.DataFrame:

@@ -10,9 +10,9 @@ import pytest
 import scaling as sl
 from analysis.rewards.proxies import Proxy, proxies_of
 from analysis.rewards.reading import rewards_of
+from benchmarks.pages.page import placed
 from benchmarks.posttrain.chain import OF_LOSSES, OF_REWARDS, asked, section
 from benchmarks.posttrain.keep import keep
-from benchmarks.posttrain.page import placed
 from benchmarks.posttrain.stages import below_start, gain_at, kept
 
 ROOT = Path(__file__).parents[2]

@@ -1,4 +1,4 @@
-"""Sections of ``benchmarks/posttrain.md``, each written by its own script."""
+"""Sections of a page, each written by its own script; ``write`` is for those of ``benchmarks/posttrain.md``."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
