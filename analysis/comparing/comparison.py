@@ -162,8 +162,8 @@ class Comparison(Result):
         return comparison_text(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object of ``scaling compare``: of two contenders with the keys of :func:`of_two` on top."""
-        content = self._content()
+        """The JSON object of ``scaling compare``, the contenders as they were given; of two with :func:`of_two` on top."""
+        content = self._content() | {"contenders": list(self.targets)}
         return {
             "contenders": content.pop("contenders"),
             "p_best": content.pop("best"),

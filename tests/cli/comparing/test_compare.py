@@ -62,7 +62,7 @@ def refused(capsys: pytest.CaptureFixture[str], *args: object) -> list[str]:
 @pytest.mark.usefixtures("folder")
 def test_from_two_tables_to_a_scored_comparison(capsys: pytest.CaptureFixture[str]) -> None:
     found = made(capsys, "compare", "adamw.csv", "muon.csv", *TARGET, *QUICK, "--freeze", "c.json")
-    assert found["contenders"] == ["muon", "adamw"]
+    assert found["contenders"] == ["adamw", "muon"]
     assert found["p_best"]["muon"] > 0.95  # type: ignore[index]
     low, high = found["delta_interval"]  # type: ignore[misc]
     assert low < np.expm1(-GAP) < high < 0
@@ -107,7 +107,7 @@ def test_numbers_tell_contenders_apart_and_a_filter_is_kept(capsys: pytest.Captu
     pd.concat([ADAMW.assign(lr=0.01), MUON.assign(lr=0.02), MUON.assign(lr=0.5)]).to_csv("lr.csv", index=False)
     args = ("lr.csv", "--by", "lr", "--where", "lr < 0.1 and flops < 1e12", *TARGET, *QUICK)
     found = made(capsys, "compare", *args, "--freeze", "lr.json")
-    assert found["contenders"] == ["0.02", "0.01"]
+    assert found["contenders"] == ["0.01", "0.02"]
     assert made(capsys, "score", "lr.json")["best"] == "0.02"
 
 
