@@ -162,7 +162,7 @@ class Comparison(Result):
         return comparison_text(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object of ``scaling compare``, the contenders as they were given; of two with :func:`of_two` on top."""
+        """The JSON object of ``scaling compare``, contenders as they were given; of two with :func:`of_two` on top."""
         content = self._content() | {"contenders": list(self.targets)}
         return {
             "contenders": content.pop("contenders"),
