@@ -1,11 +1,10 @@
 """What the runs themselves show, budget by budget: differences, multipliers, their trend, and where curves cross."""
 
 import numpy as np
-from jaxtyping import Float
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from analysis.comparing.comparison import BudgetRow, Span
+from analysis.comparing.comparison import BudgetRow, Span, finite
 from analysis.comparing.contenders import Contender
 from analysis.comparing.differences.cells import Cells
 from analysis.comparing.differences.difference import Difference, Surfaces, difference
@@ -36,7 +35,7 @@ def by_budget(
         here = pairs.take(pairs.budget == number)
         centre = float(np.average(here.delta, weights=here.weight))
         error = half * scatter / np.sqrt(here.weight.sum())
-        point = Inputs(*(np.array([np.mean(axis)]) for axis in _axes(here.first)))
+        point = Inputs(*(np.array([np.mean(axis)]) for axis in here.first.axes))
         gain = gain_at(first.cells, surface, point)
         ends = np.array([centre, centre + error, centre - error])
         factors = None if gain is None else gain.factor(ends) * np.exp(np.mean(here.first.c - here.second.c))
@@ -45,7 +44,7 @@ def by_budget(
                 flops=float(np.exp(here.compute.mean())),
                 pairs=len(here),
                 difference=Span(centre, centre - error, centre + error),
-                multiplier=Span(*((None,) * 3 if factors is None else map(_finite, factors))),
+                multiplier=Span(*((None,) * 3 if factors is None else map(finite, factors))),
             )
         )
     return tuple(rows)
@@ -93,22 +92,16 @@ def crossing_of(
         return None, crosses
     share = np.linspace(0.0, 1.0, _POINTS)
     paths = tuple(
-        Inputs(*(a.mean() + share * (b[0] - a.mean()) for a, b in zip(_axes(begin), _axes(end), strict=True)))
+        Inputs(*(a.mean() + share * (b[0] - a.mean()) for a, b in zip(begin.axes, end.axes, strict=True)))
         for begin, end in zip((top.first, top.second), targets, strict=True)
     )
     along = difference(first, second, (paths[0], paths[1]), draws=20, surfaces=surfaces).centre
     along[0] = now
-    sign = np.flatnonzero((along < 0) != (now < 0))
-    place = int(sign[0])
+    turned = np.flatnonzero((along < 0) != (now < 0))
+    if not len(turned):  # a difference of 0 at the target
+        return None, crosses
+    place = int(turned[0])
     before, after = along[place - 1], along[place]
     compute = (paths[0].c + paths[1].c) / 2
     at = compute[place - 1] + (compute[place] - compute[place - 1]) * before / (before - after)
     return float(np.exp(at)), crosses
-
-
-def _axes(inputs: Inputs) -> tuple[Float[np.ndarray, " rows"], ...]:
-    return inputs.n, inputs.d, inputs.c, inputs.u
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) and value < 1e11 else None

@@ -11,7 +11,7 @@ from scipy.stats import t as student
 
 from analysis import __version__
 from analysis.comparing.budgets import by_budget, crossing_of, trend_of
-from analysis.comparing.comparison import Comparison, PairComparison, Point, Span
+from analysis.comparing.comparison import Comparison, PairComparison, Point, Span, finite
 from analysis.comparing.contenders import Contender, check_contenders
 from analysis.comparing.deciding import deciding
 from analysis.comparing.differences.difference import Difference, Surfaces, difference
@@ -95,22 +95,22 @@ def compare(contenders: Sequence[Contender], request: CompareRequest) -> Compari
     found = list(check_contenders(contenders))
     targets = {each.name: request.point(each) for each in contenders}
     surfaces = Surfaces()
-    pairs, differences = [], {}
+    pairs, differences, reach = [], {}, 0.0
     errors: list[str] = []
     for first, second in combinations(contenders, 2):
         try:
-            made, between = _compared(first, second, targets, request, surfaces)
+            made, between, far = _compared(first, second, targets, request, surfaces)
         except InputError as error:
             errors += [f"{first.name} and {second.name}: {line}" for line in error.errors]
             continue
         pairs.append(made)
+        reach = max(reach, far)
         differences[first.name, second.name] = (float(between.centre[0]), float(between.scale[0]), between.freedom)
     if errors:
         raise InputError(errors)
     names = [each.name for each in contenders]
     best, may_be = ranked(names, differences, DECIDED)
     order = sorted(names, key=lambda name: -best[name])
-    reach = max(_reach(first, second, targets) for first, second in combinations(contenders, 2))
     if reach > max(np.log(max(each.tested for each in pairs)), np.log(10.0)) + 1e-9:
         found.append(
             Diagnostic(
@@ -143,14 +143,15 @@ def compare(contenders: Sequence[Contender], request: CompareRequest) -> Compari
 
 def _compared(
     first: Contender, second: Contender, targets: Mapping[str, Point], request: CompareRequest, surfaces: Surfaces
-) -> tuple[PairComparison, Difference]:
-    """One pair of contenders at the target."""
+) -> tuple[PairComparison, Difference, float]:
+    """One pair of contenders at the target, which has so many times the FLOPs of the largest paired runs, as a log."""
     both = pair(first.cells, second.cells)
     here, there = (_inputs(targets[each.name]) for each in (first, second))
-    if _reach(first, second, targets) > _FAR:
+    reach = _reach(first, second, both, targets)
+    if reach > _FAR:
         raise InputError(
-            f"the target has {np.exp(_reach(first, second, targets)):.3g} times the "
-            "FLOPs of the largest runs in common: nothing can be said so far away"
+            f"the target has {np.exp(reach):.3g} times the FLOPs of the largest runs in common: nothing can be said so "
+            "far away"
         )
     made = difference(
         first.cells, second.cells, (here, there), seeds=request.seeds, draws=request.bootstrap, surfaces=surfaces
@@ -189,6 +190,7 @@ def _compared(
             deciding=deciding(made, both, here, there, DECIDED, request.seeds),
         ),
         made,
+        reach,
     )
 
 
@@ -201,7 +203,7 @@ def multiplied(
     more = np.exp(excess)  # of the first contender's FLOPs at the target over the second's
     value = float(gain.factor(made.centre[:1])[0] * more)
     low, high = central_interval(np.minimum(gain.factors(draws) * more, 1e12), level)
-    return Span(_finite(value), _finite(float(low)), _finite(float(high)))
+    return Span(finite(value), finite(float(low)), finite(float(high)))
 
 
 def _quantiles(freedom: float) -> Float[np.ndarray, " draws"]:
@@ -214,9 +216,8 @@ def _inputs(point: Point) -> Inputs:
     return inputs_at(point.params, point.tokens, point.flops)
 
 
-def _reach(first: Contender, second: Contender, targets: Mapping[str, Point]) -> float:
+def _reach(first: Contender, second: Contender, both: Pairs, targets: Mapping[str, Point]) -> float:
     """Log of the target's FLOPs over those of the largest paired runs, or of the largest runs of both."""
-    both: Pairs = pair(first.cells, second.cells)
     top = both.compute.max() if len(both) else min(first.cells.inputs.c.max(), second.cells.inputs.c.max())
     flops = np.sqrt(targets[first.name].flops * targets[second.name].flops)
     return float(max(np.log(flops) - top, 0.0))
@@ -254,7 +255,3 @@ def _kept(gain: Gain | None) -> tuple[tuple[float, float], ...]:
     if gain is None:
         return ()
     return tuple((float(s), float(c)) for s, c in zip(gain.step[::4], gain.change[::4], strict=True))
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) and value < 1e11 else None

@@ -16,6 +16,13 @@ from analysis.files import readable
 from analysis.frozen import digest, freeze_once
 from analysis.result import Result
 
+_MOST = 1e11
+
+
+def finite(value: float) -> float | None:
+    """A multiplier, or None for one beyond any."""
+    return float(value) if np.isfinite(value) and value < _MOST else None
+
 
 @dataclass(frozen=True)
 class Span:

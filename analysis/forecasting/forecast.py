@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -17,12 +16,13 @@ from analysis import __version__
 from analysis.diagnostics import fit_checks
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
-from analysis.files import beside, readable, synced
+from analysis.files import readable
 from analysis.forecasting.baselines import baselines
 from analysis.forecasting.ensemble import AUTO, Ensemble, ensemble
 from analysis.forecasting.pooling import interquartile_mean
 from analysis.forecasting.request import ForecastRequest
 from analysis.forecasting.text import forecast_text
+from analysis.frozen import digest, freeze_once
 from analysis.laws import LAWS, Inputs
 from analysis.result import Result
 from analysis.runs.arrays import inputs_at, usual_flops
@@ -133,7 +133,7 @@ class Forecast(Result):
     def to_json(self) -> str:
         """Text of a frozen forecast, with a digest over its other keys."""
         content = self.to_dict()
-        return json.dumps({**content, "digest": _digest(content)}, indent=2, allow_nan=False) + "\n"
+        return json.dumps({**content, "digest": digest(content)}, indent=2, allow_nan=False) + "\n"
 
     @property
     def sha256(self) -> str:
@@ -150,21 +150,12 @@ class Forecast(Result):
             InputError: if the file holds another forecast.
         """
         path = Path(path)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with beside(path) as temporary:
-                synced(temporary, self.to_json().encode())
-                os.link(temporary, path)  # unlike a rename, never replaces what another process froze first
-        except FileExistsError:
-            frozen = read_forecast(path)
-            if {**frozen.to_dict(), "created": ""} != {**self.to_dict(), "created": ""}:
-                raise InputError(
-                    f"{path}: holds another frozen forecast; choose another file, or remove it first"
-                ) from None
-            return frozen
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written ({error.strerror})") from None
-        return self
+        if freeze_once(path, self.to_json()):
+            return self
+        frozen = read_forecast(path)
+        if {**frozen.to_dict(), "created": ""} != {**self.to_dict(), "created": ""}:
+            raise InputError(f"{path}: holds another frozen forecast; choose another file, or remove it first")
+        return frozen
 
 
 def read_forecast(path: str | Path) -> Forecast:
@@ -179,8 +170,7 @@ def read_forecast(path: str | Path) -> Forecast:
     names = {f.name for f in fields(Forecast)} | {"digest"}
     if not isinstance(content, dict) or set(content) | {STAGE} != names:
         raise InputError(f"{path}: not a forecast written by predict --freeze")
-    digest = content.pop("digest")
-    if digest != _digest(content):
+    if content.pop("digest") != digest(content):
         raise InputError(f"{path}: was changed after it was frozen: its digest does not match")
     content["interval"] = tuple(content["interval"])
     content["warnings"] = tuple(Diagnostic(**warning) for warning in content["warnings"])
@@ -281,7 +271,3 @@ def refuse_known(table: RunTable, params: float, tokens: float) -> None:
             f"{table.source}:{table.fit.index[near][0]}: the target's size and length are among the fitted runs' "
             f"({near.sum()} of them); leave them out with `where` before you freeze"
         )
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()

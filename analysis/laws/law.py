@@ -48,6 +48,11 @@ class Inputs:
         return Inputs(self.n[keep], self.d[keep], self.c[keep], self.u[keep])
 
     @property
+    def axes(self) -> tuple[Float[np.ndarray, " rows"], ...]:
+        """All inputs in order: n, d, c and u."""
+        return self.n, self.d, self.c, self.u
+
+    @property
     def repeated(self) -> bool:
         """Whether some runs saw their data more than once (by more than rounding)."""
         return bool((self.d - self.u > 0.05).any())

@@ -8,7 +8,6 @@ from jaxtyping import Bool, Float, Int
 
 from analysis.laws import Inputs
 from analysis.runs.arrays import RunArrays, inputs_at
-from analysis.runs.groups import budgets_of
 from analysis.runs.schema import RECIPE
 
 
@@ -42,21 +41,15 @@ class Cells:
         number = np.arange(len(self))
         return RunArrays(self.inputs, self.log_loss, number, number)
 
-    @property
-    def budget(self) -> Int[np.ndarray, " cells"]:
-        """FLOP budget of each, numbered from 0 at the lowest."""
-        return budgets_of(self.inputs.c)
 
-
-def cells_of(rows: pd.DataFrame, loss: str = "loss") -> tuple[Cells, bool]:
+def cells_of(rows: pd.DataFrame) -> tuple[Cells, bool]:
     """The cells of a contender's finished runs, and whether the best of several settings was taken in some.
 
     Args:
-        rows: with ``params tokens flops`` and the loss, and maybe ``seed`` and settings of the recipe.
-        loss: the column to compare.
+        rows: with ``params tokens flops loss``, and maybe ``seed`` and settings of the recipe.
     """
     keys = ["params", "tokens"]
-    rows = rows.assign(_log=np.log(rows[loss].to_numpy(np.float64)))
+    rows = rows.assign(_log=np.log(rows["loss"].to_numpy(np.float64)))
     settings = [name for name in RECIPE if name in rows and len(rows[name].unique()) > 1]
     chosen = rows
     if settings:

@@ -35,7 +35,6 @@ class Difference:
         scale: standard deviation of each, for the mean of the requested seeds.
         freedom: degrees of freedom of Student's t about it.
         weights: of each way that took part, together 1.
-        errors: root mean square error of each way in the folds, per factor e of compute.
         folds: how many there were.
         tested: log of the largest factor of compute from fitted to held-out pairs.
         scatter: standard deviation of the difference of two runs of the largest paired budget.
@@ -47,7 +46,6 @@ class Difference:
     scale: Float[np.ndarray, " rows"]
     freedom: float
     weights: Mapping[str, float]
-    errors: Mapping[str, float]
     folds: int
     tested: float
     scatter: float
@@ -126,7 +124,7 @@ def difference(
         raise InputError("no two runs are of one size and length, and they are too few for a law of each contender")
     folds = [fold for origin in _origins(pairs) if (fold := _fold(first, second, pairs, origin, surfaces)) is not None]
     names = list(found)
-    weights, errors = _weights(names, folds)
+    weights = _weights(names, folds)
     centres = np.stack([found[name][0] for name in names])
     centre = interquartile_mean(centres, weights)
     spread = central_spread([found[name][1] for name in names], weights)
@@ -141,7 +139,6 @@ def difference(
         np.sqrt(spread**2 + (drift * reach) ** 2 + (scatter * ratio) ** 2 / seeds),
         _PRIOR_FREEDOM + len(folds),
         by_name,
-        errors,
         len(folds),
         max((fold.reach for fold in folds), default=0.0),
         scatter,
@@ -200,7 +197,7 @@ def _fold(first: Cells, second: Cells, pairs: Pairs, origin: float, surfaces: Su
     return _Fold(forecast, means, held.delta, held.compute - origin, held.weight)
 
 
-def _weights(names: Sequence[str], folds: Sequence[_Fold]) -> tuple[Float[np.ndarray, " ways"], dict[str, float]]:
+def _weights(names: Sequence[str], folds: Sequence[_Fold]) -> Float[np.ndarray, " ways"]:
     """Weights of the ways by the mean square of their errors in the folds, shrunk towards equal ones by the median."""
     total, seen = np.zeros(len(names)), np.zeros(len(names))
     for fold in folds:
@@ -211,12 +208,11 @@ def _weights(names: Sequence[str], folds: Sequence[_Fold]) -> tuple[Float[np.nda
                 seen[i] += scale
     tested = seen > 0
     if not tested.any():
-        return np.full(len(names), 1 / len(names)), {}
+        return np.full(len(names), 1 / len(names))
     squares = total / np.where(tested, seen, 1.0)
     median = float(np.median(squares[tested]))
     weights = 1 / np.maximum(np.where(tested, squares, median) + median, 1e-300)
-    errors = {name: float(np.sqrt(squares[i])) for i, name in enumerate(names) if tested[i]}
-    return weights / weights.sum(), errors
+    return weights / weights.sum()
 
 
 def _scatter(seen: Evidence, names: Sequence[str], weights: Float[np.ndarray, " ways"]) -> float:

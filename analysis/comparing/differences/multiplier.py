@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from analysis.comparing.differences.cells import Cells
 from analysis.comparing.differences.surfaces import Surface
+from analysis.comparing.differences.ways import moved
 from analysis.laws import Inputs
 
 _STEPS = np.linspace(-np.log(1e4), np.log(1e4), 241)
@@ -56,9 +57,7 @@ def gain_at(cells: Cells, surface: Surface | None, point: Inputs) -> Gain | None
     if surface is None:
         return _power_law(cells)
     alone = len(np.unique(cells.inputs.n)) == 1
-    path = Inputs(*(np.repeat(axis, len(_STEPS)) for axis in (point.n, point.d, point.c, point.u)))
-    size = 0.0 * _STEPS if alone else _STEPS / 2
-    along = Inputs(path.n + size, path.d + _STEPS - size, path.c + _STEPS, path.u + _STEPS - size)
+    along = moved(point, _STEPS, tokens_alone=alone)
     middle = len(_STEPS) // 2
     change, drawn = surface.log_loss(along), surface.drawn(along)
     return Gain(_STEPS, change - change[middle], drawn - drawn[:, middle : middle + 1])

@@ -109,7 +109,7 @@ def shared_law(
     """Fits one law to two contenders' cells; the cells of one size and length are resampled together."""
     if law_of(first) is not LAWS["chinchilla"] or law_of(second) is not LAWS["chinchilla"]:
         return None
-    at = Inputs(*(np.concatenate([a, b]) for a, b in zip(_axes(first), _axes(second), strict=True)))
+    at = Inputs(*(np.concatenate([a, b]) for a, b in zip(first.inputs.axes, second.inputs.axes, strict=True)))
     inputs = Both(at, np.repeat([0.0, 1.0], [len(first), len(second)]))
     keys = np.round(np.stack([at.n, at.d], axis=1) / 0.05)
     cluster = np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
@@ -122,10 +122,6 @@ def shared_difference(theta: Float[np.ndarray, "draws params"], first: Inputs, s
     ours = SHARED.evaluate(theta, Both(first, np.zeros(len(first.n))))[0]
     theirs = SHARED.evaluate(theta, Both(second, np.ones(len(second.n))))[0]
     return _log(theirs) - _log(ours)
-
-
-def _axes(cells: Cells) -> tuple[np.ndarray, ...]:
-    return cells.inputs.n, cells.inputs.d, cells.inputs.c, cells.inputs.u
 
 
 def _log(loss: np.ndarray) -> np.ndarray:

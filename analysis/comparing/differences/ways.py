@@ -1,14 +1,16 @@
 """Ways to carry the difference of two contenders from the runs to a target, each with its resamples.
 
-constant            one difference of log losses
-late constant       the same, by the dearer runs above all
-compute             a straight line in log compute
-late compute        the same, by the dearer runs above all
-size and data       a plane in log parameters and log tokens
-multiplier          the second does with C what the first does with h C
-token multiplier    the second does with D tokens what the first does with h D
-exponents in common one law of both, with coefficients of its own for each
-laws apart          a law of each
+    constant             one difference of log losses
+    late constant        the same, by the dearer runs above all
+    compute              a straight line in log compute
+    late compute         the same, by the dearer runs above all
+    size and data        a plane in log parameters and log tokens
+    multiplier           the second does with C what the first does with h C
+    token multiplier     the second does with D tokens what the first does with h D
+    exponents in common  one law of both, with coefficients of its own for each
+
+Where no two cells pair, a law of each contender by itself is all there is. Beside pairs it is left out: what the two
+laws miss by does not cancel.
 """
 
 from collections.abc import Callable
@@ -87,9 +89,15 @@ def _size_and_data(first: Inputs, second: Inputs) -> list[np.ndarray]:
     return [np.ones_like(first.c), (first.n + second.n) / 2, (first.d + second.d) / 2]
 
 
-def moved(inputs: Inputs, log_factor: float, tokens_alone: bool = False) -> Inputs:
-    """Points of so many times the compute, at the same tokens per parameter; or of so many times the tokens."""
-    size = 0.0 if tokens_alone else log_factor / 2
+def moved(inputs: Inputs, log_factor: float | Float[np.ndarray, " steps"], tokens_alone: bool = False) -> Inputs:
+    """Points of so many times the compute, at the same tokens per parameter; or of so many times the tokens.
+
+    Args:
+        inputs: the points; one of them, where there are several factors.
+        log_factor: logarithm of the factor, or of several.
+        tokens_alone: whether the parameters stay.
+    """
+    size = 0.0 * log_factor if tokens_alone else log_factor / 2
     data = log_factor if tokens_alone else log_factor / 2
     return Inputs(inputs.n + size, inputs.d + data, inputs.c + log_factor, inputs.u + data)
 

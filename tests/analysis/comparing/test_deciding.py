@@ -16,7 +16,7 @@ def known(
     centre: float, spread: float, scatter: float, drift: float, reach: float, freedom: float = MANY
 ) -> Difference:
     scale = np.sqrt(spread**2 + (drift * reach) ** 2 + scatter**2)
-    return Difference(np.array([centre]), np.array([scale]), freedom, {}, {}, 3, 2.0, scatter, drift)
+    return Difference(np.array([centre]), np.array([scale]), freedom, {}, 3, 2.0, scatter, drift)
 
 
 def simulated(made: Difference, then: float, count: int = 200_000) -> tuple[float, float, float]:
