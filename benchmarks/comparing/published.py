@@ -6,8 +6,6 @@ Every two contenders of a table are compared by their runs up to a budget, for u
 pair of runs beyond it. About five minutes on a core.
 """
 
-import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,7 @@ from analysis.comparing.contenders import contenders_by
 from analysis.formatting import listed
 from analysis.runs.table import read_table
 from benchmarks.comparing.page import filled, percent, write
-from benchmarks.pages.page import table
+from benchmarks.pages.page import published_tables, table
 
 TITLE = "## Published runs"
 INTRO = """\
@@ -174,10 +172,7 @@ def section(folder: Path) -> str:
 
 
 def main() -> None:
-    folder = os.environ.get("SCALING_PUBLISHED")
-    if folder is None:
-        sys.exit("SCALING_PUBLISHED names no folder of published tables")
-    write(TITLE, section(Path(folder)))
+    write(TITLE, section(published_tables()))
 
 
 if __name__ == "__main__":

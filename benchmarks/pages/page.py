@@ -1,5 +1,7 @@
 """Sections of a page, each written by its own script; ``write`` is for those of ``benchmarks/posttrain.md``."""
 
+import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -25,3 +27,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     """Lines of a Markdown table."""
     for cells in (head, ["---"] * len(head), *rows):
         yield f"| {' | '.join(cells)} |"
+
+
+def published_tables() -> Path:
+    """The folder of published tables, by the environment; ends the program where it names none."""
+    folder = os.environ.get("SCALING_PUBLISHED")
+    if folder is None:
+        sys.exit("SCALING_PUBLISHED names no folder of published tables")
+    return Path(folder)

@@ -7,8 +7,6 @@ examples. Each is fitted whole, and then up to 102,400 examples to forecast the 
 three sizes or more are forecast together as well. About 10 minutes on 2 cores.
 """
 
-import os
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +19,7 @@ from analysis.fitting.fit import fit
 from analysis.forecasting.ensemble import AUTO, ensembles_of_arrays
 from analysis.runs.arrays import inputs_at
 from analysis.runs.table import RunTable, table_of
-from benchmarks.pages.page import write
+from benchmarks.pages.page import published_tables, write
 
 DATASETS = {"WMT19": "wmt19", "FLAN": "flan", "Gigaword": "gigaword"}
 BOUNDS = {"WMT19": (0.0125, 0.12), "FLAN": (0.0066, 0.075), "Gigaword": (0.0053, 0.042)}
@@ -158,10 +156,7 @@ def section(folder: Path) -> str:
 
 
 def main() -> None:
-    folder = os.environ.get("SCALING_PUBLISHED")
-    if folder is None:
-        sys.exit("SCALING_PUBLISHED names no folder of published tables")
-    write(TITLE, section(Path(folder)))
+    write(TITLE, section(published_tables()))
 
 
 if __name__ == "__main__":
