@@ -41,7 +41,7 @@ FUZZ = settings(
 @pytest.fixture
 def once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each corpus is read once, and this machine timed once."""
-    monkeypatch.setattr("scaling.planning.load_text", functools.cache(load_text))
+    monkeypatch.setattr("scaling.sweep.plan.evaluation.load_text", functools.cache(load_text))
     monkeypatch.setattr(estimate, "_matmul_flops_per_s", functools.cache(estimate._matmul_flops_per_s))
 
 

@@ -18,7 +18,6 @@ from analysis.report.draw import draw, save_figure
 from analysis.report.figures import Drawing
 from analysis.report.stages.draw import draw_stage
 from analysis.report.stages.figures import STAGE_KINDS
-from analysis.report.stages.findings import is_stage
 from analysis.result import Result
 from scaling.api.tables import Runs, read_runs
 
@@ -66,11 +65,13 @@ def report(
         InputError: if there is no table of runs, or a file is not what its name says.
     """
     place = Path(place)
-    if _trained_here(place) and not is_stage(place):  # the tables of a stage are made by its chain
+    if _trained_here(place):
         from scaling.pipeline import write_tables  # late: imports JAX
         from scaling.sweep.folder.sweep_folder import SweepFolder
 
-        write_tables(SweepFolder(place))
+        folder = SweepFolder(place)
+        if "stage" not in folder.sweep():  # the tables of a stage are made by its chain
+            write_tables(folder)
     table = read_runs(place, where=where, columns=columns) if columns or where else None
     return Report(write_report(place, output, forecast, table))
 
