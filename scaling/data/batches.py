@@ -67,6 +67,36 @@ def tokenize(documents: Iterable[Document], tokenizer: Tokenizer) -> TokenSet:
     return TokenSet(tokens, np.cumsum([len(ids) + 1 for ids in encoded], dtype=np.int64))
 
 
+@runtime_checkable
+class TrainingBatches(Protocol):
+    """Batches of training windows as a pure function of (seed, step): of one text, or of a mixture of sources.
+
+    Attributes:
+        seq_len: context, in tokens.
+        batch_size: windows per step.
+    """
+
+    seq_len: int
+    batch_size: int
+
+    @property
+    def tokens_per_epoch(self) -> int:
+        """Target tokens until text repeats."""
+        ...
+
+    def epochs_needed(self, tokens: int) -> float:
+        """Passes that training on ``tokens`` target tokens takes; above 1, text repeats."""
+        ...
+
+    def unique_tokens(self, tokens: int) -> int:
+        """Distinct target tokens in training on ``tokens`` of them."""
+        ...
+
+    def take(self, step: int, count: int, rows: slice = slice(None)) -> Int32[np.ndarray, "count batch window"]:
+        """Windows of ``count`` steps from ``step`` on, all rows of the batch or some; independent of earlier calls."""
+        ...
+
+
 class Batches:
     """Batches of training windows as a pure function of (seed, step).
 
@@ -102,10 +132,18 @@ class Batches:
         """Passes over the corpus that training on ``tokens`` target tokens takes; above 1, text repeats."""
         return tokens / self.tokens_per_epoch
 
+    def unique_tokens(self, tokens: int) -> int:
+        """Distinct target tokens in training on ``tokens`` of them."""
+        return min(tokens, self.tokens_per_epoch)
+
     def take(self, step: int, count: int, rows: slice = slice(None)) -> Int32[np.ndarray, "count batch window"]:
         """Windows of ``count`` steps from ``step`` on, all rows of the batch or some; independent of earlier calls."""
         steps = np.arange(step, step + count, dtype=np.int64)[:, None]
-        epochs, turns = np.divmod(steps * self.batch_size + np.arange(self.batch_size)[rows], self.windows_per_epoch)
+        return self.windows(steps * self.batch_size + np.arange(self.batch_size)[rows])
+
+    def windows(self, numbers: Int64[np.ndarray, "*shape"]) -> Int32[np.ndarray, "*shape window"]:
+        """Windows by their numbers in the endless stream of epochs; independent of earlier calls."""
+        epochs, turns = np.divmod(numbers, self.windows_per_epoch)
         starts = np.empty_like(turns)
         for epoch in np.unique(epochs):
             starts[epochs == epoch] = self._starts(int(epoch))[turns[epochs == epoch]]
@@ -185,7 +223,7 @@ class RunText:
         evaluation_sets: windows of further held-out texts, by name.
     """
 
-    batches: Batches
+    batches: TrainingBatches
     windows: Int32[np.ndarray, "n window"]
     documents: Int64[np.ndarray, " n"]
     evaluation_sets: Mapping[str, HeldOutWindows] = field(default_factory=dict)

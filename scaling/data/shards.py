@@ -136,6 +136,12 @@ class Manifest(_Record):
             for source, have in zip(self.sources, held, strict=True)
         ]
 
+    @property
+    def drawn(self) -> list[int]:
+        """Training tokens of each source in one pass over the mixture."""
+        held = [self.tokens("train", number) for number in range(len(self.sources))]
+        return [math.floor(share * have + 0.5) for share, have in zip(self.shares, held, strict=True)]
+
 
 def _canonical(content: object) -> bytes:
     return json.dumps(content, sort_keys=True).encode()
@@ -266,9 +272,8 @@ def train_segments(folder: Path, manifest: Manifest) -> Segments:
     Of a part of a pass, the first shards are taken.
     """
     parts: list[Integer[np.ndarray, " _"]] = []
-    for number, share in enumerate(manifest.shares):
+    for number, left in enumerate(manifest.drawn):
         mapped = [map_ids(folder, shard, manifest.dtype) for shard in manifest.of("train", number)]
-        left = math.floor(share * sum(map(len, mapped)) + 0.5)
         while left > 0:
             for ids in mapped:
                 parts.append(ids[:left])
@@ -279,14 +284,20 @@ def train_segments(folder: Path, manifest: Manifest) -> Segments:
     return Segments(tuple(part for part in parts if len(part)), ends)
 
 
+def source_segments(folder: Path, manifest: Manifest, source: int) -> Segments:
+    """The training text of one source, once, whatever its weight and epochs."""
+    parts = [map_ids(folder, shard, manifest.dtype) for shard in manifest.of("train", source) if shard.tokens]
+    return Segments(tuple(parts), np.cumsum([len(part) for part in parts], dtype=np.int64))
+
+
 def held_out_segments(folder: Path, manifest: Manifest) -> Segments:
     """All held-out text, each document once, whatever the weights."""
     return document_segments(folder, manifest, "held_out")
 
 
-def document_segments(folder: Path, manifest: Manifest, split: Split) -> Segments:
-    """All text of a side of the split by document, each once, whatever the weights."""
-    shards = manifest.of(split)
+def document_segments(folder: Path, manifest: Manifest, split: Split, source: int | None = None) -> Segments:
+    """The text of a side of the split by document, of one source or all, each once, whatever the weights."""
+    shards = manifest.of(split, source)
     lengths = [read_lengths(folder, shard) for shard in shards]
     mapped = tuple(map_ids(folder, shard, manifest.dtype) for shard in shards if shard.tokens)
     return Segments(mapped, np.cumsum(np.concatenate([np.zeros(0, np.int64), *lengths]), dtype=np.int64))

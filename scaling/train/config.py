@@ -43,6 +43,8 @@ class DataConfig:
         tokenizer: its name and hash.
         eval_tokens: held-out tokens that the loss is measured on, the same for every run of a sweep.
         evaluate: further evaluation sets by name; None without any.
+        mixture: share of each source of the corpus by name, multiples of one in a million that sum to 1; None for the
+            corpus as it is.
     """
 
     corpus: dict[str, Any]
@@ -50,6 +52,7 @@ class DataConfig:
     tokenizer: dict[str, Any]
     eval_tokens: int
     evaluate: dict[str, EvaluationSet] | None = None
+    mixture: dict[str, float] | None = None
 
     @property
     def evaluation_sets(self) -> dict[str, EvaluationSet]:
@@ -57,8 +60,9 @@ class DataConfig:
         return dict(sorted((self.evaluate or {}).items()))
 
     def canonical(self) -> dict[str, Any]:
-        """The config as a JSON object: without ``evaluate`` where there are no such sets, so that ids stay."""
-        return {key: value for key, value in asdict(self).items() if key != "evaluate" or value is not None}
+        """The config as a JSON object, without ``evaluate`` and ``mixture`` where there are none, so that ids stay."""
+        late = ("evaluate", "mixture")
+        return {key: value for key, value in asdict(self).items() if key not in late or value is not None}
 
 
 @dataclass(frozen=True)

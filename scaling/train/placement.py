@@ -14,7 +14,7 @@ from jax.experimental import mesh_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, Int32
 
-from scaling.data.batches import Batches
+from scaling.data.batches import TrainingBatches
 from scaling.errors import InputError
 from scaling.llama.parallelism import Parallelism
 from scaling.llama.sharding import BATCH, make_mesh
@@ -48,7 +48,7 @@ def replicated(tree: _Tree, mesh: Mesh | None) -> _Tree:
     return placed
 
 
-def take_batches(batches: Batches, step: int, count: int, mesh: Mesh | None) -> Int[Any, "count batch window"]:
+def take_batches(batches: TrainingBatches, step: int, count: int, mesh: Mesh | None) -> Int[Any, "count batch window"]:
     """Batches of ``count`` steps from ``step`` on; on a mesh each process makes its own rows only."""
     if mesh is None:
         return batches.take(step, count)

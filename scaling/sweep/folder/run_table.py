@@ -29,8 +29,7 @@ def run_row(config: RunConfig, status: dict[str, Any], role: str, sweep: str) ->
         "params_nonembedding": counts.nonembedding,
         "params_active": counts.total,
         "tokens": config.tokens,
-        "unique_tokens": min(config.tokens, status["tokens_per_epoch"]),
-        "epochs": config.tokens / status["tokens_per_epoch"],
+        **_passes(config, status),
         "flops": float(config.flops),
         "flops_6nd": 6.0 * counts.total * config.tokens,
         "loss": number_or_nan(status["loss"]),
@@ -59,6 +58,22 @@ def run_row(config: RunConfig, status: dict[str, Any], role: str, sweep: str) ->
         "device": status["device"],
         "wall_s": status["wall_s"],
         "mfu": mfu(number_or_nan(status["flops_per_s"]), status["device"]),
+    }
+
+
+def _passes(config: RunConfig, status: Mapping[str, Any]) -> dict[str, float]:
+    """Columns of how much of the text is seen how often, and of which share each source has in it."""
+    if "unique_tokens" in status:  # of a mixture: how often one of its tokens is seen on average
+        unique, epochs = status["unique_tokens"], config.tokens / status["unique_tokens"]
+    else:
+        unique = min(config.tokens, status["tokens_per_epoch"])
+        epochs = config.tokens / status["tokens_per_epoch"]
+    sources = status.get("sources", {})
+    return {
+        "unique_tokens": unique,
+        "epochs": epochs,
+        **{f"mix_{name}": drawn["share"] for name, drawn in sources.items()},
+        **{f"epochs_{name}": drawn["epochs"] for name, drawn in sources.items()},
     }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scaling.data.batches import Batches, RunText, Tokens, tokenize
+from scaling.data.batches import Batches, RunText, Tokens, TrainingBatches, tokenize
 from scaling.data.corpus import CorpusSpec, Fingerprint, load_corpus
 from scaling.data.shards import (
     TOKENIZER,
@@ -19,6 +19,7 @@ from scaling.data.shards import (
 from scaling.data.tokenizer import BYTES, Tokenizer, Vocabulary
 from scaling.data.tokenizer_files import open_tokenizer
 from scaling.errors import InputError
+from scaling.sweep.plan.corpus_sources import Sources, sources_of_built, sources_of_names
 from scaling.sweep.plan.held_out import HeldOutText, held_out_of, held_out_of_built
 from scaling.train.config import RunConfig
 
@@ -46,6 +47,7 @@ class SweepText:
         train_documents: a function that returns the documents of the training text.
         held_out_text: what they are evaluated on.
         evaluation_sets: held-out texts of other corpora that they are evaluated on too, by name.
+        by_source: the corpus's sources, where it has several.
     """
 
     corpus: CorpusSpec
@@ -55,6 +57,12 @@ class SweepText:
     train_documents: Callable[[], Tokens]
     held_out_text: HeldOutText
     evaluation_sets: Mapping[str, HeldOutText] = field(default_factory=dict)
+    by_source: Sources = field(default_factory=Sources)
+
+    @property
+    def sources(self) -> Mapping[str, Tokens]:
+        """Training tokens of each source by name, one pass of it alone, where the corpus has several; else empty."""
+        return self.by_source.train
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -67,18 +75,28 @@ class SweepText:
         return self.held_out_text.tokens
 
     def of_run(self, config: RunConfig) -> RunText:
-        """The text of a run: its batches, and the held-out windows that all runs share."""
+        """The text of a run: its batches, and the held-out windows that all runs share.
+
+        Raises:
+            InputError: a mixture that the corpus's sources do not serve for, as ``Sources.mixed``.
+        """
         seq_len, data = config.model.seq_len, config.data
         own = self.held_out_text.windows(seq_len, data.eval_tokens)
-        return RunText(
-            Batches(self.train, seq_len, config.batch, config.stream),
-            own.windows,
-            own.documents,
-            {
-                name: self.evaluation_sets[name].windows(seq_len, held_out.eval_tokens)
-                for name, held_out in data.evaluation_sets.items()
-            },
-        )
+        if data.mixture is None:
+            batches: TrainingBatches = Batches(self.train, seq_len, config.batch, config.stream)
+        else:
+            batches = self.by_source.mixed(data.mixture, seq_len, config.batch, config.stream)
+        further = {
+            name: self.evaluation_sets[name].windows(seq_len, held_out.eval_tokens)
+            for name, held_out in data.evaluation_sets.items()
+        }
+        sources = self.by_source.windows(seq_len, data.eval_tokens)
+        others = {name: windows for name, windows in sources.items() if name not in further}
+        return RunText(batches, own.windows, own.documents, further | others)
+
+    def held_out_named(self, name: str) -> HeldOutText:
+        """An evaluation set, or else the held-out text of a source, by the name of its loss."""
+        return self.evaluation_sets[name] if name in self.evaluation_sets else self.by_source.held_out[name]
 
     @property
     def frequency_loss(self) -> float:
@@ -109,7 +127,13 @@ def load_text(corpus: CorpusSpec) -> SweepText:
         train=train,
         train_documents=lambda: train,
         held_out_text=held_out_of(found, BYTES),
+        by_source=sources_of_names(corpus.names or (), found, train),
     )
+
+
+def epochs_of(mixture: Mapping[str, float] | None, text: SweepText, tokens: float, seq_len: int) -> dict[str, float]:
+    """Passes over each source's training tokens that a run takes, as ``Sources.epochs``."""
+    return text.by_source.epochs(mixture, tokens, seq_len)
 
 
 def load_evaluation_set(corpus: CorpusSpec, text: SweepText) -> HeldOutText:
@@ -178,13 +202,14 @@ def _built(corpus: CorpusSpec, folder: Path) -> SweepText:
         sha256=manifest.sha256,
         train_tokens=len(train),
     )
+    held_out = held_out_segments(folder, manifest)
+    held_out_text = held_out_of_built(fingerprint, held_out, bytes_of[1], tokenizer, manifest.tokenizer)
     return SweepText(
         corpus=corpus,
         tokenizer=manifest.tokenizer,
         encoder=tokenizer,
         train=train,
         train_documents=lambda: document_segments(folder, manifest, "train"),
-        held_out_text=held_out_of_built(
-            fingerprint, held_out_segments(folder, manifest), bytes_of[1], tokenizer, manifest.tokenizer
-        ),
+        held_out_text=held_out_text,
+        by_source=sources_of_built(folder, manifest, tokenizer, held_out_text),
     )

@@ -1,6 +1,7 @@
-"""The key ``evaluate`` of a sweep file: named corpora whose held-out sides every run is evaluated on."""
+"""Names of losses: of the corpora under the key ``evaluate`` of a sweep file, and of a corpus's own sources."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
@@ -29,6 +30,23 @@ def _column_name(name: str) -> str:
     if found := [word for word in name.split("_") if word in _KINDS]:
         raise ValueError(f"the name is misleading: by {found[0]!r} loss_{name} is read as another kind of loss or unit")
     return name
+
+
+def source_columns(labels: Sequence[str]) -> tuple[str, ...]:
+    """Names for the columns of sources, distinct and such as ``evaluate`` takes: labels made of a-z, 0-9 and ``_``.
+
+    Words by which a loss would be read as another kind are left out: ``web/train/*.jsonl`` becomes ``web_jsonl``.
+    """
+    names: list[str] = []
+    for label in labels:
+        words = [word for word in re.split("[^a-z0-9]+", label.lower()) if word and word not in _KINDS]
+        stem = "_".join(word for word in words if word != "stderr")[:24].strip("_")
+        stem = f"source_{stem}".strip("_") if not stem or stem in _TAKEN else stem
+        name, number = stem, 2
+        while name in names:
+            name, number = f"{stem}_{number}", number + 1
+        names.append(name)
+    return tuple(names)
 
 
 def _as_corpora(value: object) -> object:

@@ -92,8 +92,9 @@ class RunRecorder:
                 "loss_stderr_documents": finite(outcome.loss_stderr_documents),
                 "bits_per_byte": finite(self._text.bits_per_byte(outcome.loss)),
                 "held_out_sha256": self._text.held_out_text.sha256(seq_len, data.eval_tokens),
-                **self._evaluated(outcome.evaluation_sets),
+                **self._evaluated(outcome.evaluation_sets, text),
                 "tokens_per_epoch": text.batches.tokens_per_epoch,
+                **self._drawn(text),
                 "device": jax.devices()[0].device_kind,
                 **self._spent(),
                 "eval_s": outcome.eval_s,
@@ -102,19 +103,31 @@ class RunRecorder:
             }
         )
 
-    def _evaluated(self, losses: Mapping[str, HeldOutLoss]) -> dict[str, Any]:
-        """What the status says of the evaluation sets; their losses are NaN if the run has diverged."""
+    def _evaluated(self, losses: Mapping[str, HeldOutLoss], text: RunText) -> dict[str, Any]:
+        """What the status says of the evaluation sets and sources; losses are NaN if the run has diverged."""
         found, seq_len = {}, self._config.model.seq_len
-        for name, planned in self._config.data.evaluation_sets.items():
-            text, loss = self._text.evaluation_sets[name], losses.get(name, HeldOutLoss(math.nan, math.nan, math.nan))
+        for name, held_out in text.evaluation_sets.items():
+            whole, loss = self._text.held_out_named(name), losses.get(name, HeldOutLoss(math.nan, math.nan, math.nan))
             found[name] = {
                 "loss": finite(loss.mean),
                 "loss_stderr": finite(loss.stderr),
                 "loss_stderr_documents": finite(loss.stderr_documents),
-                "bits_per_byte": finite(text.bits_per_byte(loss.mean)),
-                "held_out_sha256": text.sha256(seq_len, planned.eval_tokens),
+                "bits_per_byte": finite(whole.bits_per_byte(loss.mean)),
+                "held_out_sha256": whole.sha256(seq_len, len(held_out.windows) * seq_len),
             }
         return {"evaluation_sets": found} if found else {}
+
+    def _drawn(self, text: RunText) -> dict[str, Any]:
+        """What the status says of the sources that are drawn from, where the corpus has several."""
+        sources, config = self._text.by_source, self._config
+        if not sources.train:
+            return {}
+        shares = sources.usual if config.data.mixture is None else config.data.mixture
+        epochs = sources.epochs(config.data.mixture, config.tokens, config.model.seq_len)
+        drawn = {name: {"share": shares.get(name, 0.0), "epochs": passes} for name, passes in epochs.items()}
+        if config.data.mixture is None:
+            return {"sources": drawn}
+        return {"sources": drawn, "unique_tokens": text.batches.unique_tokens(config.tokens)}
 
     def show(self, progress: Progress) -> None:
         """Writes the status: when the first dispatch is done, and then twice a second at most.

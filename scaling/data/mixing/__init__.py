@@ -1,0 +1,1 @@
+"""Training batches of a mixture of sources."""
