@@ -18,6 +18,7 @@ CONTENDERS, COMPARE_ON = "contenders", "compare_on"
 _FEWEST = 2
 _FOLDER: TypeAdapter[str] = TypeAdapter(Name)  # each contender has a folder of its name
 _TUNED = "contenders tune nothing; tune each by a sweep of its own first"
+_MIXED = "contenders choose no mixture; choose each one's by a sweep of its own first"
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,9 @@ def parse_contenders(text: str, name: str, overrides: Sequence[str] = ()) -> Con
     if "grid" in shared:
         grid = shared.pop("grid")
         violations.append((grid.key or grid.location, f"grid: {_TUNED}"))
+    if "mixtures" in shared:
+        mixtures = shared["mixtures"]
+        violations.append((mixtures.key or mixtures.location, f"mixtures: {_MIXED}"))
     called = items["name"].plain() if "name" in items else None
     if wrong := _misnamed(items):
         violations += wrong
@@ -138,7 +142,7 @@ def _blocks(contenders: Located) -> tuple[dict[str, Located], Violations]:
         if not isinstance(block.value, dict):
             found.append((block.location, f"contenders.{name}: must be a mapping, not {show(block.plain())}"))
             continue
-        for key, reason in (("grid", _TUNED), ("name", "a contender is called by its key")):
+        for key, reason in (("grid", _TUNED), ("mixtures", _MIXED), ("name", "a contender is called by its key")):
             if key in block.value:
                 item = block.value[key]
                 found.append((item.key or item.location, f"contenders.{name}.{key}: {reason}"))

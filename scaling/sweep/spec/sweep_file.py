@@ -12,6 +12,7 @@ from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.sweep.spec.arrangement import MeshChoice
 from scaling.sweep.spec.fields import positive
+from scaling.sweep.spec.mixture_checks import mixture_violations, source_violations
 from scaling.sweep.spec.shapes import ShapeRule, Size
 from scaling.sweep.spec.sweep_spec import SweepSpec
 from scaling.sweep.spec.violations import dotted, lines_of, read_mapping, violation_of
@@ -68,11 +69,15 @@ def validate_sweep(root: Located) -> tuple[SweepSpec | None, Violations]:
     try:
         spec = SweepSpec.model_validate(data)
         spec._source = root
+        if spec.mixtures is not None and spec.corpus.names is not None:
+            wrong = source_violations(spec.mixtures, spec.objective, spec.corpus.names, tuple(spec.evaluate or ()))
+            violations += [(root.find(path).location, f"{dotted(path)}: {message}") for path, message in wrong]
     except ValidationError as errors:
         # A default that depends on a wrong key is no violation of its own.
         own = (error for error in errors.errors(include_url=False) if error["type"] != "default_factory_not_called")
         violations += [violation_of(error, SweepSpec, root) for error in own]
-    violations += [(root.find(path).location, f"{dotted(path)}: {message}") for path, message in shape_violations(data)]
+    for path, message in (*shape_violations(data), *mixture_violations(data)):
+        violations.append((root.find(path).location, f"{dotted(path)}: {message}"))
     return spec, violations
 
 

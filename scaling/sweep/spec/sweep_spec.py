@@ -12,6 +12,7 @@ from scaling.sweep.spec.arrangement import Arrangement, MeshChoice
 from scaling.sweep.spec.evaluation import Evaluate
 from scaling.sweep.spec.fields import Budgets, Count, Name, OneOrMore, Positive, Seeds, Strict
 from scaling.sweep.spec.hyperparameters import Grid, RecipeChoice, ScheduleChoice, usual_schedule
+from scaling.sweep.spec.mixtures import CHOSEN, PROPORTIONAL, UNIFORM, CountOrNames, Mixtures, Names, Shares
 from scaling.sweep.spec.shapes import ShapeRule, Size
 from scaling.sweep.spec.yaml_locations import Located
 
@@ -47,6 +48,8 @@ class FitBlock(Strict):
         seeds: the seeds themselves; in the file, a number n stands for 0 to n - 1.
         trunk: whether the horizons of a size and seed are branches of one trunk, trained once with the recipe of the
             longest, that each leaves when its rate begins to fall.
+        mixtures: of a sweep with ``mixtures``, and there required: how many of the design's, from the first on, or
+            names of mixtures. Every size, horizon and seed is trained on each of them.
     """
 
     sizes: OneOrMore[Size]
@@ -55,6 +58,7 @@ class FitBlock(Strict):
     tokens_per_param: Budgets | None = None
     seeds: Seeds = (0,)
     trunk: StrictBool = False
+    mixtures: CountOrNames | None = None
 
     @model_validator(mode="after")
     def _one_horizon(self) -> "FitBlock":
@@ -69,14 +73,29 @@ class FitBlock(Strict):
         return name, values
 
 
+def _runs(block: FitBlock) -> int:
+    mixtures = 1 if block.mixtures is None else block.mixtures
+    mixed = mixtures if isinstance(mixtures, int) else len(mixtures)
+    return len(block.sizes) * len(block.horizon[1]) * len(block.seeds) * mixed
+
+
 class Target(Strict):
-    """The large run that is forecast, trained once for each seed, and scored; keys as in FitBlock."""
+    """The large run that is forecast, trained once for each seed, and scored; its other keys are as in FitBlock.
+
+    Attributes:
+        mixtures: of a sweep with ``mixtures``: names of those that the target is trained on. ``chosen`` is the one that
+            the fitted runs decide on, before any of them is trained. By default ``[chosen, proportional, uniform]``.
+        objective: ``for`` in the file: what ``chosen`` is the best for, weights of sources or of names in ``evaluate``,
+            such as ``{code: 30%, docs: 70%}``. By default all sources alike.
+    """
 
     size: Size
     flops: Positive | None = None
     tokens: Positive | None = None
     tokens_per_param: Positive | None = None
     seeds: Seeds = (0,)
+    mixtures: Names | None = None
+    objective: Shares | None = Field(default=None, alias="for")
 
     @model_validator(mode="after")
     def _one_horizon(self) -> "Target":
@@ -90,6 +109,11 @@ class Target(Strict):
         value: float = getattr(self, name)
         return name, value
 
+    @property
+    def mixture_names(self) -> tuple[str, ...]:
+        """Names of the mixtures that it is trained on, in a sweep with mixtures."""
+        return (CHOSEN, PROPORTIONAL, UNIFORM) if self.mixtures is None else self.mixtures
+
 
 class SweepSpec(Strict):
     """A validated sweep file.
@@ -99,6 +123,8 @@ class SweepSpec(Strict):
         model: how a size becomes a Llama.
         corpus: the text.
         fit: blocks of runs that the forecast is made from, or that are tuned.
+        mixtures: shares of the corpus's sources that runs are trained on. The fitted runs then choose one for the
+            target, instead of forecasting its loss alone.
         target: the run that is forecast; or
         grid: hyperparameters that every run of ``fit`` is tuned over: exactly one of the two.
         recipe: learning rate, batch, warm-up and weight decay as functions of the run's size and tokens.
@@ -118,6 +144,7 @@ class SweepSpec(Strict):
     model: ShapeRule
     corpus: CorpusChoice
     fit: OneOrMore[FitBlock]
+    mixtures: Mixtures | None = None
     target: Target | None = None
     grid: Grid | None = None
     recipe: RecipeChoice = RecipeChoice()
@@ -137,7 +164,7 @@ class SweepSpec(Strict):
         if self.target is not None and self.grid is not None:
             raise ValueError("a sweep with a grid tunes the recipe and takes no target")
         points = 1 if self.grid is None else math.prod(map(len, self.grid.given.values()))
-        runs = points * sum(len(block.sizes) * len(block.horizon[1]) * len(block.seeds) for block in self.fit)
+        runs = points * sum(map(_runs, self.fit))
         if runs > _MOST_RUNS:
             raise ValueError(f"the sweep comes to {runs} runs; {_MOST_RUNS} are the most")
         if self.schedule.kind != "wsd" and any(block.trunk for block in self.fit):
@@ -150,6 +177,17 @@ class SweepSpec(Strict):
     def shape(self, size: Size) -> LlamaConfig:
         """The Llama of one of the sweep's sizes."""
         return self.model.resolve(size)
+
+    @property
+    def mixed(self) -> bool:
+        """Whether any of its keys is on mixtures."""
+        target = self.target is not None and (self.target.mixtures or self.target.objective) is not None
+        return target or self.mixtures is not None or any(block.mixtures is not None for block in self.fit)
+
+    @property
+    def objective(self) -> dict[str, float] | None:
+        """What the target's mixture is chosen for; None for all sources alike."""
+        return None if self.target is None else self.target.objective
 
     @property
     def arrangement(self) -> Arrangement:

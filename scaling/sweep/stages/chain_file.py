@@ -58,6 +58,8 @@ class Pretraining(SweepSpec):
     def _forecasts_or_tunes(self) -> "Pretraining":
         if self.grid is not None:
             raise ValueError("grid: a chain's stages tune nothing; tune by a sweep of its own first")
+        if self.mixed:
+            raise ValueError("mixtures: a chain's stages choose none; choose one by a sweep of its own")
         return self
 
 
