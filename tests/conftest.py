@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +52,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_runtest_setup() -> None:
     typecheck.begin()
+
+
+# Each compiled function takes some of the mappings that Linux allows a process, usually 65,530; beyond, it is killed.
+_MOST_MAPPINGS = 20_000
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Forgets compiled functions between two files, once there are many; the disk has them."""
+    mappings = Path("/proc/self/maps")
+    if nextitem is None or nextitem.path == item.path or not mappings.exists() or "jax" not in sys.modules:
+        return
+    if mappings.read_bytes().count(b"\n") > _MOST_MAPPINGS:
+        sys.modules["jax"].clear_caches()
 
 
 @pytest.hookimpl(trylast=True)  # after tests are deselected

@@ -173,7 +173,7 @@ def test_accuracies_in_per_cent_are_refused(tmp_path: Path) -> None:
 
 def test_the_report_of_a_stage_that_was_trained_here(tmp_path: Path) -> None:
     place = stage(tmp_path / "best")
-    (place / "plan.json").write_text("{}")
+    (place / "plan.json").write_text('{"sweep": {"stage": "best_of_n"}, "runs": []}')
     (place / "runs").mkdir()
     done = scaling("report", place)
     assert (done.returncode, done.stderr) == (0, "")
