@@ -20,8 +20,10 @@ from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.sweep.folder.file_names import PLAN, TABLE
 from scaling.sweep.folder.sweep_folder import SweepFolder
+from scaling.sweep.plan.corpus_text import SweepText
 from scaling.sweep.plan.evaluation import evaluation_leaks, load_sweep_text
 from scaling.sweep.plan.expand import PlannedRun, expand
+from scaling.sweep.plan.mixtures import Mixture
 from scaling.sweep.spec.sweep_spec import SweepSpec
 from scaling.train.recipe import Tuned
 
@@ -43,10 +45,28 @@ def plan_with_warnings(spec: SweepSpec) -> tuple[list[PlannedRun], list[Diagnost
     Raises:
         InputError: an impossible sweep, or a table to take the recipe from that determines no law.
     """
-    source, text = spec.recipe.source, load_sweep_text(spec)
+    text = load_sweep_text(spec)
     leaks = [Diagnostic("evaluation-leak", message) for message in evaluation_leaks(text)]
+    runs, warnings = expand_tuned(spec, text)
+    return runs, [*leaks, *warnings]
+
+
+def expand_tuned(
+    spec: SweepSpec, text: SweepText, chosen: Mixture | None = None
+) -> tuple[list[PlannedRun], list[Diagnostic]]:
+    """The planned runs of a sweep on its text, and warnings about its recipe.
+
+    Args:
+        spec: the sweep.
+        text: its corpus on this machine, with its evaluation sets.
+        chosen: as of ``expand``.
+
+    Raises:
+        InputError: as of :func:`plan_with_warnings`.
+    """
+    source = spec.recipe.source
     if source is None:
-        return expand(spec, text), leaks
+        return expand(spec, text, chosen=chosen), []
     try:
         table = read_table(source)
         tuning = fit_tuning(table)
@@ -55,13 +75,10 @@ def plan_with_warnings(spec: SweepSpec) -> tuple[list[PlannedRun], list[Diagnost
     if not any(tuning.laws.values()):
         raise InputError(f"{spec.where('recipe', 'from')}: {source}: no law of learning rate or batch can be fitted")
     count = _counting(table.fit)
-    runs = expand(spec, text, Tuned(_rule(tuning, "lr", count), _rule(tuning, "batch_tokens", count)))
+    runs = expand(spec, text, Tuned(_rule(tuning, "lr", count), _rule(tuning, "batch_tokens", count)), chosen)
     requested = [count(run.config.model, run.config.tokens) for run in runs]
     warnings = [*tuning.warnings, *_far_from_tuned(tuning, requested)]
-    return runs, [
-        *leaks,
-        *(replace(warning, message=f"recipe from {source}: {warning.message}") for warning in warnings),
-    ]
+    return runs, [replace(warning, message=f"recipe from {source}: {warning.message}") for warning in warnings]
 
 
 def _counting(rows: pd.DataFrame) -> Count:

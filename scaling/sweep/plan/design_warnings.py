@@ -28,7 +28,7 @@ def design_warnings(plan: Sequence[PlannedRun], fewest_cells: int) -> Iterator[t
             f"{len(short)} branches are as short as 1/{1 / min(short):.0f} of a trunk with the recipe of its longest: "
             "their losses are higher than they need be; give horizons more than 4 times apart blocks of their own",
         )
-    epochs = [_epochs(run.config) for run in plan]
+    epochs = [_epochs(run.config) for run in plan if run.config.data.mixture is None]
     if repeated := sum(passes > 1.05 for passes in epochs):
         yield (
             "repeated-data",

@@ -10,10 +10,12 @@ from scaling.errors import InputError
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.quantity import format_quantity
-from scaling.sweep.plan.corpus_text import SweepText
+from scaling.sweep.plan.corpus_text import SweepText, epochs_of
 from scaling.sweep.plan.evaluation import evaluation_sets
+from scaling.sweep.plan.mixtures import Mixture, SweepMixtures, shares_text, sweep_mixtures
 from scaling.sweep.spec.arrangement import uneven
 from scaling.sweep.spec.hyperparameters import Setting
+from scaling.sweep.spec.mixtures import CHOSEN
 from scaling.sweep.spec.sweep_spec import SweepSpec
 from scaling.train.config import DataConfig, RunConfig
 from scaling.train.recipe import RECIPES, Overrides, Recipe, Tuned
@@ -33,7 +35,12 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class _RecipeCell:
-    """Runs that differ by their seed alone: a size to a horizon with its recipe, and its location in the file."""
+    """Runs that differ by their seed alone: a size to a horizon with its recipe, and its location in the file.
+
+    Attributes:
+        block: number of the block that it is of; None for the target.
+        mixture: that it is trained on; None for the corpus as it is.
+    """
 
     model: LlamaConfig
     tokens: float
@@ -43,28 +50,41 @@ class _RecipeCell:
     location: str
     point: Mapping[str, Setting]
     trunk: int | None = None
+    block: int | None = None
+    mixture: Mixture | None = None
 
     @property
     def steps(self) -> int:
         return round(self.tokens / self.recipe.batch_tokens)
 
 
-def expand(spec: SweepSpec, text: SweepText, tuned: Tuned | None = None) -> list[PlannedRun]:
+def expand(
+    spec: SweepSpec, text: SweepText, tuned: Tuned | None = None, chosen: Mixture | None = None
+) -> list[PlannedRun]:
     """Every run of a sweep, the fitted ones first, each once.
 
     Args:
         spec: the sweep.
         text: its corpus on this machine.
         tuned: laws of the learning rate and the batch, to go before the recipe's own.
+        chosen: what the fitted runs of a sweep with mixtures have chosen for the target; None before that, and the
+            target then has no such runs.
 
     Raises:
         InputError: one line for every budget that cannot be met: less than one step, fewer tokens than the context,
-            more text than the corpus has and ``epochs`` allows; held-out text shorter than the context; a target
-            that is also fitted; two points of the grid that come to one recipe.
+            more text than the corpus or one of its sources has and ``epochs`` allows; mixtures of other sources;
+            held-out text shorter than the context; a target that is also fitted; two points of the grid that come to
+            one recipe.
     """
-    cells = list(_cells(spec, tuned))
+    mixtures = None if spec.mixtures is None else sweep_mixtures(spec, text)
+    cells = [
+        replace(cell, mixture=mixture)
+        for cell in _cells(spec, tuned)
+        for mixture in _mixtures_of(cell, spec, mixtures, chosen)
+    ]
     fitted = {(cell.model, cell.steps) for cell in cells if cell.role == "fit"}
     violations = [line for cell in cells for line in _violations(spec, cell, text, fitted)]
+    violations += _too_many_epochs(spec, cells, text)
     violations += _coinciding(spec, cells)
     violations += _unsplit(spec, cells)
     if violations:
@@ -78,8 +98,9 @@ def expand(spec: SweepSpec, text: SweepText, tuned: Tuned | None = None) -> list
     )
     runs: dict[str, PlannedRun] = {}
     for cell in cells:
+        mixed = data if cell.mixture is None else replace(data, mixture=dict(cell.mixture))
         for seed in cell.seeds:
-            config = RunConfig(cell.model, data, cell.recipe, cell.steps, seed, spec.dtype, cell.trunk)
+            config = RunConfig(cell.model, mixed, cell.recipe, cell.steps, seed, spec.dtype, cell.trunk)
             run = PlannedRun(config, cell.role)
             runs.setdefault(run.id, run)
     return list(runs.values())
@@ -92,11 +113,26 @@ def _cells(spec: SweepSpec, tuned: Tuned | None) -> Iterator[_RecipeCell]:
             for index, value in enumerate(values):
                 location = spec.where("fit", number, horizon, index)
                 ends = (min(values), max(values)) if block.trunk else None
-                yield from _cell(spec, tuned, spec.shape(size), horizon, value, block.seeds, "fit", location, ends)
+                of = _cell(spec, tuned, spec.shape(size), horizon, value, block.seeds, "fit", location, ends)
+                yield from (replace(cell, block=number) for cell in of)
     if spec.target is not None:
         horizon, value = spec.target.horizon
         model, location = spec.shape(spec.target.size), spec.where("target", horizon)
         yield from _cell(spec, tuned, model, horizon, value, spec.target.seeds, "target", location)
+
+
+def _mixtures_of(
+    cell: _RecipeCell, spec: SweepSpec, mixtures: SweepMixtures | None, chosen: Mixture | None
+) -> Iterator[Mixture | None]:
+    """The mixtures that a cell is trained on; None, once, in a sweep without mixtures."""
+    if mixtures is None:
+        yield None
+    elif cell.block is not None:
+        yield from mixtures.of_block(spec.fit[cell.block].mixtures)
+    else:
+        assert spec.target is not None
+        named = {**mixtures.named, CHOSEN: chosen}
+        yield from (named[name] for name in spec.target.mixture_names if named[name] is not None)
 
 
 def tokens_of(model: LlamaConfig, horizon: str, value: float) -> float:
@@ -174,19 +210,51 @@ def _violations(
         return
     if not 0 < cell.recipe.schedule.warmup < 1:
         yield f"{spec.where('grid', 'warmup')}: a warm-up of {cell.recipe.schedule.warmup:g} of the run is not possible"
+    if cell.mixture is None:
+        yield from _epochs_violations(spec, cell, text, shape)
+    if cell.role == "target" and (cell.model, cell.steps) in fitted:
+        yield f"{cell.location}: the target is also one of the fitted runs; a forecast of it is none"
+
+
+def _epochs_violations(spec: SweepSpec, cell: _RecipeCell, text: SweepText, shape: str) -> Iterator[str]:
     try:
-        epochs = Batches(text.train, seq_len, 1, 0).epochs_needed(cell.steps * batch)
+        epochs = Batches(text.train, cell.model.seq_len, 1, 0).epochs_needed(cell.steps * cell.recipe.batch_tokens)
     except InputError as error:
         yield from (f"{spec.where('model', 'seq_len')}: {line}" for line in error.errors)
         return
     if epochs > spec.corpus.epochs:
-        enough = math.ceil(10 * epochs) / 10
         yield (
             f"{cell.location}: {format_quantity(cell.tokens)} tokens at {shape} are {epochs:.3g} epochs of the corpus "
-            f"({format_quantity(len(text.train))} training tokens); allow it with corpus: {{..., epochs: {enough:g}}}"
+            f"({format_quantity(len(text.train))} training tokens); {_allowing(epochs)}"
         )
-    if cell.role == "target" and (cell.model, cell.steps) in fitted:
-        yield f"{cell.location}: the target is also one of the fitted runs; a forecast of it is none"
+
+
+def _too_many_epochs(spec: SweepSpec, cells: Sequence[_RecipeCell], text: SweepText) -> Iterator[str]:
+    """A line for each horizon of a size at which a mixture repeats a source too often: on the one that does most."""
+    worst: dict[tuple[str, LlamaConfig], tuple[float, str, _RecipeCell]] = {}
+    for cell in cells:
+        if cell.mixture is None or cell.steps < 1:
+            continue
+        try:
+            epochs = epochs_of(cell.mixture, text, cell.steps * cell.recipe.batch_tokens, cell.model.seq_len)
+        except InputError as error:
+            yield from (f"{spec.where('model', 'seq_len')}: {line}" for line in error.errors)
+            continue
+        source = max(epochs, key=lambda name: epochs[name])
+        known = worst.get((cell.location, cell.model))
+        if epochs[source] > spec.corpus.epochs and (known is None or epochs[source] > known[0]):
+            worst[cell.location, cell.model] = (epochs[source], source, cell)
+    for (location, model), (most, source, cell) in worst.items():
+        assert cell.mixture is not None
+        yield (
+            f"{location}: {format_quantity(cell.tokens)} tokens at {format_quantity(count_params(model).total)} "
+            f"parameters are {most:.3g} epochs of {source} ({format_quantity(len(text.sources[source]))} training "
+            f"tokens) on the mixture {shares_text(cell.mixture)} of {'/'.join(cell.mixture)}; {_allowing(most)}"
+        )
+
+
+def _allowing(epochs: float) -> str:
+    return f"allow it with corpus: {{..., epochs: {math.ceil(10 * epochs) / 10:g}}}"
 
 
 def _coinciding(spec: SweepSpec, cells: Sequence[_RecipeCell]) -> Iterator[str]:
