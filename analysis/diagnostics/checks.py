@@ -139,6 +139,9 @@ def _conventions(rows: pd.DataFrame) -> Iterator[Diagnostic]:
 def _mixed(table: RunTable) -> Iterator[Diagnostic]:
     """Whether some column, whatever it means, separates recipes or conventions whose losses disagree."""
     usual = {*NUMBERS, *TEXTS, *chain(*ALIASES.values(), *FURTHER.values())} - _RECIPES
+    # Shares of sources and passes over them: a mixture is not tuned, and each is a corpus of its own.
+    drawn = {c for name in map(str, table.fit) if name.startswith("mix_") for c in (name, f"epochs_{name[4:]}")}
+    usual |= drawn if drawn <= {*map(str, table.fit)} else set()
     columns = [c for c in map(str, table.fit) if normalised(c) not in usual and c not in (table.columns or {}).values()]
     if not columns:
         return

@@ -1,5 +1,7 @@
 """A row of the table of runs, from a run's config and status."""
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -51,7 +53,7 @@ def run_row(config: RunConfig, status: dict[str, Any], role: str, sweep: str) ->
         "ffn": model.ffn,
         "vocab": model.vocab,
         "seq_len": model.seq_len,
-        "corpus": f"{config.data.fingerprint['name']}:{config.data.fingerprint['sha256'][:12]}",
+        "corpus": _corpus(config),
         "tokenizer": config.data.tokenizer["name"],
         **_held_out(status),
         "dtype": config.dtype,
@@ -59,6 +61,15 @@ def run_row(config: RunConfig, status: dict[str, Any], role: str, sweep: str) ->
         "wall_s": status["wall_s"],
         "mfu": mfu(number_or_nan(status["flops_per_s"]), status["device"]),
     }
+
+
+def _corpus(config: RunConfig) -> str:
+    """What a run is trained on: the corpus and its hash, and that of the mixture, so that no two are taken for one."""
+    name = f"{config.data.fingerprint['name']}:{config.data.fingerprint['sha256'][:12]}"
+    if config.data.mixture is None:
+        return name
+    mixture = json.dumps({source: share for source, share in config.data.mixture.items() if share}, sort_keys=True)
+    return f"{name}@{hashlib.sha256(mixture.encode()).hexdigest()[:8]}"
 
 
 def _passes(config: RunConfig, status: Mapping[str, Any]) -> dict[str, float]:

@@ -87,10 +87,17 @@ class MachineSpeed:
         """Seconds to compile a shape's programs without a cache."""
         return float(_compiled(model) @ np.array(self.compile))
 
-    def run_s(self, config: RunConfig, steps: int) -> float:
-        """Seconds of some steps of a run and its evaluation (a third of the work per token), without compiling."""
+    def run_s(self, config: RunConfig, steps: int, sources: int = 1) -> float:
+        """Seconds of some steps of a run and its evaluation (a third of the work per token), without compiling.
+
+        Args:
+            config: the run.
+            steps: how many.
+            sources: of its corpus; where there are several, it is evaluated on each.
+        """
         windows, data = max(1, _EVAL_TOKENS // config.model.seq_len), config.data
         sets = [data.eval_tokens, *(held_out.eval_tokens for held_out in data.evaluation_sets.values())]
+        sets += [data.eval_tokens // sources] * sources if sources > 1 else []
         evaluated = sum(math.ceil(tokens / (windows * config.model.seq_len)) for tokens in sets)
         evaluation = evaluated * self.step_s(config.model, windows) / 3
         # Muon's orthogonalisations take as long as other matrix products.

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from scaling.data.corpus import CorpusSpec
 from scaling.hardware import Device, device_of_kind
 from scaling.llama.config import LlamaConfig
 from scaling.llama.counts import count_params
 from scaling.llama.memory import training_bytes
 from scaling.sweep.host.machine import accelerator, cores, visible_cores
 from scaling.sweep.host.machine_speed import MachineSpeed
+from scaling.sweep.plan.corpus_sources import count_sources
 from scaling.sweep.plan.design_warnings import design_warnings
 from scaling.sweep.plan.expand import PlannedRun
 from scaling.sweep.plan.shared_work import added_steps
@@ -61,7 +63,9 @@ def describe(
     kind = accelerator()
     device = None if kind is None else device_of_kind(kind)
     count = workers or (len(cores()) if kind is None and mesh is None else 1)
-    clock = _Clock(None, _flops_per_s(kind, device, devices)) if kind or not calibration else _Clock(calibration, None)
+    rough = _flops_per_s(kind, device, devices) if kind or not calibration else None
+    sources = count_sources(CorpusSpec.model_validate(plan[0].config.data.corpus))  # one corpus for all runs
+    clock = _Clock(None if kind else calibration, rough, sources)
     added = added_steps([run.config for run in plan])
     runs = [_run(run, clock, added[run.id], arrangement) for run in plan]
     groups = _groups(plan, clock)
@@ -95,15 +99,17 @@ class _Clock:
     Attributes:
         calibration: what was measured, or
         flops_per_s: a rough guide; None if there is none.
+        sources: of the corpus.
     """
 
     calibration: MachineSpeed | None
     flops_per_s: float | None
+    sources: int
 
     def run_s(self, config: RunConfig, steps: int) -> float | None:
         """Seconds of some steps of a run."""
         if self.calibration is not None:
-            return self.calibration.run_s(config, steps)
+            return self.calibration.run_s(config, steps, self.sources)
         more = muon_flops(config.model) if config.recipe.optimizer == "muon" else 0
         flops = (config.flops / config.steps + more) * steps
         return None if self.flops_per_s is None else flops / self.flops_per_s

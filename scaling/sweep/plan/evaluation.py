@@ -18,10 +18,17 @@ def load_sweep_text(spec: SweepSpec) -> SweepText:
     """Loads the text of a sweep with its evaluation sets.
 
     Raises:
-        InputError: as ``load_text``; and a line for each set that cannot be loaded, with its location.
+        InputError: as ``load_text``; and a line for each set that cannot be loaded, or has the name of a source of the
+            corpus, with its location.
     """
     text, sets, violations = load_text(spec.corpus), {}, []
     for name, corpus in (spec.evaluate or {}).items():
+        if name in text.by_source.held_out:
+            violations.append(
+                f"{spec.where('evaluate', name)}: evaluate.{name}: the name is taken: loss_{name} is the loss on the "
+                f"corpus's own source {name}, which every run is evaluated on"
+            )
+            continue
         try:
             sets[name] = load_evaluation_set(corpus, text)
         except InputError as error:
