@@ -39,9 +39,7 @@ class MixedBatches:
             raise InputError(f"the mixture has a share of {unknown[0]}; the sources are {', '.join(sources) or 'none'}")
         self.shares = {name: shares[name] for name in sources if shares.get(name)}
         if len(self.shares) > MOST_SOURCES:
-            raise InputError(
-                f"a mixture draws from {MOST_SOURCES} sources at most, and this one from {len(self.shares)}"
-            )
+            raise InputError(f"a mixture is of {MOST_SOURCES} sources at most; this one is of {len(self.shares)}")
         self._units = tuple(round(share * UNITS) for share in self.shares.values())
         self._batches = [_batches(name, sources[name], seq_len, seed) for name in self.shares]
         self._blocks: dict[int, Block] = {}

@@ -31,9 +31,8 @@ def rounded_shares(shares: Mapping[str, float]) -> dict[str, float]:
             raise InputError(f"the share of {name} is {share:g}; a share is a number from 0 to 1")
     total = math.fsum(shares.values())
     if abs(total - 1) > 1e-4:
-        raise InputError(
-            f"the shares of a mixture must sum to 1; those of {', '.join(shares) or 'none'} sum to {total:g}"
-        )
+        names = ", ".join(shares) or "no source"
+        raise InputError(f"the shares of a mixture sum to 1; those of {names} sum to {total:g}")
     units = {name: round(share / total * UNITS) for name, share in shares.items()}
     largest = max(units, key=lambda name: units[name])
     units[largest] += UNITS - sum(units.values())
