@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from scaling.data.batches import Batches, RunText, TokenSet, held_out_windows
+from scaling.data.batches import Batches, HeldOutWindows, RunText, TokenSet, held_out_windows
+from scaling.data.mixing.mixed import MixedBatches
 from scaling.llama.config import LlamaConfig
 from scaling.train.config import DataConfig, RunConfig
 from scaling.train.recipe import RECIPES, OptimizerName, Overrides
@@ -25,16 +26,40 @@ def make_run(
     return RunConfig(model, DATA, recipe, steps, seed)
 
 
-def make_text(config: RunConfig, tokens: int = 60_000) -> RunText:
+def make_ids(seed: int, tokens: int) -> np.ndarray:
     """Words that follow one another by a rule, so that there is something to learn."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     words = [random.integers(97, 123, 5, dtype=np.uint8).tobytes() + b" " for _ in range(8)]
     state, text = 0, []
     for _ in range(tokens // 6):
         state = (3 * state + random.integers(0, 2)) % len(words)
         text.append(words[state])
-    ids = np.frombuffer(b"".join(text), np.uint8)
-    cut = len(ids) * 9 // 10
-    train, held = (TokenSet(part, np.array([len(part)], np.int64)) for part in (ids[:cut], ids[cut:]))
+    return np.frombuffer(b"".join(text), np.uint8)
+
+
+def make_text(config: RunConfig, tokens: int = 60_000) -> RunText:
+    """The text of a run, of one source."""
+    train, held = split(make_ids(0, tokens))
     windows, documents = held_out_windows(held, config.model.seq_len, config.data.eval_tokens)
     return RunText(Batches(train, config.model.seq_len, config.batch, config.stream), windows, documents)
+
+
+def make_mixed_text(config: RunConfig, tokens: int = 12_000) -> RunText:
+    """The text of a run on the mixture of its config, of the sources ``a``, ``b`` and ``c``."""
+    parts = {name: split(make_ids(seed, tokens)) for seed, name in enumerate("abc")}
+    seq_len, mixture = config.model.seq_len, config.data.mixture
+    assert mixture is not None
+    sources = {name: train for name, (train, _) in parts.items()}
+    sets = {name: held_out_windows(held, seq_len, config.data.eval_tokens) for name, (_, held) in parts.items()}
+    return RunText(
+        MixedBatches(sources, mixture, seq_len, config.batch, config.stream),
+        *sets["a"],
+        {name: HeldOutWindows(*found) for name, found in sets.items()},
+    )
+
+
+def split(ids: np.ndarray) -> tuple[TokenSet, TokenSet]:
+    """Nine tenths to train on, and the rest held out."""
+    cut = len(ids) * 9 // 10
+    train, held = (TokenSet(part, np.array([len(part)], np.int64)) for part in (ids[:cut], ids[cut:]))
+    return train, held
