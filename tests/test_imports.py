@@ -20,7 +20,7 @@ ANALYSIS = """
     analysis.result
     analysis.fitting
     analysis.forecasting analysis.tuning
-    analysis.rewards analysis.comparing
+    analysis.rewards analysis.comparing analysis.mixing
     analysis.allocation analysis.design
     analysis.plots analysis.pages
     analysis.report analysis.curation

@@ -49,6 +49,11 @@ Code = Literal[
     "best-of-cell",
     "other-yardstick",
     "other-order",
+    "one-scale",
+    "outside-swarm",
+    "repeated-source",
+    "sizes-unknown",
+    "flat",
 ]
 
 

@@ -1,0 +1,69 @@
+"""What a choice of a mixture rests on that may not hold."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from analysis.diagnostics.codes import Diagnostic
+from analysis.formatting import listed
+from analysis.mixing.choice import CHOSEN
+from analysis.mixing.optimum import Allowed
+from analysis.mixing.points import MixturePoints
+from analysis.mixing.ranges import Ranges
+from analysis.mixing.request import EPOCHS
+
+
+def doubts(
+    points: MixturePoints,
+    told: Ranges,
+    candidates: Mapping[str, Float[np.ndarray, " sources"]],
+) -> Iterator[Diagnostic]:
+    """Warnings about what a choice rests on.
+
+    Args:
+        points: the fitted runs.
+        told: the ranges of the sources.
+        candidates: the chosen mixture and others, by name.
+    """
+    scales = len(np.unique(np.round(points.log_flops[_varied(points)], 1)))
+    if scales < 2:
+        yield Diagnostic(
+            "one-scale",
+            "mixtures were tried at one amount of compute only: that what they change stays the same up to the target "
+            "is a belief; try some at a second one, four times or more apart",
+        )
+    for name, mixture in candidates.items():
+        if name != CHOSEN and Allowed(points.tried, np.ones(len(mixture))).room(mixture, np.zeros(len(mixture))) == 0:
+            yield Diagnostic(
+                "outside-swarm",
+                f"the {name} mixture lies outside of the convex hull of those that were tried: its losses are "
+                "extrapolated",
+            )
+    if points.proportional is None:
+        yield Diagnostic(
+            "sizes-unknown",
+            "how many tokens the sources have is not known: no limit on epochs is kept, and the mean of the tried "
+            "mixtures stands for the proportional one; tell them by `unique`",
+        )
+    flat = [name for name, is_flat in zip(points.sources, told.flat, strict=True) if is_flat]
+    if flat:
+        yield Diagnostic("flat", f"the share of {listed(flat)} hardly matters: see its range")
+    repeated = [
+        name
+        for place, name in enumerate(points.sources)
+        if np.isfinite(points.unique[place])
+        and (points.shares[:, place] * points.tokens > EPOCHS * points.unique[place]).any()
+    ]
+    if repeated:
+        yield Diagnostic(
+            "repeated-source",
+            f"some runs repeat {listed(repeated)} more than {EPOCHS:g} times: its share changes less there than new text "
+            "would",
+        )
+
+
+def _varied(points: MixturePoints) -> Bool[np.ndarray, " runs"]:
+    """Mask of the runs in cells with several mixtures."""
+    several = [len(np.unique(points.mixtures[points.cells == cell])) > 2 for cell in range(points.n_cells)]
+    return np.array(several)[points.cells]
