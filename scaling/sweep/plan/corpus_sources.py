@@ -65,8 +65,8 @@ class Sources:
         if mixture is not None:
             return dict.fromkeys(self.train, 0.0) | self.mixed(mixture, seq_len, 1, 0).epochs(tokens)
         one_pass = {name: max(1, len(have) // seq_len - 1) * seq_len for name, have in self.train.items()}
-        passes = tokens / sum(self.drawn.values())
-        return {name: passes * drawn / one_pass[name] for name, drawn in self.drawn.items()}
+        total = sum(self.drawn.values())
+        return {name: drawn / total * tokens / one_pass[name] for name, drawn in self.drawn.items()}
 
     def windows(self, seq_len: int, eval_tokens: int) -> dict[str, HeldOutWindows]:
         """Held-out windows by source, as many of each, the same for every run whatever its mixture.
