@@ -59,7 +59,7 @@ def doubts(
         yield Diagnostic(
             "repeated-source",
             f"some runs repeat {listed(repeated)} more than {EPOCHS:g} times: its share changes less there than new text "
-            "would",
+            "new text",
         )
 
 

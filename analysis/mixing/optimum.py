@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import linprog, minimize
+from scipy.optimize import Bounds, LinearConstraint, linprog, minimize
 
 _STEP = 1e-5
 _ENOUGH = 1e-7  # of the log objective, which no direction lowers by more
@@ -105,8 +105,8 @@ def _within(objective: Objective, active: Float[np.ndarray, "active sources"]) -
         start,
         jac=slope,
         method="SLSQP",
-        bounds=[(0, 1)] * count,
-        constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1, "jac": lambda _: np.ones(count)},
+        bounds=Bounds(0.0, 1.0),
+        constraints=LinearConstraint(np.ones((1, count)), 1.0, 1.0),
         options={"maxiter": 100, "ftol": 1e-12},
     )
     weights = np.maximum(found.x, 0.0)
