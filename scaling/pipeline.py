@@ -205,10 +205,11 @@ def join_sweep(spec: SweepSpec, out: Path, target: bool) -> int:
 def write_tables(folder: SweepFolder) -> RunTable:
     """Rebuilds the table of runs and the table of their curves from the run folders, and writes both."""
     with folder.locked():  # lest an older table takes a newer one's place
-        return _derive_tables(folder)
+        return derive_tables(folder)
 
 
-def _derive_tables(folder: SweepFolder) -> RunTable:
+def derive_tables(folder: SweepFolder) -> RunTable:
+    """As :func:`write_tables`, for a caller that holds the folder's lock."""
     frame = folder.table()
     write_parquet(folder.path / TABLE, frame)
     write_parquet(folder.path / CURVES, folder.curves())
@@ -231,7 +232,7 @@ def _freeze(folder: SweepFolder, plan: Sequence[PlannedRun]) -> Forecast | None:
             )
         if any(folder.run(run_id).status()["state"] not in ENDED for run_id in folder.runs("fit")):
             return None
-        config, table = targets[0].config, _derive_tables(folder)
+        config, table = targets[0].config, derive_tables(folder)
         made = forecast(table, config.params, config.tokens, flops=float(config.flops), target_seeds=len(targets))
         made.freeze(path)
         return made

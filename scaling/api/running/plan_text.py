@@ -7,6 +7,7 @@ from analysis.design.seeds import SeedPlan
 from analysis.table_text import table_text
 from scaling.planning import Prospect
 from scaling.quantity import format_duration, format_quantity
+from scaling.sweep.plan.mixtures import shares_text
 
 # Part of its width that a forecast gains from other seeds, below which they are not worth changing.
 _WORTHWHILE = 0.02
@@ -18,6 +19,7 @@ def runs_text(runs: Sequence[dict[str, Any]], varied: Collection[str]) -> list[s
         "run": [run["id"] for run in runs],
         "role": [run["role"] for run in runs],
         "params": [format_quantity(run["params"]) for run in runs],
+        **_mixtures(runs),
         **({"trunk": [(run["trunk"] or "")[:6] for run in runs]} if any(run["trunk"] for run in runs) else {}),
         "tokens": [format_quantity(run["tokens"]) for run in runs],
         "FLOPs": [f"{run['flops']:.2g}" for run in runs],
@@ -32,8 +34,19 @@ def runs_text(runs: Sequence[dict[str, Any]], varied: Collection[str]) -> list[s
     if "weight_decay" in varied:
         columns["decay"] = [f"{run['weight_decay']:.3g}" for run in runs]
     columns["time"] = [_time(run["est_seconds"]) for run in runs]
-    align = "".join("l" if title in ("run", "role") else "r" for title in columns)
+    align = "".join("l" if title in ("run", "role", "mixture") else "r" for title in columns)
     return table_text(align, list(columns), zip(*columns.values(), strict=True)).splitlines()
+
+
+def _mixtures(runs: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    """The columns of a sweep with mixtures: their names, and their shares in percent; none of another sweep."""
+    known = next((run["mixture"] for run in runs if run.get("mixture")), None)
+    if known is None:
+        return {}
+    return {
+        "mixture": [run["mixture_name"] or "" for run in runs],
+        f"{'/'.join(known)} %": [shares_text(run["mixture"]) if run["mixture"] else "?" for run in runs],
+    }
 
 
 def totals_text(plan: dict[str, Any]) -> list[str]:

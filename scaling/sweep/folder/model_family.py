@@ -27,6 +27,7 @@ _SHORTEST = 100  # sequences that a run is trained on at least
 _FEWEST_PER_PARAM = 2  # tokens: shorter runs have hardly begun, and laws fail there
 _MOST_EMBEDDED = 0.5  # share of embedding and head in the parameters: beyond, a size says little about layers
 _SAME = 0.01  # tokens of one target, as people round them
+_MIXED = "a sweep with mixtures chooses one; runs are designed for a sweep of one mixture"
 _ALONE = ("fit", "target", "grid")  # a sweep's own, not its family's
 
 
@@ -58,12 +59,14 @@ class Family:
         """The family of a sweep's folder, with its runs.
 
         Raises:
-            InputError: no sweep's folder, or one of a sweep that tunes and has no target.
+            InputError: no sweep's folder, or one of a sweep that tunes and has no target, or that chooses a mixture.
         """
         store = SweepFolder(folder)
         sweep = store.sweep()
         if "grid" in sweep:
             raise InputError(f"{folder}: a sweep with a grid tunes its recipe and forecasts nothing")
+        if "mixtures" in sweep:
+            raise InputError(f"{folder}: {_MIXED}")
         return cls(sweep, f"the sweep in {folder}", _smallest(sweep))
 
     @classmethod
@@ -71,9 +74,11 @@ class Family:
         """The family of a sweep file, without its runs.
 
         Raises:
-            InputError: as ``load_sweep``.
+            InputError: as ``load_sweep``; a sweep that chooses a mixture.
         """
         whole = load_sweep(file, overrides).canonical()
+        if "mixtures" in whole:
+            raise InputError(f"{file}: {_MIXED}")
         shared = {key: value for key, value in whole.items() if key not in _ALONE}
         return cls({**shared, "name": f"{whole['name'][:56]}-design"}, file, smallest=_smallest(whole))
 

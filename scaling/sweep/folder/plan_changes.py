@@ -12,7 +12,12 @@ _MOST_SHOWN = 20
 
 
 def with_target_left(before: Plan, after: Plan) -> Plan:
-    """A plan that leaves its target for later, with the runs that another plan has of the same target."""
+    """A plan that leaves its target for later, with the runs that another plan has of the same target.
+
+    Not of a sweep with mixtures, whose target is of other runs whenever they choose another one.
+    """
+    if "mixtures" in after["sweep"]:
+        return after
     same = before["sweep"].get("target") == after["sweep"].get("target")
     if not same or any(run["role"] == "target" for run in after["runs"]):
         return after
@@ -111,7 +116,12 @@ def begun(plan: Plan, state: Callable[[str], str]) -> list[str]:
 
 
 def forecast_holds(before: Plan, after: Plan) -> bool:
-    """Whether a forecast made under one plan holds under another: same target, same fitted runs."""
+    """Whether a forecast made under one plan holds under another: same target, same fitted runs.
+
+    The choice of a mixture is also for an objective, and for the epochs that the corpus allows: all of the sweep.
+    """
+    if "mixtures" in after["sweep"] and without_arrangement(before["sweep"]) != without_arrangement(after["sweep"]):
+        return False
     kept = before["sweep"].get("name") == after["sweep"].get("name")
     return kept and _entries(before["runs"]) == _entries(after["runs"])
 

@@ -69,7 +69,7 @@ def whole(shares: Mixture, sources: Sequence[str]) -> dict[str, float]:
 
 def shares_text(mixture: Mixture) -> str:
     """The shares of a mixture in percent, in the order of its sources: ``60/40``."""
-    return "/".join(f"{100 * share:.3g}" if share < 0.01 else f"{100 * share:.0f}" for share in mixture.values())
+    return "/".join(f"{100 * share:.1g}" if share < 0.01 else f"{100 * share:.0f}" for share in mixture.values())
 
 
 def _design(mixtures: Mixtures, named: Mapping[str, Mixture], sources: Sequence[str]) -> Iterator[Mixture]:

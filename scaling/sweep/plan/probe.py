@@ -8,6 +8,7 @@ from scaling.errors import InputError
 from scaling.llama.counts import count_params, flops_per_token
 from scaling.sweep.plan.expand import PlannedRun
 from scaling.sweep.spec.hyperparameters import Grid, Setting
+from scaling.sweep.spec.mixtures import PROPORTIONAL
 from scaling.sweep.spec.sweep_spec import FitBlock, SweepSpec
 
 # Of the FLOPs of the sweep, its target included.
@@ -22,7 +23,7 @@ def probe(spec: SweepSpec, plan: Sequence[PlannedRun]) -> SweepSpec:
     A tenth of the sweep's FLOPs pays for it. The smallest size is trained to its smallest budget. The largest is
     trained to the largest budget of which the tenth pays for two seeds, or else to its smallest budget, or less. What
     remains pays for paired seeds, those of the larger size first: at most 4, at least one, and at least two at the
-    smaller size, which show how far losses scatter.
+    smaller size, which show how far losses scatter. Of a sweep with mixtures, all are on the proportional one.
 
     Args:
         spec: the sweep.
@@ -72,7 +73,9 @@ def _cells(spec: SweepSpec) -> Iterator[_BudgetCell]:
             model = spec.shape(size)
             params, each = count_params(model).total, flops_per_token(model, model.seq_len)
             flops = {"flops": value, "tokens": value * each, "tokens_per_param": value * params * each}[horizon]
-            alone = block.model_copy(update={"sizes": (size,), horizon: (value,), "trunk": False})
+            mixtures = None if block.mixtures is None else (PROPORTIONAL,)
+            one = {"sizes": (size,), horizon: (value,), "trunk": False, "mixtures": mixtures}
+            alone = block.model_copy(update=one)
             yield _BudgetCell(params, flops, next(number), alone)
 
 

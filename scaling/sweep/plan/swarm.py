@@ -6,7 +6,8 @@ from scipy.special import gammaincinv
 
 from scaling.errors import InputError
 
-_CANDIDATES = 4000
+# For each mixture: of more, the farthest would all be at the edges of the space (Mitchell's best candidate).
+_CANDIDATES = 10
 # Share of the way to one source alone of the mixtures that lean towards it; more where the centre is far from uniform.
 _LEAN = 2 / 3
 # Uniform shares then lie inside the hull of these, not on its edge.
@@ -21,7 +22,7 @@ def swarm(
     The first is ``around``. Then there is one for each source that leans towards it: they span a simplex that holds
     ``around`` and the uniform mixture, and among them every share differs by a factor of three or
     more, unless `least` forbids it. The others are
-    of a Dirichlet distribution with the mean ``around``: each is the one of many candidates that is farthest from all
+    of a Dirichlet distribution with the mean ``around``: each is the one of ten candidates that is farthest from all
     before it, by the square roots of the shares (the Hellinger distance, by which 1 % is as far from 4 % as 36 % from
     49 %). Nothing is random: the candidates are quantiles at the points of an additive recurrence, which fill the cube
     evenly.
@@ -46,9 +47,9 @@ def swarm(
     if not np.isclose(around.sum(), 1.0, atol=1e-6) or centre.min() <= 0:
         raise InputError("`around`: shares sum to 1, and none is 0 or at the least")
     first = np.concatenate([centre[None], _leaning(centre)])
-    drawn = _dirichlet(sources * centre / spread, _CANDIDATES)
-    points = first[:count] if count <= len(first) else _farthest_first(first, drawn, count - len(first))
-    return least + free * points
+    more = max(0, count - len(first))
+    drawn = _dirichlet(sources * centre / spread, more * _CANDIDATES)
+    return least + free * _farthest(first, drawn)[:count]
 
 
 def _leaning(centre: Float[np.ndarray, " source"]) -> Float[np.ndarray, "source source"]:
@@ -69,23 +70,19 @@ def _dirichlet(concentration: Float[np.ndarray, " source"], count: int) -> Float
         root = (1 + root) ** (1 / (sources + 1))
     steps = root ** -np.arange(1.0, sources + 1)
     cube = (0.5 + np.arange(1.0, count + 1)[:, None] * steps) % 1
-    gammas = gammaincinv(concentration, cube)
-    totals = gammas.sum(axis=1, keepdims=True)
-    kept = totals[:, 0] > 0  # quantiles of a tiny concentration may all be 0
-    points: Float[np.ndarray, "count source"] = gammas[kept] / totals[kept]
+    # Quantiles of a tiny concentration may all be 0; the point is then where the largest of them is.
+    gammas = gammaincinv(concentration, cube) + 1e-300 * cube
+    points: Float[np.ndarray, "count source"] = gammas / gammas.sum(axis=1, keepdims=True)
     return points
 
 
-def _farthest_first(
-    chosen: Float[np.ndarray, "chosen source"], candidates: Float[np.ndarray, "candidate source"], count: int
-) -> Float[np.ndarray, "more source"]:
-    """The chosen points and some candidates, each the farthest from all before it."""
-    roots = np.sqrt(candidates)
-    distance = np.full(len(candidates), np.inf)
-    for root in np.sqrt(chosen):
-        distance = np.minimum(distance, np.square(roots - root).sum(axis=1))
-    picked = []
-    for _ in range(count):
-        picked.append(int(np.argmax(np.round(distance, 9))))  # ties go to the first, the same on every machine
-        distance = np.minimum(distance, np.square(roots - roots[picked[-1]]).sum(axis=1))
-    return np.concatenate([chosen, candidates[picked]])
+def _farthest(
+    chosen: Float[np.ndarray, "chosen source"], candidates: Float[np.ndarray, "candidate source"]
+) -> Float[np.ndarray, "all source"]:
+    """The chosen points, and of every ten candidates the farthest from all before it."""
+    for begin in range(0, len(candidates), _CANDIDATES):
+        roots = np.sqrt(candidates[begin : begin + _CANDIDATES])
+        distance = np.square(roots[:, None] - np.sqrt(chosen)).sum(axis=-1).min(axis=1)
+        best = int(np.argmax(np.round(distance, 9)))  # ties go to the first, the same on every machine
+        chosen = np.concatenate([chosen, candidates[[begin + best]]])
+    return chosen

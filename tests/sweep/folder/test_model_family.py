@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> SweepFolder:
     sorted(
         file.name
         for file in SWEEPS.glob("*.yaml")
-        if file.name not in ("tune.yaml", "chat.yaml", "chat-seeds.yaml", "compare.yaml")
+        if file.name not in ("tune.yaml", "chat.yaml", "chat-seeds.yaml", "compare.yaml", "mixture.yaml")
     ),
 )
 def test_what_every_family_offers_is_what_it_counts(file: str) -> None:
