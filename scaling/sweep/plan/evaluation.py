@@ -26,7 +26,7 @@ def load_sweep_text(spec: SweepSpec) -> SweepText:
         if name in text.by_source.held_out:
             violations.append(
                 f"{spec.where('evaluate', name)}: evaluate.{name}: the name is taken: loss_{name} is the loss on the "
-                f"corpus's own source {name}, which every run is evaluated on"
+                f"corpus's own source {name}, which every run is evaluated on; choose another name"
             )
             continue
         try:

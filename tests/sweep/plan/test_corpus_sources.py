@@ -178,7 +178,7 @@ def test_a_set_with_the_name_of_a_source_is_refused_at_its_place() -> None:
         load_sweep_text(spec)
     assert error.value.errors == (
         "x.yaml:8:9: evaluate.code: the name is taken: loss_code is the loss on the corpus's own source code, which "
-        "every run is evaluated on",
+        "every run is evaluated on; choose another name",
     )
     alone = parse_sweep(SWEEP + "evaluate: {code: code}\n", "x.yaml", ["corpus={names: [speech]}"])
     assert list(load_sweep_text(alone).evaluation_sets) == ["code"]
