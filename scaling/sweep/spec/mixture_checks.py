@@ -21,13 +21,14 @@ def mixture_violations(data: Mapping[str, Any]) -> Iterator[Violation]:
     if mixtures is None:
         yield from _without_mixtures(blocks, target)
         return
-    design = mixtures if isinstance(mixtures, dict) else {}
-    own = design.get("names")
+    if not isinstance(mixtures, dict):  # a violation that pydantic finds
+        return
+    own = mixtures.get("names")
     known = (*ALWAYS, *(own if isinstance(own, dict) else ()))
     for number, block in enumerate(blocks):
         if isinstance(block, dict):
-            yield from _of_block(block, ("fit", number), known, design.get("count"))
-    if "grid" in data and "target" not in data:
+            yield from _of_block(block, ("fit", number), known, mixtures.get("count"))
+    if data.get("grid") is not None and target is None:
         yield ("grid",), "a sweep with mixtures tunes nothing; tune by a sweep of one mixture first"
     wanted = target.get("mixtures") if isinstance(target, dict) else None
     if wanted is not None:

@@ -60,7 +60,7 @@ def _around(value: object) -> object:
 
 
 def _own_names(value: object) -> object:
-    if not isinstance(value, dict) or not value:
+    if value is not None and (not isinstance(value, dict) or not value):
         raise ValueError(f"must be a mapping of names to shares, such as {_EXAMPLE}, not {show(value)}")
     return value
 
