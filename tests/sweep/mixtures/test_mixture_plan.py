@@ -107,7 +107,7 @@ def test_mixtures_that_do_not_suit_the_text_have_their_place(text: SweepText) ->
         expand(sweep(), replace(text, by_source=other))
     assert error.value.errors == (
         "x.yaml:4:55: mixtures.names.codey.docs: no source; the corpus's sources are speech, code",
-        "x.yaml:9:85: target.for.docs: no domain; the corpus's sources are speech, code",
+        "x.yaml:9:75: target.for.docs: no domain; the corpus's sources are speech, code",
     )
     none = replace(text.by_source, train={})
     with pytest.raises(InputError, match=r"^x\.yaml:4:11: mixtures: the corpus is one source; mixtures need two"):
