@@ -13,6 +13,7 @@ from analysis.errors import InputError
 from analysis.formatting import format_quantity, listed
 from analysis.mixing.choice import CHOSEN, Candidate, Choice, Span
 from analysis.mixing.contrast.pool import Contrast, fit_contrast
+from analysis.mixing.contrast.repetition import with_repeat
 from analysis.mixing.doubts import doubts
 from analysis.mixing.level import levels
 from analysis.mixing.optimum import Allowed, least
@@ -63,7 +64,7 @@ def surface_at(table: MixtureTable, request: ChoiceRequest) -> tuple[MixturePoin
     """
     _check_names(table, request)
     check_determined(table)
-    points = _with_sizes(table.fit, request.unique)
+    points = with_repeat(_with_sizes(table.fit, request.unique))
     flops = request.flops or _usual_flops(points, request.params, request.tokens)
     contrast = fit_contrast(points, request.law, request.draws)
     return points, Surface(
@@ -106,7 +107,7 @@ def _usual_flops(points: MixturePoints, params: float, tokens: float) -> float:
 
 
 def _limits(points: MixturePoints, request: ChoiceRequest) -> dict[str, float]:
-    """Most passes over each source whose size is known.
+    """Most passes over each source whose size is known: as requested, else 4, or as many as some run has tried.
 
     Raises:
         InputError: a limit for a source of unknown size.
@@ -118,7 +119,12 @@ def _limits(points: MixturePoints, request: ChoiceRequest) -> dict[str, float]:
         if name in unknown
     ]:
         raise InputError(errors)
-    return {name: request.most.get(name, EPOCHS) for name in points.sources if name not in unknown}
+    tried = points.epochs.max(axis=0).tolist()
+    return {
+        name: request.most.get(name, max(EPOCHS, epochs))
+        for name, epochs in zip(points.sources, tried, strict=True)
+        if name not in unknown
+    }
 
 
 def _allowed(

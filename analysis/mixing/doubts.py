@@ -58,8 +58,8 @@ def doubts(
     if repeated:
         yield Diagnostic(
             "repeated-source",
-            f"some runs repeat {listed(repeated)} more than {EPOCHS:g} times: its share changes less there than new text "
-            "new text",
+            f"some runs repeat {listed(repeated)} more than {EPOCHS:g} times: what is known of its share rests on the "
+            "law of repeated text",
         )
 
 

@@ -8,6 +8,8 @@ from jaxtyping import Bool, Float, Int
 
 # Shares that are written with fewer digits are still those of one mixture.
 _SAME_SHARE = 1e-4
+# Of 2305.16264, equation 5: after some 15 further epochs text is worth little more.
+REPEAT = 15.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +27,7 @@ class MixturePoints:
         unique: training tokens that each source has; NaN where unknown.
         run_ids: of the runs.
         seeds: a number that differs between replicates.
+        repeat: constant R of the worth of repeated text, in epochs; see :func:`effective`.
     """
 
     sources: tuple[str, ...]
@@ -37,6 +40,7 @@ class MixturePoints:
     unique: Float[np.ndarray, " sources"]
     run_ids: tuple[str, ...]
     seeds: Int[np.ndarray, " runs"]
+    repeat: float = REPEAT
 
     def __len__(self) -> int:
         return len(self.params)
@@ -80,6 +84,11 @@ class MixturePoints:
         """The mixture that the others are told against: the mean of those tried, as it lies among them."""
         return self.tried.mean(axis=0)
 
+    @cached_property
+    def epochs(self) -> Float[np.ndarray, "runs sources"]:
+        """Passes of each run over each source; NaN where the source's size is unknown."""
+        return self.shares * self.tokens[:, None] / self.unique
+
     def take(self, keep: Bool[np.ndarray, " runs"] | Int[np.ndarray, " chosen"]) -> "MixturePoints":
         """Some of the runs: a mask, or their indices."""
         rows = np.flatnonzero(keep) if keep.dtype == bool else keep
@@ -93,6 +102,32 @@ class MixturePoints:
             run_ids=tuple(self.run_ids[row] for row in rows),
             seeds=self.seeds[rows],
         )
+
+
+def effective(
+    shares: Float[np.ndarray, "mixtures sources"],
+    tokens: Float[np.ndarray, " #mixtures"],
+    unique: Float[np.ndarray, " sources"],
+    repeat: float,
+) -> tuple[Float[np.ndarray, "mixtures sources"], Float[np.ndarray, " mixtures"]]:
+    """What mixtures are worth as new text, where some repeat their sources (2305.16264, for each source).
+
+    A source of U tokens that is seen e > 1 times is worth U (1 + R (1 - exp(-(e - 1) / R))) new tokens.
+
+    Args:
+        shares: of the sources.
+        tokens: of training.
+        unique: tokens that each source has; NaN where unknown, which is taken for enough.
+        repeat: the constant R.
+
+    Returns:
+        The shares of what the sources are worth, and log tokens over all that they are worth: 0 where nothing repeats.
+    """
+    seen = shares * tokens[:, None]
+    further = np.maximum(seen / unique - 1, 0.0)  # NaN stays, and is not above 0
+    worth = np.where(further > 0, unique * (1 + repeat * -np.expm1(-further / repeat)), seen)
+    total = worth.sum(axis=1)
+    return worth / total[:, None], np.log(tokens / total)
 
 
 def _numbered(rows: Float[np.ndarray, "runs columns"]) -> Int[np.ndarray, " runs"]:

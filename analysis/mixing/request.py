@@ -21,7 +21,8 @@ class ChoiceRequest:
         tokens: of the target.
         flops: of the target; None for 6 params tokens, scaled as in the table.
         objective: weight of each domain's loss; None for all alike.
-        most: passes over a source at most, by source; 4 for those that are not named and whose size is known.
+        most: passes over a source at most, by source; for those that are not named and whose size is known 4, or as
+            many as some run has tried.
         unique: training tokens that each source has, where the table does not tell or the target has others.
         kl: pull towards the proportional mixture: KL divergence from it counts this share of what the objective's
             logarithm differs by between the tried mixtures (a standard deviation).

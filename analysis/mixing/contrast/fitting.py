@@ -7,11 +7,14 @@ from jaxtyping import Float
 
 from analysis.mixing.contrast.shapes import Points, Shape
 from analysis.mixing.contrast.solver import Cells, Problem, curvature, grown, minimise, residuals
-from analysis.mixing.points import MixturePoints
+from analysis.mixing.points import MixturePoints, effective
 
 # Growth of the contrast with compute, and how far it may differ between tables: over RegMix's runs from 1M to 1B
 # parameters (2407.01492) it is .02, and .15 between models of some ten thousand parameters.
 GROWTH, GROWTH_SD = 0.02, 0.05
+# The loss rises by this share of the logarithm of what tokens are worth less: the exponent of the loss in tokens, which
+# is .03 to .1 of Llamas (2203.15556's law from 1e19 to 1e24 FLOPs; models of some ten thousand parameters).
+_COST, _COST_SD = np.log(0.06), 0.5
 _FIRST_SCATTER, _LEAST_SCATTER = 1e-2, 5e-4
 _ROUNDS = 2
 
@@ -24,17 +27,22 @@ class Middle:
         n: mean log parameters.
         d: mean log tokens.
         c: mean log FLOPs.
+        unique: tokens that each source has; NaN where unknown.
+        repeat: constant of the worth of repeated text.
     """
 
     n: float
     d: float
     c: float
+    unique: Float[np.ndarray, " sources"]
+    repeat: float
 
     @classmethod
     def of(cls, points: MixturePoints) -> "Middle":
         """Of some runs."""
         logs = (np.log(points.params), np.log(points.tokens), points.log_flops)
-        return cls(*(float(values.mean()) for values in logs))
+        n, d, c = (float(values.mean()) for values in logs)
+        return cls(n, d, c, points.unique, points.repeat)
 
     def view(
         self,
@@ -45,7 +53,13 @@ class Middle:
         c: Float[np.ndarray, " runs"],
     ) -> Points:
         """What a shape sees of runs with these shares and logarithms of params, tokens and FLOPs."""
-        return Points(shares, None if own is None else shares[:, own], n - self.n, d - self.d, c - self.c)
+        worth, waste = effective(shares, np.exp(d), self.unique, self.repeat)
+        return Points(worth, None if own is None else worth[:, own], n - self.n, d - self.d, c - self.c, waste)
+
+    @property
+    def endless(self) -> "Middle":
+        """The same with sources that never repeat."""
+        return replace(self, unique=np.full_like(self.unique, np.nan))
 
 
 @dataclass(frozen=True)
@@ -56,7 +70,7 @@ class FittedShape:
         shape: the form.
         middle: of the runs.
         own: the domain's own source, if it has one.
-        theta: parameters of each member; the exponent of growth last.
+        theta: parameters of each member; log s and q last.
         scatter: of the residuals of the first member.
     """
 
@@ -70,6 +84,11 @@ class FittedShape:
     def first(self) -> "FittedShape":
         """The fit of the first member alone."""
         return replace(self, theta=self.theta[:1])
+
+    @property
+    def endless(self) -> "FittedShape":
+        """The fit, for sources that never repeat."""
+        return replace(self, middle=self.middle.endless)
 
     def at(
         self, shares: Float[np.ndarray, "points sources"], n: float, d: float, c: float
@@ -108,7 +127,7 @@ def fit_shape(
     order = np.argsort(points.cells, kind="stable")
     points, weights = points.take(order), weights[:, order]
     middle, prior = Middle.of(points), shape.prior(len(points.sources))
-    mean, sd = np.r_[prior.mean, GROWTH], np.r_[prior.sd, GROWTH_SD]
+    mean, sd = np.r_[prior.mean, _COST, GROWTH], np.r_[prior.sd, _COST_SD, GROWTH_SD]
     shifts = np.zeros((len(weights), len(mean))) if beliefs is None else beliefs
 
     def problem(members: slice, scatter: float) -> Problem:

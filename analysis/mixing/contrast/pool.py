@@ -78,14 +78,12 @@ class Contrast:
         """Draws of the contrast, each of one law fitted to a resample of the mixtures."""
         law, member = self.drawn
         found = np.empty((*law.shape, len(shares)))
-        with_reference = np.concatenate([self.points.reference[None], shares])
         for domain in range(law.shape[1]):
             for number in np.unique(law[:, domain]):
                 fitted = self.fits[number][domain]
                 assert fitted is not None
                 mine = law[:, domain] == number
-                every = fitted.at(with_reference, n, d, c)[member[mine, domain]]
-                found[mine, domain] = every[:, 1:] - every[:, :1]
+                found[mine, domain] = self._beyond_reference(fitted, shares, n, d, c)[member[mine, domain]]
         return found
 
     def over(self, points: MixturePoints) -> Float[np.ndarray, "domains runs"]:
@@ -100,14 +98,18 @@ class Contrast:
     def _relative(
         self, shares: Float[np.ndarray, "mixtures sources"], n: float, d: float, c: float
     ) -> Float[np.ndarray, "1 domains mixtures"]:
-        with_reference = np.concatenate([self.points.reference[None], shares])
         total = np.zeros((1, self.weights.shape[1], len(shares)))
         for law, row in zip(self.fits, self.weights, strict=True):
             for domain, (fitted, weight) in enumerate(zip(law, row, strict=True)):
                 if fitted is not None and weight > 0:
-                    value = fitted.first.at(with_reference, n, d, c)[0]
-                    total[0, domain] += weight * (value[1:] - value[0])
+                    total[0, domain] += weight * self._beyond_reference(fitted.first, shares, n, d, c)[0]
         return total
+
+    def _beyond_reference(
+        self, fitted: FittedShape, shares: Float[np.ndarray, "mixtures sources"], n: float, d: float, c: float
+    ) -> Float[np.ndarray, "batch mixtures"]:
+        """What mixtures add beyond the reference, which is told without repetition, as levels are extrapolated."""
+        return fitted.at(shares, n, d, c) - fitted.endless.at(self.points.reference[None], n, d, c)
 
     @property
     def mean_weights(self) -> dict[str, float]:
@@ -217,7 +219,7 @@ def _fitted(
 ) -> FittedShape:
     """A law's fit to a domain: the first member to all runs, the others to resamples with beliefs drawn anew."""
     weights = np.concatenate([np.ones((1, len(points))), resamples])
-    params = len(shape.prior(len(points.sources)).mean) + 1
+    params = len(shape.prior(len(points.sources)).mean) + 2
     beliefs = np.concatenate([np.zeros((1, params)), random.normal(size=(len(resamples), params))])
     return fit_shape(shape, points, domain, own, weights, beliefs)
 

@@ -2,8 +2,10 @@
 
 A law of mixtures is a level, one for each domain, size and length, and a shape of the shares:
 
-    log L_i(h; N, D) = level_i(N, D) + (C / C0)^q S_i(h; N, D)
+    log L_i(h; N, D) = level_i(N, D) + (C / C0)^q S_i(h; N, D) + s_i log(D / D')
 
+where h are the shares of what the sources are worth as new text, and D' is all that they are worth: D, unless some
+repeat (see :func:`analysis.mixing.points.effective`).
 The level belongs to the forecaster, which extrapolates better than the laws that were published with these shapes; it
 also takes up their constants. The exponent q lets what a mixture changes grow or fall with compute.
 """
@@ -29,6 +31,7 @@ class Points:
         n: log parameters over those of the middle run.
         d: log tokens over those of the middle run.
         c: log FLOPs over those of the middle run.
+        waste: log tokens over what they are worth as new text.
     """
 
     shares: Float[np.ndarray, "runs sources"]
@@ -36,6 +39,7 @@ class Points:
     n: Float[np.ndarray, " runs"]
     d: Float[np.ndarray, " runs"]
     c: Float[np.ndarray, " runs"]
+    waste: Float[np.ndarray, " runs"]
 
 
 @dataclass(frozen=True)

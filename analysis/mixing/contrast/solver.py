@@ -61,7 +61,7 @@ class Problem:
         cells: of the runs.
         log_losses: of each member.
         weights: of the runs in each member.
-        mean: beliefs in the parameters, the exponent q last.
+        mean: beliefs in the parameters, log s and the exponent q last.
         sd: their standard deviations.
         scatter: of the residuals, of each member.
     """
@@ -92,11 +92,15 @@ class Problem:
 def grown(
     shape: Shape, theta: Float[np.ndarray, "batch params"], points: Points
 ) -> tuple[Float[np.ndarray, "batch runs"], Float[np.ndarray, "batch runs params"]]:
-    """A shape times its growth with compute, and the derivatives by its parameters and q, the last."""
-    value, partials = shape.function(theta[:, :-1], points)
+    """A shape times its growth with compute, and what repetition costs; the derivatives by the parameters.
+
+    The last two are log s and q.
+    """
+    value, partials = shape.function(theta[:, :-2], points)
     growth = np.exp(np.clip(theta[:, -1:] * points.c, -20, 20))
-    total = growth * value
-    return total, np.concatenate([growth[..., None] * partials, (points.c * total)[..., None]], axis=-1)
+    total, cost = growth * value, np.exp(theta[:, -2:-1]) * points.waste
+    last = np.stack([cost, points.c * total], axis=-1)
+    return total + cost, np.concatenate([growth[..., None] * partials, last], axis=-1)
 
 
 def residuals(
