@@ -45,6 +45,38 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class LengthChoice:
+    """The choice for a model of the target's size that is trained for another length.
+
+    Attributes:
+        tokens: of training.
+        shares: of each source.
+        epochs: passes over each source whose size is known.
+        cost: of text that runs out: by what share the objective is above that of sources without end.
+    """
+
+    tokens: float
+    shares: Mapping[str, float]
+    epochs: Mapping[str, float]
+    cost: float
+
+
+@dataclass(frozen=True)
+class ScarceText:
+    """What sources that run out change.
+
+    Attributes:
+        endless: shares of the mixture that would be chosen at the target if no source ran out.
+        repeat: constant R of the worth of repeated text, in epochs (2305.16264).
+        lengths: the choice for shorter and longer training.
+    """
+
+    endless: Mapping[str, float]
+    repeat: float
+    lengths: tuple[LengthChoice, ...]
+
+
+@dataclass(frozen=True)
 class Choice(Result):
     """The mixture for a target, and what it is worth.
 
@@ -54,6 +86,7 @@ class Choice(Result):
         flat: sources whose share hardly matters.
         p_better: probability that the chosen mixture's objective is the lower one, against each other candidate.
         gain: by what share of its objective each other candidate is worse.
+        scarce: what sources that run out change; None where none does, or their sizes are unknown.
         objective: weight of each domain, together 1.
         kl: weight of the pull towards the proportional mixture.
         limits: most passes over each source that were allowed; empty where the sources' sizes are unknown.
@@ -85,6 +118,7 @@ class Choice(Result):
     flat: tuple[str, ...]
     p_better: Mapping[str, float]
     gain: Mapping[str, Span]
+    scarce: ScarceText | None
     objective: Mapping[str, float]
     kl: float
     limits: Mapping[str, float]
@@ -174,6 +208,7 @@ def read_choice(path: str | Path) -> Choice:
         given["candidates"] = {name: _candidate(each) for name, each in given["candidates"].items()}
         given["gain"] = {name: Span(**each) for name, each in given["gain"].items()}
         given["ranges"] = {name: (low, high) for name, (low, high) in given["ranges"].items()}
+        given["scarce"] = None if given["scarce"] is None else _scarce(given["scarce"])
         given["flat"] = tuple(given["flat"])
         given["warnings"] = tuple(Diagnostic(**each) for each in given["warnings"])
         return Choice(**given)
@@ -182,3 +217,8 @@ def read_choice(path: str | Path) -> Choice:
 def _candidate(content: Mapping[str, Any]) -> Candidate:
     losses = {name: Span(**each) for name, each in content["losses"].items()}
     return Candidate(dict(content["shares"]), losses, Span(**content["objective"]), dict(content["epochs"]))
+
+
+def _scarce(content: Mapping[str, Any]) -> ScarceText:
+    lengths = tuple(LengthChoice(**each) for each in content["lengths"])
+    return ScarceText(dict(content["endless"]), content["repeat"], lengths)

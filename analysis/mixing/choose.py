@@ -11,7 +11,7 @@ from analysis import __version__
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.formatting import format_quantity, listed
-from analysis.mixing.choice import CHOSEN, Candidate, Choice, Span
+from analysis.mixing.choice import CHOSEN, Candidate, Choice, LengthChoice, ScarceText, Span
 from analysis.mixing.contrast.pool import Contrast, fit_contrast
 from analysis.mixing.contrast.repetition import with_repeat
 from analysis.mixing.doubts import doubts
@@ -20,6 +20,7 @@ from analysis.mixing.optimum import Allowed, least
 from analysis.mixing.points import MixturePoints
 from analysis.mixing.ranges import Ranges, ranges
 from analysis.mixing.request import EPOCHS, ChoiceRequest
+from analysis.mixing.scarcity import Scarcity, scarcity
 from analysis.mixing.surface import Surface, weights_of
 from analysis.mixing.table import MixtureTable, check_determined
 from analysis.stats import central_interval
@@ -35,7 +36,7 @@ def choose(table: MixtureTable, request: ChoiceRequest) -> Choice:
             mixture.
     """
     points, surface = surface_at(table, request)
-    limits = _limits(points, request)
+    limits = _limits(points, request, table.fit.epochs.max(axis=0))
     most = np.array(
         [
             min(1.0, limits[name] * points.unique[place] / request.tokens) if name in limits else 1.0
@@ -46,6 +47,10 @@ def choose(table: MixtureTable, request: ChoiceRequest) -> Choice:
     prior = points.proportional if points.proportional is not None else points.reference
     best = _best(surface, allowed, prior, request.kl)
     told = ranges(surface, allowed, best, request.level)
+    bounds = np.array([limits.get(name, np.inf) for name in points.sources])
+    scarce = scarcity(
+        surface, allowed.corners, points.unique, bounds, lambda here, within: _best(here, within, prior, request.kl)
+    )
     candidates = {
         CHOSEN: best,
         "proportional": prior,
@@ -53,22 +58,23 @@ def choose(table: MixtureTable, request: ChoiceRequest) -> Choice:
         "best_run": points.tried[surface.objective(points.tried).argmin()],
     }
     found += doubts(points, told, candidates)
-    return _choice(table, request, surface, points, candidates, told, limits, (*table.warnings, *found))
+    return _choice(table, request, surface, points, candidates, told, scarce, limits, (*table.warnings, *found))
 
 
 def surface_at(table: MixtureTable, request: ChoiceRequest) -> tuple[MixturePoints, Surface]:
-    """The fitted runs with the sizes of their sources as requested, and the losses of any mixture at the target.
+    """The fitted runs with the sizes that sources have at the target, and the losses of any mixture there.
 
     Raises:
         InputError: runs that determine no contrast, or names that the table does not have.
     """
     _check_names(table, request)
     check_determined(table)
-    points = with_repeat(_with_sizes(table.fit, request.unique))
+    points = with_repeat(table.fit)
     flops = request.flops or _usual_flops(points, request.params, request.tokens)
     contrast = fit_contrast(points, request.law, request.draws)
-    return points, Surface(
-        contrast=contrast,
+    sized = _with_sizes(points, request.unique)
+    return sized, Surface(
+        contrast=contrast.resized(sized.unique),
         levels=levels(contrast, request.params, request.tokens, flops, request.seeds),
         n=float(np.log(request.params)),
         d=float(np.log(request.tokens)),
@@ -106,23 +112,27 @@ def _usual_flops(points: MixturePoints, params: float, tokens: float) -> float:
     return float(params * tokens * each[points.cells == points.n_cells - 1].mean())
 
 
-def _limits(points: MixturePoints, request: ChoiceRequest) -> dict[str, float]:
+def _limits(points: MixturePoints, request: ChoiceRequest, tried: Float[np.ndarray, " sources"]) -> dict[str, float]:
     """Most passes over each source whose size is known: as requested, else 4, or as many as some run has tried.
+
+    Args:
+        points: with the sizes at the target.
+        request: with the limits.
+        tried: most passes of any run over each source; NaN where its size was unknown.
 
     Raises:
         InputError: a limit for a source of unknown size.
     """
     unknown = [name for name, size in zip(points.sources, points.unique, strict=True) if not np.isfinite(size)]
     if errors := [
-        f"`most` {name}: how many tokens {name} has is not known; say so by `unique`"
+        f"`most` {name}: how many tokens {name} has is not known; tell it by `unique`"
         for name in request.most
         if name in unknown
     ]:
         raise InputError(errors)
-    tried = points.epochs.max(axis=0).tolist()
     return {
-        name: request.most.get(name, max(EPOCHS, epochs))
-        for name, epochs in zip(points.sources, tried, strict=True)
+        name: request.most.get(name, max(EPOCHS, np.nan_to_num(epochs)))
+        for name, epochs in zip(points.sources, tried.tolist(), strict=True)
         if name not in unknown
     }
 
@@ -173,6 +183,7 @@ def _choice(
     points: MixturePoints,
     candidates: Mapping[str, Float[np.ndarray, " sources"]],
     told: Ranges,
+    scarce: Scarcity | None,
     limits: Mapping[str, float],
     warnings: tuple[Diagnostic, ...],
 ) -> Choice:
@@ -209,6 +220,7 @@ def _choice(
             name: span(objective[at] / objective[0] - 1, compared[:, at] / compared[:, 0] - 1)
             for at, name in enumerate(others, 1)
         },
+        scarce=None if scarce is None else _named(scarce, points),
         objective={name: float(weight) for name, weight in zip(points.domains, surface.weights, strict=True)},
         kl=request.kl,
         limits=dict(limits),
@@ -234,6 +246,16 @@ def _choice(
         version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _named(scarce: Scarcity, points: MixturePoints) -> ScarceText:
+    def by_source(values: Float[np.ndarray, " sources"]) -> dict[str, float]:
+        return {name: float(value) for name, value in zip(points.sources, values, strict=True) if np.isfinite(value)}
+
+    lengths = tuple(
+        LengthChoice(each.tokens, by_source(each.shares), by_source(each.epochs), each.cost) for each in scarce.lengths
+    )
+    return ScarceText(by_source(scarce.endless), points.repeat, lengths)
 
 
 def _better(chosen: Float[np.ndarray, " draws"], other: Float[np.ndarray, " draws"]) -> float:

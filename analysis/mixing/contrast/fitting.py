@@ -56,11 +56,6 @@ class Middle:
         worth, waste = effective(shares, np.exp(d), self.unique, self.repeat)
         return Points(worth, None if own is None else worth[:, own], n - self.n, d - self.d, c - self.c, waste)
 
-    @property
-    def endless(self) -> "Middle":
-        """The same with sources that never repeat."""
-        return replace(self, unique=np.full_like(self.unique, np.nan))
-
 
 @dataclass(frozen=True)
 class FittedShape:
@@ -85,10 +80,9 @@ class FittedShape:
         """The fit of the first member alone."""
         return replace(self, theta=self.theta[:1])
 
-    @property
-    def endless(self) -> "FittedShape":
-        """The fit, for sources that never repeat."""
-        return replace(self, middle=self.middle.endless)
+    def resized(self, unique: Float[np.ndarray, " sources"]) -> "FittedShape":
+        """The fit, for sources that have other numbers of tokens; NaN for those that never repeat."""
+        return replace(self, middle=replace(self.middle, unique=unique))
 
     def at(
         self, shares: Float[np.ndarray, "points sources"], n: float, d: float, c: float

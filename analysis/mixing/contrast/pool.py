@@ -109,7 +109,13 @@ class Contrast:
         self, fitted: FittedShape, shares: Float[np.ndarray, "mixtures sources"], n: float, d: float, c: float
     ) -> Float[np.ndarray, "batch mixtures"]:
         """What mixtures add beyond the reference, which is told without repetition, as levels are extrapolated."""
-        return fitted.at(shares, n, d, c) - fitted.endless.at(self.points.reference[None], n, d, c)
+        endless = fitted.resized(np.full_like(self.points.unique, np.nan))
+        return fitted.at(shares, n, d, c) - endless.at(self.points.reference[None], n, d, c)
+
+    def resized(self, unique: Float[np.ndarray, " sources"]) -> "Contrast":
+        """The contrast where the sources have other numbers of tokens; NaN for those that never repeat."""
+        fits = tuple(tuple(None if each is None else each.resized(unique) for each in law) for law in self.fits)
+        return replace(self, fits=fits)
 
     @property
     def mean_weights(self) -> dict[str, float]:
