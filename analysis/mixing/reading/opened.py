@@ -87,7 +87,9 @@ def _frame(place: Place) -> tuple[str, pd.DataFrame]:
 def _has(known: Sequence[str], name: str) -> bool:
     """Whether a table has a column of the schema, under any of its usual names."""
     usual = {name, *ALIASES.get(name, ()), *FURTHER.get(name, ())}
-    return any(normalised(own) in usual or without_unit(normalised(own))[0] in usual for own in known)
+    # A count may be in millions or billions: params_b. No loss is, and loss_b is that on a domain.
+    spelled = {normalised(own) for own in known}
+    return bool(usual & (spelled if name == "loss" else spelled | {without_unit(own)[0] for own in spelled}))
 
 
 def _fullest(frame: pd.DataFrame, losses: Found) -> str:

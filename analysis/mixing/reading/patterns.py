@@ -11,13 +11,15 @@ from analysis.errors import InputError
 from analysis.formatting import listed
 from analysis.runs.filter import closest
 from analysis.runs.recognition.numbers import numbers_in
-from analysis.runs.recognition.spelling import is_known, normalised
+from analysis.runs.recognition.spelling import normalised
+from analysis.runs.schema import ALIASES, FURTHER, NUMBERS, TEXTS
 
 MIX, LOSSES = "mix_*", "loss_*"
 # Tried in turn where a table has none of the usual columns.
 _OTHER_MIXES = ("p_*", "weight_*", "share_*", "train_*")
 _OTHER_LOSSES = ("*_loss",)
-# What the star may stand for in names of columns that are no loss on a domain.
+_SCHEMA = {*NUMBERS, *TEXTS, *(name for names in (ALIASES, FURTHER) for more in names.values() for name in more)}
+# What the star stands for in names of columns that are no loss on a domain.
 _NO_DOMAIN = re.compile(r"(.*_)?(stderr|std|sd|se|gold)|train|training|mean|average|avg|total|overall|ema")
 
 
@@ -122,7 +124,7 @@ def _any(_column: str, _name: str) -> bool:
 
 
 def _is_domain(column: str, name: str) -> bool:
-    return not is_known(column) and _NO_DOMAIN.fullmatch(name) is None
+    return normalised(column) not in _SCHEMA and _NO_DOMAIN.fullmatch(name) is None
 
 
 def _are_shares(frame: pd.DataFrame, found: Found) -> bool:
