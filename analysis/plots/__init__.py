@@ -7,7 +7,9 @@ from analysis.plots.residuals import backtest_errors, misses, residuals
 from analysis.plots.style import (
     ACTUAL,
     FORECAST,
+    HEIGHT,
     SIZES,
+    WIDTH,
     colour_bar,
     figure,
     legend,
@@ -23,7 +25,9 @@ from analysis.plots.style import (
 __all__ = [
     "ACTUAL",
     "FORECAST",
+    "HEIGHT",
     "SIZES",
+    "WIDTH",
     "backtest_errors",
     "collapsed",
     "colour_bar",

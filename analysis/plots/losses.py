@@ -122,7 +122,7 @@ def loss_vs_flops(
     if lowest is not None and len(lowest.c):
         axes.plot(np.exp(lowest.c), lowest.loss, color=INK, lw=1.6, alpha=0.6, zorder=2, label="envelope of the runs")
     if forecast is not None:
-        axes.plot(*_frontier(rows, forecast), color=INK, lw=1.0, ls="--", zorder=2, label="fitted laws, best split")
+        axes.plot(*frontier(rows, forecast), color=INK, lw=1.0, ls="--", zorder=2, label="fitted laws, best split")
         shown.append(_target(axes, forecast.flops, forecast))
         for (name, loss), marker in zip(forecast.baselines.items(), "v^", strict=False):
             axes.plot(forecast.flops, loss, marker, ms=5, mfc="none", color=INK, zorder=4, label=f"naive: {name}")
@@ -163,7 +163,7 @@ def _fitted(
     return tokens, forecast.curve(inputs_at(np.full(60, rows["params"].iloc[0]), tokens, flops))
 
 
-def _frontier(
+def frontier(
     rows: pd.DataFrame, forecast: Forecast
 ) -> tuple[Float[np.ndarray, " budgets"], Float[np.ndarray, " budgets"]]:
     """The least loss that the laws expect at each budget, over the sizes of the runs and the target."""

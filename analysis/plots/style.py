@@ -213,9 +213,20 @@ def colour_bar(
     label: str,
     values: list[float],
     ticks: Callable[[float, int | None], str],
+    beside: Sequence[Axes] | None = None,
 ) -> None:
-    """Adds a colour bar with a tick at each of the values, but for those that would crowd another."""
-    bar = axes.figure.colorbar(ScalarMappable(norm, SIZES), ax=axes, pad=0.02, aspect=30)
+    """Adds a colour bar with a tick at each of the values, but for those that would crowd another.
+
+    Args:
+        axes: the axes that it belongs to.
+        norm: maps values to colours.
+        label: of the bar.
+        values: where ticks may be.
+        ticks: how one is written.
+        beside: the panels that it stands beside, where they are several.
+    """
+    place = axes if beside is None else list(beside)
+    bar = axes.figure.colorbar(ScalarMappable(norm, SIZES), ax=place, pad=0.02, aspect=30 if beside is None else 60)
     bar.set_label(label)
     bar.outline.set_visible(False)
     assert bar.solids is not None

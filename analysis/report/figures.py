@@ -14,6 +14,8 @@ from analysis.plots.rates import loss_vs_rate
 from analysis.report import captions
 from analysis.report.findings import Findings
 
+_BROAD = 7.0  # inches
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -23,11 +25,18 @@ class Drawing:
         draw: draws it on given axes.
         reading: its caption, one sentence made from the data.
         warnings: what limits it.
+        size: width and height in inches.
     """
 
     draw: Callable[[Axes], Axes]
     reading: str
     warnings: tuple[Diagnostic, ...] = ()
+    size: tuple[float, float] = (plots.WIDTH, plots.HEIGHT)
+
+    @property
+    def broad(self) -> bool:
+        """Whether it needs the width of a page."""
+        return self.size[0] > _BROAD
 
 
 @dataclass(frozen=True)
@@ -164,6 +173,7 @@ class ReportFigure:
         text: the sentence that reads the figure, or the reason why there is none.
         svg: the figure as an SVG element, or None.
         warnings: what limits it.
+        broad: whether it takes the width of the page.
     """
 
     name: str
@@ -171,6 +181,7 @@ class ReportFigure:
     text: str
     svg: str | None
     warnings: tuple[Diagnostic, ...] = ()
+    broad: bool = False
 
 
 def report_figures(found: Findings) -> Iterator[ReportFigure]:

@@ -14,6 +14,7 @@ from analysis.forecasting.score import Score
 from analysis.formatting import format_duration, format_quantity
 from analysis.pages.document import document, environment
 from analysis.pages.table import Table
+from analysis.report.domains import domain_figure, domain_table, read_domains
 from analysis.report.figures import ReportFigure, report_figures
 from analysis.report.findings import Findings
 from analysis.report.summary import SweepCost, bits_per_byte, sweep_cost, title, warnings
@@ -36,6 +37,7 @@ class Page:
         figures: the drawn figures, and those that this table cannot give.
         shown: how many runs the figures show, and how many there are, where they show a part; else None.
         no_figures: why nothing can be drawn at all, or None.
+        domains: the losses by domain: their figure and table; None where the runs have not several domains.
         baselines: the forecast beside naive ones, or None without a forecast.
         laws: weight and constants of each law, or None without a forecast.
         noise: seed noise by budget, or None where no run has a replicate.
@@ -55,6 +57,7 @@ class Page:
     figures: tuple[ReportFigure, ...]
     shown: tuple[int, int] | None
     no_figures: str | None
+    domains: tuple[ReportFigure, Table] | None
     baselines: Table | None
     laws: Table | None
     noise: Table | None
@@ -73,6 +76,7 @@ def page_of(found: Findings, place: Path) -> Page:
     # Read first: a file that cannot be read is reported before anything takes time.
     text, time = (sweep_file(place), spent(place)) if place.is_dir() else (None, None)
     forecast, score = found.forecast, found.score
+    domains = read_domains(found) if found.table.unfit is None else ()
     return Page(
         title=title(found, place),
         forecast=forecast,
@@ -84,6 +88,7 @@ def page_of(found: Findings, place: Path) -> Page:
         figures=tuple(report_figures(found)) if found.table.unfit is None else (),
         shown=_shown(found),
         no_figures=found.table.unfit,
+        domains=(domain_figure(domains), domain_table(domains)) if domains else None,
         baselines=baselines(forecast, score),
         laws=laws(forecast),
         noise=noise(forecast, score),

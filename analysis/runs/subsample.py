@@ -9,16 +9,17 @@ from analysis.runs.groups import SAME_BUDGET, trunks
 MOST_ROWS = 4000
 
 
-def representative(rows: pd.DataFrame) -> pd.DataFrame:
-    """A representative subsample: all rows, or at most ``MOST_ROWS`` of them.
+def representative(rows: pd.DataFrame, most: int = MOST_ROWS) -> pd.DataFrame:
+    """A representative subsample: all rows, or at most so many of them.
 
     Each bin of FLOPs, a factor of 1.2 wide, keeps the same number of rows, or all that it has. Within a bin one row of
     every trunk comes before a second row of any. The choice depends on the values of the rows, not on their order.
 
     Args:
         rows: with ``run_id params tokens flops loss``, and ``trunk_id`` where it is known.
+        most: rows that are kept.
     """
-    if len(rows) <= MOST_ROWS:
+    if len(rows) <= most:
         return rows
     log_flops = np.log(rows["flops"].to_numpy())
     # Pseudo-random, but the same for the same row.
@@ -31,4 +32,4 @@ def representative(rows: pd.DataFrame) -> pd.DataFrame:
     order["turn"] = order.sort_values("key", kind="stable").groupby(["bin", "trunk"]).cumcount()
     order["place"] = order.sort_values(["turn", "first"], kind="stable").groupby("bin").cumcount()
     total = np.cumsum(np.bincount(order["place"]))  # rows, if every bin keeps 1, 2, ... of its own
-    return rows[(order["place"] < np.searchsorted(total, MOST_ROWS, side="right")).to_numpy()]
+    return rows[(order["place"] < np.searchsorted(total, most, side="right")).to_numpy()]
