@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from rounds import rounds
 
 from scaling.data.named.packages import TESTS, files_below, standard_library
 from scaling.data.named.python_source import docstrings, without_docstrings
@@ -176,10 +177,12 @@ def test_python_agrees_on_a_part_of_the_standard_library() -> None:
 
 
 @pytest.mark.slow
-def test_python_agrees_on_all_that_the_domains_are_made_of() -> None:
+@pytest.mark.soak
+def test_python_agrees_on_what_the_domains_are_made_of() -> None:
+    """On a quarter of the files, and on all of them in ``make soak``."""
     folder = Path(sysconfig.get_paths()["purelib"])
     files = [file for _, file in standard_library(())]
     for name in ("jax", "matplotlib", "numpy", "pandas", "scipy"):
         files += [file for _, file in files_below(folder / name, "", ()) if file.suffix == ".py"]
     assert len(files) > 3000
-    assert [file for file in files if not agree(file)] == []
+    assert [file for file in sorted(files)[:: rounds(4, 1)] if not agree(file)] == []
