@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from scaling.api.hardware.feasible import feasible
     from scaling.api.hardware.models import models
     from scaling.api.imports import import_runs
+    from scaling.api.mixing.choices import choose_mixture, fit_mixture, score_mixture
+    from scaling.api.mixing.designs import design_mixtures
     from scaling.api.pages import plot, report
     from scaling.api.rewards import fit_rewards, forecast_rewards, score_rewards
     from scaling.api.rl_fits import fit_rl
@@ -38,13 +40,16 @@ __all__ = [
     "allocate",
     "backtest",
     "backtest_comparisons",
+    "choose_mixture",
     "compare",
     "cost",
     "design",
     "design_comparison",
+    "design_mixtures",
     "envelope",
     "feasible",
     "fit",
+    "fit_mixture",
     "fit_rewards",
     "fit_rl",
     "forecast",
@@ -64,6 +69,7 @@ __all__ = [
     "sample",
     "score",
     "score_comparison",
+    "score_mixture",
     "score_rewards",
     "select_runs",
 ]
@@ -81,6 +87,8 @@ _HOMES = {
     "scaling.api.imports": ("import_runs",),
     "scaling.api.fits": ("fit", "published"),
     "scaling.api.forecasts": ("backtest", "forecast", "forecast_task", "score"),
+    "scaling.api.mixing.choices": ("choose_mixture", "fit_mixture", "score_mixture"),
+    "scaling.api.mixing.designs": ("design_mixtures",),
     "scaling.api.pages": ("plot", "report"),
     "scaling.api.rl_fits": ("fit_rl",),
     "scaling.api.rewards": ("fit_rewards", "forecast_rewards", "score_rewards"),

@@ -7,10 +7,11 @@ from analysis.formatting import format_power, format_quantity, listed
 from analysis.table_text import table_text
 
 if TYPE_CHECKING:
-    from analysis.mixing.choice import Candidate, Choice, Span
+    from analysis.mixing.choice import Candidate, Choice, ScarceText, Span
     from analysis.mixing.contrast.fitted import MixtureFit
 
 _MOST_NAMED = 6
+_MOST_COLUMNS = 8
 _WORDS = {"best_run": "the best run"}
 _TITLES = {"best_run": "best run"}
 
@@ -23,6 +24,8 @@ def choice_text(choice: "Choice") -> str:
     lines += [f"shares; mixtures within the ranges cannot be told from the chosen one at {level}", _shares(choice), ""]
     lines += [f"losses at the target, nats per token, with {level} intervals, and how much higher they are of others"]
     lines += [_losses(choice)]
+    if choice.scarce is not None:
+        lines += ["", *_scarce(choice.scarce)]
     return "\n".join(lines)
 
 
@@ -83,11 +86,21 @@ def _worth(choice: "Choice") -> str:
                 f"{100 * gain.value:+.2f}%",
                 f"{100 * gain.low:+.2f} to {100 * gain.high:+.2f}%",
             ),
-            chance(choice.p_better[name]),
+            *(chance(choice.p_better[name]), _beyond(choice.candidates[name], choice.limits)),
         )
         for name, gain in choice.gain.items()
     ]
-    return table_text("lrrr", ("mixture", "objective", "interval", "P(chosen is better)"), rows, indent=2)
+    return table_text("lrrrl", ("mixture", "objective", "interval", "P(chosen is better)", ""), rows, indent=2)
+
+
+def _beyond(candidate: "Candidate", limits: Mapping[str, float]) -> str:
+    """Which sources a candidate repeats more than is allowed."""
+    beyond = [f"{n} {_passes(e)}" for n, e in candidate.epochs.items() if n in limits and e > 1.001 * limits[n]]
+    return f"beyond the limit on epochs: {listed(beyond, 3)}" if beyond else ""
+
+
+def _passes(epochs: float) -> str:
+    return "<0.01" if 0 < epochs < 0.01 else f"{epochs:.2g}" if epochs < 100 else f"{epochs:.0f}"
 
 
 def _shares(choice: "Choice") -> str:
@@ -99,7 +112,7 @@ def _shares(choice: "Choice") -> str:
         rows.append(
             (
                 *(name, f"{100 * share:.1f}%", f"{100 * low:.0f} to {100 * high:.0f}%"),
-                *([f"{epochs[name]:.2g}" if name in epochs else ""] if epochs else []),
+                *([_passes(epochs[name]) if name in epochs else ""] if epochs else []),
                 *(f"{100 * choice.candidates[other].shares[name]:.1f}%" for other in others),
                 "hardly matters" if name in choice.flat else "",
             )
@@ -121,6 +134,26 @@ def _losses(choice: "Choice") -> str:
     return table_text("lrrr" + "r" * len(others), head, rows, indent=2)
 
 
+def _scarce(scarce: "ScarceText") -> Iterator[str]:
+    """What is chosen for shorter and longer training, as sources run out."""
+    yield f"as text runs out (repeated text is worth new text that fades with {scarce.repeat:.3g} epochs)"
+    names = sorted(scarce.endless, key=lambda name: -scarce.endless[name])[:_MOST_COLUMNS]
+    rows = [
+        (
+            format_quantity(each.tokens),
+            *(f"{100 * each.shares[name]:.0f}%{_repeated(each.epochs.get(name))}" for name in names),
+            f"{100 * each.cost:+.2f}%",
+        )
+        for each in scarce.lengths
+    ]
+    rows.append(("without end", *(f"{100 * scarce.endless[name]:.0f}%" for name in names), ""))
+    yield table_text("r" * (len(names) + 2), ("tokens", *names, "costs"), rows, indent=2)
+
+
+def _repeated(epochs: float | None) -> str:
+    return "" if epochs is None or epochs <= 1 else f" x{_passes(epochs)}"
+
+
 def _spanned(span: "Span") -> tuple[str, str]:
     return f"{span.value:.4f}", f"{span.low:.4f} to {span.high:.4f}"
 
@@ -134,7 +167,8 @@ def fit_text(fit: "MixtureFit") -> str:
     """The text of ``scaling mixture fit``."""
     best = max(fit.weights, key=lambda name: fit.weights[name])
     count = f"{fit.n_runs} runs of {fit.n_mixtures} mixtures, {fit.n_scales} sizes and lengths"
-    lines = [f"{best} has the largest weight of {len(fit.laws)} laws: {count}", laws_text(fit.weights, fit.misses), ""]
+    start = f"{best} has the largest weight of {len(fit.laws)} laws" if len(fit.laws) > 1 else best
+    lines = [f"{start}: {count}", laws_text(fit.weights, fit.misses), ""]
     names = list(fit.weights)
     rows = []
     for name, each in fit.domains.items():

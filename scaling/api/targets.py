@@ -20,9 +20,14 @@ def params_of(model: str, nonembedding: bool) -> float:
 
 def leaves_out_embeddings(table: RunTable) -> bool:
     """Whether a table's ``params`` leave out embeddings: by the name of the column they were read from, or by value."""
-    own, rows = (table.columns or {}).get("params", ""), table.fit
+    rows = table.fit
     equal = "params_nonembedding" in rows and rows["params"].equals(rows["params_nonembedding"])
-    return equal or re.search("non.?emb", own.lower()) is not None
+    return equal or names_no_embeddings((table.columns or {}).get("params", ""))
+
+
+def names_no_embeddings(column: str) -> bool:
+    """Whether a column's name says that its parameters leave out embeddings."""
+    return re.search("non.?emb", column.lower()) is not None
 
 
 def one_of(params: float | None, model: str | None, nonembedding: bool) -> float | None:

@@ -21,6 +21,7 @@ COMMANDS = {
     "fit": ("forecasts", "Fit a scaling law to a table of runs."),
     "predict": ("forecasts", "Forecast the loss of a run that has not been made, with an interval."),
     "compare": ("forecasts", "Say which contender wins at a target, and by how many times the compute."),
+    "mixture": ("mixing", "Choose the mixture of data for a target, by runs on many mixtures."),
     "score": ("forecasts", "Compare a frozen forecast or comparison with the runs made after it."),
     "backtest": ("forecasts", "Measure how far forecasts from low-compute runs miss the high-compute ones."),
     "allocate": ("forecasts", "Split a FLOP budget between parameters and tokens."),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # How the command line calls the parameters of the front door that it does not call --name, with dashes.
 _OPTIONS = {
     "output": "-o",
+    "objective": "--for",
     "compile=False": "--no-compile",
 }
 

@@ -70,7 +70,7 @@ def read_mixtures(
         targets=None if fitted.all() else _sorted(points.take(~fitted)),
         source=source,
         where=table.where,
-        columns=dict(columns) if columns else None,
+        columns=found.columns,
         mix=found.shares.pattern,
         losses=found.losses.pattern,
         held_out=held_out,

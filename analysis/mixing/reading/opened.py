@@ -27,6 +27,7 @@ class Opened:
         table: of the runs.
         shares: columns of the sources.
         losses: columns of the domains.
+        columns: the mapping of columns as requested, and of the parameters where they are read from another column.
         stand_in: the column of losses that stands for the runs' own, where the table has none.
         notes: a sentence on each column that was taken for want of the usual one.
     """
@@ -34,6 +35,7 @@ class Opened:
     table: RunTable
     shares: Found
     losses: Found
+    columns: Mapping[str, str] | None
     stand_in: str | None
     notes: tuple[str, ...]
 
@@ -53,11 +55,12 @@ def opened(
     if isinstance(place, RunTable):
         if where is not None or columns:
             raise InputError("`where` and `columns` apply where a table is read, and this one is read already")
-        return Opened(place, shares, domains, None, tuple(notes))
+        return Opened(place, shares, domains, place.columns, None, tuple(notes))
     chosen, stand_in = dict(columns or {}), None
     if "params" not in chosen and not _has(known, "params") and _has(known, "params_nonembedding"):
         chosen["params"] = next(name for name in known if normalised(name) == "params_nonembedding")
         notes.append(f"params are {chosen['params']!r}: those of a target are then without embeddings too")
+    named = dict(chosen) or None
     if "loss" not in chosen and not _has(known, "loss"):
         stand_in = _fullest(frame, domains)
         chosen["loss"] = stand_in
@@ -67,7 +70,7 @@ def opened(
         table = table_of(frame, source, chosen, where, kept=kept)
     else:
         table = read_table(place, chosen, where, kept=kept)
-    return Opened(table, shares, domains, stand_in, tuple(notes))
+    return Opened(table, shares, domains, named, stand_in, tuple(notes))
 
 
 def _frame(place: Place) -> tuple[str, pd.DataFrame]:

@@ -1,0 +1,1 @@
+"""Mixtures of data at the front door."""
