@@ -62,14 +62,15 @@ SCALING |= {
     "scaling.pipeline": BELOW | {"scaling.planning"},
     "scaling.chain": BELOW,
     "scaling.comparison": BELOW | {"scaling.planning", "scaling.pipeline"},
-    "scaling.api": BELOW | {"scaling.planning", "scaling.pipeline", "scaling.chain", "scaling.comparison"},
+    "scaling.mixture": BELOW | {"scaling.planning", "scaling.pipeline"},
+    "scaling.api": BELOW | {f"scaling.{name}" for name in ("planning", "pipeline", "chain", "comparison", "mixture")},
     "scaling": {"scaling.api"},
     "scaling.cli": BELOW | {"scaling.api"},
     "scaling.__main__": {"scaling.cli"},
 }
 # The rooms of scaling that import analysis; any may import what both packages share.
 FORECASTERS = {"scaling", "scaling.planning", "scaling.pipeline", "scaling.chain", "scaling.comparison"}
-FORECASTERS |= {"scaling.api", "scaling.cli"}
+FORECASTERS |= {"scaling.mixture", "scaling.api", "scaling.cli"}
 SHARED = {"analysis.errors", "analysis.files", "analysis.formatting", "analysis.package_data"}
 SHARED |= {"analysis.yaml_locations"}
 

@@ -20,7 +20,7 @@ _OTHER_MIXES = ("p_*", "weight_*", "share_*", "train_*")
 _OTHER_LOSSES = ("*_loss",)
 _SCHEMA = {*NUMBERS, *TEXTS, *(name for names in (ALIASES, FURTHER) for more in names.values() for name in more)}
 # What the star stands for in names of columns that are no loss on a domain.
-_NO_DOMAIN = re.compile(r"(.*_)?(stderr|std|sd|se|gold)|train|training|mean|average|avg|total|overall|ema")
+_NO_DOMAIN = re.compile(r"(.*_)?(stderr|std|sd|se|gold)|train|training|mean|average|avg|total|overall|ema|spikes")
 
 
 @dataclass(frozen=True)

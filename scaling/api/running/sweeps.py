@@ -1,4 +1,4 @@
-"""Sweeps, chains of stages and comparisons of contenders: their plan and their runs."""
+"""Sweeps, with mixtures too, chains of stages and comparisons of contenders: their plan and their runs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -25,10 +25,12 @@ from scaling.sweep.workers.worker_pool import Executor
 if TYPE_CHECKING:
     from scaling.api.running.chains import ChainPlan, FinishedChain
     from scaling.api.running.comparisons import ContendersPlan, FinishedComparison
+    from scaling.api.running.mixtures import FinishedMixture, MixtureSweepPlan
 
 _GRID = "a grid and forecasts nothing"
 _STAGES = "a chain of stages"
 _CONTENDERS = "a comparison of contenders"
+_MIXED = "a sweep that chooses a mixture"
 # Of a sweep's name: yields what is called with the role that trains (fit or target) and its progress.
 Progress = Callable[[str], AbstractContextManager[ReportProgress]]
 
@@ -42,7 +44,7 @@ def plan(
     workers: int | None = None,
     calibrate: bool | None = None,
     note: Callable[[str], None] = lambda _: None,
-) -> "SweepPlan | ChainPlan | ContendersPlan":
+) -> "SweepPlan | ChainPlan | ContendersPlan | MixtureSweepPlan":
     """Lists the runs of a sweep with FLOPs, memory, time, cost and what their forecast would be worth; spends nothing.
 
     Args:
@@ -72,9 +74,14 @@ def plan(
     spec = load_sweep(str(sweep), tuple(overrides))
     if spec.grid is not None:
         refuse_given(sweep, _GRID, noise=noise)
+    folder = Path("runs", spec.name) if out is None else Path(out)
+    if spec.mixtures is not None:
+        from scaling.api.running.mixtures import plan_mixture
+
+        refuse_given(sweep, _MIXED, noise=noise)
+        return plan_mixture(spec, folder, workers, lambda: _speed_here(calibrate, note))
     noise = None if noise is None else str(noise)
     planned, warnings = plan_with_warnings(spec)
-    folder = Path("runs", spec.name) if out is None else Path(out)
     worth = None if spec.target is None else prospect(planned, folder, noise)
     content = describe(planned, workers, _speed_here(calibrate, note), FEWEST_CELLS, spec.arrangement)
     warned = (*(Diagnostic(**each) for each in content.pop("warnings")), *warnings)
@@ -126,7 +133,7 @@ def run(
     track: str | None = None,
     only: Sequence[str] = (),
     progress: Progress = silent,
-) -> "FinishedSweep | ForecastSweep | TrainedSweep | FinishedChain | FinishedComparison":
+) -> "FinishedSweep | ForecastSweep | TrainedSweep | FinishedChain | FinishedComparison | FinishedMixture":
     """Trains what is not yet trained of a sweep, then forecasts, trains the target, scores and reports.
 
     Args:
@@ -178,11 +185,15 @@ def _run_sweep(
     track: str | None,
     backend: Executor,
     progress: Progress,
-) -> "FinishedSweep | ForecastSweep | TrainedSweep":
+) -> "FinishedSweep | ForecastSweep | TrainedSweep | FinishedMixture":
     """One sweep, carried out."""
     folder = Path("runs", spec.name) if out is None else Path(out)
     if process := join_sweep(spec, folder, target=not fit_only):
         return TrainedSweep(folder, None, process)
+    if spec.mixtures is not None:
+        from scaling.api.running.mixtures import run_mixture
+
+        return run_mixture(spec, source, folder, workers, fit_only, fork, track, backend, progress)
     with progress(spec.name) as show, tracking(folder, track, show) as report:
         pipeline = SweepPipeline(spec, source, folder, workers, report, fork, backend)
         if spec.grid is not None:

@@ -30,12 +30,16 @@ A file with stages (SFT, reward models, best-of-n, PPO, DPO) has a folder of eac
 first, each stage's forecast is frozen, and then the targets are trained and scored. So has a file with contenders,
 which are sweeps that differ by an optimizer, a corpus or another key: their comparison is frozen before any target.
 
+A file with mixtures has its fitted runs choose one for the target. The choice is frozen, and the target trained on it
+and beside it on others.
+
 \b
 Examples:
   scaling run sweeps/quickstart.yaml
   scaling run next.yaml --out runs/quickstart --fit-only
   scaling run sweeps/quickstart.yaml corpus=python --out runs/quickstart-python
   scaling run sweeps/chat.yaml --only base,sft
+  scaling run sweeps/mixture.yaml
   scaling run sweeps/compare.yaml contenders.muon.recipe.weight_decay=0
 """
 
@@ -77,7 +81,7 @@ class Request:
 @click.option(
     "--fit-only",
     is_flag=True,
-    help="Train the fitted runs and print the forecast, not frozen; leave the target, however large it is.",
+    help="Train the fitted runs and print the forecast or choice, not frozen; leave the target, however large it is.",
 )
 @click.option(
     "--fork",

@@ -10,7 +10,7 @@ from scaling.data.mixing.shares import rounded_shares
 from scaling.errors import InputError
 from scaling.sweep.plan.corpus_text import SweepText
 from scaling.sweep.plan.swarm import swarm
-from scaling.sweep.spec.mixture_checks import source_violations
+from scaling.sweep.spec.mixture_checks import Path, source_violations
 from scaling.sweep.spec.mixtures import PROPORTIONAL, UNIFORM, Mixtures
 from scaling.sweep.spec.sweep_spec import SweepSpec
 from scaling.sweep.spec.violations import dotted
@@ -51,6 +51,7 @@ def sweep_mixtures(spec: SweepSpec, text: SweepText) -> SweepMixtures:
     mixtures, sources = spec.mixtures, tuple(text.sources)
     assert mixtures is not None
     violations = list(source_violations(mixtures, spec.objective, sources, tuple(spec.evaluate or ())))
+    violations += _unmeasured(spec, text)
     if violations:
         raise InputError(f"{spec.where(*path)}: {dotted(path)}: {message}" for path, message in violations)
     named: dict[str, Mixture] = {
@@ -60,6 +61,17 @@ def sweep_mixtures(spec: SweepSpec, text: SweepText) -> SweepMixtures:
     for name, shares in (mixtures.names or {}).items():
         named[name] = whole(shares, sources)
     return SweepMixtures(named, list(_design(mixtures, named, sources)))
+
+
+def measured_sources(spec: SweepSpec, text: SweepText) -> list[str]:
+    """Names of the sources that have held-out text enough for a loss."""
+    return list(text.by_source.windows(spec.model.seq_len, spec.eval_tokens))
+
+
+def _unmeasured(spec: SweepSpec, text: SweepText) -> Iterator[tuple[Path, str]]:
+    for name in spec.objective or ():
+        if name in text.sources and name not in measured_sources(spec, text) and name not in (spec.evaluate or ()):
+            yield ("target", "for", name), "has no held-out text as long as the context, and so no loss"
 
 
 def whole(shares: Mixture, sources: Sequence[str]) -> dict[str, float]:
