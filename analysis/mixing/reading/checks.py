@@ -38,12 +38,12 @@ def shares_of(rows: pd.DataFrame, found: Found) -> tuple[Float[np.ndarray, "rows
     unit = _PERCENT if len(given) and float(np.median(given)) > _PERCENT / 2 else 1.0
     for row, column in np.argwhere(~((values >= 0) & (values < np.inf))):
         cell = values[row, column]
-        why = "missing: write 0 where a run has none of it" if np.isnan(cell) else f"{cell:g}: a share is not negative"
+        why = "missing: write 0 where a run has none of it" if np.isnan(cell) else f"{cell:g}, which is no share"
         errors.append(f"{places[row]}: {columns[column]} is {why}")
     errors += [
         f"{places[row]}: the shares {found.pattern} sum to {total[row]:.4g}, not to {unit:g}"
         for row in np.flatnonzero(abs(total / unit - 1) > _OFF)
-        if (values[row] >= 0).all()
+        if (values[row] >= 0).all() and total[row] < np.inf
     ]
     if errors:
         return values, errors
