@@ -16,6 +16,7 @@ from analysis.runs.table import RunTable
 
 # Means of a cell's runs that stand for its seeds: what they differ by is what noise is left.
 _REPLICATES = 3
+_RESAMPLES = 100  # of the laws of the level: their standard errors are not told
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def _level(
     value, sd = believed_level(cells, means, np.log([params, tokens]), reach)
     table = RunTable.from_frame(_ladder(contrast, carried), "runs carried to one mixture")
     try:
-        made = forecast(table, params, tokens, flops=flops, target_seeds=seeds)
+        made = forecast(table, params, tokens, flops=flops, target_seeds=seeds, bootstrap=_RESAMPLES)
     except InputError as error:
         return Level(value, sd, None, "; ".join(error.errors))
     low, high = np.log(made.interval)
