@@ -40,7 +40,9 @@ class Panel:
     laws: Forecast | None = None
 
 
-def losses_by_domain(domains: Sequence[Panel], level: float | None, unit: str, axes: Axes) -> Axes:
+def losses_by_domain(
+    domains: Sequence[Panel], level: float | None, unit: str, axes: Axes, expected: str = "forecast"
+) -> Axes:
     """Draws loss over FLOPs, a panel for each domain: the runs, the laws, the forecast and the target's runs.
 
     Args:
@@ -48,6 +50,7 @@ def losses_by_domain(domains: Sequence[Panel], level: float | None, unit: str, a
         level: of the intervals; None without any.
         unit: of the losses.
         axes: the axes to draw on, which are replaced by the panels.
+        expected: what is forecast, for the legend.
     """
     norm = norm_of(pd.concat([each.rows for each in domains]))
     made = panels(axes, [each.name for each in domains])
@@ -56,7 +59,7 @@ def losses_by_domain(domains: Sequence[Panel], level: float | None, unit: str, a
     label_outer(made)
     sizes = np.unique(np.concatenate([each.rows["params"].to_numpy() for each in domains])).tolist()
     colour_bar(axes, norm, "parameters", sizes, si, made)
-    common_legend(axes, list(_handles(domains, level)))
+    common_legend(axes, list(_handles(domains, level, expected)))
     return axes
 
 
@@ -80,12 +83,12 @@ def _draw(axes: Axes, domain: Panel, norm: Normalize, most: int, unit: str) -> N
     loss_axis(axes, pd.concat(shown), unit)
 
 
-def _handles(domains: Sequence[Panel], level: float | None) -> list[Line2D]:
+def _handles(domains: Sequence[Panel], level: float | None, expected: str) -> list[Line2D]:
     found = [Line2D([], [], marker="o", ls="", ms=4, color=SIZES(0.4), mec="none", label="fitted runs")]
     if any(each.laws is not None for each in domains):
         found.append(Line2D([], [], ls="--", lw=1.0, color=INK, label="fitted laws, best split"))
     if level is not None:
-        label = f"forecast, {100 * level:.4g}% interval"
+        label = f"{expected}, {100 * level:.4g}% interval"
         found.append(Line2D([], [], marker="D", ls="", ms=4.5, color=FORECAST, label=label))
     if any(each.actual for each in domains):
         found.append(Line2D([], [], marker="x", ls="", ms=5, mew=1.3, color=ACTUAL, label="actual, each run"))

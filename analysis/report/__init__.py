@@ -7,6 +7,8 @@ from analysis.files import save_text
 from analysis.report.comparisons.findings import is_comparison
 from analysis.report.comparisons.page import write_comparison_report
 from analysis.report.findings import RUNS, read_findings
+from analysis.report.mixtures.findings import is_mixture
+from analysis.report.mixtures.page import write_mixture_report
 from analysis.report.page import page_of, render
 from analysis.report.stages.findings import is_stage
 from analysis.report.stages.page import render as render_stages
@@ -26,7 +28,8 @@ def write_report(
     ``sweep.yaml`` and ``summary.json`` there are, and the runs of its recipe's check in the folder ``<name>-check``
     beside it. Of the folder of a stage after pre-training, or of a chain of them, it reads ``rewards.parquet`` and
     ``samples.json`` instead; of a folder with contenders, or of a comparison's own file, ``comparison.json`` and
-    ``comparison_score.json``. The page needs no network and shows nothing unescaped.
+    ``comparison_score.json``; of a folder whose mixture was chosen, or of such a choice's own file, ``choice.json`` and
+    ``choice_score.json``. The page needs no network and shows nothing unescaped.
 
     Args:
         place: the folder or file.
@@ -43,6 +46,8 @@ def write_report(
     place = Path(place)
     if table is None and forecast is None and is_comparison(place):
         return write_comparison_report(place, output)
+    if table is None and forecast is None and is_mixture(place):
+        return write_mixture_report(place, output)
     if table is None and forecast is None and (is_stage(place) or stages_below(place)):
         path = Path(output) if output is not None else place / "report.html"
         save_text(path, render_stages(stage_page(place)))

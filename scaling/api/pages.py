@@ -14,8 +14,10 @@ from analysis.files import check_figure
 from analysis.forecasting.forecast import Forecast, read_forecast
 from analysis.report import write_report
 from analysis.report.comparisons.figures import COMPARISON_KINDS, draw_comparison
-from analysis.report.draw import draw, save_figure
+from analysis.report.draw import TABLE_KINDS, draw, save_figure
 from analysis.report.figures import Drawing
+from analysis.report.mixtures.figures import MIXTURE_KINDS, draw_mixture
+from analysis.report.mixtures.findings import is_mixture
 from analysis.report.stages.draw import draw_stage
 from analysis.report.stages.figures import STAGE_KINDS
 from analysis.result import Result
@@ -89,7 +91,7 @@ class Plot(Result):
     """A figure of a table of runs.
 
     Attributes:
-        kind: a name of ``analysis.report.figures.KINDS``.
+        kind: such as ``isoflop``; ``scaling plot --help`` lists them.
         drawing: what it draws and says.
         figure: of matplotlib.
         path: the file that it was written to, or None.
@@ -143,7 +145,8 @@ def plot(
 
     Args:
         kind: such as ``isoflop``; ``scaling plot --help`` lists them. Those of stages take a stage's folder or a table,
-            those of comparisons a folder with contenders or what ``scaling compare --freeze`` wrote.
+            those of comparisons a folder with contenders or what ``scaling compare --freeze`` wrote, those of mixtures
+            a sweep's folder with a frozen choice or what ``scaling mixture choose --freeze`` wrote.
         runs: see :func:`read_runs`, also for ``where``, ``columns`` and ``best``. Of a sweep's folder, its forecast,
             score and curves are shown too.
         forecast: a forecast from these runs, or the file that it is frozen in, to show in place of the folder's.
@@ -155,6 +158,9 @@ def plot(
     """
     if kind in COMPARISON_KINDS and isinstance(runs, str | Path):
         return plot_comparison(kind, runs, output=output)
+    of_table = kind in TABLE_KINDS and (bool(where or columns or best) or not is_mixture(Path(str(runs))))
+    if kind in MIXTURE_KINDS and isinstance(runs, str | Path) and not of_table:
+        return plot_mixture(kind, runs, output=output)
     if kind in STAGE_KINDS and isinstance(runs, str | Path):
         return plot_stage(kind, runs, output=output, where=where, columns=columns)
     if output is not None:
@@ -209,6 +215,25 @@ def plot_comparison(kind: str, place: str | Path, *, output: str | Path | None =
     if output is not None:
         check_figure("output", output)
     drawing, figure = draw_comparison(kind, Path(place))
+    if output is not None:
+        save_figure(figure, output)
+    return Plot(kind, drawing, figure, None if output is None else str(output), drawing.warnings)
+
+
+def plot_mixture(kind: str, place: str | Path, *, output: str | Path | None = None) -> Plot:
+    """Draws one figure of a mixture's choice, with its score where ``choice_score.json`` is beside it.
+
+    Args:
+        kind: such as ``mixtures``; ``scaling plot --help`` lists them.
+        place: the folder of a sweep with mixtures, or the file of a frozen choice.
+        output: a .png, .svg or .pdf to write; by default none, as a notebook shows the figure.
+
+    Raises:
+        InputError: for a figure that the choice cannot give, or a file that cannot be read or written.
+    """
+    if output is not None:
+        check_figure("output", output)
+    drawing, figure = draw_mixture(kind, Path(place))
     if output is not None:
         save_figure(figure, output)
     return Plot(kind, drawing, figure, None if output is None else str(output), drawing.warnings)

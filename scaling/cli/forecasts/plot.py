@@ -19,6 +19,7 @@ KINDS = (
     "residuals",
     "rates",
     "collapse",
+    "domains",
 )
 # Of stages after pre-training, from a stage's folder or a table of rewards or of models.
 STAGE_KINDS = (
@@ -34,6 +35,9 @@ STAGE_KINDS = (
 # Of comparisons, from a folder with contenders or a frozen comparison.
 COMPARISON_KINDS = ("multiplier", "loss-difference", "better")
 
+# Of the choice of a mixture, from a sweep's folder or a frozen choice.
+MIXTURE_KINDS = ("mixtures", "mixture-losses", "mixture-laws")
+
 HELP = """Draw one figure from a table of runs.
 
 \b
@@ -48,6 +52,8 @@ Kinds:
   residuals     how far each run lies from the laws of a sweep's frozen forecast
   rates         what each learning rate loses to the best one, at each size and length of a tuning sweep
   collapse      the loss curves of a sweep's folder on one another, and which runs leave the others'
+  domains       loss over training FLOPs on every domain with a column loss_<domain>, with its forecast and the target's
+                runs; from a mixture's folder or choice.json, with what was forecast of the chosen mixture
 
 \b
 Kinds of stages after pre-training:
@@ -65,9 +71,16 @@ Kinds of comparisons:
   loss-difference difference of its loss and the others' over compute
   better          probability of each contender to be better than each other
 
+\b
+Kinds of mixtures:
+  mixtures        where the best mixture lies: the objective over all mixtures of two or three sources, shares of more
+  mixture-losses  loss on every domain of the chosen mixture and of others, with intervals and what came of them
+  mixture-laws    what each law missed of runs that were left out of its fit, and its weight
+
 TABLE is a sweep's folder, or any CSV, JSON, Parquet or Excel file with parameters, tokens and loss; of stages it is
 a stage's folder or a table with kl or n and gold or proxy, or with pairs and accuracy, or examples and loss; of
-comparisons it is the folder of a sweep with contenders, or what scaling compare --freeze wrote.
+comparisons it is the folder of a sweep with contenders, or what scaling compare --freeze wrote; of mixtures the folder
+of a sweep with mixtures, or what scaling mixture choose --freeze wrote.
 
 \b
 Examples:
@@ -75,11 +88,12 @@ Examples:
   scaling plot isoflop llama3_isoflop.csv -o isoflop.svg
   scaling plot rewards runs/chat/ppo -o rewards.png
   scaling plot multiplier comparison.json -o multiplier.svg
+  scaling plot mixtures choice.json -o mixtures.svg
 """
 
 
 @click.command(help=HELP)
-@click.argument("kind", metavar="KIND", type=click.Choice((*KINDS, *STAGE_KINDS, *COMPARISON_KINDS)))
+@click.argument("kind", metavar="KIND", type=click.Choice((*KINDS, *STAGE_KINDS, *COMPARISON_KINDS, *MIXTURE_KINDS)))
 @click.argument("table", metavar="TABLE", type=TABLE)
 @click.option(
     "-o",
@@ -99,6 +113,8 @@ def command(
 
     if kind in COMPARISON_KINDS:
         refuse_options(("where", "columns", "best"), f"plot {kind}", "of a comparison that is made already")
+    if kind in MIXTURE_KINDS:
+        refuse_options(("where", "columns", "best"), f"plot {kind}", "of a mixture that is chosen already")
     if kind in STAGE_KINDS:
         refuse_options(("best",), f"plot {kind}", "of a stage")
     emit(plot(kind, table, output=output, where=where, columns=columns, best=best), as_json)

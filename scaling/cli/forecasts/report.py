@@ -36,12 +36,14 @@ def command(
 ) -> None:
     """Write report.html: the forecast and what came of it, figures, warnings, runs, and the sweep itself.
 
-    Of a folder with contenders, or of what scaling compare --freeze wrote, the page is about the comparison.
+    Of a folder with contenders, or of what scaling compare --freeze wrote, the page is about the comparison; of a
+    sweep with mixtures whose best is chosen, or of what scaling mixture choose --freeze wrote, it is about the mixture.
 
     DIR is a sweep's folder, also while its runs still train, or any folder with a table runs.parquet; TABLE is a CSV,
     Parquet or JSONL file of anybody's runs. The page is a single file that needs no network. What is not there yet,
-    such as the score, is left out; a figure that the runs cannot give says why. With a forecast, columns and rows are
-    those that it was made from, and --columns and --where do not apply.
+    such as the score, is left out; a figure that the runs cannot give says why. Where there are several columns
+    loss_<domain>, each of them is forecast too. With a forecast, columns and rows are those that it was made from, and
+    --columns and --where do not apply.
 
     \b
     Examples:

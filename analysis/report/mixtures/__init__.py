@@ -1,0 +1,1 @@
+"""The page about the choice of a mixture."""
