@@ -105,8 +105,8 @@ def draw_mixture(kind: str, place: Path) -> tuple[Drawing, Figure]:
         raise InputError(f"no figure {kind!r} of a mixture; there are {', '.join(MIXTURE_KINDS)}")
     if place.exists() and not is_mixture(place):
         raise InputError(
-            f"{place}: no frozen choice of a mixture; give the folder of a sweep with mixtures, or what `scaling mixture "
-            "choose --freeze` wrote"
+            f"{place}: no frozen choice of a mixture; give the folder of a sweep with mixtures, or what `scaling "
+            "mixture choose --freeze` wrote"
         )
     _, make = MIXTURE_KINDS[kind]
     try:
