@@ -93,7 +93,7 @@ def design_mixtures(sweep: str | Path, *, overrides: Sequence[str] = ()) -> Mixt
     """
     spec = load_sweep(str(sweep), tuple(overrides))
     if spec.mixtures is None:
-        raise InputError(f"{sweep}: has no `mixtures`: its runs are all on its corpus as it is")
+        raise InputError(f"{sweep}: has no mixtures: its runs are all on its corpus as it is")
     known = sweep_mixtures(spec, load_sweep_text(spec))
     wanted = {name for block in spec.fit for name in (block.mixtures if isinstance(block.mixtures, tuple) else ())}
     mixtures = {
