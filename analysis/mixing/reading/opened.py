@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import InputError
-from analysis.mixing.reading.patterns import Found, find_losses, find_shares, named_columns
+from analysis.mixing.reading.patterns import Found, find_losses, find_shares, named_columns, narrowed
 from analysis.runs.readers import read_columns
 from analysis.runs.recognition.numbers import numbers_in
 from analysis.runs.recognition.spelling import normalised, without_unit
@@ -51,6 +51,8 @@ def opened(
     source, frame = _frame(place)
     known = frame.attrs.get("known") or list(map(str, frame.columns))
     shares, domains = find_shares(frame, known, mix, source), find_losses(known, losses, source)
+    if mix is None and losses is None:
+        shares, domains = narrowed(shares, domains)
     notes = [each.note for each in (shares, domains) if each.note]
     if isinstance(place, RunTable):
         if where is not None or columns:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -86,6 +86,46 @@ def find_losses(known: Sequence[str], pattern: str | None, source: str) -> Found
     if not found.columns:
         raise InputError(_none(source, "losses", found.pattern, "with the loss on a domain", known))
     return found
+
+
+def narrowed(shares: Found, losses: Found) -> tuple[Found, Found]:
+    """Patterns without the words that all names share, where that shows a domain to be a source's own.
+
+    So ``train_the_pile_arxiv`` and ``metric/the_pile_arxiv_val_loss`` are both of ``arxiv``.
+
+    Args:
+        shares: found without a requested pattern.
+        losses: found without a requested pattern.
+    """
+    if set(shares.names) & set(losses.names):
+        return shares, losses
+    shorter = [_without_common_words(each) for each in (shares, losses)]
+    for first, second in ((shorter[0], shorter[1]), (shorter[0], losses), (shares, shorter[1])):
+        if set(first.names) & set(second.names):
+            return first, second
+    return shares, losses
+
+
+def _without_common_words(found: Found) -> Found:
+    columns = list(found.columns.values())
+    before = _common_words(columns)
+    after = _common_words([column[len(before) :][::-1] for column in columns])[::-1]
+    middle = [column[len(before) : len(column) - len(after)] for column in columns]
+    names = [normalised(name) for name in middle]
+    if len(columns) < 2 or not all(names) or len(set(names)) < len(names):
+        return found
+    pattern = f"{before}*{after}"
+    note = None if found.note is None else found.note.replace(repr(found.pattern), repr(pattern))
+    return replace(found, pattern=pattern, columns=dict(sorted(zip(names, columns, strict=True))), note=note)
+
+
+def _common_words(texts: Sequence[str]) -> str:
+    """The beginning that some texts share, up to a sign or an underscore."""
+    first, last = min(texts), max(texts)
+    size = next(
+        (place for place, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first)
+    )
+    return re.sub(r"[^\W_]*$", "", first[:size])
 
 
 def named_columns(known: Sequence[str], stem: str, names: Sequence[str]) -> dict[str, str]:

@@ -112,6 +112,19 @@ def test_names_are_compared_without_case_and_signs() -> None:
     assert table.fit.domains == ("docs", "pile_cc", "web")
 
 
+def test_words_that_all_names_share_are_left_out_where_domains_are_then_of_sources() -> None:
+    named = {f"mix_{name}": f"train_the_pile_{name}" for name in SOURCES}
+    frame = RUNS.rename(columns=named | {f"loss_{name}": f"metric/the_pile_{name}_val_loss" for name in SOURCES})
+    table = read_mixtures(frame)
+    assert (table.fit.sources, table.fit.domains) == (SOURCES, SOURCES)
+    assert (table.mix, table.losses) == ("train_the_pile_*", "metric/the_pile_*_val_loss")
+    assert "the losses on the domains are 'metric/the_pile_*_val_loss'" in [each.message for each in table.warnings]
+    again = read_mixtures(frame, mix=table.mix, losses=table.losses)
+    assert (again.hash(), again.fit.sources) == (table.hash(), SOURCES)
+    alike = {f"{what}_{name}": f"{what}_web_{name}" for what in ("mix", "loss") for name in SOURCES}
+    assert read_mixtures(RUNS.rename(columns=alike)).fit.sources == ("web_code", "web_docs", "web_web")
+
+
 def test_errors_and_golds_are_no_domains() -> None:
     more = {"loss_stderr": 0.1, "loss_code_stderr": 0.1, "loss_gold": 1.0, "loss_train": 2.0, "loss_spikes": 3}
     table = read_mixtures(RUNS.assign(loss=RUNS.loss_code, **more), losses="loss_*")
