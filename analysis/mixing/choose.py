@@ -15,7 +15,7 @@ from analysis.mixing.choice import CHOSEN, Candidate, Choice, LengthChoice, Scar
 from analysis.mixing.contrast.pool import Contrast, fit_contrast
 from analysis.mixing.contrast.repetition import with_repeat
 from analysis.mixing.doubts import doubts
-from analysis.mixing.level import levels
+from analysis.mixing.levels.level import levels
 from analysis.mixing.optimum import Allowed, least
 from analysis.mixing.points import MixturePoints
 from analysis.mixing.ranges import Ranges, ranges

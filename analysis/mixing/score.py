@@ -304,15 +304,15 @@ def _lines(score: ChoiceScore) -> Iterator[str]:
         low, high = found.interval
         inside = "inside" if found.covered else "outside"
         runs = f"{len(each.runs)} run{'s' if len(each.runs) != 1 else ''}"
-        rows.append((name, f"{found.predicted:.4f}", f"{low:.4f} to {high:.4f}", f"{found.actual:.4f}"))
-        rows[-1] = (*rows[-1], f"{found.error:+.2%}", inside, runs)
+        values = (f"{found.predicted:.4f}", f"{low:.4f} to {high:.4f}", f"{found.actual:.4f}", f"{found.error:+.2%}")
+        rows.append((name, *values, inside, runs))
     head = ("", "forecast", f"{score.level:.0%} interval", "actual", "error", "", "")
     yield table_text("lrrrrll", head, rows, indent=2)
-    for each in score.decisions:
-        verdict = "right" if each.right else "wrong"
+    for made in score.decisions:
+        verdict = "right" if made.right else "wrong"
         yield (
-            f"chosen against {each.other}: better with probability {each.better:.0%}, which was {verdict}; gain "
-            f"forecast {each.gain:+.2%}, actual {each.actual:+.2%} ({'inside' if each.inside else 'outside'})"
+            f"chosen against {made.other}: better with probability {made.better:.0%}, which was {verdict}; gain "
+            f"forecast {made.gain:+.2%}, actual {made.actual:+.2%} ({'inside' if made.inside else 'outside'})"
         )
     if score.regret is not None:
         yield f"best of those trained: {score.best}; the chosen one is {score.regret:.2%} above it"

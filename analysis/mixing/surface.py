@@ -8,7 +8,9 @@ from jaxtyping import Float
 from scipy.stats import norm
 
 from analysis.mixing.contrast.pool import Contrast, distances
-from analysis.mixing.level import Level
+from analysis.mixing.levels.level import Level
+
+_FREEDOM = 5  # of the size of the form's errors
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,11 @@ class Surface:
         root = np.linalg.cholesky(alike + 1e-9 * np.eye(len(every)))
         between = np.linalg.cholesky(error.correlation + 1e-9 * np.eye(len(error.correlation)))
         standard = np.einsum("de,bem,nm->bdn", between, random.normal(size=(draws, len(between), len(every))), root)
+        # How large a domain's errors are is known from few folds: heavier tails than a normal's, for all mixtures.
+        standard *= np.sqrt(_FREEDOM / random.chisquare(_FREEDOM, size=standard.shape[:2]))[..., None]
         # A mixture's error is told against the reference, which has one of its own: half of the variance each.
         relative = (standard[..., 1:] - standard[..., :1]) / np.sqrt(2)
-        return np.asarray(error.sd(self.reach)[:, None] * relative)
+        return np.asarray(error.sd(self.contrast.reach(self.c))[:, None] * relative)
 
     def doubt(
         self, best: Float[np.ndarray, " sources"], shares: Float[np.ndarray, "mixtures sources"]
@@ -100,7 +104,7 @@ class Surface:
         moved = np.einsum("bdn,nd->bn", draws - draws.mean(axis=0), parts)
         by_law = (moved[:, 1:] - moved[:, :1]).var(axis=0)
         error = self.contrast.error
-        sd = parts[0] * error.sd(self.reach)
+        sd = parts[0] * error.sd(self.contrast.reach(self.c))
         apart = distances(best[None], shares)[0]
         by_form = (sd @ error.correlation @ sd) * (1 - np.exp(-0.5 * (apart / error.distance) ** 2))
         return middle[1:] - middle[0], np.sqrt(by_law + by_form)

@@ -21,7 +21,7 @@ class Fold:
     Attributes:
         train: the runs that are fitted.
         test: the runs that are predicted.
-        reach: log of the tested FLOPs over the largest fitted ones; 0 where mixtures are left out.
+        reach: mean log FLOPs of the tested runs over those of the fitted ones; 0 where mixtures are left out.
     """
 
     train: Bool[np.ndarray, " runs"]
@@ -56,10 +56,9 @@ def scale_folds(points: MixturePoints) -> list[Fold]:
     folds = []
     for cut in compared[1:]:
         train, test = points.cells < cut, points.cells >= cut
-        reach = float(points.log_flops[test].min() - points.log_flops[train].max())
-        apart = reach > np.log(1.2)
+        apart = points.log_flops[test].min() - points.log_flops[train].max() > np.log(1.2)
         if apart and len(np.unique(points.mixtures[train])) >= needed:
-            folds.append(Fold(train, test, float(points.log_flops[test].mean() - points.log_flops[train].max())))
+            folds.append(Fold(train, test, float(points.log_flops[test].mean() - points.log_flops[train].mean())))
     places = np.unique(np.linspace(0, len(folds) - 1, min(len(folds), _MOST_CUTS)).round().astype(int))
     return [folds[place] for place in places]
 

@@ -19,6 +19,7 @@ _PERFECT = 1e-4
 # The form's error grows with each factor e of FLOPs by this share of the variance between mixtures, where no runs of
 # two sizes say so: RegMix's runs (2407.01492) from 1M to 60M parameters give .005, four domains of the Pile .012.
 _DRIFT = 0.01
+_SHARED = 2.0  # folds that the domains' mean counts for in the drift of each
 _SHRINKAGE = 0.5  # of the domains' correlations, to none
 
 
@@ -28,7 +29,7 @@ class FormError:
 
     Attributes:
         left_out: standard deviation for a mixture that was not tried, at fitted sizes.
-        drift: variance added with each factor e of FLOPs beyond the largest fitted.
+        drift: variance added with each factor e of FLOPs beyond the fitted runs' mean, as by a random walk.
         distance: between two mixtures at which their errors have become independent of each other.
         correlation: of the errors on two domains.
     """
@@ -39,7 +40,7 @@ class FormError:
     correlation: Float[np.ndarray, "domains domains"]
 
     def sd(self, reach: float) -> Float[np.ndarray, " domains"]:
-        """Standard deviation at so many times (as a log) the FLOPs of the largest runs."""
+        """Standard deviation at so many times (as a log) the mean FLOPs of the fitted runs."""
         return np.sqrt(self.left_out**2 + self.drift * max(reach, 0.0))
 
 
@@ -116,6 +117,10 @@ class Contrast:
         """The contrast where the sources have other numbers of tokens; NaN for those that never repeat."""
         fits = tuple(tuple(None if each is None else each.resized(unique) for each in law) for law in self.fits)
         return replace(self, fits=fits)
+
+    def reach(self, c: float) -> float:
+        """Log FLOPs over the mean of the fitted runs, which tell the contrast together."""
+        return float(c - self.points.log_flops.mean())
 
     @property
     def mean_weights(self) -> dict[str, float]:
@@ -248,11 +253,23 @@ def _with_error(contrast: Contrast, folds: list[Fold], missed: Sequence[Sequence
         # Where nothing could be left out, half of the differences between mixtures is in doubt.
         base = float(np.mean(within)) if within else 0.25 * float(spread[domain])
         left_out[domain] = np.sqrt(max(base - noise[domain] ** 2 - estimated, 0.0))
-        slopes = [
-            max(squares[number] - base, 0.0) / folds[number].reach for number in squares if folds[number].reach > 0
-        ]
-        drift[domain] = np.mean([*slopes, _DRIFT * spread[domain]])
-    return replace(contrast, error=FormError(left_out, drift, _distance(points), _correlation(pooled)))
+        rises = [max(squares[each] - base, 0.0) / folds[each].reach for each in squares if folds[each].reach > 0]
+        drift[domain] = np.mean(rises) / spread[domain] if rises else np.nan
+    return replace(
+        contrast, error=FormError(left_out, _shrunk(drift) * spread, _distance(points), _correlation(pooled))
+    )
+
+
+def _shrunk(drift: Float[np.ndarray, " domains"]) -> Float[np.ndarray, " domains"]:
+    """Drifts as shares of the variance between mixtures, drawn to the domains' mean, as each rests on few folds.
+
+    Args:
+        drift: of each domain; NaN where no larger runs could be left out.
+    """
+    known = drift[np.isfinite(drift)]
+    common = np.mean([_DRIFT, known.mean()]) if len(known) else _DRIFT
+    own = np.where(np.isfinite(drift), drift, common)
+    return np.asarray((own + _SHARED * common) / (1 + _SHARED))
 
 
 def _cell_means(points: MixturePoints, values: Float[np.ndarray, "runs domains"]) -> Float[np.ndarray, "runs domains"]:

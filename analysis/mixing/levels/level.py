@@ -10,13 +10,12 @@ from scipy.stats import norm
 from analysis.errors import InputError
 from analysis.forecasting.forecast import Forecast, forecast
 from analysis.mixing.contrast.pool import Contrast
-from analysis.mixing.level_law import believed_level
+from analysis.mixing.levels.law import believed_level
 from analysis.mixing.points import MixturePoints
 from analysis.runs.table import RunTable
 
-# Means of a cell's runs that stand for its seeds: what they differ by is what noise is left.
-_REPLICATES = 3
 _RESAMPLES = 100  # of the laws of the level: their standard errors are not told
+_OTHER = 0.05  # by which logarithms of sizes or lengths differ, if they are others
 
 
 @dataclass(frozen=True)
@@ -36,38 +35,51 @@ class Level:
     reason: str = ""
 
 
-def levels(contrast: Contrast, params: float, tokens: float, flops: float, seeds: int = 1) -> tuple[Level, ...]:
+def levels(
+    contrast: Contrast, params: float, tokens: float, flops: float, seeds: int = 1, forecaster: bool = True
+) -> tuple[Level, ...]:
     """The level of every domain at a target.
 
     Each run's loss is first carried to the reference mixture by the contrast, so that all mixtures tell of the level.
+
     Args:
         contrast: fitted to the runs.
         params, tokens, flops: of the target.
         seeds: runs at the target whose mean is forecast.
+        forecaster: whether the ensemble of forecasts is pooled with the believed law, or that is taken alone.
     """
     points = contrast.points
     carried = np.log(points.losses) - contrast.over(points).T
-    return tuple(
-        _level(contrast, carried[:, domain], params, tokens, flops, seeds) for domain in range(len(points.domains))
-    )
+    return tuple(_level(points, each, params, tokens, flops, seeds if forecaster else 0) for each in carried.T)
 
 
 def _level(
-    contrast: Contrast, carried: Float[np.ndarray, " runs"], params: float, tokens: float, flops: float, seeds: int
+    points: MixturePoints,
+    carried: Float[np.ndarray, " runs"],
+    params: float,
+    tokens: float,
+    flops: float,
+    seeds: int,
 ) -> Level:
-    points = contrast.points
+    """The level of one domain; of no seeds by the believed law alone."""
     cells = np.array([_middle(points, cell) for cell in range(points.n_cells)])
     means = np.array([carried[points.cells == cell].mean() for cell in range(points.n_cells)])
     reach = float(np.log(flops) - points.log_flops.max())
-    value, sd = believed_level(cells, means, np.log([params, tokens]), reach)
-    table = RunTable.from_frame(_ladder(contrast, carried), "runs carried to one mixture")
+    believed = believed_level(cells, means, np.log([params, tokens]), reach)
+    if not seeds:
+        return Level(believed.log_loss, believed.sd, None)
+    for each, what in enumerate(("size", "length")):
+        if np.ptp(cells[:, each]) < _OTHER < abs(np.log([params, tokens])[each] - cells[0, each]):
+            return Level(believed.log_loss, believed.sd, None, f"all runs are of one {what}, and the target of another")
+    table = RunTable.from_frame(_ladder(points, carried), "runs carried to one mixture")
     try:
         made = forecast(table, params, tokens, flops=flops, target_seeds=seeds, bootstrap=_RESAMPLES)
     except InputError as error:
-        return Level(value, sd, None, "; ".join(error.errors))
+        return Level(believed.log_loss, believed.sd, None, "; ".join(error.errors))
     low, high = np.log(made.interval)
-    half = norm.ppf((1 + made.level) / 2)
-    return Level(*_pooled((value, sd), (float(np.log(made.loss)), float((high - low) / (2 * half)))), made)
+    # Of few cells the forecaster does not see that all runs of one are off together, as those of the target will be.
+    sd = float(np.hypot((high - low) / (2 * norm.ppf((1 + made.level) / 2)), believed.scatter))
+    return Level(*_pooled((believed.log_loss, believed.sd), (float(np.log(made.loss)), sd)), made)
 
 
 def _pooled(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
@@ -85,22 +97,23 @@ def _middle(points: MixturePoints, cell: int) -> Float[np.ndarray, " 2"]:
     return np.log([points.params[here].mean(), points.tokens[here].mean()])
 
 
-def _ladder(contrast: Contrast, carried: Float[np.ndarray, " runs"]) -> pd.DataFrame:
-    """A table of some runs in each cell, each the mean of a part of the cell's runs."""
-    points, rows = contrast.points, []
+def _ladder(points: MixturePoints, carried: Float[np.ndarray, " runs"]) -> pd.DataFrame:
+    """A table with one run for each seed of a cell, the mean of its mixtures.
+
+    Not one for each mixture: what a seed, or the text that a cell was measured on, does to all mixtures alike is noise
+    of the level that mixtures do not differ by.
+    """
+    rows = []
     for cell in range(points.n_cells):
-        here = np.flatnonzero(points.cells == cell)
-        # Seeds of one mixture go to different parts, as they share what the contrast misses.
-        here = here[np.lexsort((points.mixtures[here], points.seeds[here]))]
-        for seed in range(min(_REPLICATES, len(here))):
-            part = here[seed::_REPLICATES]
+        here = points.cells == cell
+        for seed in np.unique(points.seeds[here]):
             rows.append(
                 {
                     "params": float(points.params[here].mean()),
                     "tokens": float(points.tokens[here].mean()),
                     "flops": float(points.flops[here].mean()),
-                    "seed": seed,
-                    "loss": float(np.exp(carried[part].mean())),
+                    "seed": int(seed),
+                    "loss": float(np.exp(carried[here & (points.seeds == seed)].mean())),
                 }
             )
     return pd.DataFrame(rows)
