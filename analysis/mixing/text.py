@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 _MOST_NAMED = 6
 _MOST_COLUMNS = 8
-_WORDS = {"best_run": "the best run"}
-_TITLES = {"best_run": "best run"}
+_WORDS = {"best_run": "the best run", "mean_tried": "the mean of those tried"}
+_TITLES = {"best_run": "best run", "mean_tried": "mean tried"}
 
 
 def choice_text(choice: "Choice") -> str:
@@ -32,8 +32,15 @@ def choice_text(choice: "Choice") -> str:
 def verdict(choice: "Choice") -> Iterator[str]:
     """The chosen mixture in a line, and how surely it is better than each other one in another."""
     yield f"the best mixture: {mixture_text(choice.shares)}"
-    others = [f"{_WORDS.get(name, name)} {chance(better)}" for name, better in choice.p_better.items()]
+    others = [f"{_called(choice, name, _WORDS)} {chance(better)}" for name, better in choice.p_better.items()]
     yield f"probability that it is better than {', '.join(others)}"
+
+
+def _called(choice: "Choice", name: str, words: Mapping[str, str]) -> str:
+    """A candidate in words; where the sources' sizes are unknown, the mean of those tried stands for proportional."""
+    if name == "proportional" and any(warning.code == "sizes-unknown" for warning in choice.warnings):
+        name = "mean_tried"
+    return words.get(name, name)
 
 
 def mixture_text(shares: Mapping[str, float]) -> str:
@@ -52,7 +59,8 @@ def chance(share: float) -> str:
 
 def _summary(choice: "Choice") -> Iterator[tuple[str, str]]:
     size = f"{format_quantity(choice.params)} parameters, {format_quantity(choice.tokens)} tokens"
-    far = f"{choice.extrapolation:.3g} times the FLOPs of the largest runs"
+    times = f"{choice.extrapolation:.3g}" if choice.extrapolation < 1000 else f"{choice.extrapolation:,.0f}"
+    far = f"{times} times the FLOPs of the largest runs"
     far = "within the FLOPs of the runs" if choice.extrapolation <= 1 else far
     yield "target", f"{size}, {format_power(choice.flops)} FLOPs: {far}"
     yield "objective", objective_text(choice.objective)
@@ -117,7 +125,14 @@ def _shares(choice: "Choice") -> str:
                 "hardly matters" if name in choice.flat else "",
             )
         )
-    head = ("source", "share", "range", *(["epochs"] if epochs else []), *(_TITLES.get(n, n) for n in others), "")
+    head = (
+        "source",
+        "share",
+        "range",
+        *(["epochs"] if epochs else []),
+        *(_called(choice, name, _TITLES) for name in others),
+        "",
+    )
     return table_text("l" + "r" * (len(head) - 2) + "l", head, rows, indent=2)
 
 
@@ -130,7 +145,7 @@ def _losses(choice: "Choice") -> str:
     ]
     worse = (f"{100 * (each.objective.value / chosen.objective.value - 1):+.2f}%" for each in others.values())
     rows.append(("objective", "", *_spanned(chosen.objective), *worse))
-    head = ("domain", "weight", "loss", "interval", *(_TITLES.get(name, name) for name in others))
+    head = ("domain", "weight", "loss", "interval", *(_called(choice, name, _TITLES) for name in others))
     return table_text("lrrr" + "r" * len(others), head, rows, indent=2)
 
 
