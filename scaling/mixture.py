@@ -16,7 +16,7 @@ from scaling.errors import InputError
 from scaling.files import write_text
 from scaling.pipeline import ReportProgress, derive_tables, summarise, write_tables
 from scaling.planning import expand_tuned
-from scaling.sweep.folder.file_names import CHOICE, CHOICE_SCORE, SUMMARY
+from scaling.sweep.folder.file_names import CHOICE, CHOICE_SCORE, PLAN, SUMMARY
 from scaling.sweep.folder.run_folder import ENDED
 from scaling.sweep.folder.sweep_folder import SweepFolder
 from scaling.sweep.plan.corpus_text import SweepText, epochs_of
@@ -234,6 +234,8 @@ class MixturePipeline:
             if frozen is not None and self._unchanged():
                 self._prepare_chosen(frozen.shares)
             else:
+                if frozen is None and not self.fork and (self.out / PLAN).exists():
+                    self._refuse_begun(folder.runs("target"))
                 runs = self.plan.runs()
                 folder.prepare(self.spec.canonical(), self.source, runs, may_grow=frozen is None, fork=self.fork)
 
