@@ -16,7 +16,7 @@ from analysis.plots.style import ACTUAL, FORECAST, INK, SIZES, colour_bar, log_a
 from analysis.runs.subsample import representative
 
 _BESIDE = 1.2  # actual runs stand beside the forecast, not under it
-_MOST_DOTS = 4000  # of the whole figure
+_MOST_DOTS = 2500  # of the whole figure
 
 
 @dataclass(frozen=True)

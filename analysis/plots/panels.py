@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 PANEL = (2.75, 2.15)  # inches
 _BESIDES = (0.4, 0.55)  # inches of a figure beside its panels: of labels, and of the legend
 _MOST_COLUMNS, _BY_THREE = 4, (5, 6, 9)
+_LETTER, _MARK = 0.062, 0.45  # inches that a legend takes for a letter, and for a mark
 _MOST_LETTERS = 28  # of a panel's title
 
 
@@ -57,15 +58,19 @@ def label_outer(made: Sequence[Axes]) -> None:
 
 
 def shortened(name: str, most: int = _MOST_LETTERS) -> str:
-    """A name of at most so many letters: the middle of a longer one is left out."""
+    """A name of at most so many letters, all of them visible: the middle of a longer one is left out."""
+    name = "".join(sign if sign.isprintable() else "\ufffd" for sign in name)
     half = (most - 1) // 2
     return name if len(name) <= most else f"{name[:half]}…{name[-half:]}"
 
 
-def common_legend(axes: Axes, handles: Sequence[Line2D], columns: int = 6) -> None:
-    """Puts one legend above all panels."""
+def common_legend(axes: Axes, handles: Sequence[Line2D]) -> None:
+    """Puts one legend above all panels, in as many columns as have room."""
     figure = axes.figure
     assert isinstance(figure, Figure)
+    widths = [_MARK + _LETTER * len(str(handle.get_label())) for handle in handles]
+    room = figure.get_figwidth()
+    columns = len(widths) if sum(widths) <= room else max(1, int(room // max(widths)))
     figure.legend(
         handles=list(handles),
         loc="outside upper left",
