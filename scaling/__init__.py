@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scaling.api.hardware.feasible import feasible
     from scaling.api.hardware.models import models
     from scaling.api.imports import import_runs
-    from scaling.api.mixing.choices import choose_mixture, fit_mixture, score_mixture
+    from scaling.api.mixing.choices import backtest_mixtures, choose_mixture, fit_mixture, score_mixture
     from scaling.api.mixing.designs import design_mixtures
     from scaling.api.pages import plot, report
     from scaling.api.rewards import fit_rewards, forecast_rewards, score_rewards
@@ -40,6 +40,7 @@ __all__ = [
     "allocate",
     "backtest",
     "backtest_comparisons",
+    "backtest_mixtures",
     "choose_mixture",
     "compare",
     "cost",
@@ -87,7 +88,7 @@ _HOMES = {
     "scaling.api.imports": ("import_runs",),
     "scaling.api.fits": ("fit", "published"),
     "scaling.api.forecasts": ("backtest", "forecast", "forecast_task", "score"),
-    "scaling.api.mixing.choices": ("choose_mixture", "fit_mixture", "score_mixture"),
+    "scaling.api.mixing.choices": ("backtest_mixtures", "choose_mixture", "fit_mixture", "score_mixture"),
     "scaling.api.mixing.designs": ("design_mixtures",),
     "scaling.api.pages": ("plot", "report"),
     "scaling.api.rl_fits": ("fit_rl",),

@@ -90,7 +90,7 @@ def _worth(choice: "Choice") -> str:
     rows = [
         (
             *(
-                _TITLES.get(name, name),
+                _called(choice, name, _TITLES),
                 f"{100 * gain.value:+.2f}%",
                 f"{100 * gain.low:+.2f} to {100 * gain.high:+.2f}%",
             ),

@@ -9,10 +9,13 @@ from typing import Any
 import pandas as pd
 
 from analysis.diagnostics.codes import Diagnostic
+from analysis.mixing import backtest as backtests
+from analysis.mixing.backtest import MixtureBacktest
 from analysis.mixing.choice import Choice, read_choice
 from analysis.mixing.choose import choose
 from analysis.mixing.contrast import fitted
 from analysis.mixing.contrast.fitted import MixtureFit
+from analysis.mixing.contrast.shapes import SHAPES
 from analysis.mixing.reading import read_mixtures
 from analysis.mixing.request import KL, ChoiceRequest
 from analysis.mixing.score import ChoiceScore, score_choice
@@ -61,10 +64,8 @@ def choose_mixture(
         kl: the pull towards the proportional mixture; 0 for none.
         interval: the probability that an interval holds.
         seeds: runs of the target whose mean is forecast.
-        mix: pattern of the columns of shares, such as ``weight_*``; by default ``mix_*`` or another usual one.
-        losses: pattern of the columns of losses by domain; by default ``loss_*`` or another usual one.
-        where: a filter for the rows to fit.
-        columns: the schema's name -> the table's own.
+        mix, losses: patterns of the columns of shares, such as ``weight_*``, and of losses; by default the usual ones.
+        where, columns: as for :func:`read_runs`.
         unseen: whether to refuse a target that is among the runs, as a choice to be frozen must.
 
     Raises:
@@ -124,6 +125,30 @@ def score_mixture(choice: Choice | str | Path, runs: MixtureRuns) -> ChoiceScore
     if isinstance(runs, MixtureTable):
         return score_choice(made, runs)
     return score_choice(made, _read(runs, made.mix, made.losses_pattern, made.where, made.columns))
+
+
+def backtest_mixtures(
+    runs: MixtureRuns,
+    *,
+    law: str | None = None,
+    mix: str | None = None,
+    losses: str | None = None,
+    where: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> MixtureBacktest:
+    """Forecasts a table's dearer runs on mixtures from its cheaper ones, by every law and by all of them together.
+
+    Args:
+        law: one of them, or ``auto`` for all together; by default each, and ``auto``.
+        runs, mix, losses, where, columns: as for :func:`choose_mixture`.
+
+    Raises:
+        InputError: one line per error in the table, or one too small to hold runs back.
+    """
+    table = _read(runs, mix, losses, where, columns)
+    if law not in (None, "auto", *SHAPES):
+        raise InputError(f"`law` = {law!r} is none of auto, {', '.join(SHAPES)}")
+    return backtests.backtest_mixtures(table, None if law is None else [law])
 
 
 @dataclass(frozen=True)

@@ -182,6 +182,26 @@ def test_a_choice_is_scored(choice: Choice, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.usefixtures("folder")
+def test_choices_are_backtested(capsys: pytest.CaptureFixture[str]) -> None:
+    found = made(capsys, "backtest", "runs.csv", "--mixtures", *QUICK)
+    assert set(found["summary"]) == {"inverse"}
+    assert {"contrast_error", "level_error", "decisions", "coverage"} <= set(found["summary"]["inverse"])
+    assert found["summary"]["inverse"]["contrast_error"] < 0.02
+    assert found["summary"]["inverse"]["decisions"] > 0.9
+    result = sl.backtest_mixtures("runs.csv", law="inverse")
+    assert alike(json.loads(json.dumps(result.to_dict())), found)
+    assert refused(capsys, "backtest", "runs.csv", "--mixtures", "--best") == [
+        "error: --best: does not apply to --mixtures, which is of mixtures, at every size"
+    ]
+    assert refused(capsys, "backtest", "runs.csv", "--mix", "mix_*") == [
+        "error: --mix: does not apply to a backtest without --mixtures, which is of one table's forecasts"
+    ]
+    assert "none of auto, inverse" in refused(capsys, "backtest", "runs.csv", "--mixtures", "--law", "linear")[0]
+    both = refused(capsys, "backtest", "runs.csv", "--mixtures", "--compare")
+    assert both == ["error: --mixtures: does not apply to --compare, which is of contenders, at every budget"]
+
+
+@pytest.mark.usefixtures("folder")
 def test_a_choice_to_be_frozen_knows_no_run_of_the_target(capsys: pytest.CaptureFixture[str]) -> None:
     [line] = refused(
         capsys, "mixture", "choose", "runs.csv", "--params", "3M", "--tokens", "60M", *QUICK, "--freeze", "c.json"
