@@ -9,9 +9,11 @@ from scipy.stats import norm
 from analysis.mixing.optimum import Allowed
 from analysis.mixing.surface import Surface
 
-_STEPS = np.array([0.02, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0])
+_STEPS = np.array([0.02, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.7, 0.8, 0.9, 1.0])
 _MOST_TOWARDS = 64
 _FLAT = 0.5  # of the allowed span
+_EXCHANGED = 2 / 3  # of what two sources can give each other
+_SMALL = 0.25  # of the allowed span: sources that can exchange less than this tell nothing
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Ranges:
     Attributes:
         low: least share of each source among mixtures that cannot be told from the best.
         high: largest.
-        flat: whether a source's share hardly matters: its range is half of what is allowed, or more.
+        flat: whether a source's share hardly matters: its range is half of what is allowed, or more; or another source
+            can stand for it: over two thirds of what they can exchange the mixtures cannot be told from the best.
     """
 
     low: Float[np.ndarray, " sources"]
@@ -35,40 +38,77 @@ def ranges(surface: Surface, allowed: Allowed, best: Float[np.ndarray, " sources
     Looks from the best mixture along the exchange of any two sources, and towards mixtures that were tried; then from
     the outermost of what was found along the same exchanges.
     """
-    found = _alike(surface, best, _around(allowed, best), level)
+    rooms = _rooms(allowed, best)
+    exchanged = _exchanged(best, rooms)
+    alike = _are_alike(surface, best, exchanged, level)
+    towards = _towards(allowed, best)
+    near = [best[None], exchanged[alike], towards[_are_alike(surface, best, towards, level)]]
+    found = np.concatenate(near)
     outer = np.unique(np.concatenate([found[found.argmin(axis=0)], found[found.argmax(axis=0)]]), axis=0)
-    further = [_exchanges(allowed, start) for start in outer]
-    found = np.concatenate([found, _alike(surface, best, np.concatenate(further), level)])
+    further = np.concatenate([_exchanged(start, _rooms(allowed, start)) for start in outer])
+    found = np.concatenate([found, further[_are_alike(surface, best, further, level)]])
     low, high = found.min(axis=0), found.max(axis=0)
     span = allowed.corners.max(axis=0).clip(max=allowed.most) - allowed.corners.min(axis=0)
-    return Ranges(low, high, (high - low) >= _FLAT * span)
+    return Ranges(low, high, (high - low >= _FLAT * span) | _replaceable(rooms, alike, span))
 
 
-def _alike(
+def _are_alike(
     surface: Surface, best: Float[np.ndarray, " sources"], others: Float[np.ndarray, "mixtures sources"], level: float
-) -> Float[np.ndarray, "alike sources"]:
-    """The best mixture, and those of the others that are not worse with probability ``level``."""
+) -> Bool[np.ndarray, " mixtures"]:
+    """Mask of the mixtures that are not worse than the best with probability ``level``."""
     if not len(others):
-        return best[None]
+        return np.zeros(0, bool)
     more, error = surface.doubt(best, others)
-    return np.concatenate([best[None], others[more <= norm.ppf(level) * error]])
+    return more <= norm.ppf(level) * error
 
 
-def _around(allowed: Allowed, best: Float[np.ndarray, " sources"]) -> Float[np.ndarray, "mixtures sources"]:
-    towards = allowed.corners[:_MOST_TOWARDS]
-    towards = towards[(towards <= allowed.most + 1e-9).all(axis=1)]
-    lines = best + _STEPS[:, None, None] * (towards - best)
-    return np.concatenate([lines.reshape(-1, len(best)), _exchanges(allowed, best)])
+def _towards(allowed: Allowed, best: Float[np.ndarray, " sources"]) -> Float[np.ndarray, "mixtures sources"]:
+    """Mixtures on the way from the best to those that were tried."""
+    corners = allowed.corners[:_MOST_TOWARDS]
+    corners = corners[(corners <= allowed.most + 1e-9).all(axis=1)]
+    return (best + _STEPS[:, None, None] * (corners - best)).reshape(-1, len(best))
 
 
-def _exchanges(allowed: Allowed, start: Float[np.ndarray, " sources"]) -> Float[np.ndarray, "mixtures sources"]:
-    """Mixtures in which one source has taken some of another's share, as far as is allowed."""
-    found, k = [np.empty((0, len(start)))], len(start)
+def _rooms(allowed: Allowed, start: Float[np.ndarray, " sources"]) -> Float[np.ndarray, "sources sources"]:
+    """How much of its share each source (a column) can give to each other one (a row)."""
+    k = len(start)
+    rooms = np.zeros((k, k))
     for gains in range(k):
         for gives in range(k):
             if gains != gives and start[gives] > 0:
-                direction = np.eye(k)[gains] - np.eye(k)[gives]
-                room = min(allowed.room(start, direction), float(start[gives]))
-                if room > 1e-6:
-                    found.append(np.maximum(start + room * _STEPS[:, None] * direction, 0.0))
-    return np.concatenate(found)
+                room = allowed.room(start, np.eye(k)[gains] - np.eye(k)[gives])
+                rooms[gains, gives] = min(room, float(start[gives]))
+    return np.where(rooms > 1e-6, rooms, 0.0)
+
+
+def _exchanged(
+    start: Float[np.ndarray, " sources"], rooms: Float[np.ndarray, "sources sources"]
+) -> Float[np.ndarray, "mixtures sources"]:
+    """Mixtures in which one source has taken some of another's share: all steps of each pair with room in turn."""
+    gains, gives = np.nonzero(rooms)
+    k = len(start)
+    directions = (np.eye(k)[gains] - np.eye(k)[gives]) * rooms[gains, gives][:, None]
+    return np.maximum(start + _STEPS[:, None] * directions[:, None], 0.0).reshape(-1, k)
+
+
+def _replaceable(
+    rooms: Float[np.ndarray, "sources sources"],
+    alike: Bool[np.ndarray, " mixtures"],
+    span: Float[np.ndarray, " sources"],
+) -> Bool[np.ndarray, " sources"]:
+    """Mask of the sources that another one can stand for.
+
+    Args:
+        rooms: of the best mixture.
+        alike: of its exchanges, as :func:`_exchanged` orders them, those that cannot be told from it.
+        span: allowed, of each source.
+    """
+    gains, gives = np.nonzero(rooms)
+    # As far as every step up to there is alike.
+    steps = np.concatenate([[0.0], _STEPS])[np.cumprod(alike.reshape(-1, len(_STEPS)), axis=1).sum(axis=1)]
+    reached = np.zeros_like(rooms)
+    reached[gains, gives] = steps * rooms[gains, gives]
+    whole, both = rooms + rooms.T, reached + reached.T
+    least = _SMALL * np.minimum(span[:, None], span[None])
+    pairs = (whole >= least) & (whole > 0) & (both >= _EXCHANGED * whole)
+    return np.asarray(pairs.any(axis=1))
