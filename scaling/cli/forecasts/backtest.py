@@ -29,8 +29,8 @@ runs up to a budget, and judged by each pair of runs beyond it, beside two basel
 budget, and a law of each contender alone. Budgets are about 3, 10, 30 and 100 times those fitted.
 
 With --mixtures it holds mixtures of data, as `scaling mixture choose` forecasts them: the low-compute runs of TABLE
-forecast the losses by domain of the high-compute ones, also of mixtures that they did not try. Errors are of log losses:
-of what mixtures differ by, and of their level.
+forecast the losses by domain of the high-compute ones, also of mixtures that they did not try. Errors are of log
+losses: of what mixtures differ by, and of their level.
 
 \b
 Examples:
