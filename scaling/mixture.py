@@ -1,6 +1,7 @@
 """A sweep with mixtures in order: runs on many, one chosen by them and frozen, then targets trained and scored."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,6 +30,7 @@ from scaling.sweep.spec.sweep_spec import SweepSpec, Target
 from scaling.sweep.workers.local import local
 from scaling.sweep.workers.supervisor import train_runs
 from scaling.sweep.workers.worker_pool import Executor
+from scaling.train.config import RunConfig
 
 # Below what the file allows, so that shares in multiples of one in a million stay below it too.
 _ALLOWED = 0.999
@@ -90,13 +92,15 @@ class MixturePlan:
         if len(tried) < sources + 2:
             message = f"{len(tried)} different mixtures of {sources} sources: their laws want {sources + 2} or more"
             yield Diagnostic("few-runs", message)
-        sizes = {config.params for config in fitted}
-        mixed = {size for size in sizes if len({str(c.data.mixture) for c in fitted if c.params == size}) > 1}
-        if len(mixed) == 1:
+        cells: dict[tuple[int, int], list[RunConfig]] = {}
+        for config in fitted:
+            cells.setdefault((config.params, config.tokens), []).append(config)
+        several = [of for of in cells.values() if len({str(config.data.mixture) for config in of}) > 1]
+        if len({round(math.log(of[0].flops), 1) for of in several}) == 1:
             yield Diagnostic(
                 "one-scale",
-                "mixtures are compared at one size only: what they differ by is taken to be the same at the target, "
-                "and it usually grows with scale",
+                "mixtures are compared at one amount of compute only: that what they change stays the same up to the "
+                "target is a belief; take some at a second one, four times or more apart",
             )
         yield from self._repeated([run for run in runs if self._most(run) > _REPEATED], len(runs))
 

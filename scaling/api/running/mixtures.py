@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from analysis.mixing.choice import Choice, read_choice
-from analysis.mixing.score import ChoiceScore
 
 from analysis.design.seeds import FEWEST_CELLS
 from analysis.diagnostics.codes import Diagnostic
+from analysis.mixing.choice import Choice, read_choice
+from analysis.mixing.score import ChoiceScore
 from analysis.result import Result
 from scaling.api.running.plan_text import runs_text, totals_text
 from scaling.mixture import MixturePipeline, MixturePlan, MixtureResult
@@ -149,5 +149,8 @@ def run_mixture(
     with progress(spec.name) as show, tracking(folder, track, show) as report:
         pipeline = MixturePipeline(spec, source, folder, workers, report, fork, executor)
         result = pipeline.choose() if fit_only else pipeline.run()
-    parts: Sequence[Diagnostic] = () if result.score is None else result.score.warnings
-    return FinishedMixture(result, tuple(dict.fromkeys((*result.warnings, *result.choice.warnings, *parts))))
+    scored: Sequence[Diagnostic] = () if result.score is None else result.score.warnings
+    found = (*result.choice.warnings, *scored)
+    codes = {warning.code for warning in found}  # what the plan expected and the runs have confirmed is said once
+    planned = [warning for warning in result.warnings if warning.code not in codes]
+    return FinishedMixture(result, tuple(dict.fromkeys((*planned, *found))))

@@ -7,6 +7,7 @@ import pytest
 from sweep.mixtures.mixture_sweeps import SWEEP
 
 from scaling.errors import InputError
+from scaling.mixture import MixturePlan
 from scaling.sweep.plan.corpus_text import SweepText, epochs_of, load_text
 from scaling.sweep.plan.expand import PlannedRun, expand
 from scaling.sweep.plan.mixtures import sweep_mixtures
@@ -125,3 +126,39 @@ def test_a_sweep_without_mixtures_has_none_in_its_configs(text: SweepText) -> No
     plain = plain.replace(", for: {code: 30%, docs: 70%}", "").replace("mixtures: ", "x-mixtures: ")
     runs = expand(parse_sweep(plain, "x.yaml"), text)
     assert all("mixture" not in run.config.to_json() for run in runs)
+
+
+def codes(text: SweepText, *overrides: str) -> list[str]:
+    return [warning.code for warning in MixturePlan(sweep(*overrides), text).warnings()]
+
+
+def test_what_the_runs_cannot_tell_is_warned_of_before_they_are_trained(text: SweepText) -> None:
+    assert codes(text, "fit.0.sizes=[{width: 8, depth: 1}, {width: 24, depth: 1}]") == []
+    assert codes(text, "fit.0.tokens=4k", "fit.1.mixtures=uniform") == ["one-scale"]
+    assert codes(text, "fit.0.mixtures=2") == ["few-runs"]
+    long = ["fit.0.tokens=[4k, 12M]", "mixtures.names.codey={code: 1}", "corpus.epochs=2", "fit.1.tokens=11M"]
+    (warning,) = MixturePlan(sweep(*long), text).warnings()
+    assert warning.code == "repeated-data"
+    assert "repeat a source (up to about 1.3 epochs)" in warning.message
+
+
+def test_the_choice_is_asked_for_the_target_within_the_epochs_allowed(text: SweepText) -> None:
+    plan = MixturePlan(sweep("corpus.epochs=1.5", "target.for={code: 1, docs: 0}"), text)
+    request, config = plan.request(), plan.on_chosen()[0].config
+    assert (request.params, request.tokens, request.flops) == (config.params, config.tokens, config.flops)
+    assert (request.objective, request.seeds) == ({"code": 1.0}, 2)
+    assert request.unique == pytest.approx({name: len(tokens) for name, tokens in text.sources.items()}, rel=1e-4)
+    assert request.most == dict.fromkeys(text.sources, pytest.approx(1.5, rel=2e-3))
+    assert max(request.most.values()) < 1.5  # shares in millionths stay within it
+    everything = MixturePlan(sweep("target.for=null"), text).request()
+    assert everything.objective == dict.fromkeys(text.sources, 1.0)
+
+
+def test_until_it_is_chosen_its_runs_take_as_much_as_those_beside_them(text: SweepText) -> None:
+    plan = MixturePlan(sweep(), text)
+    waiting, others = plan.on_chosen(), [run for run in plan.runs() if run.role == "target"]
+    assert {run.config.flops for run in waiting} == {run.config.flops for run in others}
+    assert [run.config.seed for run in waiting] == [0, 1]
+    chosen = {"code": 0.25, "docs": 0.75}
+    assert {run.id for run in plan.on_chosen(chosen)} < {run.id for run in plan.runs(chosen)}
+    assert shares(plan.on_chosen(chosen)) == {(0.0, 0.25, 0.75): 2}
