@@ -70,12 +70,12 @@ def _panels(found: MixtureFindings) -> Iterator[Panel]:
         yield Panel(name, rows, choice.flops, (span.value, span.low, span.high), actual)
 
 
-# In the order of the page.
+# In the order of the page: the narrow ones beside each other.
 MIXTURE_KINDS: dict[str, tuple[str, Make]] = {
     "mixtures": ("Mixtures and their objective", _mixtures),
+    "mixture-laws": ("The laws of mixtures", _laws),
     "mixture-losses": ("The candidates by domain", _losses),
     DOMAINS: ("Losses by domain and compute", _domains),
-    "mixture-laws": ("The laws of mixtures", _laws),
 }
 
 

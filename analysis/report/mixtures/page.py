@@ -5,20 +5,22 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+import pandas as pd
 from jinja2 import Environment
 from markupsafe import Markup
 
 from analysis.diagnostics.codes import Diagnostic
-from analysis.files import save_text
+from analysis.files import readable, save_text
 from analysis.pages.document import document, environment
 from analysis.pages.signs import finalized
 from analysis.pages.table import Table
 from analysis.report.figures import ReportFigure
+from analysis.report.findings import RUNS
 from analysis.report.mixtures.figures import mixture_figures
 from analysis.report.mixtures.findings import MixtureFindings, read_mixture_findings
 from analysis.report.mixtures.sentences import LEVEL_AND_CONTRAST, outcome, verdict, worth
 from analysis.report.mixtures.tables import tables_of
-from analysis.report.tables import spent, sweep_file
+from analysis.report.tables import runs, spent, sweep_file
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class MixturePage:
         warnings: of the choice and its score.
         figures: drawn, or with the reason why they are not.
         tables: of shares, candidates, losses by domain, lengths, and provenance.
+        runs: every run; None where only the choice is at hand.
         sweep_file: the text of the sweep's file, or None.
         spent: the corpus, its held-out text and the time spent, or None.
     """
@@ -46,6 +49,7 @@ class MixturePage:
     warnings: tuple[Diagnostic, ...]
     figures: tuple[ReportFigure, ...]
     tables: tuple[Table, ...]
+    runs: Table | None
     sweep_file: str | None
     spent: Table | None
 
@@ -63,9 +67,20 @@ def mixture_page(found: MixtureFindings) -> MixturePage:
         warnings=tuple(dict.fromkeys([*choice.warnings, *(() if score is None else score.warnings)])),
         figures=tuple(mixture_figures(found)),
         tables=tuple(tables_of(choice, score)),
+        runs=_runs(place) if place.is_dir() else None,
         sweep_file=text,
         spent=time,
     )
+
+
+def _runs(folder: Path) -> Table | None:
+    path = folder / RUNS
+    if not path.is_file():
+        return None
+    with readable(path, "table of runs"):
+        frame = pd.read_parquet(path)
+    mixed = [str(name) for name in frame if str(name).startswith("mix_")]
+    return runs(frame, ["run_id", "role", "status", "params", "tokens", "flops", "loss", "seed", *mixed])
 
 
 @cache

@@ -29,6 +29,7 @@ gain at each n or KL. It is refused where a naive forecast missed less on the fi
 Examples:
   scaling predict runs/quickstart --params 150k --tokens 4M
   scaling predict runs.csv --where "corpus == 'c4'" --model llama3-8b --tokens 1T --freeze f.json
+  scaling predict runs/sweep --params 150k --tokens 4M --columns loss=loss_code
   scaling predict f.json --json
   scaling predict runs.csv --task hellaswag --model llama3-8b --tokens 1T
   scaling predict runs/chat/best --pairs 32k --n 64

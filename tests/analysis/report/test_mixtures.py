@@ -82,6 +82,7 @@ def test_the_page_of_a_folder(folder: Path) -> None:
     text = write_report(folder).read_text()
     assert re.findall('<figure id="([^"]*)-figure"', text) == list(MIXTURE_KINDS)
     assert "Not shown" not in text
+    assert '<section class="runs">' in text
     assert "2 candidates trained at the target" in text
     assert "A forecast has two parts: the level" in text
     assert text.index('class="verdict"') < text.index("<figure ")
