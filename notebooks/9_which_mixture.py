@@ -293,6 +293,6 @@ print(f"chosen {dict(zip(names, chosen.round(2).tolist(), strict=True))}, truly 
 print(f"apart by {abs(chosen - best).sum() / 2:.1%} of the text, which costs {lost:.3%} of the objective")
 
 # %% [markdown]
-# The target has a hundred times the compute of these runs, so its losses are known to 5 % only. The choice does not
-# suffer from that, as all mixtures share the level.
+# The target has a hundred times the compute of these runs, so its losses are known to some ten percent only. The choice
+# does not suffer from that, as all mixtures share the level.
 # [How to](../docs/how-to/mixture.md) has the command line, the method and its limits.
