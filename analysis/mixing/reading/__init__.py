@@ -55,7 +55,9 @@ def read_mixtures(
     used = pd.concat([table.fit, table.targets]).sort_index()
     fitted = ~used.index.isin(table.targets.index)
     domains, silent = _measured(used[fitted], found.losses, source)
-    keep, correlated = _thinned(used, fitted, found.shares, domains)
+    keep, correlated = np.ones(len(used), bool), []
+    if "run_id" not in table.frame or not used["run_id"].is_unique:  # or else every row is a run of its own
+        keep, correlated = _thinned(used, fitted, found.shares, domains)
     used, fitted = used[keep], fitted[keep]
     shares, errors = shares_of(used, found.shares)
     measured, more = losses_of(used, domains)

@@ -220,6 +220,14 @@ def test_checkpoints_are_thinned_alike_for_all_mixtures() -> None:
     assert codes(read_mixtures(checkpoints(6))) == []
 
 
+def test_runs_of_many_lengths_are_no_checkpoints() -> None:
+    frame = checkpoints()
+    apart = read_mixtures(frame.assign(run_id=[f"run {row}" for row in range(len(frame))]))
+    assert (len(apart.fit), codes(apart)) == (len(frame), [])
+    names = frame.mix_code.astype("str") + frame.params.astype("str")
+    assert len(read_mixtures(frame.assign(run_id=names)).fit) == 39
+
+
 def test_a_gap_in_a_checkpoint_takes_another_one() -> None:
     frame = checkpoints()
     frame.loc[(frame.tokens == 4e7) & (frame.params == 1e6), "loss_docs"] = np.nan
