@@ -22,7 +22,7 @@ def verdict(choice: Choice) -> str:
     """The chosen mixture and its objective."""
     return (
         f"For {format_quantity(choice.params)} parameters on {format_quantity(choice.tokens)} tokens, {_far(choice)}, "
-        f"the mixture to train on is {mixture_text(choice.shares)}. Its objective, {objective_text(choice.objective)}, "
+        f"the mixture to train on is {mixture_text(choice.shares)}. Its objective ({objective_text(choice.objective)}) "
         f"is expected to be {_spanned(choice.candidates[CHOSEN].objective, choice.level)} nats per token."
     )
 

@@ -1,6 +1,7 @@
 """Losses by domain: each is forecast as `scaling predict` would, and the figure, the table and the page agree."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +153,40 @@ def test_panels_are_at_most_four_a_row(count: int, columns: int) -> None:
 def test_long_names_are_cut_and_hidden_signs_shown() -> None:
     assert shortened("a" * 40, 9) == "aaaa…aaaa"
     assert shortened("code\u202e") == "code\ufffd"
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_caption_holds_whatever_the_numbers(domains: tuple[Domain, ...], seed: int) -> None:
+    random = np.random.default_rng(seed)
+    found = [_another(domains[0], f"d{place}", random) for place in range(int(random.integers(2, 8)))]
+    text = of_domains(found)
+    known = {each.name: each.forecast for each in found if each.forecast is not None}
+    if not known:
+        assert "no domain is forecast" in text
+        return
+    ends = re.search(r"expected from ([\d.]+) on (\w+) to ([\d.]+) on (\w+)", text)
+    assert ends is not None
+    losses = {name: made.loss for name, made in known.items()}
+    assert losses[ends[2]] == min(losses.values()) == pytest.approx(float(ends[1]), rel=1e-3)
+    assert losses[ends[4]] == max(losses.values()) == pytest.approx(float(ends[3]), rel=1e-3)
+    missing = re.search(r"; (\d+) domains? (?:is|are) not forecast", text)
+    assert (0 if missing is None else int(missing[1])) == len(found) - len(known)
+    scored = [each for each in found if each.forecast is not None and each.actual]
+    held = re.search(r"missed by ([\d.]+)% on average, and (\d+) of (\d+) intervals? held", text)
+    assert (held is None) == (not scored)
+    if held is not None:
+        errors = [abs(known[each.name].loss / np.mean(each.actual) - 1) for each in scored]
+        inside = [known[e.name].interval[0] <= np.mean(e.actual) <= known[e.name].interval[1] for e in scored]
+        assert float(held[1]) == pytest.approx(100 * np.mean(errors), abs=0.006)
+        assert (int(held[2]), int(held[3])) == (sum(inside), len(scored))
+
+
+def _another(like: Domain, name: str, random: np.random.Generator) -> Domain:
+    """The same domain with random numbers: some without a forecast, some not trained."""
+    assert like.forecast is not None
+    loss = float(random.uniform(0.5, 4))
+    made = replace(like.forecast, loss=loss, interval=(loss * 0.98, loss * 1.01))
+    actual = tuple((loss * random.normal(1, 0.02, 2)).tolist()) if random.random() < 0.7 else ()
+    if random.random() < 0.3:
+        return replace(like, name=name, forecast=None, reason="too few runs", actual=actual)
+    return replace(like, name=name, forecast=made, actual=actual)
