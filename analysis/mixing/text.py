@@ -194,7 +194,16 @@ def fit_text(fit: "MixtureFit") -> str:
     head = ("domain", *names, "growth", "noise")
     lines += [table_text("l" + "r" * (len(head) - 1), head, rows, indent=2), ""]
     lines += ["growth is the exponent q of FLOPs by which what a mixture changes grows; noise is of one run's loss"]
+    if len(fit.laws) == 1:
+        lines += ["", f"{fit.laws[best].formula} ({fit.laws[best].source})", _parameters(fit.laws[best].params)]
     return "\n".join(lines)
+
+
+def _parameters(params: Mapping[str, Mapping[str, float]]) -> str:
+    """The parameters of a law, a column a domain."""
+    names = next(iter(params.values()))
+    rows = [(name, *(f"{params[domain][name]:.3g}" for domain in params)) for name in names]
+    return table_text("l" + "r" * len(params), ("", *params), rows, indent=2)
 
 
 def _weighed(weight: float | None, missed: float | None) -> str:

@@ -55,7 +55,8 @@ def read_mixtures(
     used = pd.concat([table.fit, table.targets]).sort_index()
     fitted = ~used.index.isin(table.targets.index)
     domains, silent = _measured(used[fitted], found.losses, source)
-    keep, correlated = np.ones(len(used), bool), []
+    keep = np.ones(len(used), bool)
+    correlated: list[Diagnostic] = []
     if "run_id" not in table.frame or not used["run_id"].is_unique:  # or else every row is a run of its own
         keep, correlated = _thinned(used, fitted, found.shares, domains)
     used, fitted = used[keep], fitted[keep]

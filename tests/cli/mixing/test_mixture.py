@@ -241,6 +241,8 @@ def test_laws_are_shown_with_what_they_missed(capsys: pytest.CaptureFixture[str]
     assert found["misses"]["inverse"] < found["misses"]["exponential"]
     text = printed(capsys, "mixture", "fit", "runs.csv", "--law", "inverse")
     assert text.splitlines()[0].startswith("inverse: 26 runs of 10 mixtures")
+    row = [f"{found['laws']['inverse']['params'][name]['g_docs']:.3g}" for name in SOURCES]
+    assert ["g_docs", *row] in [line.split() for line in text.splitlines()]
     fitted = sl.fit_mixture("runs.csv", law="inverse")
     assert str(fitted) + "\n" == text
     assert len(fitted.to_frame()) == 3
