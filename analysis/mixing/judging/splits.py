@@ -61,12 +61,12 @@ def part(points: MixturePoints, number: int) -> Bool[np.ndarray, " runs"]:
 
 
 def _cuts(table: MixtureTable) -> list[int]:
-    """Cells at which the tested ones begin."""
+    """Cells, with mixtures enough, at which the tested ones begin."""
     points, cuts = table.fit, []
-    for cut in range(1, points.n_cells):
+    for cut in _compared(points, points.cells > 0):
         below, above = points.cells < cut, points.cells >= cut
         apart = points.log_flops[above].min() - points.log_flops[below].max() > np.log(_APART)
-        if apart and _compared(points, above) and _determined(table, below):
+        if apart and _determined(table, below):
             cuts.append(cut)
     return _some(cuts, _MOST_CUTS)
 
