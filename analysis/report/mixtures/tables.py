@@ -68,7 +68,7 @@ def _candidates(choice: Choice, score: ChoiceScore | None) -> Table:
         "objective",
         _level(choice),
         "P(chosen is better)",
-        f"objective above the chosen one's ({_level(choice)})",
+        f"above the chosen ({_level(choice)})",
     )
     if score is not None:
         head = (*head, "actual", "error", "", "actually above", "")
