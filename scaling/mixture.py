@@ -273,16 +273,16 @@ class MixturePipeline:
         with folder.locked():
             if not {run.id for run in self.plan.runs()} <= set(folder.runs()):
                 raise InputError(f"{self.out}: another `scaling run` has given it another sweep meanwhile")
-            if (frozen := self._frozen()) is not None:
-                return frozen
-            self._refuse_begun(folder.runs("target"))
-            if any(folder.run(run_id).status()["state"] not in ENDED for run_id in folder.runs("fit")):
-                return None
-            derive_tables(folder)
-            choice = choose(read_mixtures(self.out), self.plan.request())
-            self._refuse_begun([run.id for run in self.plan.on_chosen(choice.shares)])
-            choice.freeze(self.out / CHOICE)
-            self._prepare_chosen(choice.shares)
+            choice = self._frozen()
+            if choice is None:
+                self._refuse_begun(folder.runs("target"))
+                if any(folder.run(run_id).status()["state"] not in ENDED for run_id in folder.runs("fit")):
+                    return None
+                derive_tables(folder)
+                choice = choose(read_mixtures(self.out), self.plan.request())
+                self._refuse_begun([run.id for run in self.plan.on_chosen(choice.shares)])
+                choice.freeze(self.out / CHOICE)
+            self._prepare_chosen(choice.shares)  # also of a call that has ended between the two
             return choice
 
     def _refuse_begun(self, ids: Sequence[str]) -> None:
