@@ -34,7 +34,7 @@ plt.rcParams.update({"legend.frameon": False, "figure.figsize": (7, 4)})
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "0.6"
 plt.rcParams["axes.prop_cycle"] = plt.cycler(color=[BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00"])
 
-study = Path("../benchmarks/mixing/mixture")
+study = Path("../benchmarks/mixing/own")
 runs = pd.read_parquet(study / "runs.parquet")
 sources = [name.removeprefix("mix_") for name in runs.columns if name.startswith("mix_")]
 shares, losses = [f"mix_{name}" for name in sources], [f"loss_{name}" for name in sources]
@@ -125,7 +125,8 @@ sl.plot("mixture-laws", study)
 
 # %%
 aim = targets.iloc[0]
-target = {"params": float(aim.params), "tokens": float(aim.tokens), "flops": float(aim.flops), "seeds": 3}
+target = {name: float(aim[name]) for name in ("params", "tokens", "flops")}
+target["seeds"] = targets.seed.nunique()
 objective = {"code": 0.5, "docs": 0.5}
 choice = sl.choose_mixture(runs, **target, objective=objective)
 print(choice)
@@ -152,8 +153,8 @@ sl.plot("mixtures", study)
 #
 # ## Forecasts, and what came
 #
-# Three runs of the chosen, the proportional and the uniform mixture were trained at the target after the choice was
-# frozen. The forecasts with their 90 % intervals, and these runs:
+# The target was trained on the chosen, the proportional and the uniform mixture after the choice was frozen. The
+# forecasts with their 90 % intervals, and what the runs came to:
 
 # %%
 sl.plot("mixture-losses", study)
@@ -295,4 +296,6 @@ print(f"apart by {abs(chosen - best).sum() / 2:.1%} of the text, which costs {lo
 # %% [markdown]
 # The target has a hundred times the compute of these runs, so its losses are known to some ten percent only. The choice
 # does not suffer from that, as all mixtures share the level.
-# [How to](../docs/how-to/mixture.md) has the command line, the method and its limits.
+#
+# [How to](../docs/how-to/mixture.md) has the command line, the method and its limits, and
+# [benchmarks/mixtures.md](../benchmarks/mixtures.md) more of what such choices came to.
