@@ -21,7 +21,7 @@ from analysis.mixing.points import MixturePoints
 from analysis.mixing.ranges import Ranges, ranges
 from analysis.mixing.request import EPOCHS, ChoiceRequest
 from analysis.mixing.scarcity import Scarcity, scarcity
-from analysis.mixing.surface import Surface, weights_of
+from analysis.mixing.surface import Sample, Surface, weights_of
 from analysis.mixing.table import MixtureTable, check_determined
 from analysis.stats import central_interval
 
@@ -188,36 +188,16 @@ def _choice(
     warnings: tuple[Diagnostic, ...],
 ) -> Choice:
     every = np.stack(list(candidates.values()))
-    sample, losses, objective = surface.sample(every), surface.losses(every), surface.objective(every)
-    compared, drawn = sample.compared, sample.objective
-    others = [name for name in candidates if name != CHOSEN]
-
-    def span(value: float, draws: Float[np.ndarray, " draws"]) -> Span:
-        low, high = central_interval(draws, request.level)
-        return Span(float(value), float(low), float(high))
-
-    made = {}
-    for place, (name, mixture) in enumerate(candidates.items()):
-        made[name] = Candidate(
-            shares={source: float(share) for source, share in zip(points.sources, mixture, strict=True)},
-            losses={
-                domain: span(losses[place, at], sample.losses[:, at, place]) for at, domain in enumerate(points.domains)
-            },
-            objective=span(objective[place], drawn[:, place]),
-            epochs={
-                source: float(mixture[at] * request.tokens / points.unique[at])
-                for at, source in enumerate(points.sources)
-                if np.isfinite(points.unique[at])
-            },
-        )
+    sample, objective = surface.sample(every), surface.objective(every)
+    compared, others = sample.compared, [name for name in candidates if name != CHOSEN]
     contrast = surface.contrast
     return Choice(
-        candidates=made,
+        candidates=_candidates(request, surface, points, candidates, sample),
         ranges={name: (float(told.low[at]), float(told.high[at])) for at, name in enumerate(points.sources)},
         flat=tuple(name for name, is_flat in zip(points.sources, told.flat, strict=True) if is_flat),
         p_better={name: _better(compared[:, 0], compared[:, at]) for at, name in enumerate(others, 1)},
         gain={
-            name: span(objective[at] / objective[0] - 1, compared[:, at] / compared[:, 0] - 1)
+            name: _span(objective[at] / objective[0] - 1, compared[:, at] / compared[:, 0] - 1, request.level)
             for at, name in enumerate(others, 1)
         },
         scarce=None if scarce is None else _named(scarce, points),
@@ -246,6 +226,36 @@ def _choice(
         version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _candidates(
+    request: ChoiceRequest,
+    surface: Surface,
+    points: MixturePoints,
+    candidates: Mapping[str, Float[np.ndarray, " sources"]],
+    sample: Sample,
+) -> dict[str, Candidate]:
+    """The candidates with their losses, of which the sample has draws in the same order."""
+    every = np.stack(list(candidates.values()))
+    losses, objective, drawn = surface.losses(every), surface.objective(every), sample.objective
+    sized = [(at, name) for at, name in enumerate(points.sources) if np.isfinite(points.unique[at])]
+    return {
+        name: Candidate(
+            shares={source: float(share) for source, share in zip(points.sources, mixture, strict=True)},
+            losses={
+                domain: _span(losses[place, at], sample.losses[:, at, place], request.level)
+                for at, domain in enumerate(points.domains)
+            },
+            objective=_span(objective[place], drawn[:, place], request.level),
+            epochs={source: float(mixture[at] * request.tokens / points.unique[at]) for at, source in sized},
+        )
+        for place, (name, mixture) in enumerate(candidates.items())
+    }
+
+
+def _span(value: float, draws: Float[np.ndarray, " draws"], level: float) -> Span:
+    low, high = central_interval(draws, level)
+    return Span(float(value), float(low), float(high))
 
 
 def _named(scarce: Scarcity, points: MixturePoints) -> ScarceText:
