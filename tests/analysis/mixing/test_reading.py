@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mixing.planted import LARGE, Planted
 
@@ -329,6 +329,7 @@ def test_a_table_that_is_read_already_takes_no_filter() -> None:
     assert "read already" in errors(table, where="seed == 0")[0]
 
 
+@settings(max_examples=20)
 @given(st.randoms(use_true_random=False), st.booleans(), st.sampled_from(["mix_*", "weight_*"]))
 def test_the_order_of_rows_and_columns_and_the_unit_do_not_matter(random: Any, percent: bool, mix: str) -> None:
     frame = RUNS.assign(**{f"mix_{name}": (100 if percent else 1) * RUNS[f"mix_{name}"] for name in SOURCES})
