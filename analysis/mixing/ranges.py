@@ -13,7 +13,8 @@ _STEPS = np.array([0.02, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.7, 0.8, 0.9, 1.0])
 _MOST_TOWARDS = 64
 _FLAT = 0.5  # of the allowed span
 _EXCHANGED = 2 / 3  # of what two sources can give each other
-_SMALL = 0.25  # of the allowed span: sources that can exchange less than this tell nothing
+_LARGE = 0.25  # of the allowed span: sources that can exchange less than this may be told from none
+_WHOLLY, _FURTHER = 0.9, 1.5
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Ranges:
         low: least share of each source among mixtures that cannot be told from the best.
         high: largest.
         flat: whether a source's share hardly matters: its range is half of what is allowed, or more; or another source
-            can stand for it: over two thirds of what they can exchange the mixtures cannot be told from the best.
+            can stand for it: over two thirds of what they can exchange the mixtures cannot be told from the best, or
+            over all of it if that is little, and further than others can.
     """
 
     low: Float[np.ndarray, " sources"]
@@ -109,6 +111,9 @@ def _replaceable(
     reached = np.zeros_like(rooms)
     reached[gains, gives] = steps * rooms[gains, gives]
     whole, both = rooms + rooms.T, reached + reached.T
-    least = _SMALL * np.minimum(span[:, None], span[None])
-    pairs = (whole >= least) & (whole > 0) & (both >= _EXCHANGED * whole)
+    large = whole >= _LARGE * np.minimum(span[:, None], span[None])
+    # Sources with little to exchange: wholly, and much further than others can.
+    typical = np.median(both[np.triu_indices(len(span), 1)])
+    further = (both >= _WHOLLY * whole) & (both >= _FURTHER * typical)
+    pairs = (whole > 0) & (((both >= _EXCHANGED * whole) & large) | further)
     return np.asarray(pairs.any(axis=1))
