@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from browser import BROWSER, NAMES, Page, browser, contrast
 from mixing.choices import choice, landscape, scored
+from synthetic import bracketed
 
 from analysis.report import write_report
 from analysis.report.mixtures import figures
@@ -77,3 +78,17 @@ def test_text_stands_out_in_light_and_dark(page: Page, scheme: str) -> None:
 
 def test_it_prints(page: Page) -> None:
     assert page.printed().startswith(b"%PDF")
+
+
+def test_losses_by_domain_are_seen_on_the_page_of_a_sweep(tmp_path: Path) -> None:
+    frame = bracketed().assign(loss_code=lambda rows: rows["loss"] / 2, loss_docs=lambda rows: rows["loss"] * 2)
+    frame.to_parquet(tmp_path / "runs.parquet")
+    with browser(tmp_path) as page:
+        page.size(1280)
+        page.open(write_report(tmp_path))
+        place = "document.querySelector('{}').getBoundingClientRect()"
+        figure, picture = "#domains-figure", "#domains-figure svg"
+        assert page.evaluate(f"{place.format(picture)}.height") > 150
+        assert page.evaluate(f"{place.format(figure)}.height > {place.format(picture)}.height")
+        page.size(375)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375
