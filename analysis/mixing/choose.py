@@ -173,7 +173,15 @@ def _best(
     starts = [allowed.extreme(np.zeros(tried.shape[1]))]
     starts += [each for each in (*tried, prior) if allowed.room(each, np.zeros_like(each)) > 0]
     begin = np.stack([start for start in starts if start is not None])
-    return least(pulled, allowed, begin[pulled(begin).argmin()])
+    # Digits beyond these are those of the search, and no run can tell them.
+    return _rounded(least(pulled, allowed, begin[pulled(begin).argmin()]))
+
+
+def _rounded(mixture: Float[np.ndarray, " sources"]) -> Float[np.ndarray, " sources"]:
+    """Shares in multiples of one in a million; the largest takes what is left."""
+    rounded = np.round(mixture, 6)
+    rounded[rounded.argmax()] += 1 - rounded.sum()
+    return np.round(rounded, 6)
 
 
 def _choice(
