@@ -26,6 +26,7 @@ from analysis.runs.table import RunTable
 NAME = "domains"
 _PREFIX, _OTHERS = "loss_", ("_stderr", "_spikes")
 _FEWEST = 2
+_SAME_SHARE = 1e-3
 _RESAMPLES = 200  # of each forecast: a page has many
 
 
@@ -81,8 +82,17 @@ def _is_domain(column: str) -> bool:
 
 
 def read_domains(found: Findings) -> tuple[Domain, ...]:
-    """The domains of a table with several, each forecast as the table's own loss is; none where it has not several."""
+    """The domains of a table with several, each forecast as the table's own loss is; none where it has not several.
+
+    Runs on several mixtures make no forecast of a domain: which mixture it would be for, a choice must say.
+    """
     return tuple(_domain(name, table, found.forecast) for name, table in domain_tables(found.table).items())
+
+
+def _mixed(table: RunTable) -> bool:
+    """Whether the fitted runs are on several mixtures."""
+    shares = table.fit[[name for name in table.fit if str(name).startswith("mix_")]]
+    return bool(((shares.max() - shares.min()) > _SAME_SHARE).any())
 
 
 def _domain(name: str, table: RunTable, like: Forecast | None) -> Domain:
@@ -90,6 +100,8 @@ def _domain(name: str, table: RunTable, like: Forecast | None) -> Domain:
         return Domain(name, table, None, "there is no forecast of the target", ())
     targets = table.targets
     actual = tuple(targets["loss"][table.near(targets, like.params, like.tokens)].tolist())
+    if _mixed(table):
+        return Domain(name, table, None, "the runs are on several mixtures; see `scaling mixture choose`", actual)
     law = "auto" if len(like.weights) > 1 else like.law
     try:
         made = forecast(

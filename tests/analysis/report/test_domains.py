@@ -81,6 +81,16 @@ def test_targets_are_not_fitted(folder: Path) -> None:
     assert not after.covered
 
 
+def test_runs_on_several_mixtures_make_no_forecast_of_a_domain(folder: Path) -> None:
+    frame, found = pd.read_parquet(folder / "runs.parquet"), read_findings(folder)
+    alternating = frame.assign(mix_code=np.where(np.arange(len(frame)) % 2, 0.5, 0.2))
+    mixed = read_domains(Findings(RunTable.from_frame(alternating), found.forecast))
+    assert [each.forecast for each in mixed] == [None, None]
+    assert "several mixtures" in of_domains(mixed)
+    alike = RunTable.from_frame(frame.assign(mix_code=0.5))
+    assert read_domains(Findings(alike, found.forecast))[0].forecast is not None
+
+
 def test_the_caption_and_the_table_say_the_numbers(domains: tuple[Domain, ...]) -> None:
     low, high = (each.forecast.loss for each in domains if each.forecast is not None)
     text = of_domains(domains)
