@@ -26,7 +26,7 @@ class Ranges:
         high: largest.
         flat: whether a source's share hardly matters: its range is half of what is allowed, or more; or another source
             can stand for it: over two thirds of what they can exchange the mixtures cannot be told from the best, or
-            over all of it if that is little, and further than others can.
+            over all of it if that is little, half of what they have or more, and further than others can.
     """
 
     low: Float[np.ndarray, " sources"]
@@ -51,7 +51,7 @@ def ranges(surface: Surface, allowed: Allowed, best: Float[np.ndarray, " sources
     found = np.concatenate([found, further[_are_alike(surface, best, further, level)]])
     low, high = found.min(axis=0), found.max(axis=0)
     span = allowed.corners.max(axis=0).clip(max=allowed.most) - allowed.corners.min(axis=0)
-    return Ranges(low, high, (high - low >= _FLAT * span) | _replaceable(rooms, alike, span))
+    return Ranges(low, high, (high - low >= _FLAT * span) | _replaceable(best, rooms, alike, span))
 
 
 def _are_alike(
@@ -94,6 +94,7 @@ def _exchanged(
 
 
 def _replaceable(
+    best: Float[np.ndarray, " sources"],
     rooms: Float[np.ndarray, "sources sources"],
     alike: Bool[np.ndarray, " mixtures"],
     span: Float[np.ndarray, " sources"],
@@ -101,7 +102,8 @@ def _replaceable(
     """Mask of the sources that another one can stand for.
 
     Args:
-        rooms: of the best mixture.
+        best: the best mixture.
+        rooms: of it.
         alike: of its exchanges, as :func:`_exchanged` orders them, those that cannot be told from it.
         span: allowed, of each source.
     """
@@ -112,8 +114,9 @@ def _replaceable(
     reached[gains, gives] = steps * rooms[gains, gives]
     whole, both = rooms + rooms.T, reached + reached.T
     large = whole >= _LARGE * np.minimum(span[:, None], span[None])
-    # Sources with little to exchange: wholly, and much further than others can.
+    # Sources with little to exchange: wholly, most of what they have, and much further than others can.
     typical = np.median(both[np.triu_indices(len(span), 1)])
-    further = (both >= _WHOLLY * whole) & (both >= _FURTHER * typical)
+    much = whole >= (best[:, None] + best[None]) / 2
+    further = much & (both >= _WHOLLY * whole) & (both >= _FURTHER * typical)
     pairs = (whole > 0) & (((both >= _EXCHANGED * whole) & large) | further)
     return np.asarray(pairs.any(axis=1))

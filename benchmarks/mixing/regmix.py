@@ -30,7 +30,8 @@ Written by `python -m benchmarks.mixing.regmix` on the tables of 2407.01492: pro
 sources tell the losses on 13 domains of 64 other mixtures at 1B parameters and 25 times the tokens. Spearman's rank
 correlation in percent, on Pile-CC and as a mean over the domains; `ranked` is the share of pairs of mixtures in the
 right order. Fewer proxies are the first of the table. Beside them a linear regression of the losses on the shares. Of
-LightGBM on 512 proxies the paper reports 97.1 on Pile-CC; its tables gave us 96.2, and 94.8 over the domains."""
+LightGBM on 512 proxies the paper reports 97.1 on Pile-CC; LightGBM 4.7 with 1,000 trees and a learning rate of .01 gave
+us 96.2, and 94.8 over the domains, and on 64 proxies 18.8 and 72.9. On a core it took 3.7 s, all laws weighed 1.7 s."""
 
 
 def predicted(law: str, fit: MixturePoints, target: MixturePoints) -> np.ndarray:
