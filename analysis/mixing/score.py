@@ -16,10 +16,10 @@ from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.files import readable, save_text
 from analysis.mixing.choice import CHOSEN, Candidate, Choice, Span
+from analysis.mixing.judging.text import score_text
 from analysis.mixing.points import MixturePoints
 from analysis.mixing.table import MixtureTable
 from analysis.result import Result
-from analysis.table_text import table_text
 
 # Shares of a run that was made with those of a candidate, written with three digits.
 _SAME_SHARE = 1e-3
@@ -116,7 +116,7 @@ class ChoiceScore(Result):
     warnings: tuple[Diagnostic, ...]
 
     def __str__(self) -> str:
-        return "\n".join(_lines(self))
+        return score_text(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of ``scaling score`` of a choice."""
@@ -293,34 +293,3 @@ def _candidate(content: Mapping[str, Any]) -> ScoredCandidate:
 def _read_loss(content: Mapping[str, Any]) -> ScoredLoss:
     low, high = content["interval"]
     return ScoredLoss(**{**content, "interval": (low, high)})
-
-
-def _lines(score: ChoiceScore) -> Iterator[str]:
-    """The text of ``scaling score`` of a choice."""
-    yield f"objective at {score.extrapolation:.3g} times the largest fitted compute, nats per token"
-    rows = []
-    for name, each in sorted(score.candidates.items(), key=lambda item: item[1].objective.actual):
-        found = each.objective
-        low, high = found.interval
-        inside = "inside" if found.covered else "outside"
-        runs = f"{len(each.runs)} run{'s' if len(each.runs) != 1 else ''}"
-        values = (f"{found.predicted:.4f}", f"{low:.4f} to {high:.4f}", f"{found.actual:.4f}", f"{found.error:+.2%}")
-        rows.append((name, *values, inside, runs))
-    head = ("", "forecast", f"{score.level:.0%} interval", "actual", "error", "", "")
-    yield table_text("lrrrrll", head, rows, indent=2)
-    for made in score.decisions:
-        verdict = "right" if made.right else "wrong"
-        yield (
-            f"chosen against {made.other}: better with probability {made.better:.0%}, which was {verdict}; gain "
-            f"forecast {made.gain:+.2%}, actual {made.actual:+.2%} ({'inside' if made.inside else 'outside'})"
-        )
-    if score.regret is not None:
-        yield f"best of those trained: {score.best}; the chosen one is {score.regret:.2%} above it"
-    yield (
-        f"mean error on a domain {score.domain_error:.2%}; {score.coverage:.0%} of the {score.level:.0%} intervals hold"
-    )
-    if score.contrast_error is not None and score.ranked is not None:
-        yield (
-            f"of differences between mixtures {score.contrast_error:.2%}, of the level {score.level_error:.2%}; "
-            f"{score.ranked:.0%} of pairs ranked right"
-        )

@@ -1,1 +1,1 @@
-"""Backtests of mixtures: splits of a table, and what was forecast of the runs that were left out."""
+"""Forecasts of mixtures judged: splits of a table, what was forecast of the runs left out, and the texts of scores."""
