@@ -57,7 +57,7 @@ def choose(table: MixtureTable, request: ChoiceRequest) -> Choice:
         "uniform": np.full(len(points.sources), 1 / len(points.sources)),
         "best_run": points.tried[surface.objective(points.tried).argmin()],
     }
-    found += doubts(points, told, candidates)
+    found += doubts(points, told, candidates, surface.reach)
     return _choice(table, request, surface, points, candidates, told, scarce, limits, (*table.warnings, *found))
 
 

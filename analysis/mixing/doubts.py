@@ -8,16 +8,20 @@ from jaxtyping import Bool, Float
 from analysis.diagnostics.codes import Diagnostic
 from analysis.formatting import listed
 from analysis.mixing.choice import CHOSEN
+from analysis.mixing.contrast.folds import scale_folds
 from analysis.mixing.optimum import Allowed
 from analysis.mixing.points import MixturePoints
 from analysis.mixing.ranges import Ranges
 from analysis.mixing.request import EPOCHS
+
+_NEAR = float(np.log(10.0))  # a factor of FLOPs that no test is asked for
 
 
 def doubts(
     points: MixturePoints,
     told: Ranges,
     candidates: Mapping[str, Float[np.ndarray, " sources"]],
+    reach: float,
 ) -> Iterator[Diagnostic]:
     """Warnings about what a choice rests on.
 
@@ -25,7 +29,17 @@ def doubts(
         points: the fitted runs.
         told: the ranges of the sources.
         candidates: the chosen mixture and others, by name.
+        reach: log FLOPs of the target over those of the largest runs.
     """
+    largest = points.log_flops.max()
+    tested = max((float(largest - points.log_flops[fold.train].max()) for fold in scale_folds(points)), default=0.0)
+    if reach > max(tested, _NEAR) + 1e-9:
+        far = f"over {np.exp(tested):.3g} times" if tested > 0 else "over none"
+        yield Diagnostic(
+            "far-extrapolation",
+            f"the target has {np.exp(reach):.3g} times the FLOPs of the largest runs, and what mixtures change was "
+            f"tested {far}: how it grows beyond is a belief",
+        )
     scales = len(np.unique(np.round(points.log_flops[_varied(points)], 1)))
     if scales < 2:
         yield Diagnostic(

@@ -1,5 +1,6 @@
 """The mixtures that cannot be told from the best one, as a range of each source."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,8 +47,7 @@ def ranges(surface: Surface, allowed: Allowed, best: Float[np.ndarray, " sources
     towards = _towards(allowed, best)
     near = [best[None], exchanged[alike], towards[_are_alike(surface, best, towards, level)]]
     found = np.concatenate(near)
-    outer = np.unique(np.concatenate([found[found.argmin(axis=0)], found[found.argmax(axis=0)]]), axis=0)
-    further = np.concatenate([_exchanged(start, _rooms(allowed, start)) for start in outer])
+    further = np.concatenate(list(_outwards(allowed, found)))
     found = np.concatenate([found, further[_are_alike(surface, best, further, level)]])
     low, high = found.min(axis=0), found.max(axis=0)
     span = allowed.corners.max(axis=0).clip(max=allowed.most) - allowed.corners.min(axis=0)
@@ -71,15 +71,28 @@ def _towards(allowed: Allowed, best: Float[np.ndarray, " sources"]) -> Float[np.
     return (best + _STEPS[:, None, None] * (corners - best)).reshape(-1, len(best))
 
 
-def _rooms(allowed: Allowed, start: Float[np.ndarray, " sources"]) -> Float[np.ndarray, "sources sources"]:
-    """How much of its share each source (a column) can give to each other one (a row)."""
+def _outwards(
+    allowed: Allowed, found: Float[np.ndarray, "mixtures sources"]
+) -> Iterator[Float[np.ndarray, "further sources"]]:
+    """From the mixtures with the least and the largest share of each source, exchanges that make it less or more."""
+    k = found.shape[1]
+    for source in range(k):
+        one = np.zeros((k, k), bool)
+        one[:, source] = True
+        for start, pairs in ((found[found[:, source].argmin()], one), (found[found[:, source].argmax()], one.T)):
+            yield _exchanged(start, _rooms(allowed, start, pairs))
+
+
+def _rooms(
+    allowed: Allowed, start: Float[np.ndarray, " sources"], pairs: Bool[np.ndarray, "sources sources"] | None = None
+) -> Float[np.ndarray, "sources sources"]:
+    """How much of its share each source (a column) can give to each other one (a row), of all pairs or some."""
     k = len(start)
     rooms = np.zeros((k, k))
-    for gains in range(k):
-        for gives in range(k):
-            if gains != gives and start[gives] > 0:
-                room = allowed.room(start, np.eye(k)[gains] - np.eye(k)[gives])
-                rooms[gains, gives] = min(room, float(start[gives]))
+    for gains, gives in np.argwhere(~np.eye(k, dtype=bool) if pairs is None else pairs & ~np.eye(k, dtype=bool)):
+        if start[gives] > 0:
+            room = allowed.room(start, np.eye(k)[gains] - np.eye(k)[gives])
+            rooms[gains, gives] = min(room, float(start[gives]))
     return np.where(rooms > 1e-6, rooms, 0.0)
 
 

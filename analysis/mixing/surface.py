@@ -11,6 +11,7 @@ from analysis.mixing.contrast.pool import Contrast, distances
 from analysis.mixing.levels.level import Level
 
 _FREEDOM = 5  # of the size of the form's errors
+_FEW = 64  # draws that suffice for a variance
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Surface:
         losses = self.losses(every)
         parts = losses * self.weights / (losses @ self.weights)[:, None]
         middle = np.log(losses @ self.weights)
-        draws = self.contrast.draws(every, self.n, self.d, self.c)
+        draws = self.contrast.draws(every, self.n, self.d, self.c, _FEW)
         moved = np.einsum("bdn,nd->bn", draws - draws.mean(axis=0), parts)
         by_law = (moved[:, 1:] - moved[:, :1]).var(axis=0)
         error = self.contrast.error

@@ -54,7 +54,7 @@ def mixture_text(shares: Mapping[str, float]) -> str:
 
 def chance(share: float) -> str:
     """A probability: ``97%``; at its ends ``>99%`` and ``<1%``."""
-    return f"{100 * share:.0f}%" if 0.005 <= share <= 0.995 else (">99%" if share > 0.5 else "<1%")
+    return f"{100 * share:.0f}%" if 0.005 <= share < 0.995 else (">99%" if share > 0.5 else "<1%")
 
 
 def _summary(choice: "Choice") -> Iterator[tuple[str, str]]:
@@ -64,7 +64,7 @@ def _summary(choice: "Choice") -> Iterator[tuple[str, str]]:
     far = "within the FLOPs of the runs" if choice.extrapolation <= 1 else far
     yield "target", f"{size}, {format_power(choice.flops)} FLOPs: {far}"
     yield "objective", objective_text(choice.objective)
-    limits = [f"{name} {limit:.3g}" for name, limit in choice.limits.items()]
+    limits = [f"{name} {limit:.2f}".rstrip("0").rstrip(".") for name, limit in choice.limits.items()]
     yield "epochs", f"at most {listed(limits)}" if limits else "no limit"
     yield "fitted", f"{choice.n_runs} runs of {choice.n_mixtures} mixtures"
     yield "laws", laws_text(choice.weights, choice.misses)

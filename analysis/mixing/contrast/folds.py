@@ -1,5 +1,6 @@
 """Folds: what each law missed where some mixtures, or all larger runs, were left out of its fit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from analysis.mixing.points import MixturePoints
 
 _LEFT_OUT = 5  # parts that the mixtures are dealt to
 _MOST_CUTS = 4
+_APART = float(np.log(1.2))  # by which the FLOPs of fitted and tested runs differ at least
 FEWEST_COMPARED = 3  # mixtures in a cell whose differences are judged
 
 
@@ -45,6 +47,16 @@ def left_out_folds(points: MixturePoints) -> list[Fold]:
     return folds
 
 
+def cheaper(points: MixturePoints, cells: Sequence[int]) -> list[Bool[np.ndarray, " runs"]]:
+    """For each amount of compute at which some cells lie, the mask of the runs of clearly less; none that is empty."""
+    masks: dict[bytes, Bool[np.ndarray, " runs"]] = {}
+    for cell in cells:
+        below = points.log_flops < points.log_flops[points.cells == cell][0] - _APART
+        if below.any():
+            masks.setdefault(below.tobytes(), below)
+    return list(masks.values())
+
+
 def scale_folds(points: MixturePoints) -> list[Fold]:
     """Rolling-origin folds: fitted on the cells of less compute, tested on those of more."""
     needed = len(points.sources) + 1
@@ -54,11 +66,10 @@ def scale_folds(points: MixturePoints) -> list[Fold]:
         if len(np.unique(points.mixtures[points.cells == cell])) >= FEWEST_COMPARED
     ]
     folds = []
-    for cut in compared[1:]:
-        train, test = points.cells < cut, points.cells >= cut
-        apart = points.log_flops[test].min() - points.log_flops[train].max() > np.log(1.2)
-        if apart and len(np.unique(points.mixtures[train])) >= needed:
-            folds.append(Fold(train, test, float(points.log_flops[test].mean() - points.log_flops[train].mean())))
+    for train in cheaper(points, compared):
+        if len(np.unique(points.mixtures[train])) >= needed:
+            reach = float(points.log_flops[~train].mean() - points.log_flops[train].mean())
+            folds.append(Fold(train, ~train, reach))
     places = np.unique(np.linspace(0, len(folds) - 1, min(len(folds), _MOST_CUTS)).round().astype(int))
     return [folds[place] for place in places]
 

@@ -1,7 +1,7 @@
 """Noise of the contrast: what replicates of a mixture differ by, beyond what their seed does to all mixtures alike."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from analysis.mixing.points import MixturePoints
 
@@ -16,6 +16,8 @@ def contrast_noise(points: MixturePoints) -> Float[np.ndarray, " domains"]:
     squares, freedom = np.zeros(logs.shape[1]), 0
     for cell in range(points.n_cells):
         here = np.flatnonzero(points.cells == cell)
+        # Seeds that few mixtures have would leave few complete rows.
+        here = here[np.isin(points.seeds[here], _shared(points, here))]
         seeds = np.unique(points.seeds[here])
         complete = [
             rows
@@ -30,3 +32,9 @@ def contrast_noise(points: MixturePoints) -> Float[np.ndarray, " domains"]:
         squares += (left**2).sum(axis=(0, 1))
         freedom += (len(complete) - 1) * (len(seeds) - 1)
     return np.asarray(np.sqrt(squares / freedom)) if freedom else np.full(logs.shape[1], np.nan)
+
+
+def _shared(points: MixturePoints, here: Int[np.ndarray, " runs"]) -> list[int]:
+    """The seeds that more than half as many mixtures have as the seed of the most."""
+    counts = {seed: len(np.unique(points.mixtures[here][points.seeds[here] == seed])) for seed in points.seeds[here]}
+    return [seed for seed, count in counts.items() if 2 * count > max(counts.values())]

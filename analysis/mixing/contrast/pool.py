@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -71,20 +72,39 @@ class Contrast:
         self, shares: Float[np.ndarray, "mixtures sources"], n: float, d: float, c: float
     ) -> Float[np.ndarray, "domains mixtures"]:
         """The pooled contrast of mixtures at one size, length and FLOPs, given as logarithms."""
-        return self._relative(shares, n, d, c)[0]
+        total = np.zeros((self.weights.shape[1], len(shares)))
+        for domains, weights, fitted in self._alike:
+            total[domains] += weights[:, None] * self._beyond_reference(fitted, shares, n, d, c)
+        return total
+
+    @cached_property
+    def _alike(self) -> list[tuple[list[int], Float[np.ndarray, " some"], FittedShape]]:
+        """The first fits of each law as one batch, of all domains at once where it sees the same of all."""
+        batches = []
+        for law, row in zip(self.fits, self.weights, strict=True):
+            seen: dict[int | None, list[tuple[int, FittedShape]]] = {}
+            for domain, each in enumerate(law):
+                if each is not None and row[domain] > 0:
+                    seen.setdefault(each.own if each.shape.own else None, []).append((domain, each))
+            for same in seen.values():
+                domains = [domain for domain, _ in same]
+                theta = np.concatenate([each.theta[:1] for _, each in same])
+                batches.append((domains, row[domains], replace(same[0][1], theta=theta)))
+        return batches
 
     def draws(
-        self, shares: Float[np.ndarray, "mixtures sources"], n: float, d: float, c: float
+        self, shares: Float[np.ndarray, "mixtures sources"], n: float, d: float, c: float, most: int | None = None
     ) -> Float[np.ndarray, "draws domains mixtures"]:
-        """Draws of the contrast, each of one law fitted to a resample of the mixtures."""
-        law, member = self.drawn
+        """Draws of the contrast, each of one law fitted to a resample of the mixtures: all, or the first of them."""
+        law, member = self.drawn[:, :most]
         found = np.empty((*law.shape, len(shares)))
         for domain in range(law.shape[1]):
             for number in np.unique(law[:, domain]):
                 fitted = self.fits[number][domain]
                 assert fitted is not None
                 mine = law[:, domain] == number
-                found[mine, domain] = self._beyond_reference(fitted, shares, n, d, c)[member[mine, domain]]
+                taken = replace(fitted, theta=fitted.theta[member[mine, domain]])
+                found[mine, domain] = self._beyond_reference(taken, shares, n, d, c)
         return found
 
     def over(self, points: MixturePoints) -> Float[np.ndarray, "domains runs"]:
@@ -95,16 +115,6 @@ class Contrast:
             n, d = np.log(points.params[here].mean()), np.log(points.tokens[here].mean())
             found[:, here] = self.centre(points.shares[here], n, d, float(points.log_flops[here][0]))
         return found
-
-    def _relative(
-        self, shares: Float[np.ndarray, "mixtures sources"], n: float, d: float, c: float
-    ) -> Float[np.ndarray, "1 domains mixtures"]:
-        total = np.zeros((1, self.weights.shape[1], len(shares)))
-        for law, row in zip(self.fits, self.weights, strict=True):
-            for domain, (fitted, weight) in enumerate(zip(law, row, strict=True)):
-                if fitted is not None and weight > 0:
-                    total[0, domain] += weight * self._beyond_reference(fitted.first, shares, n, d, c)[0]
-        return total
 
     def _beyond_reference(
         self, fitted: FittedShape, shares: Float[np.ndarray, "mixtures sources"], n: float, d: float, c: float

@@ -7,11 +7,10 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from analysis.errors import InputError
-from analysis.mixing.contrast.folds import FEWEST_COMPARED
+from analysis.mixing.contrast.folds import FEWEST_COMPARED, cheaper
 from analysis.mixing.points import MixturePoints
 from analysis.mixing.table import MixtureTable, check_determined
 
-_APART = 1.2  # times the FLOPs of the largest fitted runs that tested ones have at least
 _MOST_CUTS, _MOST_CELLS, _MOST_MIXTURES = 3, 3, 64
 _PARTS = 4  # of the mixtures, one of which is left out
 
@@ -60,24 +59,19 @@ def part(points: MixturePoints, number: int) -> Bool[np.ndarray, " runs"]:
     return points.mixtures % _PARTS == number
 
 
-def _cuts(table: MixtureTable) -> list[int]:
-    """Cells, with mixtures enough, at which the tested ones begin."""
-    points, cuts = table.fit, []
-    for cut in _compared(points, points.cells > 0):
-        below, above = points.cells < cut, points.cells >= cut
-        apart = points.log_flops[above].min() - points.log_flops[below].max() > np.log(_APART)
-        if apart and _determined(table, below):
-            cuts.append(cut)
-    return _some(cuts, _MOST_CUTS)
-
-
-def _at_cut(table: MixtureTable, cut: int) -> Iterator[Split]:
+def _cuts(table: MixtureTable) -> list[Bool[np.ndarray, " runs"]]:
+    """Masks of the runs of less compute than those of some cells with mixtures enough."""
     points = table.fit
-    below, above = points.cells < cut, points.cells >= cut
-    yield _split(points, below, above, unseen=False)
-    out = part(points, cut % _PARTS)
+    cuts = [below for below in cheaper(points, _compared(points, points.cells >= 0)) if _determined(table, below)]
+    return [cuts[at] for at in _some(list(range(len(cuts))), _MOST_CUTS)]
+
+
+def _at_cut(table: MixtureTable, below: Bool[np.ndarray, " runs"]) -> Iterator[Split]:
+    points = table.fit
+    yield _split(points, below, ~below, unseen=False)
+    out = part(points, int(below.sum()) % _PARTS)
     if _determined(table, below & ~out):
-        yield _split(points, below & ~out, above & out, unseen=True)
+        yield _split(points, below & ~out, ~below & out, unseen=True)
 
 
 def _split(

@@ -29,11 +29,12 @@ def _lines(score: "ChoiceScore") -> Iterator[str]:
     for made in score.decisions:
         verdict = "right" if made.right else "wrong"
         yield (
-            f"chosen against {made.other}: better with probability {made.better:.0%}, which was {verdict}; gain "
+            f"chosen against {made.other}: better with probability {chance(made.better)}, which was {verdict}; gain "
             f"forecast {made.gain:+.2%}, actual {made.actual:+.2%} ({'inside' if made.inside else 'outside'})"
         )
     if score.regret is not None:
-        yield f"best of those trained: {score.best}; the chosen one is {score.regret:.2%} above it"
+        above = "" if score.best == CHOSEN else f"; the chosen one is {score.regret:.2%} above it"
+        yield f"best of those trained: {score.best}{above}"
     yield (
         f"mean error on a domain {score.domain_error:.2%}; {score.coverage:.0%} of the {score.level:.0%} intervals hold"
     )

@@ -24,7 +24,7 @@ def codes(
     points: MixturePoints, other: Float[np.ndarray, " sources"] = MIDDLE, flat: tuple[bool, ...] = (False,) * 3
 ) -> list[str]:
     told = Ranges(np.full(3, 0.1), np.full(3, 0.9), np.array(flat))
-    return [warning.code for warning in doubts(points, told, {"chosen": EDGE, "uniform": other})]
+    return [warning.code for warning in doubts(points, told, {"chosen": EDGE, "uniform": other}, 0.0)]
 
 
 def test_nothing_is_doubted_without_a_reason() -> None:
@@ -48,7 +48,7 @@ def test_sources_of_unknown_size_are_told() -> None:
 
 def test_flat_shares_are_named() -> None:
     told = Ranges(np.zeros(3), np.ones(3), np.array([True, False, True]))
-    [warning] = doubts(RUNS, told, {"chosen": MIDDLE})
+    [warning] = doubts(RUNS, told, {"chosen": MIDDLE}, 0.0)
     assert warning.code == "flat"
     assert "code, web" in warning.message
 
