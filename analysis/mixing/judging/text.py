@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from analysis.mixing.choice import CHOSEN
+from analysis.mixing.text import chance
 from analysis.table_text import table_text
 
 if TYPE_CHECKING:
