@@ -36,5 +36,6 @@ def contrast_noise(points: MixturePoints) -> Float[np.ndarray, " domains"]:
 
 def _shared(points: MixturePoints, here: Int[np.ndarray, " runs"]) -> list[int]:
     """The seeds that more than half as many mixtures have as the seed of the most."""
-    counts = {seed: len(np.unique(points.mixtures[here][points.seeds[here] == seed])) for seed in points.seeds[here]}
+    seeds = points.seeds[here]
+    counts = {seed: len(np.unique(points.mixtures[here][seeds == seed])) for seed in np.unique(seeds).tolist()}
     return [seed for seed, count in counts.items() if 2 * count > max(counts.values())]

@@ -41,7 +41,7 @@ def splits(table: MixtureTable) -> list[Split]:
         InputError: a table too small for any.
     """
     points = table.fit
-    found = [split for cut in _cuts(table) for split in _at_cut(table, cut)]
+    found = [split for number, below in enumerate(_cuts(table), 1) for split in _at_cut(table, below, number)]
     if not found:
         masks = [part(points, number) for number in range(_PARTS)]
         found = [_split(points, ~out, out, unseen=True) for out in masks if _determined(table, ~out)]
@@ -66,10 +66,11 @@ def _cuts(table: MixtureTable) -> list[Bool[np.ndarray, " runs"]]:
     return [cuts[at] for at in _some(list(range(len(cuts))), _MOST_CUTS)]
 
 
-def _at_cut(table: MixtureTable, below: Bool[np.ndarray, " runs"]) -> Iterator[Split]:
+def _at_cut(table: MixtureTable, below: Bool[np.ndarray, " runs"], number: int) -> Iterator[Split]:
+    """The splits of one cut: of all mixtures, and of a part of them that the cut's number decides."""
     points = table.fit
     yield _split(points, below, ~below, unseen=False)
-    out = part(points, int(below.sum()) % _PARTS)
+    out = part(points, number % _PARTS)
     if _determined(table, below & ~out):
         yield _split(points, below & ~out, ~below & out, unseen=True)
 

@@ -1,6 +1,5 @@
 """Tables of runs on mixtures: what is read of them, from whatever holds them, and what refuses them."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -340,20 +339,3 @@ def test_the_order_of_rows_and_columns_and_the_unit_do_not_matter(random: Any, p
     found, whole = read_mixtures(changed, mix=mix).fit, read_mixtures(RUNS).fit
     for name in ("shares", "losses", "params", "tokens", "flops", "seeds"):
         assert getattr(found, name).tolist() == getattr(whole, name).tolist()
-
-
-PUBLISHED = Path(os.environ.get("SCALING_PUBLISHED", "-")) / "mixtures"
-
-
-@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="SCALING_PUBLISHED names no folder of published tables")
-def test_published_tables_are_read() -> None:
-    pile = read_mixtures(PUBLISHED / "pile4" / "pile4.csv")
-    assert (len(pile.fit), len(pile.fit.tried)) == (85, 40)
-    assert pile.fit.sources == pile.fit.domains == ("github", "gutenberg", "stackexchange", "wikipedia")
-    two = read_mixtures(PUBLISHED / "2mix.csv")
-    assert (two.fit.domains, len(two.fit), len(two.fit.tried)) == (("github", "pile_cc"), 60, 5)
-    lost = errors(PUBLISHED / "3mix.csv")
-    assert len(lost) == 11
-    assert all(f"3mix.csv:{row}:" in line for row, line in zip((1053, 1053), lost, strict=False))
-    three = read_mixtures(PUBLISHED / "3mix.csv", where="tokens > 32e9 or params < 3e8").fit
-    assert (len(three), len(three.tried)) == (86, 33)

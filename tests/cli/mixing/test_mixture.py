@@ -1,7 +1,6 @@
 """``scaling mixture design | fit | choose``, and ``score`` of a choice."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +127,9 @@ def test_a_choice_has_the_keys_of_the_contract(choice: Choice) -> None:
     assert found["extrapolation"] == pytest.approx(1e7 * 2e8 / (3e6 * 6e7))
     assert found["limits"] == {"code": 6.0, "docs": 4.0, "web": 4.0}
     assert found["candidates"]["chosen"]["epochs"]["code"] <= 6.0 + 1e-6
-    assert {warning["code"] for warning in found["warnings"]} == {"outside-swarm", "repeated-source"}
+    assert {warning["code"] for warning in found["warnings"]} == {
+        *("outside-swarm", "repeated-source", "far-extrapolation")
+    }
 
 
 def test_a_notebook_shows_a_choice(choice: Choice) -> None:
@@ -336,18 +337,3 @@ def test_bad_input_is_a_line_each(
 def test_a_target_needs_a_size_and_a_length(capsys: pytest.CaptureFixture[str]) -> None:
     assert "give exactly one of --model and --params" in refused(capsys, "mixture", "choose", "runs.csv")[0]
     assert "give --tokens" in refused(capsys, "mixture", "choose", "runs.csv", "--params", "3")[0]
-
-
-PUBLISHED = Path(os.environ.get("SCALING_PUBLISHED", "-")) / "mixtures"
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="SCALING_PUBLISHED names no folder of published tables")
-def test_published_tables_choose(capsys: pytest.CaptureFixture[str]) -> None:
-    table = str(PUBLISHED / "pile4" / "pile4.csv")
-    options = ("--params", "1B", "--tokens", "20B", "--for", "github=1", "--law", "inverse")
-    found = made(capsys, "mixture", "choose", table, "--mix", "p_*", *options)
-    assert max(found["shares"], key=found["shares"].get) == "github"
-    assert found["n_mixtures"] == 40
-    fitted = made(capsys, "mixture", "fit", PUBLISHED / "2mix.csv")
-    assert {warning["code"] for warning in fitted["warnings"]} == {"columns-read", "correlated-rows"}
