@@ -28,7 +28,7 @@ otherwise. The ranges hold the mixtures that cannot be told from it.
 
 \b
 Examples:
-  scaling mixture choose runs/mixture --params 8B --tokens 15T --for code=30%,docs=70%
+  scaling mixture choose runs/mixture --params 150k --tokens 7M --for code=30%,docs=70%
   scaling mixture choose runs.csv --mix 'weight_*' --losses '*_loss' --model llama3-8b --tokens 1T --freeze choice.json
   scaling mixture choose runs.csv --params 1B --tokens 1T --unique code=30B,web=15T --most code=10epochs
 """
@@ -65,7 +65,7 @@ def command() -> None:
     Examples:
       scaling mixture design sweeps/mixture.yaml
       scaling mixture fit runs/mixture
-      scaling mixture choose runs/mixture --params 8B --tokens 15T --for code=30%,docs=70%
+      scaling mixture choose runs/mixture --params 150k --tokens 7M --for code=30%,docs=70%
     """
 
 
