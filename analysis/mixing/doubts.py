@@ -62,7 +62,9 @@ def doubts(
         )
     flat = [name for name, is_flat in zip(points.sources, told.flat, strict=True) if is_flat]
     if flat:
-        yield Diagnostic("flat", f"the share of {listed(flat)} hardly matters: see its range")
+        pairs = [f"{points.sources[one]} and {points.sources[other]}" for one, other in told.alike]
+        sums = f"; of {listed(pairs)} only the sum counts, as far as the runs show" if pairs else ""
+        yield Diagnostic("flat", f"the share of {listed(flat)} hardly matters{sums}")
     repeated = [
         name
         for place, name in enumerate(points.sources)

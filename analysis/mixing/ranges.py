@@ -7,15 +7,14 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import norm
 
+from analysis.mixing.contrast.alike import alike_sources
 from analysis.mixing.optimum import Allowed
 from analysis.mixing.surface import Surface
 
 _STEPS = np.array([0.02, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.7, 0.8, 0.9, 1.0])
 _MOST_TOWARDS = 64
 _FLAT = 0.5  # of the allowed span
-_EXCHANGED = 2 / 3  # of what two sources can give each other
-_LARGE = 0.25  # of the allowed span: sources that can exchange less than this may be told from none
-_WHOLLY, _FURTHER = 0.9, 1.5
+_MOST_PAIRED = 6  # sources; pairs of more would take long, and those of small shares matter little
 
 
 @dataclass(frozen=True)
@@ -25,14 +24,15 @@ class Ranges:
     Attributes:
         low: least share of each source among mixtures that cannot be told from the best.
         high: largest.
-        flat: whether a source's share hardly matters: its range is half of what is allowed, or more; or another source
-            can stand for it: over two thirds of what they can exchange the mixtures cannot be told from the best, or
-            over all of it if that is little, half of what they have or more, and further than others can.
+        flat: whether a source's share hardly matters: its range is half of what is allowed, or more, or another source
+            stands for it.
+        alike: pairs of sources that stand for each other, by their places.
     """
 
     low: Float[np.ndarray, " sources"]
     high: Float[np.ndarray, " sources"]
     flat: Bool[np.ndarray, " sources"]
+    alike: tuple[tuple[int, int], ...]
 
 
 def ranges(surface: Surface, allowed: Allowed, best: Float[np.ndarray, " sources"], level: float) -> Ranges:
@@ -41,17 +41,21 @@ def ranges(surface: Surface, allowed: Allowed, best: Float[np.ndarray, " sources
     Looks from the best mixture along the exchange of any two sources, and towards mixtures that were tried; then from
     the outermost of what was found along the same exchanges.
     """
-    rooms = _rooms(allowed, best)
-    exchanged = _exchanged(best, rooms)
-    alike = _are_alike(surface, best, exchanged, level)
-    towards = _towards(allowed, best)
-    near = [best[None], exchanged[alike], towards[_are_alike(surface, best, towards, level)]]
-    found = np.concatenate(near)
+    near = np.concatenate([_exchanged(best, _rooms(allowed, best)), _towards(allowed, best)])
+    found = np.concatenate([best[None], near[_are_alike(surface, best, near, level)]])
     further = np.concatenate(list(_outwards(allowed, found)))
     found = np.concatenate([found, further[_are_alike(surface, best, further, level)]])
     low, high = found.min(axis=0), found.max(axis=0)
     span = allowed.corners.max(axis=0).clip(max=allowed.most) - allowed.corners.min(axis=0)
-    return Ranges(low, high, (high - low >= _FLAT * span) | _replaceable(best, rooms, alike, span))
+    wide = high - low >= _FLAT * span
+    pairs = _stand_ins(surface, best)
+    return Ranges(low, high, wide | np.isin(np.arange(len(best)), pairs), pairs)
+
+
+def _stand_ins(surface: Surface, best: Float[np.ndarray, " sources"]) -> tuple[tuple[int, int], ...]:
+    """Pairs of the largest sources of the best mixture that stand for each other on the domains that count."""
+    largest = [place for place in np.argsort(-best)[:_MOST_PAIRED].tolist() if best[place] > 0]
+    return alike_sources(surface.contrast.points, np.flatnonzero(surface.weights).tolist(), largest)
 
 
 def _are_alike(
@@ -104,32 +108,3 @@ def _exchanged(
     k = len(start)
     directions = (np.eye(k)[gains] - np.eye(k)[gives]) * rooms[gains, gives][:, None]
     return np.maximum(start + _STEPS[:, None] * directions[:, None], 0.0).reshape(-1, k)
-
-
-def _replaceable(
-    best: Float[np.ndarray, " sources"],
-    rooms: Float[np.ndarray, "sources sources"],
-    alike: Bool[np.ndarray, " mixtures"],
-    span: Float[np.ndarray, " sources"],
-) -> Bool[np.ndarray, " sources"]:
-    """Mask of the sources that another one can stand for.
-
-    Args:
-        best: the best mixture.
-        rooms: of it.
-        alike: of its exchanges, as :func:`_exchanged` orders them, those that cannot be told from it.
-        span: allowed, of each source.
-    """
-    gains, gives = np.nonzero(rooms)
-    # As far as every step up to there is alike.
-    steps = np.concatenate([[0.0], _STEPS])[np.cumprod(alike.reshape(-1, len(_STEPS)), axis=1).sum(axis=1)]
-    reached = np.zeros_like(rooms)
-    reached[gains, gives] = steps * rooms[gains, gives]
-    whole, both = rooms + rooms.T, reached + reached.T
-    large = whole >= _LARGE * np.minimum(span[:, None], span[None])
-    # Sources with little to exchange: wholly, most of what they have, and much further than others can.
-    typical = np.median(both[np.triu_indices(len(span), 1)])
-    much = whole >= (best[:, None] + best[None]) / 2
-    further = much & (both >= _WHOLLY * whole) & (both >= _FURTHER * typical)
-    pairs = (whole > 0) & (((both >= _EXCHANGED * whole) & large) | further)
-    return np.asarray(pairs.any(axis=1))

@@ -158,9 +158,10 @@ def plot(
     """
     if kind in COMPARISON_KINDS and isinstance(runs, str | Path):
         return plot_comparison(kind, runs, output=output)
-    of_table = kind in TABLE_KINDS and (bool(where or columns or best) or not is_mixture(Path(str(runs))))
-    if kind in MIXTURE_KINDS and isinstance(runs, str | Path) and not of_table:
-        return plot_mixture(kind, runs, output=output)
+    if kind in MIXTURE_KINDS and isinstance(runs, str | Path):
+        of_table = kind in TABLE_KINDS and (bool(where or columns or best) or not is_mixture(Path(runs)))
+        if not of_table:
+            return plot_mixture(kind, runs, output=output)
     if kind in STAGE_KINDS and isinstance(runs, str | Path):
         return plot_stage(kind, runs, output=output, where=where, columns=columns)
     if output is not None:

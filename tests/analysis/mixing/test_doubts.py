@@ -23,7 +23,7 @@ EDGE = np.array([0.999, 0.001, 0.0])
 def codes(
     points: MixturePoints, other: Float[np.ndarray, " sources"] = MIDDLE, flat: tuple[bool, ...] = (False,) * 3
 ) -> list[str]:
-    told = Ranges(np.full(3, 0.1), np.full(3, 0.9), np.array(flat))
+    told = Ranges(np.full(3, 0.1), np.full(3, 0.9), np.array(flat), ())
     return [warning.code for warning in doubts(points, told, {"chosen": EDGE, "uniform": other}, 0.0)]
 
 
@@ -47,10 +47,19 @@ def test_sources_of_unknown_size_are_told() -> None:
 
 
 def test_flat_shares_are_named() -> None:
-    told = Ranges(np.zeros(3), np.ones(3), np.array([True, False, True]))
+    told = Ranges(np.zeros(3), np.ones(3), np.array([True, False, True]), ((0, 2),))
     [warning] = doubts(RUNS, told, {"chosen": MIDDLE}, 0.0)
     assert warning.code == "flat"
     assert "code, web" in warning.message
+    assert "of code and web only the sum counts" in warning.message
+
+
+def test_a_far_target_is_told() -> None:
+    told = Ranges(np.zeros(3), np.ones(3), np.zeros(3, bool), ())
+    near, far = (
+        [warning.code for warning in doubts(RUNS, told, {"chosen": MIDDLE}, np.log(factor))] for factor in (9.0, 30.0)
+    )
+    assert (near, far) == ([], ["far-extrapolation"])
 
 
 @pytest.mark.parametrize(("epochs", "found"), [(3.9, []), (4.2, ["repeated-source"])])
