@@ -61,12 +61,12 @@ def pattern_options(function: Callable[..., Any]) -> Callable[..., Any]:
     function = click.option(
         "--losses",
         metavar="PATTERN",
-        help="Columns of the losses by domain, nats per token: a name with one *, such as '*_loss'.  [default: loss_*, "
-        "or *_loss]",
+        help="Columns of the losses by domain, nats per token: a name with one asterisk for the domain.  [default: "
+        "those that begin with loss_, or end with _loss]",
     )(function)
     return click.option(
         "--mix",
         metavar="PATTERN",
-        help="Columns of the sources' shares: a name with one *, such as 'weight_*'.  [default: mix_*, or p_*, "
-        "weight_*, share_*, train_*]",
+        help="Columns of the sources' shares: a name with one asterisk for the source.  [default: those that begin "
+        "with mix_, or else p_, weight_, share_ or train_]",
     )(function)
