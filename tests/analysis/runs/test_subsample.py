@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.runs import subsample
 from analysis.runs.groups import SAME_BUDGET, budgets_of, trunks
 from analysis.runs.subsample import representative
 
@@ -53,15 +52,10 @@ def table(seed: int) -> pd.DataFrame:
     return frame
 
 
-@pytest.fixture(autouse=True)
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subsample, "MOST_ROWS", MOST)
-
-
 @pytest.mark.parametrize("seed", range(30))
 def test_the_rows_are_those_of_the_reference(seed: int) -> None:
     rows = table(seed)
-    kept = representative(rows)
+    kept = representative(rows, MOST)
     assert kept.index.tolist() == reference(rows)
     assert 0 < len(kept) <= MOST
 
@@ -69,12 +63,12 @@ def test_the_rows_are_those_of_the_reference(seed: int) -> None:
 def test_the_choice_does_not_depend_on_the_order_of_rows() -> None:
     rows = table(3).drop_duplicates(["params", "tokens", "loss"])
     shuffled = rows.sample(frac=1, random_state=0)
-    assert sorted(representative(shuffled).index) == sorted(representative(rows).index)
+    assert sorted(representative(shuffled, MOST).index) == sorted(representative(rows, MOST).index)
 
 
 def test_a_short_table_is_kept_whole() -> None:
     rows = table(0)[:MOST]
-    assert representative(rows) is rows
+    assert representative(rows, MOST) is rows
 
 
 def test_a_budget_begins_more_than_a_fifth_above_the_smallest_run_of_the_last() -> None:
