@@ -28,7 +28,15 @@ def test_it_stores_no_path_of_a_machine(source: Path) -> None:
     assert not any(place in text for place in ("/home/", "/tmp/", "/root/", "site-packages"))
 
 
-@pytest.mark.parametrize("source", build.sources(), ids=lambda path: path.stem)
+# Those of a minute or more.
+LONG = {"9_which_mixture"}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [pytest.param(path, marks=pytest.mark.slow) if path.stem in LONG else path for path in build.sources()],
+    ids=lambda path: path.stem,
+)
 def test_it_runs(source: Path) -> None:
     notebook = build.executed(source)
     figures = [o for cell in notebook.cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
