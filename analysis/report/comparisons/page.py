@@ -2,26 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
-
-from jinja2 import Environment
-from markupsafe import Markup
 
 from analysis.comparing.comparison import Comparison
 from analysis.comparing.score import ComparisonScore
 from analysis.comparing.text import chance, factor, order_line, percent, spanned, target_line, verdict
 from analysis.diagnostics.codes import Diagnostic
-from analysis.files import save_text
 from analysis.formatting import format_power
-from analysis.pages.document import document, environment
-from analysis.pages.signs import finalized
 from analysis.pages.table import Code, Table
 from analysis.report.comparisons.figures import comparison_figures
 from analysis.report.comparisons.findings import ComparisonFindings, read_comparison_findings
 from analysis.report.figures import ReportFigure
+from analysis.report.rendering import rendered, write_page
 from analysis.report.tables import sweep_file
 
 
@@ -149,18 +142,9 @@ def _scores(score: ComparisonScore) -> Table:
     return Table("score", "The comparison against the actual", head, tuple(rows))
 
 
-@cache
-def _templates() -> Environment:
-    """The templates: contenders' names are a table's, so every sign of them is made visible before it is escaped."""
-    templates = environment("analysis.report", finalized)
-    templates.filters |= {"drawn": Markup}
-    return templates
-
-
 def render_comparison(page: ComparisonPage) -> str:
     """The page as one HTML document; everything is escaped but the figures' SVG, the style sheet and the script."""
-    script = files("analysis.report").joinpath("templates", "page.js").read_text()
-    return document(_templates(), "comparison.html.j2", script=script, title=page.title, page=page)
+    return rendered("comparison.html.j2", page)
 
 
 def write_comparison_report(place: str | Path, output: str | Path | None = None) -> Path:
@@ -177,9 +161,4 @@ def write_comparison_report(place: str | Path, output: str | Path | None = None)
         InputError: if a file is not what its name says.
     """
     place = Path(place)
-    page = render_comparison(comparison_page(read_comparison_findings(place)))
-    path = (
-        Path(output) if output is not None else place / "report.html" if place.is_dir() else place.with_suffix(".html")
-    )
-    save_text(path, page)
-    return path
+    return write_page(render_comparison(comparison_page(read_comparison_findings(place))), place, output)

@@ -1,18 +1,12 @@
 """The page about a choice of a mixture: its content as plain data, and the HTML made of it."""
 
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment
-from markupsafe import Markup
 
 from analysis.diagnostics.codes import Diagnostic
-from analysis.files import readable, save_text
-from analysis.pages.document import document, environment
-from analysis.pages.signs import finalized
+from analysis.files import readable
 from analysis.pages.table import Table
 from analysis.report.figures import ReportFigure
 from analysis.report.findings import RUNS
@@ -20,6 +14,7 @@ from analysis.report.mixtures.figures import mixture_figures
 from analysis.report.mixtures.findings import MixtureFindings, read_mixture_findings
 from analysis.report.mixtures.sentences import LEVEL_AND_CONTRAST, outcome, verdict, worth
 from analysis.report.mixtures.tables import tables_of
+from analysis.report.rendering import rendered, write_page
 from analysis.report.tables import runs, spent, sweep_file
 
 
@@ -83,18 +78,9 @@ def _runs(folder: Path) -> Table | None:
     return runs(frame, ["run_id", "role", "status", "params", "tokens", "flops", "loss", "seed", *mixed])
 
 
-@cache
-def _templates() -> Environment:
-    """The templates: names of sources are a table's, so every sign of them is made visible before it is escaped."""
-    templates = environment("analysis.report", finalized)
-    templates.filters |= {"drawn": Markup}
-    return templates
-
-
 def render_mixture(page: MixturePage) -> str:
     """The page as one HTML document; everything is escaped but the figures' SVG, the style sheet and the script."""
-    script = files("analysis.report").joinpath("templates", "page.js").read_text()
-    return document(_templates(), "mixture.html.j2", script=script, title=page.title, page=page)
+    return rendered("mixture.html.j2", page)
 
 
 def write_mixture_report(place: str | Path, output: str | Path | None = None) -> Path:
@@ -111,8 +97,4 @@ def write_mixture_report(place: str | Path, output: str | Path | None = None) ->
         InputError: if a file is not what its name says.
     """
     place = Path(place)
-    page = render_mixture(mixture_page(read_mixture_findings(place)))
-    usual = place / "report.html" if place.is_dir() else place.with_suffix(".html")
-    path = Path(output) if output is not None else usual
-    save_text(path, page)
-    return path
+    return write_page(render_mixture(mixture_page(read_mixture_findings(place))), place, output)

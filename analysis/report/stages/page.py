@@ -2,20 +2,14 @@
 
 import json
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
-
-from jinja2 import Environment
-from markupsafe import Markup
 
 from analysis.diagnostics.codes import Diagnostic
 from analysis.errors import InputError
 from analysis.files import readable
-from analysis.pages.document import document, environment
-from analysis.pages.signs import finalized
 from analysis.pages.table import Table
 from analysis.report.figures import ReportFigure
+from analysis.report.rendering import rendered
 from analysis.report.stages.answers import answers
 from analysis.report.stages.figures import OF_STAGE, STAGE_KINDS, stage_figures
 from analysis.report.stages.findings import StageFindings, is_stage, read_stage
@@ -129,15 +123,6 @@ def _no_gold(found: StageFindings) -> tuple[Diagnostic, ...]:
     return tuple(warning for warning in table.warnings() if warning.code == "no-gold")
 
 
-@cache
-def _templates() -> Environment:
-    """The templates: every string has its signs made visible before it is escaped, as answers are a model's."""
-    templates = environment("analysis.report", finalized)
-    templates.filters |= {"drawn": Markup}
-    return templates
-
-
 def render(page: StagePage) -> str:
     """The page as one HTML document; everything is escaped but the figures' SVG, the style sheet and the script."""
-    script = files("analysis.report").joinpath("templates", "page.js").read_text()
-    return document(_templates(), "stages.html.j2", script=script, title=page.title, page=page)
+    return rendered("stages.html.j2", page)

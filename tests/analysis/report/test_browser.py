@@ -1,10 +1,9 @@
 """The report in a real browser: it loads by itself, shows every figure, names runs and sorts them."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import BROWSER, NAMES, Page, browser, contrast
+from browser import BROWSER, NAMES, Page, contrast
 from synthetic import bracketed, curves_of, tuned
 
 from analysis.forecasting.forecast import forecast
@@ -33,24 +32,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made.freeze(folder / "forecast.json")
     score(made, TABLE).write(folder / "score.json")
     return write_report(folder)
-
-
-@pytest.fixture(scope="module")
-def opened(report: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browser(tmp_path_factory.mktemp("profile")) as page:
-        page.size(1280)
-        page.open(report)
-        yield page
-
-
-@pytest.fixture
-def page(opened: Page) -> Iterator[Page]:
-    """The page, of which nothing may complain and which may load nothing, whatever is done to it."""
-    yield opened
-    complaints = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
-    assert [event for event in opened.events if event[0] in complaints] == []
-    loaded = [event["request"]["url"] for name, event in opened.events if name == "Network.requestWillBeSent"]
-    assert [url for url in loaded if not url.startswith("file://") or not url.endswith("report.html")] == []
 
 
 def test_every_figure_is_there_with_its_line(page: Page) -> None:

@@ -1,6 +1,5 @@
 """The page about a mixture in a real browser, of 17 sources and 13 domains with an odd name."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,22 +23,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "landscape_of", lambda found: landscape(found.choice))
         return write_report(place)
-
-
-@pytest.fixture(scope="module")
-def opened(report: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browser(tmp_path_factory.mktemp("profile")) as page:
-        page.size(1280)
-        page.open(report)
-        yield page
-
-
-@pytest.fixture
-def page(opened: Page) -> Iterator[Page]:
-    """The page, of which nothing may complain and which may load nothing, whatever is done to it."""
-    yield opened
-    complaints = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
-    assert [event for event in opened.events if event[0] in complaints] == []
 
 
 def test_the_verdict_stands_before_every_figure(page: Page) -> None:
